@@ -1,0 +1,27 @@
+"""An interval, and the one that is centred on an estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from promotion_pipeline.statistics.arrays import FloatArray, floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interval:
+    """Lower and upper ends, of the broadcast shape of the inputs; both NaN where not computable.
+
+    An open end of a one-sided interval is -inf or +inf.
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+
+
+def centred(estimate: ArrayLike, half_width: ArrayLike) -> Interval:
+    """`estimate` -+ `half_width`."""
+    middle, half = floats(estimate, half_width)
+    return Interval(np.asarray(middle - half), np.asarray(middle + half))
