@@ -1,0 +1,7 @@
+"""Rollups to decisions: pure frames in, frames out; no clock, no input or output."""
+
+from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Verdict, Warn
+from promotion_pipeline.evaluation.engine import Evaluation, evaluate
+from promotion_pipeline.evaluation.explain import Check, Explanation, explain
+
+__all__ = ["AnalysisUnit", "Check", "Evaluation", "Explanation", "Reason", "Verdict", "Warn", "evaluate", "explain"]

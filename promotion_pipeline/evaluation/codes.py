@@ -1,0 +1,145 @@
+"""Verdicts, reasons and warnings: codes in the frames, sentences only when somebody reads one.
+
+A set of codes travels through the arrays as bits (code number i is bit 1 << i) and leaves as a tuple.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+class Verdict(StrEnum):
+    """What one evaluation says of one experiment."""
+
+    ELIGIBLE = "eligible"
+    """All five contract checks pass."""
+    NOT_YET = "not_yet"
+    """Runtime, sample or confidence is short: more data may settle it."""
+    REJECTED = "rejected"
+    """Enough data, and the candidate fails on improvement or errors."""
+    INCONCLUSIVE = "inconclusive"
+    """The data cannot be judged: no rows, no control, zero denominators."""
+    ERROR = "error"
+    """The experiment could not be evaluated: its input contradicts itself."""
+
+
+class AnalysisUnit(StrEnum):
+    """What the standard error counts as independent."""
+
+    USER = "user"
+    """Users: several requests of one user are correlated, and counted so."""
+    REQUEST = "request"
+    """Requests: users are not known, so correlated requests make it too sure."""
+
+
+class Reason(StrEnum):
+    """Why the verdict is what it is; the first five are the contract checks that failed."""
+
+    MIN_SAMPLE_SIZE = "min_sample_size"
+    """The smaller of control and candidate has too few requests."""
+    MIN_CONFIDENCE = "min_confidence"
+    """The z-test is short of the confidence level, or the candidate is behind."""
+    MIN_IMPROVEMENT = "min_improvement"
+    """The lift is under the threshold."""
+    MIN_RUNTIME = "min_runtime"
+    """The phase is too young."""
+    ERROR_RATE_ACCEPTABLE = "error_rate_acceptable"
+    """The candidate fails too often."""
+    ALL_CHECKS_PASSED = "all_checks_passed"
+    """All five contract checks pass."""
+    NOT_STARTED = "not_started"
+    """The experiment starts after the as-of."""
+    NO_CONTROL = "no_control"
+    """No variant is marked as control."""
+    NO_TREATMENT = "no_treatment"
+    """There is nothing to compare control with."""
+    SPLIT_NOT_100 = "split_not_100"
+    """The declared traffic does not sum to 100 percent."""
+    NO_ROWS = "no_rows"
+    """No request was seen in this phase."""
+    ZERO_REQUESTS = "zero_requests"
+    """Control or every treatment has no requests."""
+    NO_VARIATION = "no_variation"
+    """Nobody or everybody converted in both arms."""
+    CONTROL_RATE_ZERO = "control_rate_zero"
+    """Control has no conversion, so a relative lift does not exist."""
+    SEVERAL_CONTROLS = "several_controls"
+    """More than one variant is marked as control."""
+    COUNTS_IMPOSSIBLE = "counts_impossible"
+    """A count is negative, or conversions or errors exceed requests."""
+    NOT_A_NUMBER = "not_a_number"
+    """A sum is missing, NaN or infinite."""
+    UNKNOWN_VARIANT = "unknown_variant"
+    """Rollups name a variant that the experiment does not have."""
+    INVALID_CONFIG = "invalid_config"
+    """The experiment's own thresholds are not valid."""
+
+
+class Warn(StrEnum):
+    """What a person should know; none of these blocks the contract."""
+
+    HIGHER_ERROR_RATE = "higher_error_rate"
+    """The candidate fails more often than control."""
+    HIGHER_LATENCY = "higher_latency"
+    """The candidate's mean latency is 20 percent or more above control's."""
+    SMALL_SAMPLE = "small_sample"
+    """The smaller arm has under 1000 requests."""
+    SAMPLE_RATIO_MISMATCH = "sample_ratio_mismatch"
+    """The observed split is not the declared one (p < 0.001): assignment or logging is broken."""
+    NOT_ALWAYS_VALID = "not_always_valid"
+    """Passes the z-test at this look, but not the test that stays valid under hourly looks."""
+    REQUEST_LEVEL = "request_level"
+    """No user is known: correlated requests make the numbers too sure."""
+    VARIANT_WITHOUT_REQUESTS = "variant_without_requests"
+    """A variant that should get traffic has no request."""
+    CORRECTED_COUNTS = "corrected_counts"
+    """An imported sum fell between two looks."""
+    MULTIPLE_EXPOSURE = "multiple_exposure"
+    """More than 1 percent of the users were served by several variants."""
+
+
+ERROR_REASONS = (
+    Reason.SEVERAL_CONTROLS,
+    Reason.COUNTS_IMPOSSIBLE,
+    Reason.NOT_A_NUMBER,
+    Reason.UNKNOWN_VARIANT,
+    Reason.INVALID_CONFIG,
+)
+INCONCLUSIVE_REASONS = (
+    Reason.NOT_STARTED,
+    Reason.NO_CONTROL,
+    Reason.NO_TREATMENT,
+    Reason.SPLIT_NOT_100,
+    Reason.NO_ROWS,
+    Reason.ZERO_REQUESTS,
+    Reason.NO_VARIATION,
+    Reason.CONTROL_RATE_ZERO,
+)
+
+_BITS: dict[Enum, np.int32] = {
+    code: np.int32(1 << number) for kind in (Reason, Warn) for number, code in enumerate(kind)
+}
+
+
+def bit(code: Reason | Warn) -> np.int32:
+    """The bit that stands for a code."""
+    return _BITS[code]
+
+
+def bits(codes: tuple[Reason | Warn, ...]) -> np.int32:
+    """The bits of several codes."""
+    return np.int32(sum(int(_BITS[code]) for code in codes))
+
+
+def tuples_of(kind: type[Reason] | type[Warn], masks: NDArray[np.int32]) -> NDArray[Any]:
+    """Masks, shape (n,), as an object array of tuples of codes; equal masks share one tuple."""
+    numbers, distinct = pd.factorize(masks)
+    table = np.empty(len(distinct), dtype=object)
+    for row, mask in enumerate(distinct):
+        table[row] = tuple(code.value for code in kind if int(mask) & int(_BITS[code]))
+    return table[numbers] if len(distinct) else np.empty(0, dtype=object)

@@ -1,0 +1,178 @@
+"""From comparisons to one decision a unit and hour: candidate, five checks, verdict, reasons, warnings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promotion_pipeline.evaluation.codes import ERROR_REASONS, INCONCLUSIVE_REASONS, Reason, Verdict, Warn, bit, bits
+from promotion_pipeline.evaluation.compare import Arms, Comparison, known_by_user, sample_ratio_p_value
+from promotion_pipeline.evaluation.dense import Block
+from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout, Thresholds
+
+SRM_ALPHA = 0.001
+LATENCY_MARGIN = 1.2
+SMALL_SAMPLE = 1000
+VERDICTS = tuple(Verdict)
+
+Bits = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """One decision a unit and hour, arrays (units, hours); `candidate` is a treatment's number, -1 for none."""
+
+    candidate: Ints
+    verdict: NDArray[np.int8]
+    """Position in `VERDICTS`."""
+    is_promotable: Bools
+    checks: dict[Reason, Bools]
+    runtime_hours: Floats
+    sample_size: Ints
+    srm_p_value: Floats
+    by_user: Bools
+    reasons: Bits
+    warnings: Bits
+
+
+def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us: Ints) -> Decisions:
+    """Apply the contract of the design's section 6 to every unit and hour; O(cells)."""
+    limits = _window(layout.thresholds, block.units)
+    runtime_hours = (hours_us[None, :] + HOUR_US - layout.started_us[block.units][:, None]) / HOUR_US
+    problems = _problems(own, tests, block, layout, runtime_hours)
+    judged = problems == 0
+    per_arm = _checks(own, tests, limits, runtime_hours)
+    candidate = np.where(judged, _candidate(own, tests, np.logical_and.reduce(list(per_arm.values()))), -1)
+    checks = {name: pick(passed, candidate, False) for name, passed in per_arm.items()}
+    checks[Reason.MIN_RUNTIME] = runtime_hours >= limits.min_runtime_hours
+    eligible = judged & np.logical_and.reduce(list(checks.values()))
+    srm_p_value = sample_ratio_p_value(own, block, layout)
+    lower = pick(tests.always_valid_lower, candidate, np.nan)
+    with np.errstate(invalid="ignore"):
+        evidence = limits.fixed_horizon | ((lower > 0) & (srm_p_value >= SRM_ALPHA))
+    by_user = known_by_user(own)
+    return Decisions(
+        candidate=candidate,
+        verdict=_verdicts(problems, eligible, checks),
+        is_promotable=eligible & evidence,
+        checks=checks,
+        runtime_hours=runtime_hours,
+        sample_size=pick(np.minimum(own.requests[:1], own.requests[1:]), candidate, 0).astype(np.int64),
+        srm_p_value=srm_p_value,
+        by_user=by_user,
+        reasons=_reasons(problems, eligible, checks),
+        warnings=_warnings(own, block, layout, candidate, eligible & ~(lower > 0), srm_p_value, by_user),
+    )
+
+
+def pick(values: NDArray[np.generic], candidate: Ints, default: object) -> NDArray[np.generic]:  # type: ignore[type-arg]
+    """The candidate's entry of an array (treatments, units, hours), `default` where there is no candidate."""
+    wide = np.broadcast_to(values, (len(values), *candidate.shape))
+    chosen = np.take_along_axis(wide, np.maximum(candidate, 0)[None], axis=0)[0]
+    return np.where(candidate >= 0, chosen, default)
+
+
+def _window(thresholds: Thresholds, units: slice) -> Thresholds:
+    """The thresholds of a block, each (units, 1)."""
+    return Thresholds(**{name: values[units][:, None] for name, values in vars(thresholds).items()})
+
+
+def _checks(own: Arms, tests: Comparison, limits: Thresholds, runtime_hours: Floats) -> dict[Reason, Bools]:
+    """Each contract check of each treatment; a NaN passes none."""
+    with np.errstate(invalid="ignore"):
+        return {
+            Reason.MIN_SAMPLE_SIZE: np.minimum(own.requests[:1], own.requests[1:]) >= limits.min_sample_size,
+            Reason.MIN_CONFIDENCE: (tests.confidence >= limits.min_confidence_level) & (tests.z > 0),
+            Reason.MIN_IMPROVEMENT: tests.improvement >= limits.min_improvement_percent,
+            Reason.MIN_RUNTIME: np.broadcast_to(runtime_hours >= limits.min_runtime_hours, tests.z.shape),
+            Reason.ERROR_RATE_ACCEPTABLE: own.error_rate[1:] <= limits.max_error_rate,
+        }
+
+
+def _candidate(own: Arms, tests: Comparison, passed: Bools) -> Ints:
+    """Of the treatments that pass all checks the one with the highest rate, else the one with the highest z.
+
+    Treatments come in the order of their names, so at a tie of score and sample the smaller name stays.
+    """
+    any_passed = passed.any(axis=0)
+    best = np.full(any_passed.shape, -1, dtype=np.int64)
+    best_score = np.full(any_passed.shape, -np.inf)
+    best_sample = np.zeros(any_passed.shape)
+    with np.errstate(invalid="ignore"):
+        for treatment in range(len(passed)):
+            score = np.where(any_passed, own.rate[1 + treatment], tests.z[treatment])
+            sample = own.requests[1 + treatment]
+            better = (score > best_score) | ((score == best_score) & (sample > best_sample))
+            better &= (passed[treatment] | ~any_passed) & np.isfinite(tests.improvement[treatment])
+            best[better] = treatment
+            best_score = np.where(better, score, best_score)
+            best_sample = np.where(better, sample, best_sample)
+    return best
+
+
+def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, runtime_hours: Floats) -> Bits:
+    """Why a unit cannot be judged at an hour, as bits; 0 where it can."""
+    n, x, errors = own.requests, own.conversions, own.errors
+    problems = np.repeat(layout.problems[block.units][:, None], n.shape[2], axis=1)
+    finite = np.logical_and.reduce([np.isfinite(sums).all(axis=0) for sums in block.sums.values()])
+    with np.errstate(invalid="ignore"):
+        impossible = ((x > n) | (errors > n) | (n < 0) | (x < 0) | (errors < 0)).any(axis=0)
+        impossible |= block.shrunk & ~layout.allows_corrections[block.units][:, None]
+        comparable = (np.isfinite(tests.z) & np.isfinite(tests.improvement)).any(axis=0)
+        no_traffic = (n[0] == 0) | (n[1:] == 0).all(axis=0)
+        no_base = (x[0] == 0) & (x[1:] > 0).any(axis=0)
+    problems[~finite] |= bit(Reason.NOT_A_NUMBER)
+    problems[impossible] |= bit(Reason.COUNTS_IMPOSSIBLE)
+    problems[runtime_hours <= 0] |= bit(Reason.NOT_STARTED)
+    open_question = problems == 0
+    no_rows = (n == 0).all(axis=0)
+    problems[open_question & no_rows] |= bit(Reason.NO_ROWS)
+    problems[open_question & ~no_rows & no_traffic] |= bit(Reason.ZERO_REQUESTS)
+    rest = open_question & ~no_traffic & ~comparable
+    problems[rest & no_base] |= bit(Reason.CONTROL_RATE_ZERO)
+    problems[rest & ~no_base] |= bit(Reason.NO_VARIATION)
+    return problems
+
+
+def _verdicts(problems: Bits, eligible: Bools, checks: dict[Reason, Bools]) -> NDArray[np.int8]:
+    enough = checks[Reason.MIN_RUNTIME] & checks[Reason.MIN_SAMPLE_SIZE] & checks[Reason.MIN_CONFIDENCE]
+    verdict = np.where(enough, VERDICTS.index(Verdict.REJECTED), VERDICTS.index(Verdict.NOT_YET))
+    verdict = np.where(eligible, VERDICTS.index(Verdict.ELIGIBLE), verdict)
+    verdict = np.where(problems & bits(INCONCLUSIVE_REASONS), VERDICTS.index(Verdict.INCONCLUSIVE), verdict)
+    return np.where(problems & bits(ERROR_REASONS), VERDICTS.index(Verdict.ERROR), verdict).astype(np.int8)
+
+
+def _reasons(problems: Bits, eligible: Bools, checks: dict[Reason, Bools]) -> Bits:
+    """What stands in the way; without a candidate the checks have nothing to say."""
+    failed = np.zeros_like(problems)
+    for name, passed in checks.items():
+        failed |= np.where(passed, 0, bit(name)).astype(np.int32)
+    reasons = np.where(problems != 0, problems, failed)
+    return np.where(eligible, bit(Reason.ALL_CHECKS_PASSED), reasons).astype(np.int32)
+
+
+def _warnings(
+    own: Arms, block: Block, layout: Layout, candidate: Ints, unproven: Bools, srm_p_value: Floats, by_user: Bools
+) -> Bits:
+    has = candidate >= 0
+    smaller = np.minimum(own.requests[:1], own.requests[1:])
+    declared = (layout.traffic_percent[:, block.units] > 0)[:, :, None] & layout.exists[:, block.units][:, :, None]
+    silent = (declared & (own.requests == 0)).any(axis=0) & (own.requests > 0).any(axis=0)
+    with np.errstate(invalid="ignore"):
+        found = {
+            Warn.HIGHER_ERROR_RATE: has & (pick(own.error_rate[1:], candidate, np.nan) > own.error_rate[0]),
+            Warn.HIGHER_LATENCY: has
+            & (pick(own.mean_latency_ms[1:], candidate, np.nan) >= LATENCY_MARGIN * own.mean_latency_ms[0]),
+            Warn.SMALL_SAMPLE: has & (pick(smaller, candidate, 0) < SMALL_SAMPLE),
+            Warn.SAMPLE_RATIO_MISMATCH: srm_p_value < SRM_ALPHA,
+            Warn.NOT_ALWAYS_VALID: unproven,
+            Warn.REQUEST_LEVEL: has & ~by_user,
+            Warn.VARIANT_WITHOUT_REQUESTS: silent,
+            Warn.CORRECTED_COUNTS: block.shrunk & layout.allows_corrections[block.units][:, None],
+        }
+    warnings = np.zeros(candidate.shape, dtype=np.int32)
+    for name, seen in found.items():
+        warnings[seen] |= bit(name)
+    return warnings

@@ -1,0 +1,203 @@
+"""Long rollups to dense cumulative arrays (slots, units, hours).
+
+Only the requested hours get a column: each rollup is added to the first requested hour that may see it, so a
+decision about one hour of a year-long experiment costs one column, and a backfill one column an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from promotion_pipeline.errors import InputError
+from promotion_pipeline.evaluation.codes import Reason, bit
+from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout, utc_us
+
+REQUIRED_SUMS = ("requests", "conversions", "errors")
+OPTIONAL_SUMS = (
+    "latency_samples",
+    "latency_ms_sum",
+    "latency_ms_sum_squares",
+    "value_sum",
+    "value_sum_squares",
+    "new_users",
+    "user_requests",
+    "user_conversions",
+    "user_conversions_sum_squares",
+    "user_requests_sum_squares",
+    "user_conversions_requests_sum_products",
+)
+CELLS_PER_BLOCK = 1_500_000
+"""Cells of one block: keeps a block's temporaries in tens of megabytes whatever the number of experiments."""
+FIRST_TRAFFIC_HOURS = 48
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rollup rows that belong to a unit, sorted by unit; `column` is the requested hour that first sees the row."""
+
+    unit: NDArray[np.int32]
+    slot: NDArray[np.int32]
+    column: NDArray[np.int32]
+    in_first_traffic: Bools
+    sums: dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Cumulative sums of consecutive units, each array (slots, units, hours); counts as float64, exact to 2^53."""
+
+    units: slice
+    sums: dict[str, Floats]
+    first_traffic: Floats
+    shrunk: Bools
+    """Whether a count of the unit ever fell up to that hour, shape (units, hours)."""
+
+
+def requested_hours(rollups: pd.DataFrame, hours: object) -> Ints:
+    """Sorted distinct hours (microseconds of UTC) to decide on; default: first to last rollup, without gaps.
+
+    Raises:
+        InputError: an hour is naive or not the start of an hour.
+    """
+    if hours is None:
+        known = utc_us(rollups["hour"], "hour")
+        return np.arange(known.min(), known.max() + 1, HOUR_US) if len(known) else np.empty(0, dtype=np.int64)
+    asked = np.unique(utc_us(pd.Series(pd.Index(hours)), "hours"))  # type: ignore[call-overload]
+    _refuse_fractions(asked, "hours")
+    return asked
+
+
+def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> tuple[Rows, NDArray[np.int32]]:
+    """Find unit, slot and column of every rollup row; also the problems found, as bits by unit.
+
+    Rows of experiments that the layout does not list, or of before the phase, are left out. O(rows).
+
+    Raises:
+        InputError: a column is missing, or an hour is naive or not the start of an hour.
+    """
+    missing = [name for name in ("experiment_id", "variant_id", "hour", *REQUIRED_SUMS) if name not in rollups.columns]
+    if missing:
+        raise InputError(f"rollups lack the columns {missing}")
+    hour = utc_us(rollups["hour"], "hour")
+    _refuse_fractions(hour, "hour")
+    unit, slot = _locate(rollups, layout)
+    unknown = np.zeros(len(layout.started_us), dtype=np.int32)
+    unknown[unit[(unit >= 0) & (slot < 0)]] |= bit(Reason.UNKNOWN_VARIANT)
+    known = (unit >= 0) & (slot >= 0)
+    started = layout.started_us[unit]
+    wait_us = (np.ceil(layout.thresholds.attribution_window_hours) * HOUR_US).astype(np.int64)[unit]
+    column = np.searchsorted(hours_us, hour + wait_us)
+    keep = known & (hour + HOUR_US > started) & (column < len(hours_us))
+    within = keep & (hour + HOUR_US <= started + FIRST_TRAFFIC_HOURS * HOUR_US)
+    kept = np.flatnonzero(keep)
+    if (np.diff(unit[kept]) < 0).any():
+        kept = kept[np.argsort(unit[kept], kind="stable")]
+    return Rows(
+        unit=unit[kept].astype(np.int32),
+        slot=slot[kept].astype(np.int32),
+        column=column[kept].astype(np.int32),
+        in_first_traffic=within[kept],
+        sums=_sum_columns(rollups, kept),
+    ), unknown
+
+
+def blocks(rows: Rows, layout: Layout, hour_count: int) -> Iterator[Block]:
+    """Cumulative sums, a block of units at a time; O(rows + cells)."""
+    slots, units = layout.row.shape
+    step = max(1, CELLS_PER_BLOCK // max(1, slots * hour_count))
+    for start in range(0, units, step):
+        stop = min(start + step, units)
+        window = slice(*np.searchsorted(rows.unit, [start, stop]))
+        yield _cumulate(rows, window, slice(start, stop), slots, hour_count)
+
+
+def _cumulate(rows: Rows, window: slice, units: slice, slots: int, hour_count: int) -> Block:
+    shape = (slots, units.stop - units.start, hour_count)
+    unit = rows.unit[window].astype(np.int64) - units.start
+    slot = rows.slot[window].astype(np.int64)
+    cell = (slot * shape[1] + unit) * hour_count + rows.column[window]
+    size = slots * shape[1] * hour_count
+    sums: dict[str, Floats] = {}
+    fell = np.zeros(shape[1:], dtype=bool)
+    for name, values in rows.sums.items():
+        part = values[window]
+        if name in REQUIRED_SUMS and (part < 0).any():
+            fell |= np.bincount(cell, weights=part < 0, minlength=size).reshape(shape).any(axis=0)
+        dense = np.bincount(cell, weights=part, minlength=size).reshape(shape)
+        sums[name] = np.cumsum(dense, axis=2, out=dense)
+    first = np.bincount(
+        slot * shape[1] + unit,
+        weights=np.where(rows.in_first_traffic[window], rows.sums["requests"][window], 0.0),
+        minlength=slots * shape[1],
+    ).reshape(shape[:2])
+    return Block(units, sums, first, np.logical_or.accumulate(fell, axis=1))
+
+
+def _sum_columns(rollups: pd.DataFrame, kept: Ints) -> dict[str, NDArray[np.generic]]:
+    present = [*REQUIRED_SUMS, *(name for name in OPTIONAL_SUMS if name in rollups.columns)]
+    columns = {}
+    for name in present:
+        values = rollups[name]
+        if values.dtype == object or pd.api.types.is_extension_array_dtype(values.dtype):
+            values = pd.to_numeric(values, errors="coerce").astype("float64")
+        columns[name] = values.to_numpy()[kept]
+    return columns
+
+
+def _locate(rollups: pd.DataFrame, layout: Layout) -> tuple[Ints, Ints]:
+    """Unit of each row (-1: not listed) and its slot (-1: the unit has no such variant)."""
+    frame = layout.frame
+    with_phases = _has_phases(rollups, frame)
+    names = ["experiment_id", "phase_id"] if with_phases else ["experiment_id"]
+    unit_keys, row_keys = np.zeros(layout.row.shape[1], dtype=np.int64), np.zeros(len(rollups), dtype=np.int64)
+    first = np.where(layout.row[0] >= 0, layout.row[0], layout.row[1])
+    for name in names:
+        index = pd.Index(frame[name].iloc[first].astype(object).unique())
+        unit_keys = unit_keys * (len(index) + 1) + _positions(frame[name].iloc[first], index)
+        codes = _positions(rollups[name], index)
+        row_keys = np.where((codes < 0) | (row_keys < 0), -1, row_keys * (len(index) + 1) + codes)
+    unit = _search(unit_keys, row_keys)
+    variants = pd.Index(frame["variant_id"].astype(object).unique())
+    slot, units = np.nonzero(layout.exists)
+    own = units * len(variants) + _positions(frame["variant_id"], variants)[layout.row[slot, units]]
+    code = _positions(rollups["variant_id"], variants)
+    found = _search(own, np.where((unit < 0) | (code < 0), -1, unit * len(variants) + code))
+    return unit, np.where(found < 0, -1, slot[found] if len(slot) else -1)
+
+
+def _has_phases(rollups: pd.DataFrame, frame: pd.DataFrame) -> bool:
+    sides = [("phase_id" in side.columns and bool(side["phase_id"].notna().any())) for side in (rollups, frame)]
+    if len(rollups) and len(frame) and sides[0] != sides[1]:
+        have, lack = ("rollups", "experiments") if sides[0] else ("experiments", "rollups")
+        raise InputError(f"{have} have phase_id but {lack} do not; give it to both, so that phases are not pooled")
+    return all(sides)
+
+
+def _positions(values: pd.Series, index: pd.Index) -> Ints:
+    """Positions of the values in the index, -1 where absent; a categorical is looked up once a category."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        of_category = np.append(index.get_indexer(values.cat.categories.astype(object)), -1)
+        return np.asarray(of_category[values.cat.codes.to_numpy()], dtype=np.int64)
+    codes, distinct = pd.factorize(values)
+    of_value = np.append(index.get_indexer(pd.Index(distinct).astype(object)), -1)
+    return np.asarray(of_value[codes], dtype=np.int64)
+
+
+def _search(keys: Ints, wanted: Ints) -> Ints:
+    """Position of each wanted key among `keys` (distinct), -1 where absent."""
+    if not len(keys):
+        return np.full(len(wanted), -1)
+    order = np.argsort(keys)
+    at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+    return np.where(keys[order][at] == wanted, order[at], -1)
+
+
+def _refuse_fractions(hours_us: Ints, column: str) -> None:
+    if (hours_us % HOUR_US).any():
+        bad = pd.Timestamp(int(hours_us[hours_us % HOUR_US != 0][0]), unit="us", tz="UTC")
+        raise InputError(f"{column}={bad.isoformat()} is not the start of an hour; pass {bad.floor('h').isoformat()}")

@@ -1,0 +1,237 @@
+"""`evaluate`: rollups to metrics, significance and decisions of every experiment at every requested hour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Warn, tuples_of
+from promotion_pipeline.evaluation.compare import Arms, Comparison, arms, compare
+from promotion_pipeline.evaluation.decide import VERDICTS, Decisions, decide, pick
+from promotion_pipeline.evaluation.dense import Block, blocks, index_rows, requested_hours
+from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Ints, Layout, build_layout
+
+Columns = dict[str, Any]
+
+THRESHOLD_COLUMNS = {
+    "min_sample_size_threshold": "min_sample_size",
+    "min_confidence_threshold": "min_confidence_level",
+    "min_improvement_threshold": "min_improvement_percent",
+    "min_runtime_threshold": "min_runtime_hours",
+    "error_rate_threshold": "max_error_rate",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one call of `evaluate` found; rates and lifts are fractions, confidence and improvement percent."""
+
+    metrics: pd.DataFrame
+    """A row per (hour, experiment_id, variant_id): cumulative counts and rates since the phase's start."""
+    significance: pd.DataFrame
+    """A row per (hour, experiment_id, treatment variant_id). `lift_lower/upper` are the fixed-horizon interval,
+    `always_valid_lower/upper` the one that holds at every look."""
+    decisions: pd.DataFrame
+    """A row per (hour, experiment_id). `lift_lower/upper` are always-valid; reasons and warnings tuples of codes."""
+
+
+def evaluate(
+    rollups: pd.DataFrame,
+    experiments: pd.DataFrame,
+    *,
+    hours: object = None,
+    config: PromotionConfig | None = None,
+) -> Evaluation:
+    """Judge every experiment at every requested hour, in one pass without a loop over either.
+
+    Args:
+        rollups: additive sums, a row per (experiment_id, [phase_id,] variant_id, hour): requests, conversions,
+            errors, and optionally latency_ms_sum, value_sum and the user sums of `hourly_variant_rollups`.
+        experiments: a row per variant (and phase): experiment_id, name, variant_id, variant_name, is_control,
+            traffic_percentage, started_at (of the phase); optionally phase_id, ended_at, and columns named as the
+            thresholds of `PromotionConfig` that override `config`.
+        hours: UTC starts of the hours to decide on; default every hour from the first to the last rollup.
+        config: thresholds where the experiment has none of its own.
+
+    Returns:
+        The three frames. An experiment with several phases is judged on the phase that is current at the as-of (the
+        end of the hour); one whose last phase has ended has no row after it.
+
+    Raises:
+        InputError: a column is missing, a time is naive or not the start of an hour, a variant is listed twice.
+
+    Cost: O(rollup rows + experiments x hours x variants) time; memory beyond the result is one block of cells.
+    """
+    layout = build_layout(experiments, config or PromotionConfig())
+    hours_us = requested_hours(rollups, hours)
+    rows, unknown = index_rows(rollups, layout, hours_us)
+    layout.problems[:] |= unknown
+    parts: list[tuple[Columns, Columns, Columns]] = []
+    for block in blocks(rows, layout, len(hours_us)):
+        own = arms(block)
+        tests = compare(own, block, layout, hours_us)
+        decided = decide(own, tests, block, layout, hours_us)
+        shown = _governing(layout, block, hours_us)
+        parts.append(
+            (
+                _metric_columns(own, block, layout, shown),
+                _significance_columns(tests, block, layout, shown),
+                _decision_columns(own, tests, decided, block, layout, shown),
+            )
+        )
+    metrics, significance, decisions = (_frame(layout, hours_us, columns) for columns in _joined(parts))
+    return Evaluation(metrics, significance, decisions)
+
+
+def _governing(layout: Layout, block: Block, hours_us: Ints) -> Bools:
+    """Which (unit, hour) of the block has a row: the unit is its experiment's current phase at the as-of."""
+    as_of = hours_us[None, :] + HOUR_US
+    return np.asarray(
+        (as_of > layout.governs_from_us[block.units][:, None])
+        & (as_of <= layout.governs_until_us[block.units][:, None])
+    )
+
+
+def _cells(layout: Layout, block: Block, shown: Bools, first_slot: int) -> tuple[Bools, Columns]:
+    """Mask (units, hours, slots from `first_slot`) of the rows to give out, and their keys."""
+    row = layout.row[first_slot:, block.units].T
+    mask = shown[:, :, None] & (row >= 0)[:, None, :]
+    shape = mask.shape
+    return mask, {
+        "row": np.broadcast_to(row[:, None, :], shape)[mask].astype(np.int32),
+        "hour": np.broadcast_to(np.arange(shape[1], dtype=np.int32)[None, :, None], shape)[mask],
+    }
+
+
+def _by_row(values: NDArray[Any], mask: Bools) -> NDArray[Any]:
+    """An array (slots, units, hours) as the column of the masked rows."""
+    return np.asarray(np.moveaxis(values, 0, -1)[mask])
+
+
+def _metric_columns(own: Arms, block: Block, layout: Layout, shown: Bools) -> Columns:
+    mask, columns = _cells(layout, block, shown, 0)
+    for name in ("requests", "conversions", "errors", "users"):
+        columns[name] = _by_row(getattr(own, name), mask)
+    columns["conversion_rate"] = _by_row(own.rate, mask)
+    for name in ("error_rate", "mean_latency_ms", "mean_value"):
+        columns[name] = _by_row(getattr(own, name), mask)
+    return columns
+
+
+def _significance_columns(tests: Comparison, block: Block, layout: Layout, shown: Bools) -> Columns:
+    mask, columns = _cells(layout, block, shown, 1)
+    control = layout.row[0, block.units]
+    columns["control"] = np.broadcast_to(control[:, None, None], mask.shape)[mask].astype(np.int32)
+    for field in fields(tests):
+        columns[field.name] = _by_row(getattr(tests, field.name), mask)
+    return columns
+
+
+def _decision_columns(
+    own: Arms, tests: Comparison, decided: Decisions, block: Block, layout: Layout, shown: Bools
+) -> Columns:
+    unit, hour = np.nonzero(shown)
+    units = unit + block.units.start
+    candidate = decided.candidate
+    own_rows = layout.row[1 + np.maximum(candidate[shown], 0), units]
+    columns: Columns = {
+        "row": np.where(layout.row[0, units] >= 0, layout.row[0, units], layout.row[1, units]),
+        "hour": hour.astype(np.int32),
+        "verdict": decided.verdict[shown],
+        "is_eligible": decided.verdict[shown] == 0,
+        "is_promotable": decided.is_promotable[shown],
+        "candidate": np.where(candidate[shown] >= 0, own_rows, -1),
+        "control": layout.row[0, units],
+    }
+    for name in ("confidence", "improvement", "z", "p_value", "always_valid_p_value"):
+        columns[name] = pick(getattr(tests, name), candidate, np.nan)[shown]
+    columns["lift_lower"] = pick(tests.always_valid_lower, candidate, np.nan)[shown]
+    columns["lift_upper"] = pick(tests.always_valid_upper, candidate, np.nan)[shown]
+    columns["sample_size"] = decided.sample_size[shown]
+    columns["runtime_hours"] = decided.runtime_hours[shown]
+    columns["error_rate"] = pick(own.error_rate[1:], candidate, np.nan)[shown]
+    columns["conversion_rate"] = pick(own.rate[1:], candidate, np.nan)[shown]
+    columns["control_conversion_rate"] = np.where(candidate >= 0, own.rate[0], np.nan)[shown]
+    columns["srm_p_value"] = decided.srm_p_value[shown]
+    columns["by_user"] = decided.by_user[shown]
+    for check, passed in decided.checks.items():
+        columns[check.value] = passed[shown]
+    for column, threshold in THRESHOLD_COLUMNS.items():
+        columns[column] = getattr(layout.thresholds, threshold)[units]
+    columns["reasons"] = decided.reasons[shown]
+    columns["warnings"] = decided.warnings[shown]
+    return columns
+
+
+def _joined(parts: list[tuple[Columns, Columns, Columns]]) -> list[Columns]:
+    """The blocks' columns end to end."""
+    return [
+        {name: np.concatenate([part[kind][name] for part in parts]) for name in parts[0][kind]} if parts else {}
+        for kind in range(3)
+    ]
+
+
+def _frame(layout: Layout, hours_us: Ints, columns: Columns) -> pd.DataFrame:
+    """Give rows their ids and times. Ids and names are categorical: a month of hours repeats them 720 times."""
+    if not columns:
+        columns = {"row": np.empty(0, np.int32), "hour": np.empty(0, np.int32)}
+    row, hour = columns.pop("row"), hours_us[columns.pop("hour")]
+    frame: Columns = {
+        "hour": pd.DatetimeIndex(hour.view("M8[us]"), tz="UTC"),
+        "as_of": pd.DatetimeIndex((hour + HOUR_US).view("M8[us]"), tz="UTC"),
+        "experiment_id": _named(layout, "experiment_id", row),
+        "phase_id": _named(layout, "phase_id", row),
+    }
+    if "verdict" not in columns:
+        frame["variant_id"] = _named(layout, "variant_id", row)
+        frame["variant_name"] = _named(layout, "variant_name", row)
+    if "requests" in columns:
+        frame["is_control"] = layout.frame["is_control"].fillna(False).to_numpy(dtype=bool)[row]
+        frame["traffic_percentage"] = layout.frame["traffic_percentage"].astype(float).to_numpy()[row]
+    for name, values in columns.items():
+        frame |= _named_column(layout, name, values)
+    return pd.DataFrame(frame, copy=False)
+
+
+def _named_column(layout: Layout, name: str, values: NDArray[Any]) -> Columns:
+    """One raw column as it stands in the frame."""
+    match name:
+        case "verdict":
+            return {name: pd.Categorical.from_codes(values, [v.value for v in VERDICTS])}
+        case "candidate":
+            return {
+                "candidate_variant_id": _named(layout, "variant_id", values),
+                "candidate_variant_name": _named(layout, "variant_name", values),
+            }
+        case "control":
+            return {
+                "control_variant_id": _named(layout, "variant_id", values),
+                "control_variant_name": _named(layout, "variant_name", values),
+            }
+        case "by_user":
+            units = [AnalysisUnit.REQUEST.value, AnalysisUnit.USER.value]
+            return {"analysis_unit": pd.Categorical.from_codes(values.astype(np.int8), units)}
+        case "reasons":
+            return {name: tuples_of(Reason, values)}
+        case "warnings":
+            return {name: tuples_of(Warn, values)}
+        case "requests" | "conversions" | "errors" | "users":
+            whole = np.isfinite(values).all()
+            return {name: values.astype(np.int64) if whole else values}
+        case _:
+            return {name: values}
+
+
+def _named(layout: Layout, column: str, row: NDArray[Any]) -> pd.Categorical:
+    """The layout frame's value at each row, missing where the row is -1."""
+    if column not in layout.frame.columns:
+        return pd.Categorical.from_codes(np.full(len(row), -1, dtype=np.int8), [])
+    codes, names = pd.factorize(layout.frame[column].astype(object))
+    of_row = np.append(codes, -1)
+    small = np.int8 if len(names) < 127 else np.int32
+    return pd.Categorical.from_codes(of_row.astype(small)[row], pd.Index(names))

@@ -1,0 +1,172 @@
+"""Codes to sentences: what a person or a notification reads of one decision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import pandas as pd
+
+from promotion_pipeline.evaluation.codes import Reason, Verdict, Warn
+
+
+@dataclass(frozen=True)
+class Check:
+    """One contract check: passed or not, with both numbers; `observed` is None where it could not be measured."""
+
+    name: str
+    passed: bool
+    observed: float | None
+    threshold: float
+    unit: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A decision in words."""
+
+    summary: str
+    checks: tuple[Check, ...]
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Where a check finds its numbers in a decision's row, and how it words them."""
+
+    observed: str
+    threshold: str
+    unit: str
+    what: str
+    sign: str
+    scale: float = 1.0
+
+
+_RULES = {
+    Reason.MIN_SAMPLE_SIZE: _Rule(
+        "sample_size", "min_sample_size_threshold", "requests", "requests in the smaller arm", ">="
+    ),
+    Reason.MIN_CONFIDENCE: _Rule("confidence", "min_confidence_threshold", "%", "confidence", ">="),
+    Reason.MIN_IMPROVEMENT: _Rule("improvement", "min_improvement_threshold", "%", "improvement over control", ">="),
+    Reason.MIN_RUNTIME: _Rule("runtime_hours", "min_runtime_threshold", "hours", "runtime", ">="),
+    Reason.ERROR_RATE_ACCEPTABLE: _Rule(
+        "error_rate", "error_rate_threshold", "fraction", "error rate of the candidate", "<="
+    ),
+}
+
+
+def explain(decision: Mapping[str, Any] | pd.Series) -> Explanation:
+    """Word one row of `Evaluation.decisions`."""
+    row = decision.to_dict() if isinstance(decision, pd.Series) else dict(decision)
+    reasons = tuple(Reason(code) for code in row["reasons"])
+    warnings = tuple(Warn(code) for code in row["warnings"])
+    return Explanation(
+        summary=_summary(row, Verdict(row["verdict"])),
+        checks=tuple(_check(row, reason, rule) for reason, rule in _RULES.items()),
+        reasons=tuple(_reason(row, reason) for reason in reasons),
+        warnings=tuple(_warning(row, warning) for warning in warnings),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) or math.isinf(value) else float(value)
+
+
+def _text(value: float | None, unit: str) -> str:
+    if value is None:
+        return "unknown"
+    if unit == "requests":
+        return f"{value:,.0f} requests"
+    if unit == "hours":
+        return f"{value:,.1f} hours"
+    return f"{value * 100:.2f} %" if unit == "fraction" else f"{value:.2f} %"
+
+
+def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
+    observed, threshold = _number(row.get(rule.observed)), float(row[rule.threshold])
+    passed = bool(row[reason.value])
+    relation = rule.sign if passed else ("<" if rule.sign == ">=" else ">")
+    message = f"{rule.what} {_text(observed, rule.unit)} {relation} {_text(threshold, rule.unit)}"
+    if observed is None:
+        message = f"{rule.what} could not be measured; needed {rule.sign} {_text(threshold, rule.unit)}"
+    elif reason is Reason.MIN_CONFIDENCE and not passed and observed >= threshold:
+        message = f"confidence {_text(observed, '%')}, but the candidate is behind control"
+    elif _text(observed, rule.unit) == _text(threshold, rule.unit) and observed != threshold:
+        message = f"{rule.what} {observed:.6g} {relation} {threshold:.6g}"
+    return Check(reason.value, passed, observed, threshold, rule.unit, message)
+
+
+def _summary(row: Mapping[str, Any], verdict: Verdict) -> str:
+    name = row.get("candidate_variant_name")
+    candidate = "the candidate" if name is None or pd.isna(name) else f"{name!r}"
+    match verdict:
+        case Verdict.ELIGIBLE if row["is_promotable"]:
+            return f"{candidate} won: all five checks pass and the evidence for an unattended promotion is there"
+        case Verdict.ELIGIBLE:
+            return (
+                f"{candidate} passes all five checks; an unattended promotion needs more evidence, a person may approve"
+            )
+        case Verdict.NOT_YET:
+            return f"no decision yet; {candidate} is the nearest"
+        case Verdict.REJECTED:
+            return f"enough data, and {candidate} does not qualify"
+        case Verdict.INCONCLUSIVE:
+            return "the data cannot be judged"
+        case Verdict.ERROR:
+            return "could not be evaluated: the input contradicts itself"
+        case _ as never:
+            assert_never(never)
+
+
+def _reason(row: Mapping[str, Any], reason: Reason) -> str:
+    if reason in _RULES:
+        return _check(row, reason, _RULES[reason]).message
+    name = row.get("candidate_variant_name")
+    sentences = {
+        Reason.ALL_CHECKS_PASSED: f"All safety checks passed: {name} leads by {row['improvement']:.2f} %"
+        f" at {row['confidence']:.2f} % confidence",
+        Reason.NOT_STARTED: "the experiment starts after this hour; wait for its start_date",
+        Reason.NO_CONTROL: "no variant is marked as control; set is_control on one",
+        Reason.NO_TREATMENT: "there is no treatment to compare control with; add a variant",
+        Reason.SPLIT_NOT_100: "the traffic of the variants does not sum to 100 %; correct traffic_percentage",
+        Reason.NO_ROWS: "no request was seen in this phase; check that requests reach ai_requests",
+        Reason.ZERO_REQUESTS: "control or every treatment has no requests; check the assignment",
+        Reason.NO_VARIATION: "nobody or everybody converted in both arms; there is nothing to compare",
+        Reason.CONTROL_RATE_ZERO: "control has no conversion, so the lift is not computable; wait for one",
+        Reason.SEVERAL_CONTROLS: "more than one variant is marked as control; leave is_control on one",
+        Reason.COUNTS_IMPOSSIBLE: "a count is negative, or conversions or errors exceed requests; correct the source",
+        Reason.NOT_A_NUMBER: "a sum or the start is missing, NaN or infinite; correct the source",
+        Reason.UNKNOWN_VARIANT: "rollups name a variant that the experiment does not have; correct the source",
+        Reason.INVALID_CONFIG: "the experiment's promotion_config is not valid; correct or clear it",
+    }
+    return sentences[reason]
+
+
+def _warning(row: Mapping[str, Any], warning: Warn) -> str:
+    match warning:
+        case Warn.HIGHER_ERROR_RATE:
+            return "the candidate has a higher error rate than control"
+        case Warn.HIGHER_LATENCY:
+            return "the candidate's mean latency is 20 % or more above control's"
+        case Warn.SMALL_SAMPLE:
+            return f"small sample: {row['sample_size']:,.0f} requests in the smaller arm, under 1,000"
+        case Warn.SAMPLE_RATIO_MISMATCH:
+            p_value = _number(row.get("srm_p_value"))
+            found = "unknown" if p_value is None else f"{p_value:.2g}"
+            return f"sample ratio mismatch (p = {found}): the traffic is not split as declared"
+        case Warn.NOT_ALWAYS_VALID:
+            return "passes the z-test at this look, but not the always-valid test: repeated looks could explain it"
+        case Warn.REQUEST_LEVEL:
+            return "no user_id is known: requests of one user are correlated, so the confidence is overstated"
+        case Warn.VARIANT_WITHOUT_REQUESTS:
+            return "a variant that should get traffic has no request"
+        case Warn.CORRECTED_COUNTS:
+            return "an imported sum fell between two looks; the cumulative sums are what was measured"
+        case Warn.MULTIPLE_EXPOSURE:
+            return "more than 1 % of the users were served by several variants"
+        case _ as never:
+            assert_never(never)

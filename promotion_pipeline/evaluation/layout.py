@@ -1,0 +1,195 @@
+"""The experiments frame as dense arrays: one unit a phase, one slot a variant, control in slot 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from promotion_pipeline.config import Evidence, PromotionConfig
+from promotion_pipeline.errors import InputError
+from promotion_pipeline.evaluation.codes import Reason, bit
+
+REQUIRED = ("experiment_id", "name", "variant_id", "variant_name", "is_control", "traffic_percentage", "started_at")
+FAR_FUTURE_US = np.iinfo(np.int64).max
+SPLIT_TOLERANCE_PERCENT = 0.05
+HOUR_US = 3_600_000_000
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Thresholds of each unit, shape (units,); percent and hours as in `PromotionConfig`."""
+
+    min_sample_size: Floats
+    min_confidence_level: Floats
+    min_improvement_percent: Floats
+    min_runtime_hours: Floats
+    max_error_rate: Floats
+    planned_sample_size: Floats
+    attribution_window_hours: Floats
+    fixed_horizon: Bools
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where every (unit, slot) lies in the experiments frame, and what is wrong with a unit.
+
+    Arrays are (units,) or (slots, units); times are microseconds of UTC. `row` is the row of the sorted
+    frame that describes a slot, -1 where the unit has no such variant.
+    """
+
+    frame: pd.DataFrame
+    row: Ints
+    experiment: Ints
+    started_us: Ints
+    governs_from_us: Ints
+    governs_until_us: Ints
+    traffic_percent: Floats
+    treatments: Ints
+    problems: NDArray[np.int32]
+    allows_corrections: Bools
+    thresholds: Thresholds
+
+    @property
+    def exists(self) -> Bools:
+        """Which slots hold a variant, shape (slots, units)."""
+        return self.row >= 0
+
+
+def utc_us(values: pd.Series, column: str) -> Ints:
+    """Times as microseconds of UTC, shape (n,); NaT is the smallest integer.
+
+    Raises:
+        InputError: the column holds no time zone, or no times at all.
+    """
+    if len(values) == 0:
+        return np.empty(0, dtype=np.int64)
+    if not isinstance(values.dtype, pd.DatetimeTZDtype):
+        sample = next((v for v in values if not pd.isna(v)), None)
+        if sample is not None and getattr(sample, "tzinfo", None) is None:
+            raise InputError(f"{column}={sample!r} has no time zone; pass UTC times, e.g. pd.Timestamp(..., tz='UTC')")
+        values = pd.to_datetime(values, utc=True)
+    return values.dt.tz_convert("UTC").astype("datetime64[us, UTC]").astype("int64").to_numpy()
+
+
+def build_layout(experiments: pd.DataFrame, config: PromotionConfig) -> Layout:
+    """Sort the experiments frame into units and slots; O(variants log variants).
+
+    Raises:
+        InputError: a column is missing, a time is naive, or a variant is listed twice.
+    """
+    missing = [name for name in REQUIRED if name not in experiments.columns]
+    if missing:
+        raise InputError(f"experiments lack the columns {missing}; needed are {list(REQUIRED)}")
+    frame = experiments.reset_index(drop=True)
+    started = utc_us(frame["started_at"], "started_at")
+    phase = _keys(frame["phase_id"]) if "phase_id" in frame.columns else np.zeros(len(frame), dtype=np.int64)
+    experiment = _keys(frame["experiment_id"])
+    started = pd.Series(started).groupby([experiment, phase]).transform("min").to_numpy(dtype=np.int64)
+    control = frame["is_control"].fillna(False).to_numpy(dtype=bool)
+    name_rank = frame["variant_name"].astype(object).map(str).rank(method="dense").to_numpy()
+    order = np.lexsort((name_rank, ~control, phase, started, experiment))
+    frame, started, phase = frame.iloc[order].reset_index(drop=True), started[order], phase[order]
+    experiment, control = experiment[order], control[order]
+    new_unit = np.ones(len(frame), dtype=bool)
+    new_unit[1:] = (experiment[1:] != experiment[:-1]) | (phase[1:] != phase[:-1])
+    unit = np.cumsum(new_unit) - 1
+    first = np.flatnonzero(new_unit)
+    if frame.duplicated([c for c in ("experiment_id", "phase_id", "variant_id") if c in frame.columns]).any():
+        raise InputError("experiments list a variant twice in one phase; give one row a (experiment, phase, variant)")
+    row = _slots(unit, first, control)
+    from_us, until_us = _governed(frame, experiment[first], started[first], first)
+    traffic = pd.to_numeric(frame["traffic_percentage"], errors="coerce").to_numpy(dtype=np.float64)
+    traffic_percent = np.where(row >= 0, traffic[np.maximum(row, 0)], 0.0) if len(frame) else np.zeros(row.shape)
+    return Layout(
+        frame=frame,
+        row=row,
+        experiment=experiment[first],
+        started_us=started[first],
+        governs_from_us=from_us,
+        governs_until_us=until_us,
+        traffic_percent=traffic_percent,
+        treatments=(row[1:] >= 0).sum(axis=0),
+        problems=_problems(frame, unit, first, control, row, traffic_percent),
+        allows_corrections=_column(frame, "allows_corrections", first, False).astype(bool),
+        thresholds=_thresholds(frame, first, config),
+    )
+
+
+def _keys(values: pd.Series) -> Ints:
+    """Numbers of the distinct values in order of appearance, missing ones alike."""
+    return np.asarray(pd.factorize(values.astype(object), use_na_sentinel=False)[0], dtype=np.int64)
+
+
+def _slots(unit: Ints, first: Ints, control: Bools) -> Ints:
+    """Rows by (slot, unit): control first, then treatments by name; a unit without control leaves slot 0 empty."""
+    rank = np.arange(len(unit)) - first[unit] if len(unit) else np.empty(0, dtype=np.int64)
+    slot = rank + ~control[first][unit] if len(unit) else rank
+    row = np.full((max(2, int(slot.max(initial=0)) + 1), len(first)), -1, dtype=np.int64)
+    row[slot, unit] = np.arange(len(unit))
+    return row
+
+
+def _governed(frame: pd.DataFrame, experiment: Ints, started: Ints, first: Ints) -> tuple[Ints, Ints]:
+    """As-of bounds (from, until] in which each unit is its experiment's current phase."""
+    from_us = started.copy()
+    is_first = np.ones(len(first), dtype=bool)
+    is_first[1:] = experiment[1:] != experiment[:-1]
+    from_us[is_first] = np.iinfo(np.int64).min
+    until_us = np.full(len(first), FAR_FUTURE_US)
+    until_us[:-1][~is_first[1:]] = started[1:][~is_first[1:]]
+    if "ended_at" in frame.columns:
+        ended = utc_us(frame["ended_at"], "ended_at")[first]
+        ended[frame["ended_at"].isna().to_numpy()[first]] = FAR_FUTURE_US
+        until_us = np.minimum(until_us, ended)
+    return from_us, until_us
+
+
+def _problems(
+    frame: pd.DataFrame, unit: Ints, first: Ints, control: Bools, row: Ints, traffic_percent: Floats
+) -> NDArray[np.int32]:
+    """Reasons why a unit cannot be judged at any hour, as bits."""
+    problems = np.zeros(len(first), dtype=np.int32)
+    controls = np.bincount(unit, weights=control, minlength=len(first)) if len(first) else np.zeros(0)
+    problems[controls == 0] |= bit(Reason.NO_CONTROL)
+    problems[controls > 1] |= bit(Reason.SEVERAL_CONTROLS)
+    problems[(row[1:] >= 0).sum(axis=0) == 0] |= bit(Reason.NO_TREATMENT)
+    off = ~(np.abs(traffic_percent.sum(axis=0) - 100.0) <= SPLIT_TOLERANCE_PERCENT)
+    problems[off | (traffic_percent < 0).any(axis=0)] |= bit(Reason.SPLIT_NOT_100)
+    problems[frame["started_at"].isna().to_numpy()[first]] |= bit(Reason.NOT_A_NUMBER)
+    if "config_error" in frame.columns:
+        problems[frame["config_error"].notna().to_numpy()[first]] |= bit(Reason.INVALID_CONFIG)
+    return problems
+
+
+def _column(frame: pd.DataFrame, name: str, first: Ints, default: Any) -> NDArray[Any]:
+    """A per-experiment column read at each unit's first row, the default where it is missing."""
+    if name not in frame.columns:
+        return np.full(len(first), default)
+    values = frame[name].iloc[first]
+    return values.astype(object).where(values.notna(), default).to_numpy()
+
+
+def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Thresholds:
+    def number(name: str) -> Floats:
+        default = getattr(config, name)
+        return _column(frame, name, first, np.nan if default is None else default).astype(np.float64)
+
+    evidence = _column(frame, "evidence", first, config.evidence)
+    return Thresholds(
+        min_sample_size=number("min_sample_size"),
+        min_confidence_level=number("min_confidence_level"),
+        min_improvement_percent=number("min_improvement_percent"),
+        min_runtime_hours=number("min_runtime_hours"),
+        max_error_rate=number("max_error_rate"),
+        planned_sample_size=number("planned_sample_size"),
+        attribution_window_hours=number("attribution_window_hours"),
+        fixed_horizon=np.array([value == Evidence.FIXED_HORIZON for value in evidence], dtype=bool),
+    )
