@@ -1,0 +1,1 @@
+"""PostgreSQL: tables, migrations, the embedded server, frames in and out."""

@@ -1,0 +1,40 @@
+"""The one clock: the database's, so that every process agrees on which hour is complete."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, LiteralString
+
+import psycopg
+
+from promotion_pipeline.errors import InputError
+
+
+def database_now(connection: psycopg.Connection[Any]) -> datetime:
+    """The database's time at this statement, UTC."""
+    return _one(connection, "SELECT clock_timestamp() AS at")
+
+
+def newest_complete_hour(connection: psycopg.Connection[Any]) -> datetime:
+    """The END of the newest complete hour, UTC: the as-of that may be acted upon."""
+    return _one(connection, "SELECT date_trunc('hour', clock_timestamp(), 'UTC') AS at")
+
+
+def _one(connection: psycopg.Connection[Any], query: LiteralString) -> datetime:
+    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        row = cursor.execute(query).fetchone()
+    assert row is not None
+    at = row[0]
+    assert isinstance(at, datetime)
+    return at
+
+
+def require_utc(value: datetime, name: str) -> datetime:
+    """`value` unless it is naive.
+
+    Raises:
+        InputError: `value` has no time zone.
+    """
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise InputError(f"{name} {value.isoformat()} has no time zone: add one, for example {value.isoformat()}+00:00")
+    return value

@@ -1,0 +1,245 @@
+"""Where the data are: the embedded server or the one of `AUTO_PROMOTION_DATABASE_URL`."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+
+from promotion_pipeline.config import Settings
+from promotion_pipeline.errors import ConfigError, DependencyError
+from promotion_pipeline.store import migrate
+
+if TYPE_CHECKING:
+    from promotion_pipeline.store.embedded import EmbeddedServer
+
+DATABASE = "promotion_pipeline"
+DAGSTER_DATABASE = "dagster"
+CONNECT_SECONDS = 10
+SQLALCHEMY_SCHEME = "postgresql+psycopg2://"
+
+Connection: TypeAlias = psycopg.Connection[DictRow]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A database with the product's schema.
+
+    `url` may hold a password, so it is left out of the representation.
+    """
+
+    url: str = field(repr=False)
+    settings: Settings
+    server: EmbeddedServer | None = field(default=None, repr=False, compare=False)
+
+    def connect(self) -> Connection:
+        """A new connection: autocommit, rows as dicts, UTC. Write inside `with connection.transaction():`.
+
+        Raises:
+            DependencyError: the database cannot be reached.
+        """
+        try:
+            return connect(self.url)
+        except DependencyError:
+            if self.server is None:
+                raise
+        # The server or its supervisor was killed: this waits until it is up again.
+        self.server.start()
+        return connect(self.url)
+
+    @property
+    def dagster_url(self) -> str:
+        """SQLAlchemy URL (psycopg2) of Dagster's storage; the database is created if missing.
+
+        Raises:
+            DependencyError: the server cannot be reached or the database cannot be created.
+        """
+        given = self.settings.dagster_database_url
+        if given is not None:
+            return SQLALCHEMY_SCHEME + checked_url(given.get_secret_value()).removeprefix("postgresql://")
+        url = self.url_of(DAGSTER_DATABASE)
+        create_database(self.url, DAGSTER_DATABASE)
+        return SQLALCHEMY_SCHEME + url.removeprefix("postgresql://")
+
+    def url_of(self, database: str) -> str:
+        """The URL of another database on the same server."""
+        from sqlalchemy import make_url
+
+        if self.server is not None:
+            return self.server.url(database)
+        return make_url(self.url).set(database=database).render_as_string(hide_password=False)
+
+
+@contextlib.contextmanager
+def open_store(settings: Settings | None = None) -> Iterator[Store]:
+    """The store of `settings` (default: of the environment), with its schema at the head.
+
+    The embedded server is leased while the context lasts, and its schema upgraded. The schema of another server
+    is not touched.
+
+    Raises:
+        DependencyError: the database cannot be reached, or its schema is behind or ahead of this version.
+    """
+    chosen = Settings.from_environment() if settings is None else settings
+    if chosen.database_url is not None:
+        store = Store(checked_url(chosen.database_url.get_secret_value()), chosen)
+        require_schema(store)
+        yield store
+        return
+    from promotion_pipeline.store.embedded import EmbeddedServer
+
+    with EmbeddedServer(chosen.home) as server:
+        store = Store(server.url(DATABASE), chosen, server)
+        _prepare(store)
+        yield store
+
+
+def _prepare(store: Store) -> None:
+    try:
+        with connect(store.url) as connection:
+            current = migrate.revision_of(connection)
+    except DependencyError:
+        assert store.server is not None
+        create_database(store.server.url("postgres"), DATABASE)
+        current = None
+    if current != migrate.head_revision():
+        migrate.upgrade(store.url)
+
+
+def require_schema(store: Store) -> None:
+    """Refuse a database whose schema is not the one that this version needs.
+
+    Raises:
+        DependencyError: it is behind (run `promotion-pipeline db upgrade`), ahead, or cannot be reached.
+    """
+    with store.connect() as connection:
+        current = migrate.revision_of(connection)
+    head = migrate.head_revision()
+    if current is None or current < head:
+        raise DependencyError(
+            f"the schema of the database is at revision {current or 'none'}, {head} is needed:"
+            " run `promotion-pipeline db upgrade`"
+        )
+    if current > head:
+        raise DependencyError(
+            f"the schema of the database is at revision {current}, newer than {head} which this version needs:"
+            " install the newer promotion-pipeline"
+        )
+
+
+_current: dict[tuple[int, Settings], tuple[Store, contextlib.ExitStack]] = {}
+_current_lock = threading.Lock()
+
+
+def current_store() -> Store:
+    """The store of the environment, opened once for the process and closed when it exits.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        DependencyError: the database cannot be reached, or its schema is behind or ahead.
+    """
+    settings = Settings.from_environment()
+    key = (os.getpid(), settings)
+    with _current_lock:
+        if key not in _current:
+            stack = contextlib.ExitStack()
+            _current[key] = (stack.enter_context(open_store(settings)), stack)
+            atexit.register(stack.close)
+        return _current[key][0]
+
+
+def close_current_stores() -> None:
+    """Give back what `current_store` holds, before the process exits."""
+    with _current_lock:
+        for _, stack in _current.values():
+            stack.close()
+        _current.clear()
+
+
+def connect(url: str) -> Connection:
+    """A new connection to `url`: autocommit, rows as dicts, UTC.
+
+    Raises:
+        ConfigError: `url` is malformed.
+        DependencyError: the database cannot be reached; the message holds no password.
+    """
+    try:
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            row_factory=dict_row,
+            connect_timeout=CONNECT_SECONDS,
+            fallback_application_name=DATABASE,
+        )
+        if connection.info.parameter_status("TimeZone") != "UTC":
+            connection.execute("SET TIME ZONE 'UTC'")
+    except psycopg.OperationalError as error:
+        raise DependencyError(_unreachable(url, error)) from None
+    except psycopg.ProgrammingError:
+        raise ConfigError(MALFORMED) from None
+    return connection
+
+
+MALFORMED = (
+    "AUTO_PROMOTION_DATABASE_URL is not a URL of PostgreSQL: write postgresql://user:password@host:5432/database,"
+    " with reserved characters of the password percent-encoded"
+)
+
+
+def checked_url(url: str) -> str:
+    """`url` as libpq takes it, without SQLAlchemy's driver name.
+
+    Raises:
+        ConfigError: it is malformed; the message does not quote it.
+    """
+    scheme, separator, rest = url.strip().partition("://")
+    plain = f"postgresql://{rest}"
+    try:
+        conninfo_to_dict(plain)
+    except psycopg.ProgrammingError:
+        raise ConfigError(MALFORMED) from None
+    if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
+        raise ConfigError(MALFORMED)
+    return plain
+
+
+def _unreachable(url: str, error: psycopg.OperationalError) -> str:
+    parts = conninfo_to_dict(url)
+    password = parts.pop("password", None)
+    shown = " ".join(f"{name}={parts[name]}" for name in ("host", "port", "dbname", "user") if name in parts)
+    text = " ".join(str(error).split())
+    if password:
+        text = text.replace(str(password), "***")
+    return f"the database ({shown}) cannot be reached: {text}; check that it runs and AUTO_PROMOTION_DATABASE_URL"
+
+
+def create_database(url: str, name: str, template: str | None = None) -> None:
+    """Create a database on the server of `url` unless it exists; several processes may try at once.
+
+    Raises:
+        DependencyError: the server cannot be reached, or the user of `url` may not create databases.
+    """
+    with connect(url) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+            return
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template is not None:
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        try:
+            connection.execute(statement)
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            return
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DependencyError(
+                f"database {name!r} is missing and the user may not create it: create it, or set"
+                f" AUTO_PROMOTION_DAGSTER_DATABASE_URL ({error})"
+            ) from None

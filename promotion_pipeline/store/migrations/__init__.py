@@ -1,0 +1,1 @@
+"""Versioned schema: `versions/NNNN_name.py` runs `NNNN_name.sql`."""
