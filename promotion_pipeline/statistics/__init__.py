@@ -5,7 +5,17 @@ fractions. What the data cannot answer is NaN; only a parameter out of bounds ra
 """
 
 from promotion_pipeline.statistics.arrays import FloatArray
+from promotion_pipeline.statistics.cuped import CupedTest, UserSums, cuped
+from promotion_pipeline.statistics.differences import (
+    miettinen_nurminen_interval,
+    newcombe_interval,
+    score_z,
+    wald_difference_interval,
+    wilson_interval,
+)
+from promotion_pipeline.statistics.dunnett import dunnett_critical_z, dunnett_p_value
 from promotion_pipeline.statistics.errors import StatisticsError
+from promotion_pipeline.statistics.group_sequential import Boundaries, alpha_spending, group_sequential_boundaries
 from promotion_pipeline.statistics.intervals import Interval
 from promotion_pipeline.statistics.lift import (
     Lift,
@@ -14,14 +24,22 @@ from promotion_pipeline.statistics.lift import (
     proportion_lift_interval,
     relative_lift,
 )
+from promotion_pipeline.statistics.msprt import msprt_likelihood_ratio
 from promotion_pipeline.statistics.multiplicity import benjamini_hochberg, bonferroni, holm
-from promotion_pipeline.statistics.normal import critical_z, two_sided_p_value
-from promotion_pipeline.statistics.proportions import (
-    ZTest,
-    proportion,
-    proportion_variance_of_mean,
-    two_proportion_z,
+from promotion_pipeline.statistics.noninferiority import (
+    MeanNoninferiority,
+    always_valid_harm_p_value,
+    noninferiority_means,
+    noninferiority_z,
 )
+from promotion_pipeline.statistics.normal import critical_z, two_sided_p_value
+from promotion_pipeline.statistics.power import (
+    minimum_detectable_lift,
+    power_two_proportions,
+    sample_size_two_proportions,
+)
+from promotion_pipeline.statistics.proportions import ZTest, proportion, proportion_variance_of_mean, two_proportion_z
+from promotion_pipeline.statistics.ratios import Ratio, ratio_of_sums
 from promotion_pipeline.statistics.sequential import (
     always_valid_interval,
     always_valid_one_sided_interval,
@@ -29,8 +47,11 @@ from promotion_pipeline.statistics.sequential import (
     always_valid_p_value,
     mixture_rho,
 )
+from promotion_pipeline.statistics.sequential_srm import SequentialSrm, sequential_srm
+from promotion_pipeline.statistics.shrinkage import ShrunkenLift, shrunken_lift
 from promotion_pipeline.statistics.srm import SrmTest, srm_chi_square
 from promotion_pipeline.statistics.welch import (
+    Scale,
     WelchTest,
     mean_variance_of_mean,
     t_test,
@@ -40,13 +61,23 @@ from promotion_pipeline.statistics.welch import (
 )
 
 __all__ = [
+    "Boundaries",
+    "CupedTest",
     "FloatArray",
     "Interval",
     "Lift",
+    "MeanNoninferiority",
+    "Ratio",
+    "Scale",
+    "SequentialSrm",
+    "ShrunkenLift",
     "SrmTest",
     "StatisticsError",
+    "UserSums",
     "WelchTest",
     "ZTest",
+    "alpha_spending",
+    "always_valid_harm_p_value",
     "always_valid_interval",
     "always_valid_one_sided_interval",
     "always_valid_one_sided_p_value",
@@ -54,20 +85,38 @@ __all__ = [
     "benjamini_hochberg",
     "bonferroni",
     "critical_z",
+    "cuped",
     "delta_interval",
+    "dunnett_critical_z",
+    "dunnett_p_value",
+    "group_sequential_boundaries",
     "holm",
     "katz_interval",
     "mean_variance_of_mean",
+    "miettinen_nurminen_interval",
+    "minimum_detectable_lift",
     "mixture_rho",
+    "msprt_likelihood_ratio",
+    "newcombe_interval",
+    "noninferiority_means",
+    "noninferiority_z",
+    "power_two_proportions",
     "proportion",
     "proportion_lift_interval",
     "proportion_variance_of_mean",
+    "ratio_of_sums",
     "relative_lift",
+    "sample_size_two_proportions",
+    "score_z",
+    "sequential_srm",
+    "shrunken_lift",
     "srm_chi_square",
     "t_test",
     "two_proportion_z",
     "two_sided_p_value",
+    "wald_difference_interval",
     "welch",
     "welch_degrees_of_freedom",
     "welch_from_means",
+    "wilson_interval",
 ]

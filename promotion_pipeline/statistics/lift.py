@@ -31,7 +31,7 @@ def relative_lift(
     """Lift (m1 - m0) / |m0| and its standard error by the delta method. All arguments broadcast.
 
     se^2 = v1 / m0^2 + v0 m1^2 / m0^4, with v the variance *of the mean* (Deng, Knoblich & Lu 2018,
-    "Applying the Delta Method in Metric Analytics", KDD, eq. 4, independent arms). Dividing by |m0| keeps
+    "Applying the Delta Method in Metric Analytics", KDD; the arms are independent). Dividing by |m0| keeps
     the sign: an increase is a positive lift also where the control mean is negative.
 
     NaN lift where m0 is 0; NaN standard error also where se^2 is 0 or not computable.

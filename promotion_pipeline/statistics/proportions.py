@@ -48,7 +48,7 @@ def two_proportion_z(
 
     pooled: (p1 - p0) / sqrt(p (1 - p) (1/n0 + 1/n1)), p = (x0 + x1) / (n0 + n1);
     unpooled: (p1 - p0) / sqrt(p0 (1 - p0) / n0 + p1 (1 - p1) / n1)
-    (Fleiss, Levin & Paik 2003, Statistical Methods for Rates and Proportions, section 3.3).
+    (Fleiss, Levin & Paik 2003, Statistical Methods for Rates and Proportions).
 
     NaN where a count is impossible (n <= 0, x < 0, x > n) or the standard error is 0.
 
