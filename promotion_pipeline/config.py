@@ -6,6 +6,7 @@ Precedence, weakest first: default < environment < the experiment's `promotion_c
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 from collections.abc import Mapping
 from enum import StrEnum
@@ -110,7 +111,7 @@ class PromotionConfig(BaseModel):
     @field_validator("ramp_steps")
     @classmethod
     def _ramp_rises_to_all(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
-        rising = all(a < b for a, b in zip(steps, steps[1:], strict=False))
+        rising = all(a < b for a, b in itertools.pairwise(steps))
         if not rising or steps[0] <= 0 or steps[-1] != 100.0:
             raise ValueError(f"{list(steps)} must rise and end at 100, for example [75, 100]")
         return steps

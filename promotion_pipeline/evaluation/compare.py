@@ -72,8 +72,8 @@ def arms(block: Block) -> Arms:
     sums = block.sums
     n, x, errors = sums["requests"], sums["conversions"], sums["errors"]
     with np.errstate(all="ignore"):
-        per_request = np.where(n > 0, 1.0 / n, np.nan)
-        rate = x * per_request
+        # Quotients of whole numbers, so that 50 of 1000 is exactly the threshold 0.05.
+        rate = np.where(n > 0, x / n, np.nan)
         users, anonymous = _users(sums, n)
         latency = np.full_like(n, np.nan)
         if "latency_ms_sum" in sums:
@@ -87,10 +87,11 @@ def arms(block: Block) -> Arms:
             users=users,
             anonymous=anonymous,
             rate=rate,
-            # A quotient of whole numbers, so that 50 of 1000 is exactly the threshold 0.05.
             error_rate=np.where(n > 0, errors / n, np.nan),
             mean_latency_ms=latency,
-            mean_value=sums["value_sum"] * per_request if "value_sum" in sums else np.full_like(n, np.nan),
+            mean_value=np.where(n > 0, sums["value_sum"] / n, np.nan)
+            if "value_sum" in sums
+            else np.full_like(n, np.nan),
             rate_variance=_rate_variance(sums, n, x, rate, users, anonymous),
         )
 

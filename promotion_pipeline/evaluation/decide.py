@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,11 +68,14 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     )
 
 
-def pick(values: NDArray[np.generic], candidate: Ints, default: object) -> NDArray[np.generic]:  # type: ignore[type-arg]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def pick(values: NDArray[Scalar], candidate: Ints, default: float) -> NDArray[Scalar]:
     """The candidate's entry of an array (treatments, units, hours), `default` where there is no candidate."""
     wide = np.broadcast_to(values, (len(values), *candidate.shape))
     chosen = np.take_along_axis(wide, np.maximum(candidate, 0)[None], axis=0)[0]
-    return np.where(candidate >= 0, chosen, default)
+    return np.where(candidate >= 0, chosen, values.dtype.type(default))
 
 
 def _window(thresholds: Thresholds, units: slice) -> Thresholds:

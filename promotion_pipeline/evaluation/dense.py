@@ -44,7 +44,7 @@ class Rows:
     slot: NDArray[np.int32]
     column: NDArray[np.int32]
     in_first_traffic: Bools
-    sums: dict[str, NDArray[np.generic]]
+    sums: dict[str, NDArray[np.float64 | np.int64]]
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> tuple[R
 
 
 def blocks(rows: Rows, layout: Layout, hour_count: int) -> Iterator[Block]:
-    """Cumulative sums, a block of units at a time; O(rows + cells)."""
+    """Cumulative sums, a block of units at a time, an empty one if there are none; O(rows + cells)."""
     slots, units = layout.row.shape
     step = max(1, CELLS_PER_BLOCK // max(1, slots * hour_count))
-    for start in range(0, units, step):
+    for start in range(0, max(units, 1), step):
         stop = min(start + step, units)
         window = slice(*np.searchsorted(rows.unit, [start, stop]))
         yield _cumulate(rows, window, slice(start, stop), slots, hour_count)
@@ -138,7 +138,7 @@ def _cumulate(rows: Rows, window: slice, units: slice, slots: int, hour_count: i
     return Block(units, sums, first, np.logical_or.accumulate(fell, axis=1))
 
 
-def _sum_columns(rollups: pd.DataFrame, kept: Ints) -> dict[str, NDArray[np.generic]]:
+def _sum_columns(rollups: pd.DataFrame, kept: Ints) -> dict[str, NDArray[np.float64 | np.int64]]:
     present = [*REQUIRED_SUMS, *(name for name in OPTIONAL_SUMS if name in rollups.columns)]
     columns = {}
     for name in present:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from promotion_pipeline.config import PromotionConfig
-from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Warn, tuples_of
+from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Verdict, Warn, tuples_of
 from promotion_pipeline.evaluation.compare import Arms, Comparison, arms, compare
 from promotion_pipeline.evaluation.decide import VERDICTS, Decisions, decide, pick
 from promotion_pipeline.evaluation.dense import Block, blocks, index_rows, requested_hours
@@ -143,7 +143,7 @@ def _decision_columns(
         "row": np.where(layout.row[0, units] >= 0, layout.row[0, units], layout.row[1, units]),
         "hour": hour.astype(np.int32),
         "verdict": decided.verdict[shown],
-        "is_eligible": decided.verdict[shown] == 0,
+        "is_eligible": decided.verdict[shown] == VERDICTS.index(Verdict.ELIGIBLE),
         "is_promotable": decided.is_promotable[shown],
         "candidate": np.where(candidate[shown] >= 0, own_rows, -1),
         "control": layout.row[0, units],
@@ -171,15 +171,12 @@ def _decision_columns(
 def _joined(parts: list[tuple[Columns, Columns, Columns]]) -> list[Columns]:
     """The blocks' columns end to end."""
     return [
-        {name: np.concatenate([part[kind][name] for part in parts]) for name in parts[0][kind]} if parts else {}
-        for kind in range(3)
+        {name: np.concatenate([part[kind][name] for part in parts]) for name in parts[0][kind]} for kind in range(3)
     ]
 
 
 def _frame(layout: Layout, hours_us: Ints, columns: Columns) -> pd.DataFrame:
     """Give rows their ids and times. Ids and names are categorical: a month of hours repeats them 720 times."""
-    if not columns:
-        columns = {"row": np.empty(0, np.int32), "hour": np.empty(0, np.int32)}
     row, hour = columns.pop("row"), hours_us[columns.pop("hour")]
     frame: Columns = {
         "hour": pd.DatetimeIndex(hour.view("M8[us]"), tz="UTC"),
@@ -202,7 +199,7 @@ def _named_column(layout: Layout, name: str, values: NDArray[Any]) -> Columns:
     """One raw column as it stands in the frame."""
     match name:
         case "verdict":
-            return {name: pd.Categorical.from_codes(values, [v.value for v in VERDICTS])}
+            return {name: _coded(values, [v.value for v in VERDICTS])}
         case "candidate":
             return {
                 "candidate_variant_id": _named(layout, "variant_id", values),
@@ -215,7 +212,7 @@ def _named_column(layout: Layout, name: str, values: NDArray[Any]) -> Columns:
             }
         case "by_user":
             units = [AnalysisUnit.REQUEST.value, AnalysisUnit.USER.value]
-            return {"analysis_unit": pd.Categorical.from_codes(values.astype(np.int8), units)}
+            return {"analysis_unit": _coded(values.astype(np.int8), units)}
         case "reasons":
             return {name: tuples_of(Reason, values)}
         case "warnings":
@@ -227,11 +224,14 @@ def _named_column(layout: Layout, name: str, values: NDArray[Any]) -> Columns:
             return {name: values}
 
 
-def _named(layout: Layout, column: str, row: NDArray[Any]) -> pd.Categorical:
+def _named(layout: Layout, column: str, row: NDArray[Any]) -> pd.Categorical[Any]:
     """The layout frame's value at each row, missing where the row is -1."""
     if column not in layout.frame.columns:
-        return pd.Categorical.from_codes(np.full(len(row), -1, dtype=np.int8), [])
+        return _coded(np.full(len(row), -1, dtype=np.int8), [])
     codes, names = pd.factorize(layout.frame[column].astype(object))
-    of_row = np.append(codes, -1)
-    small = np.int8 if len(names) < 127 else np.int32
-    return pd.Categorical.from_codes(of_row.astype(small)[row], pd.Index(names))
+    of_row = np.append(codes, -1).astype(np.int8 if len(names) < 127 else np.int32)
+    return _coded(of_row[row], list(names))
+
+
+def _coded(codes: NDArray[Any], categories: list[Any]) -> pd.Categorical[Any]:
+    return pd.Categorical.from_codes(codes, pd.Index(categories, dtype=object))

@@ -61,7 +61,7 @@ _RULES = {
 
 def explain(decision: Mapping[str, Any] | pd.Series) -> Explanation:
     """Word one row of `Evaluation.decisions`."""
-    row = decision.to_dict() if isinstance(decision, pd.Series) else dict(decision)
+    row: dict[str, Any] = {str(name): value for name, value in decision.items()}
     reasons = tuple(Reason(code) for code in row["reasons"])
     warnings = tuple(Warn(code) for code in row["warnings"])
     return Explanation(

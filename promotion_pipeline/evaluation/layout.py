@@ -76,7 +76,8 @@ def utc_us(values: pd.Series, column: str) -> Ints:
         if sample is not None and getattr(sample, "tzinfo", None) is None:
             raise InputError(f"{column}={sample!r} has no time zone; pass UTC times, e.g. pd.Timestamp(..., tz='UTC')")
         values = pd.to_datetime(values, utc=True)
-    return values.dt.tz_convert("UTC").astype("datetime64[us, UTC]").astype("int64").to_numpy()
+    in_us = values.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+    return np.asarray(in_us.astype("int64"), dtype=np.int64)
 
 
 def build_layout(experiments: pd.DataFrame, config: PromotionConfig) -> Layout:
