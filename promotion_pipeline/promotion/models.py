@@ -1,0 +1,269 @@
+"""What the functions of this layer return; JSON names are camelCase."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from promotion_pipeline.evaluation import Verdict
+from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
+
+
+def _finite_or_none(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Measured = Annotated[float | None, BeforeValidator(_finite_or_none)]
+"""A number that may not be computable: None, never NaN, so that JSON can carry it."""
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values by camelCase names: the `data` of the HTTP API and of `--json`."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class SafetyChecks(_Result):
+    """Whether each of the five contract checks passed."""
+
+    min_sample_size: bool = False
+    min_confidence: bool = False
+    min_improvement: bool = False
+    min_runtime: bool = False
+    error_rate_acceptable: bool = False
+
+
+class CheckResult(_Result):
+    """One contract check with what was seen and what was asked."""
+
+    name: str
+    passed: bool
+    observed: Measured
+    threshold: Measured
+    unit: str
+    message: str
+
+
+class WithheldReason(StrEnum):
+    """Why an eligible experiment is not promoted unattended."""
+
+    EVIDENCE = "evidence"
+    """The always-valid test or the sample ratio does not carry it yet."""
+    STALE = "stale"
+    """No request of the experiment is recent enough."""
+    MANUAL_APPROVAL = "manual_approval"
+    """The thresholds ask for a person."""
+    HELD = "held"
+    """Automatic promotion is on hold."""
+    DISABLED = "disabled"
+    """AUTO_PROMOTION_ENABLED is false."""
+
+
+class EvidenceResult(_Result):
+    """What an unattended promotion needs beyond the contract."""
+
+    required: str
+    """`always_valid` or `fixed_horizon`."""
+    is_met: bool
+    """The evidence is there and the data is fresh."""
+    always_valid_p_value: Measured = None
+    lift_lower: Measured = None
+    """Always-valid lower bound of the relative lift, a fraction."""
+    lift_upper: Measured = None
+    srm_p_value: Measured = None
+    analysis_unit: str | None = None
+    is_fresh: bool = False
+    newest_request_at: datetime | None = None
+    withheld: tuple[WithheldReason, ...] = ()
+    """Everything that keeps an eligible experiment from being promoted unattended; empty: nothing does."""
+
+
+class VariantMetrics(_Result):
+    """What one variant did since the phase's start; rates are fractions."""
+
+    id: UUID
+    name: str
+    is_control: bool
+    traffic_percentage: Measured
+    requests: int | None
+    conversions: int | None
+    errors: int | None
+    users: int | None = None
+    conversion_rate: Measured = None
+    error_rate: Measured = None
+    mean_latency_ms: Measured = None
+    mean_value: Measured = None
+
+
+class PromotionEligibility(_Result):
+    """One experiment as seen from one as-of.
+
+    `winner` is set only when the experiment is eligible; `candidate` names the nearest treatment either way.
+    """
+
+    experiment_name: str
+    is_eligible: bool
+    """All five contract checks pass."""
+    is_promotable: bool = False
+    """Eligible, and the evidence that an unattended promotion needs is there (freshness apart)."""
+    verdict: Verdict
+    winner: str | None = None
+    winner_variant_id: UUID | None = None
+    candidate: str | None = None
+    candidate_variant_id: UUID | None = None
+    control: str | None = None
+    confidence: Measured = None
+    """Percent."""
+    improvement: Measured = None
+    """Percent."""
+    sample_size: int | None = None
+    runtime_hours: Measured = None
+    z: Measured = None
+    p_value: Measured = None
+    reasons: tuple[str, ...] = ()
+    reason_codes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    warning_codes: tuple[str, ...] = ()
+    safety_checks: SafetyChecks = SafetyChecks()
+    checks: tuple[CheckResult, ...] = ()
+    evidence: EvidenceResult
+    hold: str | None = None
+    """Why automatic promotion is on hold; None: it is not."""
+    summary: str = ""
+    as_of: datetime
+    variants: tuple[VariantMetrics, ...] = ()
+
+
+class Promotion(_Result):
+    """One row of `experiment_promotions`.
+
+    `confidence`, `improvement`, `p_value` and `z` are in full precision (the columns named as in the
+    specification round the first two).
+    """
+
+    id: UUID
+    experiment_id: UUID
+    experiment_name: str
+    promoted_variant_id: UUID
+    promoted_variant_name: str
+    control_variant_id: UUID
+    control_variant_name: str
+    confidence: float
+    improvement: float
+    sample_size: int
+    promotion_type: PromotionType
+    promoted_by: str
+    promoted_at: datetime
+    rollback_at: datetime | None = None
+    rollback_reason: str | None = None
+    rolled_back_by: str | None = None
+    state: PromotionState
+    evidence: str
+    """What carried it: `always_valid`, `fixed_horizon`, or `contract` (a person decided with less)."""
+    p_value: float
+    z: float
+    evaluated_as_of: datetime
+    phase_id: UUID | None = None
+    ramp_step: int = 0
+    step_started_at: datetime
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    config: dict[str, Any]
+    snapshot: dict[str, Any]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether this promotion governs the traffic."""
+        return self.state in (PromotionState.RAMPING, PromotionState.PROMOTED)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The sentences that stood beside the decision."""
+        return tuple(self.snapshot.get("warnings", ()))
+
+
+class Approval(_Result):
+    """One row of `promotion_approvals`."""
+
+    id: UUID
+    experiment_id: UUID
+    experiment_name: str
+    candidate_variant_id: UUID
+    candidate_variant_name: str
+    state: ApprovalState
+    as_of: datetime
+    requested_at: datetime
+    expires_at: datetime
+    answered_at: datetime | None = None
+    answered_by: str | None = None
+    reason: str | None = None
+    promotion_id: UUID | None = None
+    decision: dict[str, Any]
+
+
+class Hold(_Result):
+    """Whether automatic promotion of an experiment is on hold, after a change of that."""
+
+    experiment_name: str
+    hold: str | None
+    changed_by: str
+    changed_at: datetime
+
+
+class Outcome(StrEnum):
+    """What became of one experiment in a sweep, or of one pending act."""
+
+    PROMOTED = "promoted"
+    """The winner was promoted."""
+    AWAITING_APPROVAL = "awaiting_approval"
+    """Eligible; a person is asked."""
+    HELD = "held"
+    """Eligible; automatic promotion is on hold."""
+    DISABLED = "disabled"
+    """Eligible; automatic promotion is switched off."""
+    SHADOW = "shadow"
+    """Would have been promoted, or put to a person; recorded, no traffic changed."""
+    NOT_ELIGIBLE = "not_eligible"
+    """The contract checks do not pass."""
+    ALREADY_PROMOTED = "already_promoted"
+    """Somebody else promoted it meanwhile."""
+    RAMPED = "ramped"
+    """The ramp went one step on."""
+    RAMP_WAITS = "ramp_waits"
+    """The ramp's step is not over, or what the watch saw does not allow the next."""
+    NOTHING_TO_DO = "nothing_to_do"
+    """Whatever was pending is not any more."""
+    FAILED = "failed"
+    """It could not be evaluated or acted upon; the message says why."""
+
+
+class SweepEntry(_Result):
+    """One experiment's part of a sweep."""
+
+    experiment_name: str
+    outcome: Outcome
+    message: str
+    eligibility: PromotionEligibility | None = None
+    promotion_id: UUID | None = None
+    approval_id: UUID | None = None
+
+
+class AutoCheckResult(_Result):
+    """What a sweep over all running experiments did."""
+
+    checked: int
+    promoted: int
+    awaiting_approval: int
+    failed: int
+    held: int = 0
+    shadow: int = 0
+    as_of: datetime
+    results: tuple[SweepEntry, ...] = ()
+    """One entry an experiment, by name."""

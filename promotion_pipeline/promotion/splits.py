@@ -1,0 +1,60 @@
+"""Arithmetic of traffic splits in exact cents of a percent; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+HUNDRED = Decimal("100.00")
+CENT = Decimal("0.01")
+
+Split = dict[str, Decimal]
+"""Variant id -> percent of traffic, two decimals."""
+
+
+def winner_takes(before: Mapping[str, Decimal], winner: str, percent: float, fallback: str) -> Split:
+    """The split that gives `winner` this percent and the rest to the others as they shared it before.
+
+    Cents that do not divide go to the largest remainders (ties: the smaller id), so the sum is exactly 100.
+    If the others had nothing before, `fallback` (control) gets the rest.
+
+        >>> split = winner_takes({"a": Decimal(40), "b": Decimal(40), "c": Decimal(20)}, "c", 75, "a")
+        >>> {name: str(share) for name, share in sorted(split.items())}
+        {'a': '12.50', 'b': '12.50', 'c': '75.00'}
+    """
+    share = Decimal(str(percent)).quantize(CENT)
+    others = {name: before[name] for name in sorted(before) if name != winner}
+    split = {winner: share} | _shared_out(HUNDRED - share, others, fallback)
+    return {name: split[name] for name in before}
+
+
+def _shared_out(total: Decimal, weights: Mapping[str, Decimal], fallback: str) -> Split:
+    """`total` in the proportion of `weights`, in whole cents that sum to it."""
+    whole = sum(weights.values(), Decimal(0))
+    if whole == 0:
+        return {name: total if name == fallback else Decimal("0.00") for name in weights}
+    exact = {name: total * weight / whole for name, weight in weights.items()}
+    shares = {name: value.quantize(CENT, rounding="ROUND_DOWN") for name, value in exact.items()}
+    missing = int((total - sum(shares.values(), Decimal(0))) / CENT)
+    for name in sorted(exact, key=lambda name: (shares[name] - exact[name], name))[:missing]:
+        shares[name] += CENT
+    return shares
+
+
+def steps_above(steps: tuple[float, ...], share: Decimal) -> tuple[float, ...]:
+    """The ramp steps that give the winner more than it has; the last one always stays.
+
+    >>> steps_above((25, 75, 100), Decimal(50))
+    (75, 100)
+    """
+    return tuple(step for step in steps if Decimal(str(step)) > share) or steps[-1:]
+
+
+def as_text(split: Mapping[str, Decimal]) -> dict[str, str]:
+    """The split as JSON keeps it: cents exact, no binary fraction."""
+    return {name: str(share.quantize(CENT)) for name, share in split.items()}
+
+
+def from_text(split: Mapping[str, str]) -> Split:
+    """The inverse of `as_text`."""
+    return {name: Decimal(share) for name, share in split.items()}
