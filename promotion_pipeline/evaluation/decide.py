@@ -73,8 +73,9 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 def pick(values: NDArray[Scalar], candidate: Ints, default: float) -> NDArray[Scalar]:
     """The candidate's entry of an array (treatments, units, hours), `default` where there is no candidate."""
-    wide = np.broadcast_to(values, (len(values), *candidate.shape))
-    chosen = np.take_along_axis(wide, np.maximum(candidate, 0)[None], axis=0)[0]
+    cells = candidate.size
+    at = np.maximum(candidate, 0).ravel() * cells + np.arange(cells)
+    chosen = np.broadcast_to(values, (len(values), *candidate.shape)).reshape(-1).take(at).reshape(candidate.shape)
     return np.where(candidate >= 0, chosen, values.dtype.type(default))
 
 

@@ -31,8 +31,8 @@ OPTIONAL_SUMS = (
     "user_requests_sum_squares",
     "user_conversions_requests_sum_products",
 )
-CELLS_PER_BLOCK = 1_500_000
-"""Cells of one block: keeps a block's temporaries in tens of megabytes whatever the number of experiments."""
+CELLS_PER_BLOCK = 250_000
+"""Cells of one block: keeps a block's temporaries near the processor's cache and flat in the number of experiments."""
 FIRST_TRAFFIC_HOURS = 48
 
 

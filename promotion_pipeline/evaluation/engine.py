@@ -110,7 +110,9 @@ def _cells(layout: Layout, block: Block, shown: Bools, first_slot: int) -> tuple
 
 def _by_row(values: NDArray[Any], mask: Bools) -> NDArray[Any]:
     """An array (slots, units, hours) as the column of the masked rows."""
-    return np.asarray(np.moveaxis(values, 0, -1)[mask])
+    by_variant = np.moveaxis(values, 0, -1)
+    # A block in which every cell has a row, the usual one, needs a transposed copy and no look at the mask.
+    return by_variant.reshape(-1) if mask.all() else np.asarray(by_variant[mask])
 
 
 def _metric_columns(own: Arms, block: Block, layout: Layout, shown: Bools) -> Columns:

@@ -1,0 +1,27 @@
+"""`python -m promotion_pipeline.benchmark [evaluation]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from promotion_pipeline.benchmark import evaluation
+from promotion_pipeline.benchmark.measure import machine
+
+PARTS = {"evaluation": evaluation.report}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the named parts, all by default, and print their figures."""
+    parser = argparse.ArgumentParser(prog="python -m promotion_pipeline.benchmark", description=__doc__)
+    parser.add_argument("part", nargs="*", choices=[[], *PARTS], help="what to measure (default: everything)")
+    chosen = parser.parse_args(arguments).part or list(PARTS)
+    sys.stdout.write(machine() + "\n")
+    for part in chosen:
+        sys.stdout.write(PARTS[part]() + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

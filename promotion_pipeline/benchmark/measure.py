@@ -1,0 +1,55 @@
+"""Timing in one process: medians of interleaved runs, and the peak memory of a call in a process of its own."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of the runs of one call."""
+
+    name: str
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Median of the runs, seconds."""
+        return statistics.median(self.seconds)
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], *, runs: int, warm_up: int = 1) -> dict[str, Timing]:
+    """Time the calls in turn (A B A B ...), so that a drift of the machine's speed meets all of them alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for run in range(warm_up + runs):
+        for name, call in calls.items():
+            gc.collect()
+            begin = time.perf_counter()
+            call()
+            if run >= warm_up:
+                seconds[name].append(time.perf_counter() - begin)
+    return {name: Timing(name, tuple(values)) for name, values in seconds.items()}
+
+
+def peak_memory_mb(call: Callable[[], object]) -> float:
+    """Peak resident memory of a fresh process that runs `call` (a picklable function), in MB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measured, (call,))
+
+
+def _measured(call: Callable[[], object]) -> float:
+    call()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def machine() -> str:
+    """One line on the machine that the figures are from."""
+    return f"{os.cpu_count()} processors, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
