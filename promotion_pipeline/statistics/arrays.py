@@ -26,6 +26,12 @@ def positive(values: ArrayLike) -> FloatArray:
     return np.where(array > 0, array, np.nan)
 
 
+def finite(values: ArrayLike) -> FloatArray:
+    """The values, NaN where infinite: an overflow is no evidence."""
+    (array,) = floats(values)
+    return np.where(np.isfinite(array), array, np.nan)
+
+
 def between(name: str, value: ArrayLike, lower: float, upper: float) -> FloatArray:
     """A parameter strictly between two bounds, as an array; NaN elements pass and give NaN.
 

@@ -17,8 +17,8 @@ Spending = Literal["obrien_fleming", "pocock", "power"]
 
 REACH = 8.5
 """Standard deviations beyond which a normal density is nothing."""
-NODES = 12
-"""Gauss-Legendre nodes per panel of one standard deviation of an increment: errors under 1e-10."""
+NODES, PANEL = 12, 3.0
+"""Gauss-Legendre nodes per panel, and a panel's width in standard deviations of an increment: errors under 1e-13."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +95,7 @@ def group_sequential_boundaries(
         bound = _crossing(nodes, mass, float(step), float(increments[look]), float(np.sqrt(t[look])))
         critical[look] = bound / np.sqrt(t[look])
         if look + 1 < t.size:
-            panel = min(float(step), float(np.sqrt(steps[look + 1])))
+            panel = PANEL * min(float(step), float(np.sqrt(steps[look + 1])))
             reach = REACH * float(np.sqrt(t[look]))
             edge = min(bound, reach)
             grid, weights = _quadrature(-edge if sides == 2 else -reach, edge, panel)

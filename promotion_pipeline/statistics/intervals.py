@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from promotion_pipeline.statistics.arrays import FloatArray, floats
+from promotion_pipeline.statistics.arrays import FloatArray, finite, floats, quiet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +21,8 @@ class Interval:
     upper: FloatArray
 
 
+@quiet
 def centred(estimate: ArrayLike, half_width: ArrayLike) -> Interval:
-    """`estimate` -+ `half_width`."""
-    middle, half = floats(estimate, half_width)
+    """`estimate` -+ `half_width`; NaN where the estimate is not finite."""
+    middle, (half,) = finite(estimate), floats(half_width)
     return Interval(np.asarray(middle - half), np.asarray(middle + half))

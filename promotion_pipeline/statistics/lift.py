@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from promotion_pipeline.statistics.arrays import FloatArray, floats, positive, quiet
+from promotion_pipeline.statistics.arrays import FloatArray, finite, floats, positive, quiet
 from promotion_pipeline.statistics.intervals import Interval, centred
 from promotion_pipeline.statistics.normal import critical_z
 from promotion_pipeline.statistics.proportions import proportion, proportion_variance_of_mean
@@ -40,7 +40,7 @@ def relative_lift(
     base = np.where(m0 != 0, np.abs(m0), np.nan)
     ratio = m1 / base
     variance = (v1 + v0 * ratio * ratio) / (base * base)
-    return Lift(np.asarray((m1 - m0) / base), np.asarray(np.sqrt(positive(variance))))
+    return Lift(finite((m1 - m0) / base), np.asarray(np.sqrt(positive(variance))))
 
 
 def delta_interval(lift: ArrayLike, standard_error: ArrayLike, alpha: ArrayLike) -> Interval:
@@ -69,14 +69,14 @@ def proportion_lift_interval(x0: ArrayLike, n0: ArrayLike, x1: ArrayLike, n1: Ar
 
     All arguments broadcast. NaN as in `katz_interval` and `relative_lift`.
     """
-    x0, n0, x1, n1, alpha = np.broadcast_arrays(*floats(x0, n0, x1, n1, alpha))
-    lift = relative_lift(
-        proportion(x0, n0), proportion_variance_of_mean(x0, n0), proportion(x1, n1), proportion_variance_of_mean(x1, n1)
-    )
+    x0, n0, x1, n1, alpha = floats(x0, n0, x1, n1, alpha)
+    v0, v1 = proportion_variance_of_mean(x0, n0), proportion_variance_of_mean(x1, n1)
+    lift = relative_lift(proportion(x0, n0), v0, proportion(x1, n1), v1)
     delta = delta_interval(lift.lift, lift.standard_error, alpha)
-    small = np.asarray(np.fmin(x0, x1) < SMALL_COUNT)
+    small = np.broadcast_to(np.fmin(x0, x1) < SMALL_COUNT, delta.lower.shape)
     if not small.any():
         return delta
-    katz = katz_interval(x0[small], n0[small], x1[small], n1[small], alpha[small])
+    few = (np.broadcast_to(array, small.shape)[small] for array in (x0, n0, x1, n1, alpha))
+    katz = katz_interval(*few)
     delta.lower[small], delta.upper[small] = katz.lower, katz.upper
     return delta

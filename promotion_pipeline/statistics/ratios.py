@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from promotion_pipeline.statistics.arrays import FloatArray, floats, positive, quiet
+from promotion_pipeline.statistics.arrays import FloatArray, finite, floats, positive, quiet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,6 @@ def ratio_of_sums(
     NaN ratio where D is 0; NaN variance also where n <= 1. A variance that rounding pushed below 0 is 0.
     """
     users, y, yy, d, dd, yd = floats(n, num_sum, num_sum_squares, den_sum, den_sum_squares, num_den_sum_products)
-    ratio = np.where(d != 0, y / d, np.nan)
+    ratio = finite(y / d)
     residuals = np.maximum(yy - ratio * (2.0 * yd - ratio * dd), 0.0)
     return Ratio(ratio, np.asarray(users / positive(users - 1.0) * residuals / (d * d)))

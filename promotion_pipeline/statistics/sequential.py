@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from promotion_pipeline.statistics.arrays import FloatArray, alpha_level, floats, positive, quiet
+from promotion_pipeline.statistics.arrays import FloatArray, alpha_level, finite, positive, quiet
 from promotion_pipeline.statistics.errors import StatisticsError
 from promotion_pipeline.statistics.intervals import Interval, centred
 
@@ -71,7 +71,7 @@ def always_valid_p_value(
     `alpha` only sets rho: the p-value is at or under it exactly when that interval excludes 0.
     """
     k = _information(n, n_star, alpha, sides=2)
-    z = floats(estimate)[0] / positive(standard_error)
+    z = finite(estimate) / positive(standard_error)
     log_p = 0.5 * (np.log1p(k) - z * z / (1.0 + 1.0 / k))
     return np.asarray(np.exp(np.minimum(log_p, 0.0)))
 
@@ -116,7 +116,7 @@ def always_valid_one_sided_p_value(
     """
     _check_alternative(alternative)
     k = _information(n, n_star, alpha, sides=1)
-    z = floats(estimate)[0] / positive(standard_error)
+    z = finite(estimate) / positive(standard_error)
     z = np.where(z < 0, 0.0, z) if alternative == "greater" else np.where(z > 0, 0.0, z)
     return np.minimum(np.sqrt(1.0 + k) / (2.0 * np.expm1(0.5 * z * z / (1.0 + 1.0 / k))), 1.0)
 

@@ -70,8 +70,8 @@ def sequential_srm(
     return SequentialSrm(
         np.where(np.isnan(log_factor), np.nan, p_value),
         log_factor,
-        coefficient + under_mixture,
-        coefficient + under_null,
+        np.where(usable, coefficient + under_mixture, np.nan),
+        np.where(usable, coefficient + under_null, np.nan),
     )
 
 

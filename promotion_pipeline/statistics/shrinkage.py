@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from promotion_pipeline.statistics.arrays import FloatArray, floats, positive, quiet
+from promotion_pipeline.statistics.arrays import FloatArray, finite, floats, positive, quiet
 from promotion_pipeline.statistics.errors import StatisticsError
 from promotion_pipeline.statistics.intervals import centred
 from promotion_pipeline.statistics.normal import critical_z
@@ -50,7 +50,8 @@ def shrunken_lift(
     Raises:
         StatisticsError: prior_sd not above 0, or alpha outside (0, 1).
     """
-    value, error, centre, spread = floats(estimate, standard_error, prior_mean, prior_sd)
+    value = finite(estimate)
+    error, centre, spread = floats(standard_error, prior_mean, prior_sd)
     if np.any(spread <= 0):
         raise StatisticsError(f"prior_sd is {spread.min():g}, but must be above 0; leave it out for a flat prior.")
     data_precision, prior_precision = 1.0 / positive(error) ** 2, 1.0 / spread**2

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import chdtrc
 
 from promotion_pipeline.statistics.arrays import FloatArray, floats, quiet
+from promotion_pipeline.statistics.errors import StatisticsError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,18 +33,39 @@ def srm_chi_square(observed: ArrayLike, weights: ArrayLike, axis: int = -1) -> S
     traffic all the same, that is impossible under the split: chi-square inf, p 0, never a pass.
 
     NaN without traffic, with fewer than two arms of positive weight, or with a negative or NaN count or weight.
+
+    Raises:
+        StatisticsError: not as many weights as arms.
     """
-    counts, shares = np.broadcast_arrays(*floats(observed, weights))
+    counts, shares = floats(observed, weights)
+    counts, shares = _arms_first(counts, shares, axis)
     live = shares > 0
-    total = counts.sum(axis=axis)
-    expected = np.where(live, shares, 0.0) * np.expand_dims(total / shares.sum(axis=axis), axis)
-    deviation = counts - expected
-    statistic = np.where(live, deviation * deviation / expected, 0.0).sum(axis=axis)
-    arms = live.sum(axis=axis)
-    stray = (~live & (counts > 0)).any(axis=axis)
-    statistic = np.where(arms >= 2, statistic, np.nan)
-    statistic = np.where(stray, np.inf, statistic)
-    usable = (total > 0) & (counts >= 0).all(axis=axis) & (shares >= 0).all(axis=axis)
+    shares = shares / shares.sum(axis=0)
+    total = sum(counts, np.zeros(()))
+    scaled = np.zeros(())
+    lowest = np.full((), np.inf)
+    stray = np.zeros((), dtype=np.bool_)
+    # Arm by arm and not in one array: a reduction over an axis of three is slow, and the weights stay small.
+    for count, share, is_live in zip(counts, shares, live, strict=True):
+        deviation = count - total * share
+        scaled = scaled + deviation * deviation * np.where(is_live, 1.0 / share, 0.0)
+        lowest = np.minimum(lowest, count)
+        if not is_live.all():
+            stray = stray | (~is_live & (count > 0))
+    arms = live.sum(axis=0)
+    usable = (total > 0) & (lowest >= 0) & (shares >= 0).all(axis=0)
+    statistic = np.where(stray, np.inf, np.where(arms >= 2, scaled / total, np.nan))
     statistic = np.where(usable, statistic, np.nan)
-    p_value = np.where(stray & usable, 0.0, chdtrc(arms - 1.0, statistic))
-    return SrmTest(statistic, p_value)
+    return SrmTest(statistic, np.where(stray & usable, 0.0, chdtrc(arms - 1.0, statistic)))
+
+
+def _arms_first(counts: FloatArray, shares: FloatArray, axis: int) -> tuple[FloatArray, FloatArray]:
+    """Both with the arms on axis 0 and the same number of further axes."""
+    dimensions = max(counts.ndim, shares.ndim)
+    aligned = [array.reshape((1,) * (dimensions - array.ndim) + array.shape) for array in (counts, shares)]
+    first, second = (np.moveaxis(array, axis, 0) for array in aligned)
+    if len(first) != len(second):
+        raise StatisticsError(
+            f"observed has {len(first)} arms and weights {len(second)}, but they must match; give each arm its share."
+        )
+    return first, second

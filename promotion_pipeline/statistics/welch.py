@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
-from promotion_pipeline.statistics.arrays import FloatArray, alpha_level, floats, positive, quiet
+from promotion_pipeline.statistics.arrays import FloatArray, alpha_level, finite, floats, positive, quiet
 from promotion_pipeline.statistics.errors import StatisticsError
 from promotion_pipeline.statistics.lift import relative_lift
 
@@ -80,12 +80,12 @@ def t_test(
     estimate: ArrayLike, standard_error: ArrayLike, degrees_of_freedom: ArrayLike, alpha: ArrayLike
 ) -> WelchTest:
     """Two-sided t-test of "the effect is 0" and 1 - alpha interval; NaN where the standard error is not above 0."""
-    estimate, error, freedom = floats(estimate, standard_error, degrees_of_freedom)
-    error = positive(error)
-    t = estimate / error
+    (freedom,) = floats(degrees_of_freedom)
+    value, error = finite(estimate), positive(standard_error)
+    t = value / error
     half = stdtrit(freedom, 1.0 - alpha_level(alpha) / 2.0) * error
     p_value = 2.0 * stdtr(freedom, -np.abs(t))
-    results = (estimate, error, t, freedom, p_value, estimate - half, estimate + half)
+    results = (value, error, t, freedom, p_value, value - half, value + half)
     return WelchTest(*(np.asarray(result) for result in results))
 
 

@@ -12,8 +12,8 @@ UNSUPPORTED_KINDS: frozenset[str] = frozenset()
 """Kinds of the golden file that have no function yet; a kind that has one must leave this list."""
 
 INEXACT: dict[tuple[str, str], float] = {
-    # GrowthBook's bisection (gbstats 0.8.0, frequentist/tests.py, compute_p_value) halves its bracket once more after it
-    # has met its tolerance, and returns that midpoint: 0.463165, at which its own bound is 1.6e-5 and not 0. The root,
+    # GrowthBook's bisection (gbstats 0.8.0, frequentist/tests.py, compute_p_value) halves its bracket once more after
+    # it has met its tolerance and returns that midpoint: 0.463165, where its own bound is 1.6e-5, not 0. The root,
     # which we return in closed form, is 0.463047; see test_sequential.py.
     ("acs_gb_quote_onesided_abs", "p_value"): 1.3e-4,
 }
