@@ -183,7 +183,7 @@ def connect(url: str) -> Connection:
         if connection.info.parameter_status("TimeZone") != "UTC":
             connection.execute("SET TIME ZONE 'UTC'")
     except psycopg.OperationalError as error:
-        raise DependencyError(_unreachable(url, error)) from None
+        raise cannot_reach(url, error) from None
     except psycopg.ProgrammingError:
         raise ConfigError(MALFORMED) from None
     return connection
@@ -212,14 +212,16 @@ def checked_url(url: str) -> str:
     return plain
 
 
-def _unreachable(url: str, error: psycopg.OperationalError) -> str:
+def cannot_reach(url: str, error: Exception) -> DependencyError:
+    """One clear line about a database that is down; without its password."""
     parts = conninfo_to_dict(url)
-    password = parts.pop("password", None)
     shown = " ".join(f"{name}={parts[name]}" for name in ("host", "port", "dbname", "user") if name in parts)
     text = " ".join(str(error).split())
-    if password:
+    if password := parts.get("password"):
         text = text.replace(str(password), "***")
-    return f"the database ({shown}) cannot be reached: {text}; check that it runs and AUTO_PROMOTION_DATABASE_URL"
+    return DependencyError(
+        f"the database ({shown}) cannot be reached: {text}; check that it runs and AUTO_PROMOTION_DATABASE_URL"
+    )
 
 
 def create_database(url: str, name: str, template: str | None = None) -> None:

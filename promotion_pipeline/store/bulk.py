@@ -1,0 +1,182 @@
+"""Whole frames in and out of PostgreSQL, never row by row: out over ADBC, in over COPY."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi
+import pandas as pd
+import psycopg
+import pyarrow as pa
+import pyarrow.csv
+from psycopg import sql
+
+from promotion_pipeline.errors import InputError
+from promotion_pipeline.store.clock import require_utc
+from promotion_pipeline.store.database import Store, cannot_reach
+
+Source: TypeAlias = Store | psycopg.Connection[Any]
+"""A store, or a connection whose transaction the statement shall be part of."""
+
+HOUR = timedelta(hours=1)
+_TIME = pa.timestamp("us", tz="UTC")
+_ARROW_TYPES: dict[str, pa.DataType] = {
+    "bigint": pa.int64(),
+    "integer": pa.int64(),
+    "double precision": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamp with time zone": _TIME,
+    "uuid": pa.string(),
+    "text": pa.string(),
+    "text[]": pa.string(),
+}
+_OID_TYPES: dict[int, pa.DataType] = {16: pa.bool_(), 20: pa.int64(), 23: pa.int64(), 701: pa.float64(), 1184: _TIME}
+
+
+def read_frame(source: Source, query: sql.Composed) -> pd.DataFrame:
+    """The rows of a query as a frame: times are UTC, text is `str`; select uuid and numeric as text and float8.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    if isinstance(source, Store):
+        return _to_pandas(_read_over_adbc(source, query))
+    with source.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        rows = cursor.execute(query).fetchall()
+        columns = cursor.description or []
+        values = zip(*rows, strict=True) if rows else iter([()] * len(columns))
+        arrays = [
+            pa.array(list(column), type=_OID_TYPES.get(about.type_code, pa.string()))
+            for about, column in zip(columns, values, strict=True)
+        ]
+        return _to_pandas(pa.table(arrays, names=[about.name for about in columns]))
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _read_over_adbc(store: Store, query: sql.Composed) -> pa.Table:
+    text = query.as_string(None)
+    try:
+        with adbc_driver_postgresql.dbapi.connect(store.url) as connection, connection.cursor() as cursor:
+            cursor.execute(text)
+            return cursor.fetch_arrow_table()
+    except adbc_driver_manager.OperationalError as error:
+        # Asks again through psycopg, which waits for a server that restarts and says clearly what is wrong.
+        with store.connect():
+            pass
+        raise cannot_reach(store.url, error) from None
+
+
+def copy_frame(connection: psycopg.Connection[Any], table: str, frame: pd.DataFrame, into: str) -> list[str]:
+    """Load a frame into a new temporary table `into`, typed as `table`; returns the columns that both have.
+
+    Extra columns of the frame are left out. Call it inside a transaction: the temporary table lives as long.
+
+    Raises:
+        InputError: a column that `table` needs is missing, or values do not fit its type.
+    """
+    types = _needed_types(connection, table, frame)
+    arrow = _as_arrow(table, frame, types)
+    connection.execute(
+        sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
+            sql.Identifier(into), identifiers(types), sql.Identifier(table)
+        )
+    )
+    copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(sql.Identifier(into), identifiers(types))
+    options = pyarrow.csv.WriteOptions(include_header=False)
+    try:
+        with connection.cursor() as cursor, cursor.copy(copy) as stream:
+            for batch in arrow.to_batches(max_chunksize=65_536):
+                buffer = io.BytesIO()
+                pyarrow.csv.write_csv(batch, buffer, options)
+                stream.write(buffer.getbuffer())
+    except psycopg.DataError as error:
+        raise InputError(f"{table} cannot take the frame: {' '.join(str(error).split())}") from error
+    return list(types)
+
+
+def _needed_types(connection: psycopg.Connection[Any], table: str, frame: pd.DataFrame) -> dict[str, str]:
+    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        columns = cursor.execute(
+            """
+            SELECT attname, format_type(atttypid, atttypmod), attnotnull AND NOT atthasdef
+            FROM pg_attribute
+            WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = ''
+            ORDER BY attnum
+            """,
+            (table,),
+        ).fetchall()
+    missing = [name for name, _, needed in columns if needed and name not in frame.columns]
+    if missing:
+        raise InputError(f"the frame for {table} lacks the columns {missing}; it has {list(frame.columns)}")
+    return {name: type_name for name, type_name, _ in columns if name in frame.columns}
+
+
+def _as_arrow(table: str, frame: pd.DataFrame, types: dict[str, str]) -> pa.Table:
+    arrays = []
+    for name, type_name in types.items():
+        series = frame[name]
+        if type_name == "timestamp with time zone" and not isinstance(series.dtype, pd.DatetimeTZDtype):
+            series = _times(series, name)
+        if type_name == "text[]":
+            literals = {codes: "{" + ",".join(codes) + "}" for codes in series.unique()}
+            series = series.map(literals)
+        try:
+            array = pa.chunked_array(pa.Array.from_pandas(series))
+            arrays.append(array.cast(_ARROW_TYPES[type_name]))
+        except (pa.ArrowException, KeyError) as error:
+            raise InputError(f"column {name} of the frame for {table} is no {type_name}: {error}") from error
+    return pa.table(arrays, names=list(types))
+
+
+def _times(series: pd.Series[Any], name: str) -> pd.Series[Any]:
+    """A column of times that is not typed as UTC yet; an empty or missing one says nothing about its zone."""
+    for value in series.dropna().unique():
+        require_utc(pd.Timestamp(value).to_pydatetime(), name)
+    return pd.to_datetime(series, utc=True)
+
+
+def identifiers(names: Iterable[str], prefix: str | None = None) -> sql.Composed:
+    """Column names, quoted and joined by commas."""
+    return sql.SQL(", ").join(sql.Identifier(prefix, name) if prefix else sql.Identifier(name) for name in names)
+
+
+def time_literal(at: datetime) -> sql.Composed:
+    """An instant as a literal: parameters would keep a query from being streamed."""
+    return sql.SQL("{}::timestamptz").format(sql.Literal(at.astimezone(UTC).isoformat()))
+
+
+def ids_filter(column: sql.Composable, ids: Sequence[str | UUID] | None) -> sql.Composable:
+    """A condition that `column` is one of `ids`; true where `ids` is None.
+
+    Raises:
+        InputError: one of them is no UUID.
+    """
+    if ids is None:
+        return sql.SQL("true")
+    try:
+        known = [UUID(str(value)) for value in ids]
+    except ValueError:
+        raise InputError(f"experiment ids must be UUIDs, got {[str(value) for value in ids]}") from None
+    return sql.SQL("{} = ANY({}::uuid[])").format(column, sql.Literal([str(value) for value in known]))
+
+
+def require_hours(start: datetime | None, end: datetime) -> None:
+    """Refuse a window that is naive, empty, or does not begin and end with an hour.
+
+    Raises:
+        InputError: as said.
+    """
+    for name, at in (("start", start), ("end", end)):
+        if at is not None and require_utc(at, name).astimezone(UTC).timestamp() % HOUR.total_seconds():
+            raise InputError(f"{name} {at.isoformat()} is not the start of an hour (UTC)")
+    if start is not None and start >= end:
+        raise InputError(f"the window from {start.isoformat()} to {end.isoformat()} is empty: start must be before end")

@@ -1,0 +1,324 @@
+"""The frames of the evaluation: read from PostgreSQL in its form, written back one window at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg
+from psycopg import sql
+
+from promotion_pipeline.config import PromotionConfig, parse_config
+from promotion_pipeline.errors import ConfigError, InputError
+from promotion_pipeline.store.bulk import (
+    Source,
+    copy_frame,
+    identifiers,
+    ids_filter,
+    read_frame,
+    require_hours,
+    time_literal,
+)
+from promotion_pipeline.store.clock import require_utc
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.rollup import COUNTS, KEYS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS, USER_SUMS
+
+RECORD = "record"
+"""Label of the first decision about an hour, which is never rewritten."""
+LATEST = "latest"
+"""Label of a re-evaluation that was given none."""
+FRAME_LOCK = 0x6672616D6573
+"""Advisory lock of whoever replaces a window of a frame."""
+
+
+@dataclass(frozen=True)
+class WriteResult:
+    """What `write_decisions` did."""
+
+    recorded: int
+    """Decisions about hours that had none: the decisions of record."""
+    relabelled: int
+    """Decisions about hours that were decided before, stored beside the record."""
+
+
+def phase_overlaps(start: datetime | None, end: datetime) -> sql.Composable:
+    """A condition that `phase` has an instant in [start, end)."""
+    begun = sql.SQL("phase.started_at < {}").format(time_literal(end))
+    if start is None:
+        return begun
+    return sql.SQL("{} AND coalesce(phase.ended_at, 'infinity') > {}").format(begun, time_literal(start))
+
+
+def read_rollups(
+    source: Source, start: datetime | None, end: datetime, experiment_ids: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """The rollups before `end` of every phase that overlaps [start, end), back to the phase's start.
+
+    Cumulative sums need the whole phase. Columns as `hourly_variant_rollups`; ids as text.
+
+    Raises:
+        InputError: a time is naive, or an id is no UUID.
+        DependencyError: the database cannot be reached.
+    """
+    _require_window(start, end)
+    query = sql.SQL(
+        """
+        SELECT {columns} FROM hourly_variant_rollups AS rollup
+        JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
+        WHERE rollup.hour < {end} AND {overlaps} AND {wanted}
+        """
+    ).format(
+        columns=stored_columns("rollup"),
+        end=time_literal(end),
+        overlaps=phase_overlaps(start, end),
+        wanted=ids_filter(sql.SQL("rollup.experiment_id"), experiment_ids),
+    )
+    return read_frame(source, query)
+
+
+def stored_columns(alias: str) -> sql.Composed:
+    """The columns of `hourly_variant_rollups`, ids as text."""
+    keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in KEYS[1:]]
+    rest = identifiers((*COUNTS, *SUMS, *USER_SUMS, "newest_request_at"), alias)
+    return sql.SQL(", ").join([sql.Identifier(alias, "hour"), *keys, rest])
+
+
+def read_experiments(
+    source: Source,
+    start: datetime | None,
+    end: datetime,
+    experiment_ids: Sequence[str] | None = None,
+    *,
+    running_only: bool = True,
+) -> pd.DataFrame:
+    """A row per phase that overlaps [start, end) and variant, in the form that `evaluate` takes.
+
+    Experiments that have not begun are listed too where they were asked for, or where their start is in the future.
+    `traffic_percentage` is the phase's. A threshold that some experiment sets for itself has a column, missing for
+    the others; `config_error` says what is wrong with an experiment's own thresholds.
+
+    Args:
+        running_only: leave out the phases in which the experiment was not active.
+
+    Raises:
+        InputError: a time is naive, or an id is no UUID.
+        DependencyError: the database cannot be reached.
+    """
+    _require_window(start, end)
+    query = sql.SQL(
+        """
+        SELECT experiment.id::text AS experiment_id, phase.id::text AS phase_id, experiment.name,
+            variant.id::text AS variant_id, variant.name AS variant_name, variant.is_control,
+            coalesce((phase.traffic ->> variant.id::text)::float8, 0) AS traffic_percentage,
+            phase.started_at, phase.ended_at, phase.is_running, experiment.is_active,
+            experiment.rollup_source = 'imported' AS allows_corrections,
+            coalesce(experiment.promotion_config, '{{}}')::text AS promotion_config
+        FROM ab_experiments AS experiment
+        JOIN ab_experiment_phases AS phase ON phase.experiment_id = experiment.id
+        JOIN ab_variants AS variant ON variant.experiment_id = experiment.id
+        WHERE (({overlaps}) OR ({unbegun})) AND (phase.is_running OR {also_stopped}) AND {wanted}
+        ORDER BY experiment.name, phase.started_at, variant.name
+        """
+    ).format(
+        overlaps=phase_overlaps(start, end),
+        unbegun=_unbegun(end, asked_for=experiment_ids is not None),
+        also_stopped=sql.Literal(not running_only),
+        wanted=ids_filter(sql.SQL("experiment.id"), experiment_ids),
+    )
+    return _with_thresholds(read_frame(source, query))
+
+
+def _unbegun(end: datetime, *, asked_for: bool) -> sql.Composable:
+    """Only a first phase can begin after `end` without another that overlaps the window."""
+    return sql.SQL(
+        """phase.started_at >= {} AND (phase.started_at > now() OR {}) AND NOT EXISTS (
+            SELECT 1 FROM ab_experiment_phases AS earlier
+            WHERE earlier.experiment_id = phase.experiment_id AND earlier.started_at < phase.started_at)"""
+    ).format(time_literal(end), sql.Literal(asked_for))
+
+
+def _with_thresholds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Turn the column of JSON into a column a threshold; each distinct text is parsed once."""
+    texts = frame.pop("promotion_config")
+    parsed = {text: _parse(text) for text in texts.unique()}
+    names = sorted({name for config, _ in parsed.values() for name in config})
+    for name in names:
+        frame[name] = texts.map({text: config.get(name, np.nan) for text, (config, _) in parsed.items()})
+    errors = texts.map({text: error for text, (_, error) in parsed.items()})
+    return frame.assign(config_error=errors.astype("str") if len(frame) else errors)
+
+
+def _parse(text: str) -> tuple[dict[str, Any], str | None]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        return {}, f"promotion_config is {text[:100]}: it must be an object of thresholds"
+    try:
+        config: PromotionConfig = parse_config(value, source="promotion_config")
+    except ConfigError as error:
+        return {}, str(error)
+    return {name: getattr(config, name) for name in config.model_fields_set}, None
+
+
+def replace_rollups(store: Store, frame: pd.DataFrame, start: datetime, end: datetime) -> int:
+    """Make `frame` the rollups of [start, end) and mark its hours as rolled up; returns the rows written.
+
+    Rollups of imported experiments stay, and rows about them in `frame` are left out. One transaction.
+    To aggregate what is in the database already, `rollup_window` is the cheaper way.
+
+    Raises:
+        InputError: the window is not of whole hours, a row lies outside it, or a column is missing or no number.
+        DependencyError: the database cannot be reached.
+    """
+    _require_rows_in_window(frame, start, end)
+    from_requests = sql.SQL("experiment_id IN (SELECT id FROM ab_experiments WHERE rollup_source = 'requests')")
+    with store.connect() as connection, connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
+        names = copy_frame(connection, "hourly_variant_rollups", frame, "incoming")
+        rows = _swap(connection, "hourly_variant_rollups", names, start, end, from_requests)
+        connection.execute(
+            """
+            INSERT INTO rollup_hours (hour, requests)
+            SELECT hour, coalesce(sum(requests), 0)
+            FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 hour', '1 hour') AS hour
+            LEFT JOIN incoming USING (hour)
+            GROUP BY hour
+            ON CONFLICT (hour) DO UPDATE SET rolled_up_at = now(), requests = excluded.requests
+            """,
+            (start, end),
+        )
+    return rows
+
+
+def replace_metrics(store: Store, frame: pd.DataFrame, start: datetime, end: datetime) -> int:
+    """Make `frame` the `variant_metrics` of the hours in [start, end); returns the rows written.
+
+    Raises:
+        InputError: the window is not of whole hours, a row lies outside it, or a column is missing or of another type.
+        DependencyError: the database cannot be reached.
+    """
+    return _replace(store, "variant_metrics", frame, start, end)
+
+
+def replace_significance(store: Store, frame: pd.DataFrame, start: datetime, end: datetime) -> int:
+    """Make `frame` the `significance_results` of the hours in [start, end); as `replace_metrics`."""
+    return _replace(store, "significance_results", frame, start, end)
+
+
+def _replace(store: Store, table: str, frame: pd.DataFrame, start: datetime, end: datetime) -> int:
+    _require_rows_in_window(frame, start, end)
+    with store.connect() as connection, connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (FRAME_LOCK,))
+        names = copy_frame(connection, table, frame, "incoming")
+        return _swap(connection, table, names, start, end, sql.SQL("true"))
+
+
+def _swap(
+    connection: psycopg.Connection[Any],
+    table: str,
+    names: Sequence[str],
+    start: datetime,
+    end: datetime,
+    condition: sql.Composable,
+) -> int:
+    connection.execute(
+        sql.SQL("DELETE FROM {} WHERE hour >= {} AND hour < {} AND {}").format(
+            sql.Identifier(table), time_literal(start), time_literal(end), condition
+        )
+    )
+    return connection.execute(
+        sql.SQL("INSERT INTO {} ({}) SELECT {} FROM incoming WHERE {}").format(
+            sql.Identifier(table), identifiers(names), identifiers(names), condition
+        )
+    ).rowcount
+
+
+def write_decisions(store: Store, frame: pd.DataFrame, label: str | None = None) -> WriteResult:
+    """Record the decisions about hours that have none; store the others beside their record, under `label`.
+
+    A decision of record is never rewritten; under another label the newest one stays. One transaction.
+
+    Args:
+        label: name of a re-evaluation, default 'latest'.
+
+    Raises:
+        InputError: the label is reserved or empty, or a column is missing or of another type.
+        DependencyError: the database cannot be reached.
+    """
+    beside = LATEST if label is None else label.strip()
+    if not beside or beside == RECORD:
+        raise InputError(f"label {label!r} cannot be used: {RECORD!r} is the first decision's; name the re-evaluation")
+    given = frame.drop(columns=[name for name in ("label", "decided_at") if name in frame.columns])
+    with store.connect() as connection, connection.transaction():
+        # Whoever comes second must see the record of the first.
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (FRAME_LOCK,))
+        names = copy_frame(connection, "eligibility_decisions", given, "incoming")
+        relabelled = _insert_decisions(connection, names, beside, decided_before=True)
+        recorded = _insert_decisions(connection, names, RECORD, decided_before=False)
+    return WriteResult(recorded=recorded, relabelled=relabelled)
+
+
+def _insert_decisions(
+    connection: psycopg.Connection[Any], names: Sequence[str], label: str, *, decided_before: bool
+) -> int:
+    values = [name for name in names if name not in {"hour", "experiment_id"}]
+    replacement = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in values)
+    conflict = sql.SQL("DO UPDATE SET {}, decided_at = now()").format(replacement)
+    return connection.execute(
+        sql.SQL(
+            """
+            INSERT INTO eligibility_decisions ({names}, label)
+            SELECT {names}, {label} FROM incoming
+            WHERE EXISTS (
+                SELECT 1 FROM eligibility_decisions AS decided
+                WHERE decided.hour = incoming.hour AND decided.experiment_id = incoming.experiment_id
+                    AND decided.label = {record}) = {decided_before}
+            ON CONFLICT (hour, experiment_id, label) {conflict}
+            """
+        ).format(
+            names=identifiers(names),
+            label=sql.Literal(label),
+            record=sql.Literal(RECORD),
+            decided_before=sql.Literal(decided_before),
+            conflict=conflict if decided_before else sql.SQL("DO NOTHING"),
+        )
+    ).rowcount
+
+
+def _require_window(start: datetime | None, end: datetime) -> None:
+    for name, at in (("start", start), ("end", end)):
+        if at is not None:
+            require_utc(at, name)
+
+
+def _require_rows_in_window(frame: pd.DataFrame, start: datetime, end: datetime) -> None:
+    require_hours(start, end)
+    if "hour" not in frame.columns:
+        raise InputError(f"the frame lacks the column 'hour'; it has {list(frame.columns)}")
+    if len(frame) == 0:
+        return
+    if not isinstance(frame["hour"].dtype, pd.DatetimeTZDtype):
+        raise InputError(f"column hour is {frame['hour'].dtype}: it must be times with a time zone")
+    first, last = frame["hour"].min(), frame["hour"].max()
+    if first < pd.Timestamp(start) or last >= pd.Timestamp(end):
+        raise InputError(
+            f"rows from {first} to {last} lie outside the window from {start.isoformat()} to {end.isoformat()}"
+        )
+
+
+__all__ = [
+    "LATEST",
+    "RECORD",
+    "ROLLUP_COLUMNS",
+    "WriteResult",
+    "read_experiments",
+    "read_rollups",
+    "replace_metrics",
+    "replace_rollups",
+    "replace_significance",
+    "write_decisions",
+]

@@ -1,0 +1,80 @@
+"""Rollups that do not depend on the hourly run having happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pandas as pd
+from psycopg import sql
+
+from promotion_pipeline.store.bulk import HOUR, Source, ids_filter, read_frame, require_hours, time_literal
+from promotion_pipeline.store.frames import phase_overlaps, stored_columns
+from promotion_pipeline.store.rollup import aggregation, as_columns, hour_of
+
+
+def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """The rollups before `as_of` of every phase of its last hour, back to the phase's start.
+
+    Hours that were rolled up are read, the others are aggregated from the requests, in one statement and so from one
+    snapshot. Columns as `hourly_variant_rollups`. Nothing is written.
+
+    Raises:
+        InputError: `as_of` is naive or not a whole hour, or an id is no UUID.
+        DependencyError: the database cannot be reached.
+    """
+    require_hours(None, as_of)
+    start = _first_hour_to_aggregate(source, as_of, experiment_ids)
+    overlaps = phase_overlaps(as_of - HOUR, as_of)
+    hour = hour_of(sql.SQL("request.created_at"))
+    unrolled = sql.SQL("{} AND NOT EXISTS (SELECT 1 FROM rollup_hours AS rolled WHERE rolled.hour = {})").format(
+        ids_filter(sql.SQL("request.experiment_id"), experiment_ids), hour
+    )
+    stored = sql.SQL(
+        """
+        SELECT {columns} FROM hourly_variant_rollups AS rollup
+        JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
+        JOIN ab_experiments AS experiment ON experiment.id = rollup.experiment_id
+        LEFT JOIN rollup_hours AS rolled ON rolled.hour = rollup.hour
+        WHERE rollup.hour < {as_of} AND {overlaps} AND {wanted}
+            AND (rolled.hour IS NOT NULL OR experiment.rollup_source = 'imported')
+        """
+    ).format(
+        columns=stored_columns("rollup"),
+        as_of=time_literal(as_of),
+        overlaps=overlaps,
+        wanted=ids_filter(sql.SQL("rollup.experiment_id"), experiment_ids),
+    )
+    if start is None:
+        return read_frame(source, stored)
+    aggregated = sql.SQL(
+        """
+        SELECT {columns} FROM ({aggregation}) AS rollup
+        JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
+        WHERE {overlaps}
+        """
+    ).format(columns=as_columns("rollup"), aggregation=aggregation(start, as_of, unrolled), overlaps=overlaps)
+    return read_frame(source, sql.SQL("{} UNION ALL {}").format(stored, aggregated))
+
+
+def _first_hour_to_aggregate(source: Source, as_of: datetime, experiment_ids: Sequence[str] | None) -> datetime | None:
+    """The first hour of the wanted phases that was not rolled up; None if all were."""
+    found = read_frame(
+        source,
+        sql.SQL(
+            """
+            SELECT min(passed.hour) AS hour
+            FROM (SELECT {first} AS first FROM ab_experiment_phases AS phase
+                JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+                WHERE experiment.rollup_source = 'requests' AND {overlaps} AND {wanted}) AS oldest
+            CROSS JOIN LATERAL generate_series(oldest.first, {as_of} - interval '1 hour', '1 hour') AS passed(hour)
+            WHERE NOT EXISTS (SELECT 1 FROM rollup_hours AS rolled WHERE rolled.hour = passed.hour)
+            """
+        ).format(
+            first=hour_of(sql.SQL("min(phase.started_at)")),
+            overlaps=phase_overlaps(as_of - HOUR, as_of),
+            wanted=ids_filter(sql.SQL("phase.experiment_id"), experiment_ids),
+            as_of=time_literal(as_of),
+        ),
+    )["hour"]
+    return None if found.isna().all() else found.iloc[0].to_pydatetime()

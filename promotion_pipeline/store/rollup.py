@@ -1,0 +1,258 @@
+"""Requests to hourly sums, inside the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import psycopg
+from psycopg import sql
+
+from promotion_pipeline.errors import InputError
+from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, require_hours, time_literal
+from promotion_pipeline.store.clock import newest_complete_hour
+from promotion_pipeline.store.database import Store
+
+KEYS = ("hour", "experiment_id", "phase_id", "variant_id")
+COUNTS = ("requests", "conversions", "errors", "latency_samples")
+SUMS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")
+USER_SUMS = (
+    "new_users",
+    "user_requests",
+    "user_conversions",
+    "user_conversions_sum_squares",
+    "user_requests_sum_squares",
+    "user_conversions_requests_sum_products",
+)
+ROLLUP_COLUMNS = (*KEYS, *COUNTS, *SUMS, *USER_SUMS, "newest_request_at")
+"""Columns of `hourly_variant_rollups`, in the order of the frames."""
+ROLLUP_LOCK = 0x726F6C6C757073
+"""Advisory lock of whoever writes rollups: two runs over one window go one after the other."""
+
+
+@dataclass(frozen=True)
+class RollupResult:
+    """What `rollup_window` did."""
+
+    rows: int
+    """Rollup rows that the window has now."""
+    requests: int
+    """Requests of the source in the window."""
+    unassigned_requests: int
+    """Those of no known variant, of an imported experiment, or of before their experiment's first phase."""
+    changed_rows: int
+    """Rollup rows that were added, changed or removed."""
+
+
+def hour_of(column: sql.Composable) -> sql.Composed:
+    """The UTC start of the hour of a timestamptz; faster than date_trunc and the same in every time zone."""
+    return sql.SQL("date_bin('1 hour', {}, '2000-01-01 00:00:00+00'::timestamptz)").format(column)
+
+
+# The cast comes before the square, which would overflow an integer; `< 'Infinity'` is false for NaN as well.
+_AGGREGATE = sql.SQL(
+    """
+    SELECT {hour} AS hour, request.experiment_id, phase.id AS phase_id, known.variant_id,
+        count(*) AS requests,
+        count(*) FILTER (WHERE request.converted) AS conversions,
+        count(*) FILTER (WHERE request.is_error) AS errors,
+        count(latency.ms) AS latency_samples,
+        coalesce(sum(latency.ms), 0)::float8 AS latency_ms_sum,
+        coalesce(sum(latency.ms * latency.ms), 0)::float8 AS latency_ms_sum_squares,
+        coalesce(sum(value.amount), 0)::float8 AS value_sum,
+        coalesce(sum(value.amount * value.amount), 0)::float8 AS value_sum_squares,
+        max(request.created_at) AS newest_request_at
+    FROM ai_requests AS request
+    LEFT JOIN (
+        SELECT variant.id AS variant_id, variant.experiment_id
+        FROM ab_variants AS variant JOIN ab_experiments AS experiment ON experiment.id = variant.experiment_id
+        WHERE experiment.rollup_source = 'requests'
+    ) AS known ON known.variant_id = request.variant_id AND known.experiment_id = request.experiment_id
+    LEFT JOIN ab_experiment_phases AS phase ON phase.experiment_id = known.experiment_id
+        AND request.created_at >= phase.started_at
+        AND request.created_at < coalesce(phase.ended_at, 'infinity')
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN given >= 0 AND given < 'Infinity' THEN given END
+        FROM (SELECT request.latency_ms::float8) AS a(given)
+    ) AS latency(ms)
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN abs(given) < 'Infinity' THEN given END FROM (SELECT request.value::float8) AS a(given)
+    ) AS value(amount)
+    WHERE request.created_at >= {start} AND request.created_at < {end} AND {condition}
+    GROUP BY 1, 2, 3, 4
+    """
+)
+
+
+def aggregation(start: datetime, end: datetime, condition: sql.Composable | None = None) -> sql.Composed:
+    """SQL of the sums of [start, end); the rows of requests that belong nowhere have no phase_id.
+
+    `condition` may restrict `request`.
+    """
+    return _AGGREGATE.format(
+        hour=hour_of(sql.SQL("request.created_at")),
+        start=time_literal(start),
+        end=time_literal(end),
+        condition=condition or sql.SQL("true"),
+    )
+
+
+def as_columns(alias: str) -> sql.Composed:
+    """The columns of a rollup frame out of a rowset that has KEYS, COUNTS and SUMS, and perhaps no user sums."""
+    keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in KEYS[1:]]
+    return sql.SQL(", ").join(
+        [
+            sql.Identifier(alias, "hour"),
+            *keys,
+            identifiers((*COUNTS, *SUMS), alias),
+            *(sql.SQL("0::bigint AS {}").format(sql.Identifier(name)) for name in USER_SUMS),
+            sql.Identifier(alias, "newest_request_at"),
+        ]
+    )
+
+
+def aggregate_requests(
+    source: Source, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """The sums of the requests in [start, end) by (hour, experiment, phase, variant), columns ROLLUP_COLUMNS.
+
+    Requests that belong to no known variant or phase are left out. Nothing is written. One scan of the window.
+
+    Raises:
+        InputError: the window is naive or not of whole hours, or an id is no UUID.
+        DependencyError: the database cannot be reached.
+    """
+    require_hours(start, end)
+    wanted = ids_filter(sql.SQL("request.experiment_id"), experiment_ids)
+    query = sql.SQL("SELECT {} FROM ({}) AS rollup WHERE phase_id IS NOT NULL ORDER BY 1, 2, 3, 4").format(
+        as_columns("rollup"), aggregation(start, end, wanted)
+    )
+    return read_frame(source, query)
+
+
+def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
+    """Bring the rollups of [start, end) in line with the requests, and mark its hours as rolled up.
+
+    Only what changed is written; rollups of imported experiments stay. One transaction; no row leaves the database.
+
+    Raises:
+        InputError: the window is naive, not of whole hours, or ends after the newest complete hour.
+        DependencyError: the database cannot be reached.
+    """
+    require_hours(start, end)
+    with store.connect() as connection, connection.transaction():
+        newest = newest_complete_hour(connection)
+        if end > newest:
+            raise InputError(
+                f"the window ends at {end.isoformat()}, after the newest complete hour, which ends at"
+                f" {newest.isoformat()}: later requests would be lost"
+            )
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
+        connection.execute(sql.SQL("CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS {}").format(aggregation(start, end)))
+        connection.execute("ANALYZE fresh")
+        changed = _remove_vanished(connection, start, end) + _write_changed(connection)
+        return _mark_hours(connection, start, end, changed)
+
+
+def rollup_missing(store: Store, end: datetime) -> RollupResult:
+    """Roll up the hours before `end` that never were, back to the start of the oldest phase that is running.
+
+    A product that is switched on late has such hours; afterwards there are none. One window from the first to the last.
+
+    Raises:
+        InputError: `end` is naive, not a whole hour, or after the newest complete hour.
+        DependencyError: the database cannot be reached.
+    """
+    require_hours(None, end)
+    with store.connect() as connection:
+        row = connection.execute(
+            sql.SQL(
+                """
+                SELECT min(passed.hour) AS first, max(passed.hour) + interval '1 hour' AS after_last
+                FROM (SELECT {start} AS start FROM ab_experiment_phases AS phase
+                    JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+                    WHERE phase.ended_at IS NULL AND phase.is_running AND experiment.rollup_source = 'requests'
+                    ) AS oldest
+                CROSS JOIN LATERAL generate_series(oldest.start, {end} - interval '1 hour', '1 hour') AS passed(hour)
+                WHERE NOT EXISTS (SELECT 1 FROM rollup_hours WHERE rollup_hours.hour = passed.hour)
+                """
+            ).format(start=hour_of(sql.SQL("min(phase.started_at)")), end=time_literal(end))
+        ).fetchone()
+    if row is None or row["first"] is None:
+        return RollupResult(0, 0, 0, 0)
+    return rollup_window(store, row["first"], row["after_last"])
+
+
+def _remove_vanished(connection: psycopg.Connection[Any], start: datetime, end: datetime) -> int:
+    """Rows whose requests are gone or now belong to another phase."""
+    return connection.execute(
+        """
+        DELETE FROM hourly_variant_rollups AS stored USING ab_experiments AS experiment
+        WHERE experiment.id = stored.experiment_id AND experiment.rollup_source = 'requests'
+            AND stored.hour >= %s AND stored.hour < %s
+            AND NOT EXISTS (
+                SELECT 1 FROM fresh
+                WHERE (fresh.hour, fresh.phase_id, fresh.variant_id)
+                    = (stored.hour, stored.phase_id, stored.variant_id))
+        """,
+        (start, end),
+    ).rowcount
+
+
+def _write_changed(connection: psycopg.Connection[Any]) -> int:
+    columns = (*KEYS, *COUNTS, *SUMS, "newest_request_at")
+    exact = (*COUNTS, "newest_request_at")
+    # The order of an addition moves the last bits of a sum: that is no change.
+    moved = sql.SQL(" OR ").join(
+        sql.SQL("abs(stored.{0} - excluded.{0}) > 1e-9 * greatest(abs(stored.{0}), abs(excluded.{0}))").format(
+            sql.Identifier(name)
+        )
+        for name in SUMS
+    )
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in columns if name not in KEYS
+    )
+    return connection.execute(
+        sql.SQL(
+            """
+            INSERT INTO hourly_variant_rollups AS stored ({columns})
+            SELECT {columns} FROM fresh WHERE phase_id IS NOT NULL
+            ON CONFLICT (hour, phase_id, variant_id) DO UPDATE SET {assignments}
+            WHERE ({stored}) IS DISTINCT FROM ({excluded}) OR {moved}
+            """
+        ).format(
+            columns=identifiers(columns),
+            assignments=assignments,
+            stored=identifiers(exact, "stored"),
+            excluded=identifiers(exact, "excluded"),
+            moved=moved,
+        )
+    ).rowcount
+
+
+def _mark_hours(connection: psycopg.Connection[Any], start: datetime, end: datetime, changed: int) -> RollupResult:
+    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        row = cursor.execute(
+            """
+            WITH counted AS (
+                SELECT hour, coalesce(sum(requests), 0)::bigint AS requests,
+                    coalesce(sum(requests) FILTER (WHERE phase_id IS NULL), 0)::bigint AS unassigned,
+                    count(phase_id) AS rows
+                FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', '1 hour') AS hour
+                LEFT JOIN fresh USING (hour)
+                GROUP BY hour
+            ), marked AS (
+                INSERT INTO rollup_hours (hour, requests, unassigned_requests)
+                SELECT hour, requests, unassigned FROM counted
+                ON CONFLICT (hour) DO UPDATE SET rolled_up_at = now(), requests = excluded.requests,
+                    unassigned_requests = excluded.unassigned_requests
+            )
+            SELECT sum(rows)::bigint, sum(requests)::bigint, sum(unassigned)::bigint FROM counted
+            """,
+            {"start": start, "end": end},
+        ).fetchone()
+    assert row is not None
+    return RollupResult(rows=row[0], requests=row[1], unassigned_requests=row[2], changed_rows=changed)
