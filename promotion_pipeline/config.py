@@ -41,6 +41,35 @@ class Mode(StrEnum):
     """Decisions and would-be promotions are recorded; no traffic changes."""
 
 
+class PrimaryMetric(StrEnum):
+    """The metric that an experiment is decided on."""
+
+    CONVERSION = "conversion"
+    """Conversions a request: the pooled z-test on proportions."""
+    VALUE_MEAN = "value_mean"
+    """Mean of `value` a request (a ratio over users where they are known): the z-test on means."""
+    VALUE_PER_USER = "value_per_user"
+    """Mean of a user's total `value`; every request needs a user."""
+
+
+class Direction(StrEnum):
+    """Which way the primary metric improves."""
+
+    INCREASE = "increase"
+    """More is better."""
+    DECREASE = "decrease"
+    """Less is better; improvement and z then count a fall as positive."""
+
+
+class Guardrail(StrEnum):
+    """What may not get worse in an unattended promotion."""
+
+    ERROR_RATE = "error_rate"
+    """No always-valid sign (one-sided) that the candidate fails more often than control."""
+    LATENCY = "latency"
+    """Mean latency shown to be less than 20 percent above control's (Welch, one-sided)."""
+
+
 class PromotionConfig(BaseModel):
     """Thresholds of one evaluation; rates are fractions, `_percent` and confidence are percent.
 
@@ -82,6 +111,12 @@ class PromotionConfig(BaseModel):
     """Hours after which an unanswered approval request expires."""
     attribution_window_hours: Annotated[float, Field(ge=0.0, le=24 * 92)] = 0.0
     """Only requests older than this at the as-of are judged; 0 judges all."""
+    primary_metric: PrimaryMetric = PrimaryMetric.CONVERSION
+    """The metric that the experiment is decided on."""
+    direction: Direction = Direction.INCREASE
+    """Which way the primary metric improves."""
+    guardrails: tuple[Guardrail, ...] = ()
+    """What may not get worse in an unattended promotion."""
 
     @field_validator("max_error_rate", mode="before")
     @classmethod
@@ -269,7 +304,7 @@ def known_variables() -> list[str]:
 
 
 def _threshold_value(variable: str, value: str) -> object:
-    return [part.strip() for part in value.split(",")] if variable == "RAMP_STEPS" else value
+    return [part.strip() for part in value.split(",")] if variable in {"RAMP_STEPS", "GUARDRAILS"} else value
 
 
 def _suggestion(name: str, known: list[str]) -> str:

@@ -68,6 +68,8 @@ class Reason(StrEnum):
     """Nobody or everybody converted in both arms."""
     CONTROL_RATE_ZERO = "control_rate_zero"
     """Control has no conversion, so a relative lift does not exist."""
+    METRIC_MISSING = "metric_missing"
+    """The primary metric cannot be computed: no value, or no user where one is needed."""
     SEVERAL_CONTROLS = "several_controls"
     """More than one variant is marked as control."""
     COUNTS_IMPOSSIBLE = "counts_impossible"
@@ -102,6 +104,9 @@ class Warn(StrEnum):
     MULTIPLE_EXPOSURE = "multiple_exposure"
     """More than 1 percent of the users were served by several variants."""
 
+    GUARDRAIL = "guardrail"
+    """A guardrail that the experiment names is not kept, or could not be measured."""
+
 
 ERROR_REASONS = (
     Reason.SEVERAL_CONTROLS,
@@ -119,6 +124,7 @@ INCONCLUSIVE_REASONS = (
     Reason.ZERO_REQUESTS,
     Reason.NO_VARIATION,
     Reason.CONTROL_RATE_ZERO,
+    Reason.METRIC_MISSING,
 )
 
 _BITS: dict[Enum, np.int32] = {

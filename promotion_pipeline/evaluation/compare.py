@@ -6,22 +6,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from promotion_pipeline.config import PrimaryMetric
 from promotion_pipeline.evaluation.dense import FIRST_TRAFFIC_HOURS, Block
-from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout
+from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout, Thresholds
+from promotion_pipeline.evaluation.primary import Primary, known_users, primary_of
 from promotion_pipeline.statistics import (
+    Interval,
+    Lift,
+    ZTest,
     always_valid_interval,
     always_valid_p_value,
     delta_interval,
     holm,
     katz_interval,
-    proportion_variance_of_mean,
     relative_lift,
     srm_chi_square,
     two_proportion_z,
+    two_sided_p_value,
 )
 
 SMALLEST_N_STAR = 5000.0
 N_STAR_PER_FIRST_TRAFFIC = 3.5
+CONVERSION = list(PrimaryMetric).index(PrimaryMetric.CONVERSION)
 SMALL_COUNT = 50
 """Below this many conversions in an arm, the fixed-horizon interval is Katz's."""
 
@@ -42,8 +48,8 @@ class Arms:
     error_rate: Floats
     mean_latency_ms: Floats
     mean_value: Floats
-    rate_variance: Floats
-    """Variance of `rate`; user-level (delta method) where users are known."""
+    primary: Primary
+    """The metric that the unit is decided on; user-level variance where users are known."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Comparison:
     confidence: Floats
     improvement: Floats
     lift: Floats
+    standard_error: Floats
     lift_lower: Floats
     lift_upper: Floats
     always_valid_p_value: Floats
@@ -67,32 +74,30 @@ class Comparison:
     adjusted_p_value: Floats
 
 
-def arms(block: Block) -> Arms:
-    """Rates and variances from the sums of a block; O(cells)."""
+def arms(block: Block, metric: Ints) -> Arms:
+    """Rates and variances from the sums of a block; `metric` as in `Thresholds`, (units,). O(cells)."""
     sums = block.sums
-    n, x, errors = sums["requests"], sums["conversions"], sums["errors"]
+    n, errors = sums["requests"], sums["errors"]
+    users, anonymous = known_users(sums)
     with np.errstate(all="ignore"):
-        # Quotients of whole numbers, so that 50 of 1000 is exactly the threshold 0.05.
-        rate = np.where(n > 0, x / n, np.nan)
-        users, anonymous = _users(sums, n)
         latency = np.full_like(n, np.nan)
         if "latency_ms_sum" in sums:
             samples = sums.get("latency_samples", n)
             latency = np.where(samples > 0, sums["latency_ms_sum"] / samples, np.nan)
         return Arms(
             requests=n,
-            conversions=x,
+            conversions=sums["conversions"],
             errors=errors,
             clusters=users + anonymous,
             users=users,
             anonymous=anonymous,
-            rate=rate,
+            rate=np.where(n > 0, sums["conversions"] / n, np.nan),
             error_rate=np.where(n > 0, errors / n, np.nan),
             mean_latency_ms=latency,
             mean_value=np.where(n > 0, sums["value_sum"] / n, np.nan)
             if "value_sum" in sums
             else np.full_like(n, np.nan),
-            rate_variance=_rate_variance(sums, n, x, rate, users, anonymous),
+            primary=primary_of(sums, metric),
         )
 
 
@@ -104,26 +109,23 @@ def compare(own: Arms, block: Block, layout: Layout, hours_us: Ints) -> Comparis
     confidence_level = layout.thresholds.min_confidence_level[block.units][:, None]
     alpha = 1.0 - confidence_level / 100.0
     shared_alpha = alpha / np.maximum(layout.treatments[block.units], 1)[:, None]
-    x0, n0, x1, n1 = own.conversions[:1], own.requests[:1], own.conversions[1:], own.requests[1:]
-    test = two_proportion_z(x0, n0, x1, n1)
-    lift = relative_lift(own.rate[:1], own.rate_variance[:1], own.rate[1:], own.rate_variance[1:])
-    fixed = delta_interval(lift.lift, lift.standard_error, alpha)
-    small = np.fmin(x0, x1) < SMALL_COUNT
-    if small.any():
-        wide = [np.broadcast_to(a, small.shape)[small] for a in (x0, n0, x1, n1, alpha[None])]
-        katz = katz_interval(*wide)
-        fixed.lower[small], fixed.upper[small] = katz.lower, katz.upper
-    n_star = _n_star(block, layout, hours_us)
-    sequence = always_valid_interval(lift.lift, lift.standard_error, n0 + n1, n_star, shared_alpha)
-    sequence_p = always_valid_p_value(lift.lift, lift.standard_error, n0 + n1, n_star, shared_alpha)
-    with np.errstate(all="ignore"):
-        improvement = np.where(x0 > 0, 100.0 * (x1 * n0 - x0 * n1) / (x0 * n1), np.nan)
+    n = own.requests[:1] + own.requests[1:]
+    sign = layout.thresholds.sign[block.units][:, None]
+    test = _z_test(own, layout.thresholds.metric[block.units])
+    lift = relative_lift(own.primary.mean[:1], own.primary.variance[:1], own.primary.mean[1:], own.primary.variance[1:])
+    signed = sign * lift.lift
+    fixed = delta_interval(signed, lift.standard_error, alpha)
+    _widen_small_counts(fixed, own, layout.thresholds, block.units, alpha)
+    tuned_for = n_star(block, layout, hours_us)
+    sequence = always_valid_interval(signed, lift.standard_error, n, tuned_for, shared_alpha)
+    sequence_p = always_valid_p_value(signed, lift.standard_error, n, tuned_for, shared_alpha)
     return Comparison(
-        z=test.z,
+        z=sign * test.z,
         p_value=test.p_value,
         confidence=100.0 * (1.0 - test.p_value),
-        improvement=improvement,
-        lift=lift.lift,
+        improvement=sign * _improvement_percent(own, lift, layout.thresholds.metric[block.units]),
+        lift=signed,
+        standard_error=lift.standard_error,
         lift_lower=fixed.lower,
         lift_upper=fixed.upper,
         always_valid_p_value=sequence_p,
@@ -131,6 +133,40 @@ def compare(own: Arms, block: Block, layout: Layout, hours_us: Ints) -> Comparis
         always_valid_upper=sequence.upper,
         adjusted_p_value=holm(test.p_value, axis=0) if len(test.p_value) > 1 else test.p_value,
     )
+
+
+def _z_test(own: Arms, metric: Ints) -> ZTest:
+    """Pooled z on conversions; on means (m1 - m0) / sqrt(v0 + v1), the z-test of Welch's form."""
+    test = two_proportion_z(own.conversions[:1], own.requests[:1], own.conversions[1:], own.requests[1:])
+    units = metric != CONVERSION
+    if units.any():
+        mean, variance = own.primary.mean[:, units], own.primary.variance[:, units]
+        with np.errstate(all="ignore"):
+            total = variance[:1] + variance[1:]
+            z = np.where(total > 0, (mean[1:] - mean[:1]) / np.sqrt(total), np.nan)
+        test.z[:, units], test.p_value[:, units] = z, two_sided_p_value(z)
+    return test
+
+
+def _improvement_percent(own: Arms, lift: Lift, metric: Ints) -> Floats:
+    """100 (p1 / p0 - 1); for counts as one quotient of whole numbers, so that exactly +5 % is 5.0."""
+    x0, n0, x1, n1 = own.conversions[:1], own.requests[:1], own.conversions[1:], own.requests[1:]
+    with np.errstate(all="ignore"):
+        of_counts = np.where(x0 > 0, 100.0 * (x1 * n0 - x0 * n1) / (x0 * n1), np.nan)
+    return np.where((metric == CONVERSION)[:, None], of_counts, 100.0 * lift.lift)
+
+
+def _widen_small_counts(fixed: Interval, own: Arms, limits: Thresholds, units: slice, alpha: Floats) -> None:
+    """Put Katz's interval where an arm has under 50 conversions: the lift is too skewed for the delta method."""
+    x0, x1 = own.conversions[:1], own.conversions[1:]
+    small = (np.fmin(x0, x1) < SMALL_COUNT) & (limits.metric[units] == CONVERSION)[:, None]
+    if not small.any():
+        return
+    counts = (x0, own.requests[:1], x1, own.requests[1:], alpha[None])
+    katz = katz_interval(*(np.broadcast_to(values, small.shape)[small] for values in counts))
+    up = np.broadcast_to(limits.sign[units][:, None], small.shape)[small] > 0
+    fixed.lower[small] = np.where(up, katz.lower, -katz.upper)
+    fixed.upper[small] = np.where(up, katz.upper, -katz.lower)
 
 
 def sample_ratio_p_value(own: Arms, block: Block, layout: Layout) -> Floats:
@@ -144,33 +180,7 @@ def known_by_user(own: Arms) -> Bools:
     return np.asarray((own.users.sum(axis=0) > 0) & (own.anonymous.sum(axis=0) <= 0.1 * own.requests.sum(axis=0)))
 
 
-def _users(sums: dict[str, Floats], n: Floats) -> tuple[Floats, Floats]:
-    """Known users, and requests without one."""
-    if "new_users" not in sums:
-        return np.zeros_like(n), n
-    known = sums["user_requests"] if "user_requests" in sums else np.where(sums["new_users"] > 0, n, 0.0)
-    return sums["new_users"], n - known
-
-
-def _rate_variance(sums: dict[str, Floats], n: Floats, x: Floats, rate: Floats, users: Floats, alone: Floats) -> Floats:
-    """Variance of x/n over users: sum((y - R d)^2) K / ((K - 1) n^2), K users, as Deng et al. 2018, eq. 4.
-
-    A request without a user is a user of its own with d = 1 and y its conversion.
-    """
-    by_request = proportion_variance_of_mean(x, n)
-    if not (users > 0).any():
-        return by_request
-    known_x = sums["user_conversions"] if "user_conversions" in sums else np.where(users > 0, x, 0.0)
-    squares = sums["user_conversions_sum_squares"] + (x - known_x)
-    products = sums["user_conversions_requests_sum_products"] + (x - known_x)
-    sizes = sums["user_requests_sum_squares"] + alone
-    clusters = users + alone
-    residual = np.maximum(squares - 2.0 * rate * products + rate * rate * sizes, 0.0)
-    by_user = np.where(clusters > 1, residual * clusters / ((clusters - 1.0) * n * n), np.nan)
-    return np.where(users > 0, by_user, by_request)
-
-
-def _n_star(block: Block, layout: Layout, hours_us: Ints) -> Floats:
+def n_star(block: Block, layout: Layout, hours_us: Ints) -> Floats:
     """The tuning constant N* of each treatment's always-valid interval; depends on traffic only."""
     planned = layout.thresholds.planned_sample_size[block.units][:, None]
     age_us = hours_us[None, :] + HOUR_US - layout.started_us[block.units][:, None]

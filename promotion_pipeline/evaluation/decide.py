@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promotion_pipeline.evaluation.codes import ERROR_REASONS, INCONCLUSIVE_REASONS, Reason, Verdict, Warn, bit, bits
-from promotion_pipeline.evaluation.compare import Arms, Comparison, known_by_user, sample_ratio_p_value
+from promotion_pipeline.evaluation.compare import CONVERSION, Arms, Comparison, known_by_user, sample_ratio_p_value
 from promotion_pipeline.evaluation.dense import Block
+from promotion_pipeline.evaluation.guardrails import guarded
 from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout, Thresholds
 
 SRM_ALPHA = 0.001
 LATENCY_MARGIN = 1.2
 SMALL_SAMPLE = 1000
+EXPOSURE_WARNING = 0.01
+EXPOSURE_LIMIT = 0.1
 VERDICTS = tuple(Verdict)
 
 Bits = NDArray[np.int32]
@@ -45,7 +48,7 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     problems = _problems(own, tests, block, layout, runtime_hours)
     judged = problems == 0
     per_arm = _checks(own, tests, limits, runtime_hours)
-    candidate = np.where(judged, _candidate(own, tests, np.logical_and.reduce(list(per_arm.values()))), -1)
+    candidate = np.where(judged, _candidate(own, tests, np.logical_and.reduce(list(per_arm.values())), limits.sign), -1)
     checks = {name: pick(passed, candidate, False) for name, passed in per_arm.items()}
     checks[Reason.MIN_RUNTIME] = runtime_hours >= limits.min_runtime_hours
     eligible = judged & np.logical_and.reduce(list(checks.values()))
@@ -53,18 +56,23 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     lower = pick(tests.always_valid_lower, candidate, np.nan)
     with np.errstate(invalid="ignore"):
         evidence = limits.fixed_horizon | ((lower > 0) & (srm_p_value >= SRM_ALPHA))
+    exposure = multiple_exposure(block)
+    kept = pick(guarded(own, block, layout, hours_us), candidate, False)
     by_user = known_by_user(own)
     return Decisions(
         candidate=candidate,
         verdict=_verdicts(problems, eligible, checks),
-        is_promotable=eligible & evidence,
+        is_promotable=eligible & evidence & kept & (limits.fixed_horizon | (exposure <= EXPOSURE_LIMIT)),
         checks=checks,
         runtime_hours=runtime_hours,
         sample_size=pick(np.minimum(own.requests[:1], own.requests[1:]), candidate, 0).astype(np.int64),
         srm_p_value=srm_p_value,
         by_user=by_user,
         reasons=_reasons(problems, eligible, checks),
-        warnings=_warnings(own, block, layout, candidate, eligible & ~(lower > 0), srm_p_value, by_user),
+        warnings=_warnings(own, block, layout, candidate, srm_p_value, by_user)
+        | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0))
+        | _flags(Warn.GUARDRAIL, (candidate >= 0) & ~kept)
+        | _flags(Warn.MULTIPLE_EXPOSURE, exposure > EXPOSURE_WARNING),
     )
 
 
@@ -77,6 +85,21 @@ def pick(values: NDArray[Scalar], candidate: Ints, default: float) -> NDArray[Sc
     at = np.maximum(candidate, 0).ravel() * cells + np.arange(cells)
     chosen = np.broadcast_to(values, (len(values), *candidate.shape)).reshape(-1).take(at).reshape(candidate.shape)
     return np.where(candidate >= 0, chosen, values.dtype.type(default))
+
+
+def multiple_exposure(block: Block) -> Floats:
+    """Share of the known users that more than one variant served, (units, hours); 0 where no user is known."""
+    sums = block.sums
+    if "crossed_users" not in sums or "new_users" not in sums:
+        return np.zeros(sums["requests"].shape[1:])
+    crossed = sums["crossed_users"].sum(axis=0)
+    distinct = sums["new_users"].sum(axis=0) - crossed
+    with np.errstate(all="ignore"):
+        return np.where(distinct > 0, crossed / distinct, 0.0)
+
+
+def _flags(code: Warn, where: Bools) -> Bits:
+    return np.where(where, bit(code), 0).astype(np.int32)
 
 
 def _window(thresholds: Thresholds, units: slice) -> Thresholds:
@@ -96,7 +119,7 @@ def _checks(own: Arms, tests: Comparison, limits: Thresholds, runtime_hours: Flo
         }
 
 
-def _candidate(own: Arms, tests: Comparison, passed: Bools) -> Ints:
+def _candidate(own: Arms, tests: Comparison, passed: Bools, sign: Floats) -> Ints:
     """Of the treatments that pass all checks the one with the highest rate, else the one with the highest z.
 
     Treatments come in the order of their names, so at a tie of score and sample the smaller name stays.
@@ -107,7 +130,7 @@ def _candidate(own: Arms, tests: Comparison, passed: Bools) -> Ints:
     best_sample = np.zeros(any_passed.shape)
     with np.errstate(invalid="ignore"):
         for treatment in range(len(passed)):
-            score = np.where(any_passed, own.rate[1 + treatment], tests.z[treatment])
+            score = np.where(any_passed, sign * own.primary.mean[1 + treatment], tests.z[treatment])
             sample = own.requests[1 + treatment]
             better = (score > best_score) | ((score == best_score) & (sample > best_sample))
             better &= (passed[treatment] | ~any_passed) & np.isfinite(tests.improvement[treatment])
@@ -136,8 +159,10 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, runtim
     problems[open_question & no_rows] |= bit(Reason.NO_ROWS)
     problems[open_question & ~no_rows & no_traffic] |= bit(Reason.ZERO_REQUESTS)
     rest = open_question & ~no_traffic & ~comparable
-    problems[rest & no_base] |= bit(Reason.CONTROL_RATE_ZERO)
-    problems[rest & ~no_base] |= bit(Reason.NO_VARIATION)
+    by_value = (layout.thresholds.metric[block.units] != CONVERSION)[:, None]
+    problems[rest & by_value] |= bit(Reason.METRIC_MISSING)
+    problems[rest & no_base & ~by_value] |= bit(Reason.CONTROL_RATE_ZERO)
+    problems[rest & ~no_base & ~by_value] |= bit(Reason.NO_VARIATION)
     return problems
 
 
@@ -158,9 +183,7 @@ def _reasons(problems: Bits, eligible: Bools, checks: dict[Reason, Bools]) -> Bi
     return np.where(eligible, bit(Reason.ALL_CHECKS_PASSED), reasons).astype(np.int32)
 
 
-def _warnings(
-    own: Arms, block: Block, layout: Layout, candidate: Ints, unproven: Bools, srm_p_value: Floats, by_user: Bools
-) -> Bits:
+def _warnings(own: Arms, block: Block, layout: Layout, candidate: Ints, srm_p_value: Floats, by_user: Bools) -> Bits:
     has = candidate >= 0
     smaller = np.minimum(own.requests[:1], own.requests[1:])
     declared = (layout.traffic_percent[:, block.units] > 0)[:, :, None] & layout.exists[:, block.units][:, :, None]
@@ -172,7 +195,6 @@ def _warnings(
             & (pick(own.mean_latency_ms[1:], candidate, np.nan) >= LATENCY_MARGIN * own.mean_latency_ms[0]),
             Warn.SMALL_SAMPLE: has & (pick(smaller, candidate, 0) < SMALL_SAMPLE),
             Warn.SAMPLE_RATIO_MISMATCH: srm_p_value < SRM_ALPHA,
-            Warn.NOT_ALWAYS_VALID: unproven,
             Warn.REQUEST_LEVEL: has & ~by_user,
             Warn.VARIANT_WITHOUT_REQUESTS: silent,
             Warn.CORRECTED_COUNTS: block.shrunk & layout.allows_corrections[block.units][:, None],

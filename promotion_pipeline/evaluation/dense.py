@@ -30,6 +30,9 @@ OPTIONAL_SUMS = (
     "user_conversions_sum_squares",
     "user_requests_sum_squares",
     "user_conversions_requests_sum_products",
+    "user_value_sum_squares",
+    "user_value_requests_sum_products",
+    "crossed_users",
 )
 CELLS_PER_BLOCK = 250_000
 """Cells of one block: keeps a block's temporaries near the processor's cache and flat in the number of experiments."""

@@ -73,7 +73,7 @@ def evaluate(
     layout.problems[:] |= unknown
     parts: list[tuple[Columns, Columns, Columns]] = []
     for block in blocks(rows, layout, len(hours_us)):
-        own = arms(block)
+        own = arms(block, layout.thresholds.metric[block.units])
         tests = compare(own, block, layout, hours_us)
         decided = decide(own, tests, block, layout, hours_us)
         shown = _governing(layout, block, hours_us)
@@ -130,7 +130,8 @@ def _significance_columns(tests: Comparison, block: Block, layout: Layout, shown
     control = layout.row[0, block.units]
     columns["control"] = np.broadcast_to(control[:, None, None], mask.shape)[mask].astype(np.int32)
     for field in fields(tests):
-        columns[field.name] = _by_row(getattr(tests, field.name), mask)
+        if field.name != "standard_error":
+            columns[field.name] = _by_row(getattr(tests, field.name), mask)
     return columns
 
 

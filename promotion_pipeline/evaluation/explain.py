@@ -137,6 +137,7 @@ def _reason(row: Mapping[str, Any], reason: Reason) -> str:
         Reason.ZERO_REQUESTS: "control or every treatment has no requests; check the assignment",
         Reason.NO_VARIATION: "nobody or everybody converted in both arms; there is nothing to compare",
         Reason.CONTROL_RATE_ZERO: "control has no conversion, so the lift is not computable; wait for one",
+        Reason.METRIC_MISSING: "the primary metric cannot be computed; it needs `value`, and a user for value_per_user",
         Reason.SEVERAL_CONTROLS: "more than one variant is marked as control; leave is_control on one",
         Reason.COUNTS_IMPOSSIBLE: "a count is negative, or conversions or errors exceed requests; correct the source",
         Reason.NOT_A_NUMBER: "a sum or the start is missing, NaN or infinite; correct the source",
@@ -168,5 +169,7 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
             return "an imported sum fell between two looks; the cumulative sums are what was measured"
         case Warn.MULTIPLE_EXPOSURE:
             return "more than 1 % of the users were served by several variants"
+        case Warn.GUARDRAIL:
+            return "a guardrail of the experiment is not kept, or could not be measured"
         case _ as never:
             assert_never(never)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from promotion_pipeline.config import Evidence, PromotionConfig
+from promotion_pipeline.config import Direction, Evidence, Guardrail, PrimaryMetric, PromotionConfig
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.codes import Reason, bit
 
@@ -35,6 +35,12 @@ class Thresholds:
     planned_sample_size: Floats
     attribution_window_hours: Floats
     fixed_horizon: Bools
+    metric: Ints
+    """Position in `PrimaryMetric`."""
+    sign: Floats
+    """1 where more of the metric is better, -1 where less is."""
+    guards_errors: Bools
+    guards_latency: Bools
 
 
 @dataclass(frozen=True)
@@ -172,10 +178,10 @@ def _problems(
 
 def _column(frame: pd.DataFrame, name: str, first: Ints, default: Any) -> NDArray[Any]:
     """A per-experiment column read at each unit's first row, the default where it is missing."""
-    if name not in frame.columns:
-        return np.full(len(first), default)
-    values = frame[name].iloc[first]
-    return values.astype(object).where(values.notna(), default).to_numpy()
+    given = frame[name].iloc[first] if name in frame.columns else [None] * len(first)
+    column = np.empty(len(first), dtype=object)
+    column[:] = [default if value is None or value is pd.NA or value != value else value for value in given]
+    return column
 
 
 def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Thresholds:
@@ -184,6 +190,9 @@ def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Th
         return _column(frame, name, first, np.nan if default is None else default).astype(np.float64)
 
     evidence = _column(frame, "evidence", first, config.evidence)
+    metric = _column(frame, "primary_metric", first, config.primary_metric)
+    direction = _column(frame, "direction", first, config.direction)
+    guardrails = _column(frame, "guardrails", first, tuple(config.guardrails))
     return Thresholds(
         min_sample_size=number("min_sample_size"),
         min_confidence_level=number("min_confidence_level"),
@@ -193,4 +202,8 @@ def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Th
         planned_sample_size=number("planned_sample_size"),
         attribution_window_hours=number("attribution_window_hours"),
         fixed_horizon=np.array([value == Evidence.FIXED_HORIZON for value in evidence], dtype=bool),
+        metric=np.array([list(PrimaryMetric).index(PrimaryMetric(value)) for value in metric], dtype=np.int64),
+        sign=np.array([1.0 if value == Direction.INCREASE else -1.0 for value in direction]),
+        guards_errors=np.array([Guardrail.ERROR_RATE in value for value in guardrails], dtype=bool),
+        guards_latency=np.array([Guardrail.LATENCY in value for value in guardrails], dtype=bool),
     )

@@ -1,0 +1,66 @@
+"""What may not get worse: tests that withhold an unattended promotion where an experiment names a guardrail.
+
+The error rate is watched for harm at every look, so its test is always-valid; latency has to be shown acceptable.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from promotion_pipeline.evaluation.compare import Arms, n_star
+from promotion_pipeline.evaluation.dense import Block
+from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Layout
+from promotion_pipeline.statistics import (
+    always_valid_harm_p_value,
+    noninferiority_means,
+    proportion_variance_of_mean,
+)
+
+LATENCY_MARGIN = 0.2
+
+
+def guarded(own: Arms, block: Block, layout: Layout, hours_us: Ints) -> Bools:
+    """Whether each treatment keeps the guardrails that its experiment names, (treatments, units, hours).
+
+    A guardrail that cannot be measured is not kept. O(cells of the units that name one).
+    """
+    limits = layout.thresholds
+    kept = np.ones((len(own.requests) - 1, *own.requests.shape[1:]), dtype=bool)
+    alpha = (1.0 - limits.min_confidence_level[block.units] / 100.0)[:, None]
+    errors, latency = limits.guards_errors[block.units], limits.guards_latency[block.units]
+    if errors.any():
+        kept[:, errors] &= _no_harm_by_errors(own, n_star(block, layout, hours_us), alpha)[:, errors]
+    if latency.any():
+        kept[:, latency] &= _latency_acceptable(own, block, alpha)[:, latency]
+    return kept
+
+
+def _no_harm_by_errors(own: Arms, tuned_for: Floats, alpha: Floats) -> Bools:
+    n, e = own.requests, own.errors
+    variance = proportion_variance_of_mean(e[:1], n[:1]) + proportion_variance_of_mean(e[1:], n[1:])
+    with np.errstate(all="ignore"):
+        difference = own.error_rate[1:] - own.error_rate[:1]
+        harm = always_valid_harm_p_value(difference, np.sqrt(variance), n[:1] + n[1:], tuned_for, alpha)
+        # No error in either arm is no variance, and no harm either.
+        return np.asarray((harm > alpha) | ((e[:1] == 0) & (e[1:] == 0)))
+
+
+def _latency_acceptable(own: Arms, block: Block, alpha: Floats) -> Bools:
+    sums = block.sums
+    if "latency_ms_sum_squares" not in sums:
+        return np.zeros((len(own.requests) - 1, *own.requests.shape[1:]), dtype=bool)
+    samples = sums.get("latency_samples", own.requests)
+    total, squares = sums["latency_ms_sum"], sums["latency_ms_sum_squares"]
+    test = noninferiority_means(
+        samples[:1],
+        total[:1],
+        squares[:1],
+        samples[1:],
+        total[1:],
+        squares[1:],
+        LATENCY_MARGIN,
+        alpha,
+        higher_is_better=False,
+    )
+    with np.errstate(invalid="ignore"):
+        return np.asarray(test.p_value < alpha)
