@@ -194,27 +194,37 @@ def replace_rollups(store: Store, frame: pd.DataFrame, start: datetime, end: dat
     return rows
 
 
-def replace_metrics(store: Store, frame: pd.DataFrame, start: datetime, end: datetime) -> int:
+def replace_metrics(
+    store: Store, frame: pd.DataFrame, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None
+) -> int:
     """Make `frame` the `variant_metrics` of the hours in [start, end); returns the rows written.
+
+    Args:
+        experiment_ids: replace only the rows of these experiments.
 
     Raises:
         InputError: the window is not of whole hours, a row lies outside it, or a column is missing or of another type.
         DependencyError: the database cannot be reached.
     """
-    return _replace(store, "variant_metrics", frame, start, end)
+    return _replace(store, "variant_metrics", frame, start, end, experiment_ids)
 
 
-def replace_significance(store: Store, frame: pd.DataFrame, start: datetime, end: datetime) -> int:
+def replace_significance(
+    store: Store, frame: pd.DataFrame, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None
+) -> int:
     """Make `frame` the `significance_results` of the hours in [start, end); as `replace_metrics`."""
-    return _replace(store, "significance_results", frame, start, end)
+    return _replace(store, "significance_results", frame, start, end, experiment_ids)
 
 
-def _replace(store: Store, table: str, frame: pd.DataFrame, start: datetime, end: datetime) -> int:
+def _replace(
+    store: Store, table: str, frame: pd.DataFrame, start: datetime, end: datetime, experiment_ids: Sequence[str] | None
+) -> int:
     _require_rows_in_window(frame, start, end)
+    wanted = ids_filter(sql.SQL("experiment_id"), experiment_ids)
     with store.connect() as connection, connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (FRAME_LOCK,))
         names = copy_frame(connection, table, frame, "incoming")
-        return _swap(connection, table, names, start, end, sql.SQL("true"))
+        return _swap(connection, table, names, start, end, wanted)
 
 
 def _swap(
@@ -237,13 +247,17 @@ def _swap(
     ).rowcount
 
 
-def write_decisions(store: Store, frame: pd.DataFrame, label: str | None = None) -> WriteResult:
+def write_decisions(
+    store: Store, frame: pd.DataFrame, label: str | None = None, *, may_record: bool = True
+) -> WriteResult:
     """Record the decisions about hours that have none; store the others beside their record, under `label`.
 
     A decision of record is never rewritten; under another label the newest one stays. One transaction.
 
     Args:
         label: name of a re-evaluation, default 'latest'.
+        may_record: False stores every decision under the label, so that a question about other thresholds
+            never becomes the decision of record of an hour that has none yet.
 
     Raises:
         InputError: the label is reserved or empty, or a column is missing or of another type.
@@ -258,6 +272,9 @@ def write_decisions(store: Store, frame: pd.DataFrame, label: str | None = None)
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (FRAME_LOCK,))
         names = copy_frame(connection, "eligibility_decisions", given, "incoming")
         relabelled = _insert_decisions(connection, names, beside, decided_before=True)
+        if not may_record:
+            relabelled += _insert_decisions(connection, names, beside, decided_before=False)
+            return WriteResult(recorded=0, relabelled=relabelled)
         recorded = _insert_decisions(connection, names, RECORD, decided_before=False)
     return WriteResult(recorded=recorded, relabelled=relabelled)
 
@@ -284,7 +301,7 @@ def _insert_decisions(
             label=sql.Literal(label),
             record=sql.Literal(RECORD),
             decided_before=sql.Literal(decided_before),
-            conflict=conflict if decided_before else sql.SQL("DO NOTHING"),
+            conflict=sql.SQL("DO NOTHING") if label == RECORD else conflict,
         )
     ).rowcount
 
