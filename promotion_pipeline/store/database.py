@@ -48,12 +48,20 @@ class Store:
             DependencyError: the database cannot be reached.
         """
         try:
-            return connect(self.url)
+            return self.open_connection()
         except DependencyError:
             if self.server is None:
                 raise
         # The server or its supervisor was killed: this waits until it is up again.
         self.server.start()
+        return self.open_connection()
+
+    def open_connection(self) -> Connection:
+        """One attempt at a connection: what a store that keeps connections overrides.
+
+        Raises:
+            DependencyError: the database cannot be reached.
+        """
         return connect(self.url)
 
     @property
@@ -165,15 +173,15 @@ def close_current_stores() -> None:
         _current.clear()
 
 
-def connect(url: str) -> Connection:
-    """A new connection to `url`: autocommit, rows as dicts, UTC.
+def connect(url: str, kind: type[Connection] = psycopg.Connection) -> Connection:
+    """A new connection to `url`, of class `kind`: autocommit, rows as dicts, UTC.
 
     Raises:
         ConfigError: `url` is malformed.
         DependencyError: the database cannot be reached; the message holds no password.
     """
     try:
-        connection = psycopg.connect(
+        connection = kind.connect(
             url,
             autocommit=True,
             row_factory=dict_row,
