@@ -1,0 +1,13 @@
+"""Claims, order and health of notification deliveries."""
+
+from __future__ import annotations
+
+from promotion_pipeline.store.migrate import run_sql_beside
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Run the SQL file of the same name."""
+    run_sql_beside(__file__)
