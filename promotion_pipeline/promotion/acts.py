@@ -1,0 +1,148 @@
+"""One act, one transaction: the locks, the retries and what the database's errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.types.json import Jsonb
+
+from promotion_pipeline.errors import AlreadyPromotedError, ConflictError, DependencyError
+from promotion_pipeline.promotion.experiments import (
+    Experiment,
+    Variant,
+    experiment_of,
+    experiments_named,
+    split_of,
+    variants_of,
+)
+from promotion_pipeline.promotion.splits import Split
+from promotion_pipeline.store.clock import database_now, newest_complete_hour
+from promotion_pipeline.store.database import Connection, Store, current_store
+from promotion_pipeline.store.outbox import Level, enqueue
+
+LOCK_SECONDS = 30
+ATTEMPTS = 4
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An experiment as it stands under its lock, and the open transaction that holds the lock.
+
+    `at` is the database's time after the lock was granted, `as_of` the end of the newest hour complete then.
+    """
+
+    store: Store
+    connection: Connection
+    experiment: Experiment
+    variants: tuple[Variant, ...]
+    at: datetime
+    as_of: datetime
+
+    @property
+    def split(self) -> Split:
+        """Percent of traffic by variant id, as stored now."""
+        return split_of(self.variants)
+
+    def audit(self, actor: str, action: str, promotion_id: UUID | None, details: Mapping[str, Any]) -> None:
+        """Append who did what."""
+        self.connection.execute(
+            "INSERT INTO promotion_audit (actor, action, experiment_id, promotion_id, details)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            [actor, action, self.experiment.id, promotion_id, Jsonb(dict(details))],
+        )
+
+    def notify(
+        self, event: str, level: Level, promotion_id: UUID | None, dedup_key: str, payload: Mapping[str, Any]
+    ) -> bool:
+        """Put a notification in the outbox; False if it is there already."""
+        full = {"experiment_name": self.experiment.name, "at": self.at.isoformat(), **payload}
+        return enqueue(self.connection, event, level, self.experiment.id, promotion_id, dedup_key, full)
+
+    def set_traffic(self, split: Mapping[str, Any], *, is_active: bool) -> None:
+        """Write the split, start or stop the experiment, open the next phase."""
+        self.connection.execute(
+            "UPDATE ab_variants v SET traffic_percentage = s.share"
+            " FROM unnest(%s::uuid[], %s::numeric[]) AS s (id, share) WHERE v.id = s.id AND v.experiment_id = %s",
+            [list(split), list(split.values()), self.experiment.id],
+        )
+        self.connection.execute(
+            "UPDATE ab_experiments SET is_active = %s WHERE id = %s", [is_active, self.experiment.id]
+        )
+        self.connection.execute("SELECT ab_sync_phase(%s)", [self.experiment.id])
+
+
+def chosen(store: Store | None) -> Store:
+    """The store to act on: the one given, else the environment's."""
+    return store if store is not None else current_store()
+
+
+def in_transaction(store: Store, work: Callable[[Connection], _Result]) -> _Result:
+    """Run `work` in one transaction; started over when the database asked for it (deadlock, serialization).
+
+    Raises:
+        DependencyError: the database went away. If that was at COMMIT, the act may have been recorded: the history
+            tells, and a repeated act answers with a conflict instead of acting twice.
+        ConflictError: another act held the experiment for too long.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with store.connect() as connection, database_errors(), connection.transaction():
+                connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+                return work(connection)
+        except (pg.DeadlockDetected, pg.SerializationFailure):
+            if attempt == ATTEMPTS:
+                raise ConflictError("other acts on the same experiment keep interfering: try again") from None
+    raise AssertionError("unreachable")
+
+
+@contextlib.contextmanager
+def database_errors() -> Iterator[None]:
+    """Give the database's errors the product's names; deadlocks pass, for `in_transaction` to start over."""
+    try:
+        yield
+    except (pg.DeadlockDetected, pg.SerializationFailure):
+        raise
+    except pg.LockNotAvailable:
+        raise ConflictError(
+            f"another act on this experiment did not finish within {LOCK_SECONDS} s: try again in a moment"
+        ) from None
+    except pg.UniqueViolation as error:
+        if error.diag.constraint_name != "experiment_promotions_one_live":
+            raise
+        raise AlreadyPromotedError("a live promotion of this experiment exists already: see its history") from None
+    except psycopg.OperationalError as error:
+        text = " ".join(str(error).split())
+        raise DependencyError(
+            f"the database went away ({text}): when it is back, the history tells whether the act was recorded"
+        ) from None
+
+
+def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> Scene:
+    """Lock an experiment, given by name or id, and read it afresh.
+
+    The variants are locked before the experiment: an application that changes a split takes them in this order
+    (its deferred trigger locks the experiment), so the two do not deadlock.
+
+    Raises:
+        NotFoundError: there is no such experiment.
+    """
+    known = experiments_named(connection, [key])[0].id if isinstance(key, str) else key
+    connection.execute("SELECT 1 FROM ab_variants WHERE experiment_id = %s ORDER BY id FOR UPDATE", [known])
+    connection.execute("SELECT 1 FROM ab_experiments WHERE id = %s FOR UPDATE", [known])
+    return Scene(
+        store=store,
+        connection=connection,
+        experiment=experiment_of(connection, known),
+        variants=variants_of(connection, known),
+        at=database_now(connection).astimezone(UTC),
+        as_of=newest_complete_hour(connection).astimezone(UTC),
+    )

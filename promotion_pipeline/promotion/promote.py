@@ -1,0 +1,320 @@
+"""Promotion: one transaction from the lock to the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from promotion_pipeline.config import Mode, PromotionConfig
+from promotion_pipeline.errors import (
+    AlreadyPromotedError,
+    ConflictError,
+    HeldError,
+    NotEligibleError,
+    WithheldError,
+)
+from promotion_pipeline.evaluation import Warn
+from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
+from promotion_pipeline.promotion.assess import Assessment, judge_experiments
+from promotion_pipeline.promotion.events import Action, Event
+from promotion_pipeline.promotion.experiments import resolved_config
+from promotion_pipeline.promotion.faults import FaultPoint, reached
+from promotion_pipeline.promotion.inputs import (
+    ConfigLike,
+    choice,
+    experiment_name_of,
+    json_object,
+    request_config,
+    required_text,
+)
+from promotion_pipeline.promotion.models import Approval, Promotion, WithheldReason
+from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, set_approval
+from promotion_pipeline.promotion.snapshot import snapshot_of, split_of_step
+from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
+from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
+from promotion_pipeline.store.database import Connection, Store
+
+STANDING_CAVEATS = frozenset({Warn.REQUEST_LEVEL.value})
+"""Warnings that say how the data is logged, not that something is wrong: they alone page nobody."""
+
+JUDGING_FIELDS = frozenset(
+    {
+        "min_sample_size",
+        "min_confidence_level",
+        "min_improvement_percent",
+        "min_runtime_hours",
+        "max_error_rate",
+        "evidence",
+        "planned_sample_size",
+        "attribution_window_hours",
+    }
+)
+"""Thresholds that change a decision; the others only say what to do with it."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Who promotes, and how."""
+
+    kind: PromotionType
+    by: str
+    metadata: Mapping[str, Any]
+    approval: Approval | None = None
+    """The request that this promotion answers."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An assessment made under the lock, with the rollups behind it."""
+
+    assessment: Assessment
+    config: PromotionConfig
+    rollups: pd.DataFrame
+    is_overridden: bool
+    """The request brought thresholds of its own, so this is not the decision of record."""
+
+
+def promote_winner(
+    experiment_name: str,
+    promotion_type: PromotionType | str,
+    promoted_by: str,
+    config: ConfigLike = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    store: Store | None = None,
+) -> Promotion:
+    """Move the traffic of an experiment to its winner, stop the experiment and record why.
+
+    Everything is decided again under the experiment's lock, at the newest complete hour: nothing that was seen
+    before counts. All traffic goes to the winner, or the first of `ramp_steps`; the experiment is stopped
+    (`is_active` false) either way, the split governs from then on.
+
+    Args:
+        experiment_name: exactly as in `ab_experiments`.
+        promotion_type: `manual` (a person decides: the five contract checks) or `auto` (unattended: also the
+            evidence, fresh data, no hold, no approval asked for, AUTO_PROMOTION_ENABLED).
+        promoted_by: who promotes; kept in the history.
+        config: thresholds that override the environment's and the experiment's own.
+        metadata: what else to keep with the record: reason, reviewers, ticket.
+        store: the database; default that of the environment.
+
+    Raises:
+        NotFoundError: no experiment has this name.
+        AlreadyPromotedError: a live promotion exists; of calls at once exactly one promotes.
+        ConflictError: the experiment is not running, or the mode is shadow.
+        NotEligibleError: the contract does not pass.
+        WithheldError: `auto`, and eligible but short of what an unattended promotion needs.
+        HeldError: `auto`, and automatic promotion is on hold.
+        ConfigError, InputError: a value cannot be used.
+        DependencyError: the database is down.
+
+    >>> promotion = promote_winner("reality-lens-v2", "manual", "user-123", metadata={"ticket": "PROJ-123"})
+    >>> print(f"Promoted: {promotion.promoted_variant_name}")
+    Promoted: variant-a
+    """
+    name = experiment_name_of(experiment_name)
+    kind = choice(PromotionType, promotion_type, "promotion_type")
+    signature = Signature(kind, required_text(promoted_by, "promoted_by"), json_object(metadata, "metadata"))
+    request = request_config(config)
+    where = chosen(store)
+
+    def act(connection: Connection) -> Promotion:
+        scene = lock_experiment(connection, where, name)
+        candidate = require_candidate(scene, request)
+        if kind is PromotionType.AUTO:
+            require_unattended(candidate.assessment)
+        return record_promotion(scene, candidate, signature)
+
+    promotion = in_transaction(where, act)
+    reached(FaultPoint.AFTER_COMMIT)
+    return promotion
+
+
+def require_candidate(scene: Scene, request: PromotionConfig | None) -> Candidate:
+    """Re-check under the lock that this experiment may be promoted by the contract.
+
+    Raises:
+        AlreadyPromotedError, ConflictError, NotEligibleError, ConfigError: it may not, and why.
+    """
+    reached(FaultPoint.LOCKED)
+    name = scene.experiment.name
+    require_not_promoted(scene)
+    if not scene.experiment.is_active:
+        raise ConflictError(
+            f"{name!r} is not running: set is_active to start it; only a running experiment is promoted"
+        )
+    require_live_mode(scene.store)
+    candidate = assess_under_lock(scene, request)
+    eligibility = candidate.assessment.eligibility
+    if not eligibility.is_eligible:
+        said = "; ".join(eligibility.reasons)
+        raise NotEligibleError(f"{name!r} is {eligibility.verdict.value} at {eligibility.as_of.isoformat()}: {said}")
+    return candidate
+
+
+def require_not_promoted(scene: Scene) -> None:
+    """Raises:
+    AlreadyPromotedError: a live promotion exists.
+    """
+    live = live_promotion(scene.connection, scene.experiment.id)
+    if live is not None:
+        raise AlreadyPromotedError(
+            f"{scene.experiment.name!r} is already promoted: {live.promoted_variant_name!r} at"
+            f" {live.promoted_at.isoformat(timespec='seconds')} by {live.promoted_by} (promotion {live.id})"
+        )
+
+
+def require_live_mode(store: Store) -> None:
+    """Raises:
+    ConflictError: the mode is shadow.
+    """
+    if store.settings.mode is Mode.SHADOW:
+        raise ConflictError("AUTO_PROMOTION_MODE is shadow: no traffic changes; set it to live to promote")
+
+
+def assess_under_lock(scene: Scene, request: PromotionConfig | None) -> Candidate:
+    """Evaluate the locked experiment at the newest complete hour.
+
+    Raises:
+        ConfigError: the experiment's `promotion_config` is not valid.
+    """
+    config = resolved_config(scene.store.settings, scene.experiment, request)
+    judged = judge_experiments(
+        scene.store, scene.connection, [scene.experiment], request, None, source=scene.connection
+    )
+    overridden = request is not None and bool(request.model_fields_set & JUDGING_FIELDS)
+    return Candidate(judged.assessments[0], config, judged.rollups, overridden)
+
+
+def require_unattended(assessment: Assessment) -> None:
+    """Raises:
+    HeldError: automatic promotion is on hold.
+    WithheldError: eligible, but short of what an unattended promotion needs.
+    """
+    withheld = withheld_because(assessment)
+    if not withheld:
+        return
+    name = assessment.experiment.name
+    said = "; ".join(withheld_sentence(assessment, reason) for reason in withheld)
+    if WithheldReason.HELD in withheld:
+        raise HeldError(f"{name!r}: {said}; a person may promote it, or release the hold")
+    raise WithheldError(f"{name!r} is eligible, but not promoted unattended: {said}; a person may promote it")
+
+
+def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -> Promotion:
+    """Write record, traffic, phase, decision, approval, audit and notifications; the caller holds the lock."""
+    snapshot = snapshot_of(scene, candidate.assessment, candidate.rollups, candidate.config.ramp_steps)
+    state = PromotionState.RAMPING if len(snapshot["ramp"]) > 1 else PromotionState.PROMOTED
+    promotion = insert_promotion(scene, candidate, signature, snapshot, state)
+    assert promotion is not None
+    reached(FaultPoint.RECORD_WRITTEN)
+    scene.set_traffic(split_of_step(snapshot, 0), is_active=False)
+    reached(FaultPoint.TRAFFIC_SET)
+    if not candidate.is_overridden:
+        write_decision_of_record(scene.connection, candidate.assessment)
+    _settle_approval(scene, signature, promotion)
+    details = {"type": signature.kind.value, "winner": promotion.promoted_variant_name, "state": state.value}
+    scene.audit(signature.by, Action.PROMOTE, promotion.id, {**details, "metadata": dict(signature.metadata)})
+    alarming = set(candidate.assessment.eligibility.warning_codes) - STANDING_CAVEATS
+    scene.notify(
+        Event.PROMOTION_WITH_WARNINGS if alarming else Event.PROMOTION,
+        "warning" if alarming else "info",
+        promotion.id,
+        f"promotion:{promotion.id}",
+        promotion_payload(promotion),
+    )
+    reached(FaultPoint.BEFORE_COMMIT)
+    return promotion
+
+
+def promotion_payload(promotion: Promotion) -> dict[str, Any]:
+    """The numbers that a message about a promotion needs."""
+    ramp = promotion.snapshot["ramp"]
+    return {
+        "winner": promotion.promoted_variant_name,
+        "control": promotion.control_variant_name,
+        "confidence": promotion.confidence,
+        "improvement": promotion.improvement,
+        "sample_size": promotion.sample_size,
+        "promotion_type": promotion.promotion_type.value,
+        "promoted_by": promotion.promoted_by,
+        "state": promotion.state.value,
+        "traffic_percent": ramp[promotion.ramp_step]["percent"],
+        "as_of": promotion.evaluated_as_of.isoformat(),
+        "warnings": list(promotion.warnings),
+        "metadata": promotion.metadata,
+    }
+
+
+def insert_promotion(
+    scene: Scene, candidate: Candidate, signature: Signature, snapshot: dict[str, Any], state: PromotionState
+) -> Promotion | None:
+    """Write the record; None where the same shadow promotion is recorded already."""
+    decision = candidate.assessment.decision
+    assert decision is not None
+    values = {
+        "experiment_id": scene.experiment.id,
+        "experiment_name": scene.experiment.name,
+        "promoted_variant_id": decision["candidate_variant_id"],
+        "promoted_variant_name": decision["candidate_variant_name"],
+        "control_variant_id": decision["control_variant_id"],
+        "control_variant_name": decision["control_variant_name"],
+        "confidence": decision["confidence"],
+        "improvement": decision["improvement"],
+        "sample_size": decision["sample_size"],
+        "promotion_type": signature.kind.value,
+        "promoted_by": signature.by,
+        "promoted_at": scene.at,
+        "step_started_at": scene.at,
+        "metadata": Jsonb(dict(signature.metadata)),
+        "state": state.value,
+        "evidence": candidate.config.evidence.value if decision["is_promotable"] else "contract",
+        "p_value": decision["p_value"],
+        "z": decision["z"],
+        "evaluated_as_of": candidate.assessment.as_of,
+        "config": Jsonb(candidate.config.to_json()),
+        "snapshot": Jsonb(snapshot),
+        "phase_id": candidate.assessment.phase_id,
+    }
+    row = scene.connection.execute(
+        sql.SQL("INSERT INTO experiment_promotions ({}) VALUES ({}) {} RETURNING *").format(
+            sql.SQL(", ").join(map(sql.Identifier, values)),
+            sql.SQL(", ").join(map(sql.Placeholder, values)),
+            sql.SQL("ON CONFLICT DO NOTHING" if state is PromotionState.SHADOW else ""),
+        ),
+        values,
+    ).fetchone()
+    return None if row is None else promotion_from(row)
+
+
+def write_decision_of_record(connection: Connection, assessment: Assessment) -> None:
+    """Keep the decision that was acted upon as the one of record, unless its hour has one."""
+    assert assessment.decision is not None
+    row = {name: value for name, value in assessment.decision.items() if name not in {"label", "decided_at"}}
+    connection.execute(
+        sql.SQL("INSERT INTO eligibility_decisions ({}, label) VALUES ({}, 'record') ON CONFLICT DO NOTHING").format(
+            sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(map(sql.Placeholder, row))
+        ),
+        row,
+    )
+
+
+def _settle_approval(scene: Scene, signature: Signature, promotion: Promotion) -> None:
+    """Link the approval that this promotion answers; an open request that it does not answer is over."""
+    waiting = open_approval(scene.connection, scene.experiment.id)
+    if waiting is None:
+        return
+    approval_id: UUID = waiting.id
+    if signature.approval is not None and signature.approval.id == approval_id:
+        set_approval(
+            scene.connection, approval_id, ApprovalState.APPROVED, signature.by, signature.approval.reason, promotion.id
+        )
+        return
+    reason = f"promoted ({signature.kind.value}) by {signature.by}"
+    set_approval(scene.connection, approval_id, ApprovalState.SUPERSEDED, signature.by, reason)

@@ -1,0 +1,173 @@
+"""From an assessment to `PromotionEligibility`: the sentences, and what stands between it and an unattended act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from promotion_pipeline.config import Evidence
+from promotion_pipeline.evaluation import Reason, Verdict
+from promotion_pipeline.evaluation.explain import Explanation, explain
+from promotion_pipeline.promotion.models import (
+    CheckResult,
+    EvidenceResult,
+    PromotionEligibility,
+    SafetyChecks,
+    VariantMetrics,
+    WithheldReason,
+)
+
+if TYPE_CHECKING:
+    from promotion_pipeline.promotion.assess import Assessment
+
+CHECKS = tuple(SafetyChecks.model_fields)
+METRICS = (
+    "requests",
+    "conversions",
+    "errors",
+    "users",
+    "conversion_rate",
+    "error_rate",
+    "mean_latency_ms",
+    "mean_value",
+)
+NUMBERS = ("confidence", "improvement", "sample_size", "runtime_hours", "z", "p_value")
+
+
+def eligibility_of(assessment: Assessment) -> PromotionEligibility:
+    """The answer about one experiment."""
+    if assessment.decision is None:
+        return _not_evaluated(assessment)
+    row = assessment.decision
+    words = explain(row)
+    eligible = bool(row["is_eligible"])
+    candidate = row["candidate_variant_name"]
+    candidate_id = _uuid(row["candidate_variant_id"])
+    return PromotionEligibility(
+        experiment_name=assessment.experiment.name,
+        is_eligible=eligible,
+        is_promotable=bool(row["is_promotable"]),
+        verdict=Verdict(row["verdict"]),
+        winner=candidate if eligible else None,
+        winner_variant_id=candidate_id if eligible else None,
+        candidate=candidate,
+        candidate_variant_id=candidate_id,
+        control=row["control_variant_name"],
+        **{name: row[name] for name in NUMBERS},
+        reasons=_reasons(assessment, words),
+        reason_codes=tuple(row["reasons"]),
+        warnings=(*words.warnings, *_stale_warning(assessment, eligible)),
+        warning_codes=(*row["warnings"], *(["stale_data"] if eligible and not assessment.is_fresh else [])),
+        safety_checks=SafetyChecks(**{name: bool(row[name]) for name in CHECKS}),
+        checks=tuple(CheckResult(**vars(check)) for check in words.checks),
+        evidence=_evidence(assessment, row),
+        hold=assessment.experiment.hold,
+        summary=words.summary,
+        as_of=assessment.as_of,
+        variants=tuple(_variant(metrics) for metrics in assessment.metrics),
+    )
+
+
+def withheld_because(assessment: Assessment) -> tuple[WithheldReason, ...]:
+    """Everything that keeps this experiment from an unattended promotion beyond the contract; empty: nothing."""
+    row, config = assessment.decision, assessment.config
+    if row is None or config is None or not row["is_eligible"]:
+        return ()
+    found = {
+        WithheldReason.EVIDENCE: not row["is_promotable"],
+        WithheldReason.STALE: not assessment.is_fresh,
+        WithheldReason.MANUAL_APPROVAL: config.require_manual_approval,
+        WithheldReason.HELD: assessment.experiment.hold is not None,
+        WithheldReason.DISABLED: not assessment.is_enabled,
+    }
+    return tuple(reason for reason, holds in found.items() if holds)
+
+
+def withheld_sentence(assessment: Assessment, reason: WithheldReason) -> str:
+    """One reason in words."""
+    match reason:
+        case WithheldReason.EVIDENCE:
+            return "the evidence for an unattended promotion is not there yet"
+        case WithheldReason.STALE:
+            return _staleness(assessment)
+        case WithheldReason.MANUAL_APPROVAL:
+            return "its thresholds ask for a person's approval"
+        case WithheldReason.HELD:
+            return f"automatic promotion is on hold ({assessment.experiment.hold})"
+        case WithheldReason.DISABLED:
+            return "automatic promotion is switched off (AUTO_PROMOTION_ENABLED=false)"
+
+
+def _not_evaluated(assessment: Assessment) -> PromotionEligibility:
+    problem = assessment.problem or f"{assessment.experiment.name!r} was not evaluated"
+    return PromotionEligibility(
+        experiment_name=assessment.experiment.name,
+        is_eligible=False,
+        verdict=Verdict.INCONCLUSIVE,
+        reasons=(problem,),
+        reason_codes=("not_running",),
+        evidence=EvidenceResult(required=_required(assessment), is_met=False),
+        hold=assessment.experiment.hold,
+        summary=problem,
+        as_of=assessment.as_of,
+    )
+
+
+def _reasons(assessment: Assessment, words: Explanation) -> tuple[str, ...]:
+    """The explained reasons, with what the frames do not know."""
+    codes = assessment.decision["reasons"] if assessment.decision else []
+    experiment = assessment.experiment
+    if Reason.INVALID_CONFIG in codes and assessment.problem:
+        return (*words.reasons, assessment.problem)
+    if Reason.NOT_STARTED in codes and experiment.phase_started_at and experiment.start_date < assessment.as_of:
+        since = experiment.phase_started_at.isoformat(timespec="seconds")
+        return (f"the split changed at {since}: measurement began anew, and no full hour of it is over",)
+    return words.reasons
+
+
+def _evidence(assessment: Assessment, row: Mapping[str, Any]) -> EvidenceResult:
+    return EvidenceResult(
+        required=_required(assessment),
+        is_met=bool(row["is_promotable"]) and assessment.is_fresh,
+        always_valid_p_value=row["always_valid_p_value"],
+        lift_lower=row["lift_lower"],
+        lift_upper=row["lift_upper"],
+        srm_p_value=row["srm_p_value"],
+        analysis_unit=row["analysis_unit"],
+        is_fresh=assessment.is_fresh,
+        newest_request_at=assessment.watermark,
+        withheld=withheld_because(assessment),
+    )
+
+
+def _required(assessment: Assessment) -> Evidence:
+    return Evidence.ALWAYS_VALID if assessment.config is None else assessment.config.evidence
+
+
+def _stale_warning(assessment: Assessment, eligible: bool) -> list[str]:
+    return [_staleness(assessment)] if eligible and not assessment.is_fresh else []
+
+
+def _staleness(assessment: Assessment) -> str:
+    allowed = 0.0 if assessment.config is None else assessment.config.max_staleness_hours
+    if assessment.watermark is None:
+        return "the data is stale: no request of this phase is known"
+    age_hours = (assessment.as_of - assessment.watermark).total_seconds() / 3600
+    return (
+        f"the data is stale: the newest request is {age_hours:.1f} hours older than the as-of, {allowed:g} are allowed"
+    )
+
+
+def _variant(row: Mapping[str, Any]) -> VariantMetrics:
+    return VariantMetrics(
+        id=UUID(row["variant_id"]),
+        name=row["variant_name"],
+        is_control=row["is_control"],
+        traffic_percentage=row["traffic_percentage"],
+        **{name: row[name] for name in METRICS},
+    )
+
+
+def _uuid(value: object) -> UUID | None:
+    return None if value is None else UUID(str(value))
