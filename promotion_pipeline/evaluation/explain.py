@@ -125,10 +125,10 @@ def _summary(row: Mapping[str, Any], verdict: Verdict) -> str:
 def _reason(row: Mapping[str, Any], reason: Reason) -> str:
     if reason in _RULES:
         return _check(row, reason, _RULES[reason]).message
-    name = row.get("candidate_variant_name")
+    if reason is Reason.ALL_CHECKS_PASSED:
+        name, lead, sure = (row[key] for key in ("candidate_variant_name", "improvement", "confidence"))
+        return f"All safety checks passed: {name} leads by {lead:.2f} % at {sure:.2f} % confidence"
     sentences = {
-        Reason.ALL_CHECKS_PASSED: f"All safety checks passed: {name} leads by {row['improvement']:.2f} %"
-        f" at {row['confidence']:.2f} % confidence",
         Reason.NOT_STARTED: "the experiment starts after this hour; wait for its start_date",
         Reason.NO_CONTROL: "no variant is marked as control; set is_control on one",
         Reason.NO_TREATMENT: "there is no treatment to compare control with; add a variant",
