@@ -61,7 +61,7 @@ def katz_interval(x0: ArrayLike, n0: ArrayLike, x1: ArrayLike, n1: ArrayLike, al
     log_ratio = np.log(positive(p1)) - np.log(positive(p0))
     variance = 1.0 / x1 - 1.0 / n1 + 1.0 / x0 - 1.0 / n0
     interval = centred(log_ratio, critical_z(alpha) * np.sqrt(positive(variance)))
-    return Interval(np.expm1(interval.lower), np.expm1(interval.upper))
+    return Interval(np.asarray(np.expm1(interval.lower)), np.asarray(np.expm1(interval.upper)))
 
 
 def proportion_lift_interval(x0: ArrayLike, n0: ArrayLike, x1: ArrayLike, n1: ArrayLike, alpha: ArrayLike) -> Interval:

@@ -118,7 +118,8 @@ def always_valid_one_sided_p_value(
     k = _information(n, n_star, alpha, sides=1)
     z = finite(estimate) / positive(standard_error)
     z = np.where(z < 0, 0.0, z) if alternative == "greater" else np.where(z > 0, 0.0, z)
-    return np.minimum(np.sqrt(1.0 + k) / (2.0 * np.expm1(0.5 * z * z / (1.0 + 1.0 / k))), 1.0)
+    p_value = np.sqrt(1.0 + k) / (2.0 * np.expm1(0.5 * z * z / (1.0 + 1.0 / k)))
+    return np.asarray(np.minimum(p_value, 1.0))
 
 
 def _check_alternative(alternative: str) -> None:

@@ -63,9 +63,10 @@ def sequential_srm(
     coefficient = np.cumsum(gammaln(arriving.sum(axis=-1) + 1.0) - gammaln(arriving + 1.0).sum(axis=-1), axis=-1)
     under_null = np.where(live, xlogy(seen, np.where(live, shares, 1.0)), 0.0).sum(axis=-1)
     under_mixture = _log_dirichlet(prior + seen, live) - _log_dirichlet(prior, live)
-    usable = (seen.sum(axis=-1) > 0) & (live.sum(axis=-1) >= 2) & (shares >= 0).all(axis=-1)
-    usable &= (np.minimum.accumulate(counts, axis=-2) >= 0).all(axis=-1)
-    log_factor = np.where(stray, np.inf, np.where(usable, under_mixture - under_null, np.nan))
+    sound = (shares >= 0).all(axis=-1) & (np.minimum.accumulate(counts, axis=-2) >= 0).all(axis=-1)
+    usable = sound & (seen.sum(axis=-1) > 0) & (live.sum(axis=-1) >= 2)
+    log_factor = np.where(usable, under_mixture - under_null, np.nan)
+    log_factor = np.where(sound & stray, np.inf, log_factor)
     p_value = np.exp(np.fmin.accumulate(np.minimum(-log_factor, 0.0), axis=-1))
     return SequentialSrm(
         np.where(np.isnan(log_factor), np.nan, p_value),
