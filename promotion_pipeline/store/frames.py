@@ -26,7 +26,8 @@ from promotion_pipeline.store.bulk import (
 )
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.rollup import COUNTS, KEYS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS, USER_SUMS
+from promotion_pipeline.store.rollup import COUNTS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS
+from promotion_pipeline.store.users import KEYS, MOMENTS
 
 RECORD = "record"
 """Label of the first decision about an hour, which is never rewritten."""
@@ -84,7 +85,7 @@ def read_rollups(
 def stored_columns(alias: str) -> sql.Composed:
     """The columns of `hourly_variant_rollups`, ids as text."""
     keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in KEYS[1:]]
-    rest = identifiers((*COUNTS, *SUMS, *USER_SUMS, "newest_request_at"), alias)
+    rest = identifiers((*COUNTS, *SUMS, *MOMENTS, "newest_request_at"), alias)
     return sql.SQL(", ").join([sql.Identifier(alias, "hour"), *keys, rest])
 
 

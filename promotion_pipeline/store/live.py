@@ -8,9 +8,18 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.store.bulk import HOUR, Source, ids_filter, read_frame, require_hours, time_literal
+from promotion_pipeline.store.bulk import (
+    HOUR,
+    Source,
+    identifiers,
+    ids_filter,
+    read_frame,
+    require_hours,
+    time_literal,
+)
 from promotion_pipeline.store.frames import phase_overlaps, stored_columns
-from promotion_pipeline.store.rollup import aggregation, as_columns, hour_of
+from promotion_pipeline.store.rollup import COUNTS, SUMS, aggregation, as_columns, hour_of
+from promotion_pipeline.store.users import MOMENTS, difference, user_hours
 
 
 def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
@@ -54,7 +63,47 @@ def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str]
         WHERE {overlaps}
         """
     ).format(columns=as_columns("rollup"), aggregation=aggregation(start, as_of, unrolled), overlaps=overlaps)
-    return read_frame(source, sql.SQL("{} UNION ALL {}").format(stored, aggregated))
+    moments = _moments_of_unrolled(start, as_of, unrolled, overlaps)
+    return read_frame(source, sql.SQL("{} UNION ALL {} UNION ALL {}").format(stored, aggregated, moments))
+
+
+def _moments_of_unrolled(
+    start: datetime, as_of: datetime, unrolled: sql.Composable, overlaps: sql.Composable
+) -> sql.Composed:
+    """What the unrolled hours add to the user-level moments, of later hours too: rows that only have these sums."""
+    window = sql.SQL("request.created_at >= {} AND request.created_at < {} AND {}").format(
+        time_literal(start), time_literal(as_of), unrolled
+    )
+    unseen = user_hours(hour_of(sql.SQL("request.created_at")), sql.SQL("ai_requests AS request"), window)
+    columns = identifiers(("hour", "phase_id", "variant_id", "user_id", "requests", "conversions", "value"))
+    known = sql.SQL(
+        """SELECT {} FROM hourly_user_rollups JOIN (SELECT DISTINCT phase_id, user_id FROM unseen) AS met
+        USING (phase_id, user_id)"""
+    ).format(columns)
+    both = sql.SQL("{} UNION ALL SELECT {} FROM unseen").format(known, columns)
+    counts = sql.SQL(", ").join(
+        [
+            *(sql.SQL("0::bigint AS {}").format(sql.Identifier(name)) for name in COUNTS),
+            *(sql.SQL("0::float8 AS {}").format(sql.Identifier(name)) for name in SUMS),
+        ]
+    )
+    return sql.SQL(
+        """
+        (WITH unseen AS MATERIALIZED ({unseen})
+        SELECT moments.hour, phase.experiment_id::text, moments.phase_id::text, moments.variant_id::text,
+            {counts}, {moments}, NULL::timestamptz AS newest_request_at
+        FROM ({difference}) AS moments
+        JOIN ab_experiment_phases AS phase ON phase.id = moments.phase_id
+        WHERE moments.hour < {as_of} AND {overlaps})
+        """
+    ).format(
+        unseen=unseen,
+        counts=counts,
+        moments=identifiers(tuple(MOMENTS), "moments"),
+        difference=difference(known, both),
+        as_of=time_literal(as_of),
+        overlaps=overlaps,
+    )
 
 
 def _first_hour_to_aggregate(source: Source, as_of: datetime, experiment_ids: Sequence[str] | None) -> datetime | None:

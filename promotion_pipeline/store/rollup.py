@@ -15,19 +15,11 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, require_hours, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.users import KEYS, MOMENTS, update_moments
 
-KEYS = ("hour", "experiment_id", "phase_id", "variant_id")
-COUNTS = ("requests", "conversions", "errors", "latency_samples")
+COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")
 SUMS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")
-USER_SUMS = (
-    "new_users",
-    "user_requests",
-    "user_conversions",
-    "user_conversions_sum_squares",
-    "user_requests_sum_squares",
-    "user_conversions_requests_sum_products",
-)
-ROLLUP_COLUMNS = (*KEYS, *COUNTS, *SUMS, *USER_SUMS, "newest_request_at")
+ROLLUP_COLUMNS = (*KEYS, *COUNTS, *SUMS, *MOMENTS, "newest_request_at")
 """Columns of `hourly_variant_rollups`, in the order of the frames."""
 ROLLUP_LOCK = 0x726F6C6C757073
 """Advisory lock of whoever writes rollups: two runs over one window go one after the other."""
@@ -60,6 +52,8 @@ _AGGREGATE = sql.SQL(
         count(*) FILTER (WHERE request.converted) AS conversions,
         count(*) FILTER (WHERE request.is_error) AS errors,
         count(latency.ms) AS latency_samples,
+        count(request.user_id) AS user_requests,
+        count(request.user_id) FILTER (WHERE request.converted) AS user_conversions,
         coalesce(sum(latency.ms), 0)::float8 AS latency_ms_sum,
         coalesce(sum(latency.ms * latency.ms), 0)::float8 AS latency_ms_sum_squares,
         coalesce(sum(value.amount), 0)::float8 AS value_sum,
@@ -100,6 +94,11 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
     )
 
 
+def aggregation_named(name: str, start: datetime, end: datetime, condition: sql.Composable) -> sql.Composed:
+    """A WITH clause of `aggregation`. Materialized: a filter on its result must not change how the requests are read."""
+    return sql.SQL("WITH {} AS MATERIALIZED ({})").format(sql.Identifier(name), aggregation(start, end, condition))
+
+
 def as_columns(alias: str) -> sql.Composed:
     """The columns of a rollup frame out of a rowset that has KEYS, COUNTS and SUMS, and perhaps no user sums."""
     keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in KEYS[1:]]
@@ -108,7 +107,7 @@ def as_columns(alias: str) -> sql.Composed:
             sql.Identifier(alias, "hour"),
             *keys,
             identifiers((*COUNTS, *SUMS), alias),
-            *(sql.SQL("0::bigint AS {}").format(sql.Identifier(name)) for name in USER_SUMS),
+            *(sql.SQL("0::{} AS {}").format(sql.SQL(MOMENTS[name]), sql.Identifier(name)) for name in MOMENTS),
             sql.Identifier(alias, "newest_request_at"),
         ]
     )
@@ -127,10 +126,10 @@ def aggregate_requests(
     """
     require_hours(start, end)
     wanted = ids_filter(sql.SQL("request.experiment_id"), experiment_ids)
-    query = sql.SQL("SELECT {} FROM ({}) AS rollup WHERE phase_id IS NOT NULL ORDER BY 1, 2, 3, 4").format(
-        as_columns("rollup"), aggregation(start, end, wanted)
+    query = sql.SQL("{} SELECT {} FROM rollup WHERE phase_id IS NOT NULL ORDER BY 1, 2, 3, 4").format(
+        aggregation_named("rollup", start, end, wanted), as_columns("rollup")
     )
-    return read_frame(source, query)
+    return read_frame(source, query, IDS)
 
 
 def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
@@ -153,7 +152,9 @@ def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
         connection.execute(sql.SQL("CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS {}").format(aggregation(start, end)))
         connection.execute("ANALYZE fresh")
+        _find_moved_hours(connection, start, end)
         changed = _remove_vanished(connection, start, end) + _write_changed(connection)
+        update_moments(connection, hour_of(sql.SQL("request.created_at")))
         return _mark_hours(connection, start, end, changed)
 
 
@@ -184,6 +185,31 @@ def rollup_missing(store: Store, end: datetime) -> RollupResult:
     if row is None or row["first"] is None:
         return RollupResult(0, 0, 0, 0)
     return rollup_window(store, row["first"], row["after_last"])
+
+
+def _find_moved_hours(connection: psycopg.Connection[Any], start: datetime, end: datetime) -> None:
+    """The hours and phases whose requests are not those of the stored rollups: only their users are looked at again."""
+    # Money in `value` is compared to a millionth: the order of an addition moves the last bits of its sum.
+    compared = sql.SQL("hour, phase_id, variant_id, requests, user_requests, user_conversions, round({}, 6)").format(
+        sql.SQL("value_sum::numeric")
+    )
+    stored = sql.SQL(
+        """
+        SELECT {compared} FROM hourly_variant_rollups JOIN ab_experiments AS experiment ON experiment.id = experiment_id
+        WHERE experiment.rollup_source = 'requests' AND hour >= {start} AND hour < {end}
+        """
+    ).format(compared=compared, start=time_literal(start), end=time_literal(end))
+    connection.execute(
+        sql.SQL(
+            """
+            CREATE TEMPORARY TABLE moved_hours ON COMMIT DROP AS
+            SELECT DISTINCT hour, phase_id FROM (
+                (SELECT {compared} FROM fresh WHERE phase_id IS NOT NULL EXCEPT {stored})
+                UNION ALL ({stored} EXCEPT SELECT {compared} FROM fresh)) AS different
+            """
+        ).format(compared=compared, stored=stored)
+    )
+    connection.execute("ANALYZE moved_hours")
 
 
 def _remove_vanished(connection: psycopg.Connection[Any], start: datetime, end: datetime) -> int:
