@@ -1,0 +1,172 @@
+"""Bearer tokens of the HTTP API: made once, kept as a hash, revoked but never deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from promotion_pipeline.errors import ConflictError, InputError, NotFoundError
+from promotion_pipeline.store.database import Store
+
+PREFIX = "pp_"
+"""Lets secret scanners recognise a token."""
+RANDOM_BYTES = 32
+LONGEST_NAME = 200
+RESERVED_NAMES = frozenset({"auto", "cron", "dagster", "promotion-pipeline", "system"})
+"""Actors that no person may pass for."""
+
+
+class Role(StrEnum):
+    """What a credential allows; each role includes the ones before it."""
+
+    VIEWER = "viewer"
+    """Reads."""
+    OPERATOR = "operator"
+    """Promotes, approves, declines, rolls back, holds and releases, runs the sweep."""
+    ADMIN = "admin"
+    """Also lists and revokes tokens."""
+
+    def includes(self, other: Role) -> bool:
+        """Whether this role may do what `other` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token without its secret."""
+
+    id: UUID
+    name: str
+    role: Role
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    revoked_by: str | None
+
+
+_COLUMNS = "id, name, role, created_at, created_by, expires_at, last_used_at, revoked_at, revoked_by"
+
+
+def create_token(
+    store: Store, name: str, role: Role | str, created_by: str, *, lifetime_days: float | None = None
+) -> tuple[str, Token]:
+    """Make a token; the secret is returned here and can never be read again.
+
+    Args:
+        store: the database.
+        name: who the history will name as the actor.
+        role: what it allows.
+        created_by: who makes it.
+        lifetime_days: days until it expires; None: it does not.
+
+    Raises:
+        InputError: a value cannot be used.
+        ConflictError: a token of this name is not revoked yet.
+        DependencyError: the database is down.
+    """
+    actor, kind, lifetime = _checked_name(name), _checked_role(role), _checked_lifetime(lifetime_days)
+    secret = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
+    with store.connect() as connection:
+        try:
+            row = connection.execute(
+                "INSERT INTO api_tokens (name, role, token_hash, created_by, expires_at)"
+                f" VALUES (%s, %s, %s, %s, now() + %s) RETURNING {_COLUMNS}",
+                [actor, kind.value, _hash(secret), created_by, lifetime],
+            ).fetchone()
+        except psycopg.errors.UniqueViolation:
+            raise ConflictError(
+                f"a token named {actor!r} exists: revoke it first (`promotion-pipeline tokens revoke {actor}`)"
+                " or choose another name"
+            ) from None
+    assert row is not None
+    return secret, _token(row)
+
+
+def token_of(store: Store, secret: str) -> Token | None:
+    """The live token of a secret; None: unknown, revoked or expired. Notes, to the minute, that it was used.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        row = connection.execute(
+            f"SELECT {_COLUMNS}, last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS is_noted_late"
+            " FROM api_tokens WHERE token_hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
+            [_hash(secret)],
+        ).fetchone()
+        if row is None:
+            return None
+        if row.pop("is_noted_late"):
+            connection.execute("UPDATE api_tokens SET last_used_at = now() WHERE id = %s", [row["id"]])
+    return _token(row)
+
+
+def list_tokens(store: Store) -> list[Token]:
+    """Every token, revoked ones too, newest first.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        rows = connection.execute(f"SELECT {_COLUMNS} FROM api_tokens ORDER BY created_at DESC, id").fetchall()
+    return [_token(row) for row in rows]
+
+
+def revoke_token(store: Store, name_or_id: str, revoked_by: str) -> Token:
+    """Make a token useless from now on.
+
+    Raises:
+        NotFoundError: no token of this name or id is live.
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        row = connection.execute(
+            "UPDATE api_tokens SET revoked_at = now(), revoked_by = %s"
+            f" WHERE (name = %s OR id::text = %s) AND revoked_at IS NULL RETURNING {_COLUMNS}",
+            [revoked_by, name_or_id, name_or_id],
+        ).fetchone()
+    if row is None:
+        raise NotFoundError(f"no live token has the name or id {name_or_id!r}: see `promotion-pipeline tokens list`")
+    return _token(row)
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _token(row: dict[str, Any]) -> Token:
+    return Token(**{**row, "role": Role(row["role"])})
+
+
+def _checked_name(name: str) -> str:
+    text = name.strip()
+    if not text or len(text) > LONGEST_NAME or not text.isprintable():
+        raise InputError(f"token name {name!r} must be 1 to {LONGEST_NAME} printable characters")
+    if text.casefold() in RESERVED_NAMES:
+        raise InputError(f"token name {name!r} is an actor of the system's own: name the person or the service")
+    return text
+
+
+def _checked_role(role: Role | str) -> Role:
+    try:
+        return Role(role)
+    except ValueError:
+        raise InputError(f"role {role!r} must be {' or '.join(repr(member.value) for member in Role)}") from None
+
+
+def _checked_lifetime(days: float | None) -> timedelta | None:
+    if days is None:
+        return None
+    if not 0 < days <= 3660:
+        raise InputError(f"lifetime of {days} days must be above 0 and at most 3660")
+    return timedelta(days=days)
