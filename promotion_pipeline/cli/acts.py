@@ -1,0 +1,219 @@
+"""`promote`, `approve`, `decline`, `rollback`, `release`: what changes one experiment."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from promotion_pipeline.cli import output
+from promotion_pipeline.cli.check import print_eligibility, shell_name
+from promotion_pipeline.cli.help import examples
+from promotion_pipeline.cli.history import print_promotion, split_by_name
+from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
+from promotion_pipeline.errors import InputError, NotEligibleError, NothingToRollBackError
+
+if TYPE_CHECKING:
+    from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
+
+RequiredReason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, for the history.", show_default=False)
+]
+To = Annotated[
+    str, typer.Option("--to", metavar="WHERE", help="previous: the split of before. control: all traffic to control.")
+]
+Kind = Annotated[
+    str, typer.Option("--type", metavar="KIND", help="manual: the five checks. auto: also what unattended ones need.")
+]
+Metadata = Annotated[
+    list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Kept with the record; JSON values allowed.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite-split", help="Even if somebody changed the split since the promotion.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, command, summary, lines in (
+        (
+            "promote",
+            takes_thresholds(promote),
+            "Move all traffic to the winner, if the five checks pass.",
+            (
+                "promotion-pipeline promote demo-payment-form --dry-run",
+                "promotion-pipeline promote demo-payment-form --by maria --reason 'agreed in the review'",
+                "promotion-pipeline promote demo-payment-form --set ramp_steps=75,100 --metadata ticket=PROJ-123",
+            ),
+        ),
+        (
+            "approve",
+            takes_thresholds(approve),
+            "Say yes to a promotion that waits for a person, and make it.",
+            ("promotion-pipeline approve demo-payment-form --by maria",),
+        ),
+        (
+            "decline",
+            decline,
+            "Say no to a promotion that waits for a person.",
+            ("promotion-pipeline decline demo-payment-form --by maria --reason 'redesign comes first'",),
+        ),
+        (
+            "rollback",
+            rollback,
+            "Undo the live promotion and hold automatic promotion of the experiment.",
+            (
+                "promotion-pipeline rollback demo-checkout-button --reason 'errors in production'",
+                "promotion-pipeline rollback demo-checkout-button --reason 'outage' --to control --yes",
+            ),
+        ),
+        (
+            "release",
+            release,
+            "Lift the hold that a rollback left, so that the experiment may be promoted again.",
+            ("promotion-pipeline release demo-search-ranking --by maria",),
+        ),
+    ):
+        app.command(name, short_help=summary, help=examples(summary, *lines))(command)
+
+
+def promote(
+    name: Name,
+    by: By = None,
+    reason: Reason = None,
+    kind: Kind = "manual",
+    metadata: Metadata = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Any = None,
+) -> None:
+    """Promote the winner of one experiment."""
+    from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
+    from promotion_pipeline.promotion.promote import promote_winner
+
+    details = _metadata(metadata, reason)
+    eligibility = check_promotion_eligibility(name, config)
+    if dry_run:
+        _would_promote(eligibility, as_json)
+        return
+    if eligibility.is_eligible:
+        confirm(f"Move the traffic of {name!r} to {eligibility.winner!r}?", yes=yes)
+    promotion = promote_winner(name, kind, actor(by), config, metadata=details)
+    if as_json:
+        output.print_json({"promotion": promotion.to_json(), "eligibility": eligibility.to_json()})
+        return
+    print_promotion(promotion)
+    output.note(f"To undo: promotion-pipeline rollback {shell_name(name)} --reason TEXT")
+
+
+def _would_promote(eligibility: PromotionEligibility, as_json: bool) -> None:
+    name = eligibility.experiment_name
+    if as_json:
+        output.print_json({"promotion": None, "eligibility": eligibility.to_json()})
+    else:
+        print_eligibility(eligibility)
+    if not eligibility.is_eligible:
+        raise NotEligibleError(f"{name!r} would not be promoted: {'; '.join(eligibility.reasons)}")
+    output.note(f"Would move the traffic of {name!r} to {eligibility.winner!r}. Nothing changed.")
+
+
+def _metadata(pairs: list[str] | None, reason: str | None) -> dict[str, Any]:
+    details: dict[str, Any] = {} if reason is None else {"reason": reason}
+    for pair in pairs or []:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise InputError(f"--metadata {pair!r} is not KEY=VALUE: write for example --metadata ticket=PROJ-123")
+        try:
+            details[key] = json.loads(value)
+        except json.JSONDecodeError:
+            details[key] = value
+    return details
+
+
+def approve(
+    name: Name, by: By = None, reason: Reason = None, yes: Yes = False, as_json: Json = False, config: Any = None
+) -> None:
+    """Approve and promote."""
+    from promotion_pipeline.promotion.approvals import approve_promotion
+
+    confirm(f"Promote the waiting winner of {name!r}?", yes=yes)
+    promotion = approve_promotion(name, actor(by), config, reason=reason)
+    if as_json:
+        output.print_json({"promotion": promotion.to_json()})
+        return
+    print_promotion(promotion)
+
+
+def decline(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:
+    """Decline a waiting promotion."""
+    from promotion_pipeline.promotion.approvals import decline_promotion
+
+    approval = decline_promotion(name, actor(by), reason)
+    if as_json:
+        output.print_json({"approval": approval.to_json()})
+    else:
+        output.print_line(f"{name}: {approval.candidate_variant_name} declined by {approval.answered_by}")
+
+
+def rollback(
+    name: Name,
+    reason: RequiredReason,
+    by: By = None,
+    to: To = "previous",
+    overwrite: Overwrite = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Roll back the live promotion of one experiment."""
+    from promotion_pipeline.promotion.history import get_promotion_history
+    from promotion_pipeline.promotion.rollback import rollback_promotion
+
+    if to not in {"previous", "control"}:
+        raise InputError(f"--to {to!r} must be previous or control")
+    live = next((promotion for promotion in get_promotion_history(name) if promotion.is_live), None)
+    if live is None and dry_run:
+        raise NothingToRollBackError(f"{name!r} has no live promotion: nothing to roll back")
+    question = "" if live is None else f"traffic of {name!r} to {_target(live, to)}"
+    if dry_run:
+        output.note(f"Would set the {question}, and hold automatic promotion. Nothing changed.")
+        return
+    if live is not None:
+        confirm(f"Set the {question}?", yes=yes)
+    promotion = rollback_promotion(name, reason, actor(by), to=to, confirm_drift=overwrite)
+    if as_json:
+        output.print_json({"promotion": promotion.to_json()})
+        return
+    print_rollback(promotion, to)
+
+
+def print_rollback(promotion: Promotion, to: str) -> None:
+    """What a rollback did, and what to type next."""
+    output.print_styled(
+        f"{promotion.experiment_name}: {promotion.promoted_variant_name} rolled back by {promotion.rolled_back_by}"
+        f" ({promotion.rollback_reason})",
+        "bold yellow",
+    )
+    output.print_styled(
+        f"  traffic: {_target(promotion, to)}; the experiment runs again, on hold for automatic promotion"
+    )
+    output.note(f"To lift the hold: promotion-pipeline release {shell_name(promotion.experiment_name)}")
+
+
+def _target(promotion: Promotion, to: str) -> str:
+    if to == "control":
+        return f"{promotion.control_variant_name} 100 %"
+    return output.split_text(split_by_name(promotion.snapshot, "split_before"))
+
+
+def release(name: Name, by: By = None, reason: Reason = None, as_json: Json = False) -> None:
+    """Lift the hold of one experiment."""
+    from promotion_pipeline.promotion.holds import release_hold
+
+    hold = release_hold(name, actor(by), reason=reason)
+    if as_json:
+        output.print_json(hold.to_json())
+    else:
+        output.print_line(f"{name}: the hold is lifted; the next hour may promote it")

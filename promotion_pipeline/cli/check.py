@@ -1,0 +1,155 @@
+"""`check`: what the checks say of one experiment, or of all that run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from promotion_pipeline.cli import output
+from promotion_pipeline.cli.help import examples
+from promotion_pipeline.cli.options import AsOf, Json, parse_time, takes_thresholds
+from promotion_pipeline.errors import NotEligibleError
+
+if TYPE_CHECKING:
+    from promotion_pipeline.promotion.models import PromotionEligibility, VariantMetrics
+
+VERDICT_STYLES = {
+    "eligible": "green",
+    "not_yet": "yellow",
+    "rejected": "red",
+    "inconclusive": "magenta",
+    "error": "red",
+}
+NameOrNone = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="Name of the experiment; none: all that run.", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `check`."""
+    summary = "Say whether an experiment has a winner, and why; changes nothing."
+    app.command(
+        "check",
+        short_help=summary,
+        help=examples(
+            summary,
+            "promotion-pipeline check demo-checkout-button",
+            "promotion-pipeline check demo-checkout-button --min-confidence-level 99 --json",
+            "promotion-pipeline check demo-checkout-button --as-of 2026-03-01T12:00Z",
+            "promotion-pipeline check",
+            more="Without a name: every running experiment in a table. Exit code 3: the named one is not eligible.",
+        ),
+    )(takes_thresholds(check))
+
+
+def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, config: Any = None) -> None:
+    """Check one experiment, or all that run."""
+    from promotion_pipeline.config import parse_config
+    from promotion_pipeline.promotion.assess import assess
+    from promotion_pipeline.store.database import current_store
+
+    at = parse_time(as_of, "--as-of")
+    layer = None if config is None else parse_config(config, source="command line")
+    found = assess(current_store(), None if name is None else [name], layer, as_of=at)
+    if name is None:
+        _print_all(found, as_json)
+        return
+    eligibility = found[0]
+    if as_json:
+        output.print_json(eligibility.to_json())
+    else:
+        print_eligibility(eligibility)
+    if not eligibility.is_eligible:
+        raise typer.Exit(NotEligibleError.exit_code)
+
+
+def _print_all(found: list[PromotionEligibility], as_json: bool) -> None:
+    if as_json:
+        output.print_json([eligibility.to_json() for eligibility in found])
+    elif not found:
+        output.note("No experiment runs. `promotion-pipeline demo` makes some.")
+    else:
+        output.print_table(["experiment", "verdict", "candidate", "lift", "confidence", "why"], [*map(_row, found)])
+
+
+def _row(eligibility: PromotionEligibility) -> list[object]:
+    return [
+        eligibility.experiment_name,
+        verdict_cell(eligibility.verdict),
+        eligibility.candidate or "-",
+        output.percent(eligibility.improvement, signed=True, digits=1),
+        output.percent(eligibility.confidence),
+        why(eligibility),
+    ]
+
+
+def verdict_cell(verdict: str) -> Any:
+    """A verdict in its colour."""
+    return output.styled(str(verdict).replace("_", " "), VERDICT_STYLES[str(verdict)])
+
+
+def why(eligibility: PromotionEligibility) -> str:
+    """The one line that explains a verdict in a table."""
+    if eligibility.is_eligible and not eligibility.is_promotable:
+        return "; ".join(eligibility.warnings) or eligibility.summary
+    return "; ".join(eligibility.reasons)
+
+
+def print_eligibility(eligibility: PromotionEligibility) -> None:
+    """One experiment for a person: verdict, checks with both numbers, evidence, variants, what to type next."""
+    name, verdict = eligibility.experiment_name, str(eligibility.verdict)
+    output.print_styled(f"{name}: {verdict.replace('_', ' ')}", f"bold {VERDICT_STYLES[verdict]}")
+    output.print_styled(f"{eligibility.summary} (as of {output.when(eligibility.as_of)})")
+    for item in eligibility.checks:
+        mark, style = ("✓", "green") if item.passed else ("✗", "red")
+        output.print_styled(f"  {mark} {item.message}", style)
+    shown = {item.message for item in eligibility.checks}
+    for reason in eligibility.reasons:
+        if reason not in shown:
+            output.print_styled(f"  {reason}")
+    for warning in eligibility.warnings:
+        output.print_styled(f"  ! {warning}", "yellow")
+    output.print_styled(f"  {_evidence(eligibility)}")
+    if eligibility.hold is not None:
+        output.print_styled(f"  on hold: {eligibility.hold}", "yellow")
+    print_variants(eligibility.variants)
+    if eligibility.is_eligible:
+        output.note(f"Next: promotion-pipeline promote {shell_name(eligibility.experiment_name)} --dry-run")
+
+
+def _evidence(eligibility: PromotionEligibility) -> str:
+    evidence = eligibility.evidence
+    lift = "unknown"
+    if evidence.lift_lower is not None and evidence.lift_upper is not None:
+        lift = f"{evidence.lift_lower * 100:+.1f} % to {evidence.lift_upper * 100:+.1f} %"
+    unit = f" by {evidence.analysis_unit}" if evidence.analysis_unit else ""
+    text = f"evidence ({evidence.required}): lift that holds at every look{unit} {lift}"
+    if evidence.is_met and not evidence.withheld:
+        return f"{text}; enough to be promoted unattended"
+    withheld = ", ".join(reason.value.replace("_", " ") for reason in evidence.withheld)
+    return f"{text}; not promoted unattended" + (f" because of {withheld}" if withheld else "")
+
+
+def print_variants(variants: tuple[VariantMetrics, ...]) -> None:
+    """A row per variant."""
+    rows = [
+        [
+            f"{variant.name} (control)" if variant.is_control else variant.name,
+            output.percent(variant.traffic_percentage, digits=0),
+            output.number(variant.requests),
+            output.rate(variant.conversion_rate),
+            output.rate(variant.error_rate),
+            "-" if variant.mean_latency_ms is None else f"{variant.mean_latency_ms:,.0f} ms",
+        ]
+        for variant in variants
+    ]
+    if rows:
+        output.print_table(["variant", "traffic", "requests", "conversion", "errors", "latency"], rows)
+
+
+def shell_name(name: str) -> str:
+    """A name as one types it in a shell."""
+    import shlex
+
+    return shlex.quote(name)

@@ -1,0 +1,105 @@
+"""`history`: every promotion of an experiment, newest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from promotion_pipeline.cli import output
+from promotion_pipeline.cli.help import examples
+from promotion_pipeline.cli.options import Json, Name
+
+if TYPE_CHECKING:
+    from promotion_pipeline.promotion.models import Promotion
+
+
+def register(app: typer.Typer) -> None:
+    """Add `history`."""
+    summary = "Show every promotion and rollback of an experiment, newest first."
+    app.command(
+        "history",
+        short_help=summary,
+        help=examples(
+            summary,
+            "promotion-pipeline history demo-checkout-button",
+            "promotion-pipeline history demo-checkout-button --json",
+        ),
+    )(history)
+
+
+def history(name: Name, as_json: Json = False) -> None:
+    """Show the promotions of one experiment."""
+    from promotion_pipeline.promotion.history import get_promotion_history
+
+    found = get_promotion_history(name)
+    if as_json:
+        shown = [promotion.to_json() for promotion in found]
+        output.print_json(
+            {
+                "experimentName": name,
+                "history": shown,
+                "count": len(shown),
+                "latestPromotion": shown[0] if shown else None,
+            }
+        )
+    elif not found:
+        output.note(f"{name!r} was never promoted.")
+    else:
+        rows = [_row(promotion) for promotion in found]
+        output.print_table(["promoted", "winner", "lift", "confidence", "how", "state", "rolled back because"], rows)
+
+
+def _row(promotion: Promotion) -> list[object]:
+    ended = promotion.rollback_reason or ""
+    if promotion.rollback_at is not None:
+        ended = f"{ended} ({promotion.rolled_back_by}, {output.when(promotion.rollback_at)})"
+    return [
+        output.when(promotion.promoted_at),
+        promotion.promoted_variant_name,
+        output.percent(promotion.improvement, signed=True),
+        output.percent(promotion.confidence),
+        f"{promotion.promotion_type} by {promotion.promoted_by}",
+        str(promotion.state).replace("_", " "),
+        ended or "-",
+    ]
+
+
+def print_promotion(promotion: Promotion) -> None:
+    """One promotion with its snapshot: what was seen, what the traffic was and is."""
+    output.print_styled(
+        f"{promotion.experiment_name}: {promotion.promoted_variant_name} promoted"
+        f" ({promotion.promotion_type} by {promotion.promoted_by}, {output.when(promotion.promoted_at)})",
+        "bold green",
+    )
+    output.print_styled(
+        f"  {output.percent(promotion.improvement, signed=True)} over {promotion.control_variant_name}"
+        f" at {promotion.confidence:.4f} % confidence, {promotion.sample_size:,} requests in the smaller arm,"
+        f" evidence {str(promotion.evidence).replace('_', ' ')}, as of {output.when(promotion.evaluated_as_of)}"
+    )
+    for warning in promotion.warnings:
+        output.print_styled(f"  ! {warning}", "yellow")
+    output.print_table(
+        ["variant", "requests", "conversion", "errors", "traffic before", "after"], _snapshot_rows(promotion.snapshot)
+    )
+
+
+def _snapshot_rows(snapshot: dict[str, Any]) -> list[list[object]]:
+    before, after = snapshot["split_before"], snapshot["split_after"]
+    return [
+        [
+            f"{variant['variant_name']} (control)" if variant["is_control"] else variant["variant_name"],
+            output.number(variant["requests"]),
+            output.rate(variant["conversion_rate"]),
+            output.rate(variant["error_rate"]),
+            f"{float(before[variant['variant_id']]):g} %",
+            f"{float(after[variant['variant_id']]):g} %",
+        ]
+        for variant in snapshot["variants"]
+    ]
+
+
+def split_by_name(snapshot: dict[str, Any], split: str) -> dict[str, Any]:
+    """A split of the snapshot (`split_before`, `split_after`) by variant name."""
+    names = {variant["variant_id"]: variant["variant_name"] for variant in snapshot["variants"]}
+    return {names.get(key, key): share for key, share in snapshot[split].items()}

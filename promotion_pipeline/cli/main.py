@@ -1,0 +1,81 @@
+"""The application `promotion-pipeline`: every command by its name, and what an error looks like."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import Annotated
+
+import typer
+
+from promotion_pipeline.cli import acts, check, data, database, demo, dev, history, serve, sweep
+from promotion_pipeline.cli.help import examples
+from promotion_pipeline.errors import DependencyError, PromotionError
+
+app = typer.Typer(
+    name="promotion-pipeline",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=examples(
+        "Decides A/B experiments every hour and promotes the winner, with evidence, history and rollback.",
+        "promotion-pipeline demo",
+        "promotion-pipeline dev",
+        "promotion-pipeline check demo-checkout-button",
+        "promotion-pipeline rollback demo-checkout-button --reason 'errors in production'",
+    ),
+    epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 not eligible, 4 conflict, 5 a dependency is down.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("promotion-pipeline"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+for module in (demo, dev, check, acts, history, sweep, data, serve, database):
+    module.register(app)
+
+for later in ("simulate", "backtest", "doctor", "notifications", "tokens"):
+    if importlib.util.find_spec(f"promotion_pipeline.cli.{later}") is not None:
+        importlib.import_module(f"promotion_pipeline.cli.{later}").register(app)
+
+
+def main() -> None:
+    """Run the command line; ends the process with the exit code of DESIGN section 9."""
+    try:
+        app(prog_name="promotion-pipeline")
+    except PromotionError as error:
+        fail(error)
+    except Exception as error:
+        if not _is_database_fault(error):
+            raise
+        fail(DependencyError(f"the database went away: {' '.join(str(error).split())}"))
+
+
+def fail(error: PromotionError) -> None:
+    """One line on stderr and the error's exit code."""
+    sys.stdout.flush()
+    sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+    sys.exit(error.exit_code)
+
+
+def _is_database_fault(error: BaseException) -> bool:
+    """Whether a driver lost its server: told by name, since not every command loads every driver."""
+    drivers = ("psycopg", "psycopg2", "sqlalchemy", "adbc_driver_manager")
+    return any(
+        kind.__name__ in {"OperationalError", "InterfaceError"} and kind.__module__.startswith(drivers)
+        for kind in type(error).__mro__
+    )

@@ -1,0 +1,146 @@
+"""Data to stdout, the rest to stderr; colours, tables and progress only where somebody looks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 140
+"""Columns of a table that nobody's terminal limits."""
+
+
+def console(file: TextIO | None = None) -> Console:
+    """A console on stdout (or `file`); plain and wide in a pipe, without colour under NO_COLOR."""
+    import os
+
+    from rich.console import Console
+
+    out = file or sys.stdout
+    width = None if out.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    return Console(file=out, width=width, highlight=False, emoji=False, soft_wrap=False)
+
+
+def print_json(data: object) -> None:
+    """One JSON document on stdout."""
+    print_line(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_line(text: str = "") -> None:
+    """One line of data on stdout, unstyled and unwrapped."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """One line for the person at the terminal, on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
+    """A table on stdout; numbers to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        numeric = bool(rows) and all(_is_number(row[number]) for row in rows)
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    console().print(table)
+
+
+def _is_number(cell: object) -> bool:
+    text = str(cell).strip().removesuffix("%").strip().replace(",", "").replace("+", "")
+    return text in {"", "-"} or text.lstrip("-").replace(".", "", 1).isdigit()
+
+
+def styled(text: str, style: str) -> Any:
+    """Text in a style, for a cell of a table."""
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def print_styled(text: str, style: str = "") -> None:
+    """One line of data on stdout in a style; words wrap at the terminal's edge."""
+    console().print(styled(text, style))
+
+
+def percent(value: float | None, *, signed: bool = False, digits: int = 2) -> str:
+    """A number that is percent already; "-" where it is unknown."""
+    if value is None:
+        return "-"
+    return f"{value:+,.{digits}f} %" if signed else f"{value:,.{digits}f} %"
+
+
+def rate(value: float | None) -> str:
+    """A fraction as percent."""
+    return percent(None if value is None else value * 100)
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A count or a measure; "-" where it is unknown."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def when(value: datetime | str | None) -> str:
+    """An instant in UTC, to the minute."""
+    if value is None:
+        return "-"
+    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def split_text(split: Mapping[str, Any]) -> str:
+    """A traffic split in one line, by variant name."""
+    return ", ".join(f"{name} {float(share):g} %" for name, share in split.items())
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr while the body runs; call the yielded function with the fraction done. Silent in a pipe."""
+    if not sys.stderr.isatty():
+        yield _ignore
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda fraction: bar.update(task, total=1.0, completed=fraction)
+
+
+def _ignore(_fraction: float) -> None:
+    """What a silent bar does."""
+
+
+class Steps:
+    """Numbered steps on stderr, each with its seconds; a bar while one runs on a terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._number = 0
+        self.seconds: dict[str, float] = {}
+        """Title -> seconds it took."""
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[Callable[[float], None]]:
+        """Run the body as the next step; call the yielded function with the fraction done."""
+        self._number += 1
+        label = f"[{self._number}/{self._total}] {title}"
+        started = time.perf_counter()
+        with progress(label.replace("[", "\\[", 1)) as advance:
+            yield advance
+        self.seconds[title] = time.perf_counter() - started
+        note(f"{label} ({self.seconds[title]:.1f} s)")

@@ -1,0 +1,68 @@
+"""`auto-check`: the sweep over all running experiments, as the hourly run does it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from promotion_pipeline.cli import output
+from promotion_pipeline.cli.help import examples
+from promotion_pipeline.cli.options import By, DryRun, Json, actor, takes_thresholds
+
+if TYPE_CHECKING:
+    from promotion_pipeline.promotion.models import AutoCheckResult
+
+OUTCOME_STYLES = {"promoted": "green", "awaiting_approval": "yellow", "held": "yellow", "failed": "red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add `auto-check`."""
+    summary = "Check every running experiment, promote what may be promoted unattended, ask a person for the rest."
+    app.command(
+        "auto-check",
+        short_help=summary,
+        help=examples(
+            summary,
+            "promotion-pipeline auto-check --dry-run",
+            "promotion-pipeline auto-check --by cron --json",
+            "promotion-pipeline auto-check --require-manual-approval",
+            more="Exit code 1: at least one experiment could not be evaluated or acted upon.",
+        ),
+    )(takes_thresholds(auto_check))
+
+
+def auto_check(by: By = None, dry_run: DryRun = False, as_json: Json = False, config: Any = None) -> None:
+    """Sweep over all running experiments."""
+    if dry_run:
+        from promotion_pipeline.cli.check import check
+
+        check(None, None, as_json, config)
+        output.note("Nothing changed: without --dry-run, the eligible ones are promoted or put to a person.")
+        return
+    from promotion_pipeline.promotion.sweep import auto_check_promotions
+
+    result = auto_check_promotions(actor(by), config)
+    if as_json:
+        output.print_json(result.to_json())
+    else:
+        _print(result)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _print(result: AutoCheckResult) -> None:
+    rows = [
+        [
+            entry.experiment_name,
+            output.styled(entry.outcome.value.replace("_", " "), OUTCOME_STYLES.get(entry.outcome.value, "")),
+            entry.message,
+        ]
+        for entry in result.results
+    ]
+    if rows:
+        output.print_table(["experiment", "outcome", "why"], rows)
+    output.note(
+        f"{result.checked} checked, {result.promoted} promoted, {result.awaiting_approval} awaiting approval,"
+        f" {result.failed} failed (as of {output.when(result.as_of)})"
+    )

@@ -1,0 +1,1 @@
+"""The demo: experiments with known endings, put through the real graph."""
