@@ -38,14 +38,16 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
 _OID_TYPES: dict[int, pa.DataType] = {16: pa.bool_(), 20: pa.int64(), 23: pa.int64(), 701: pa.float64(), 1184: _TIME}
 
 
-def read_frame(source: Source, query: sql.Composed) -> pd.DataFrame:
+def read_frame(source: Source, query: sql.Composed, categories: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of a query as a frame: times are UTC, text is `str`; select uuid and numeric as text and float8.
+
+    Columns named in `categories` become categorical: ids that a million rows repeat.
 
     Raises:
         DependencyError: the database cannot be reached.
     """
     if isinstance(source, Store):
-        return _to_pandas(_read_over_adbc(source, query))
+        return _to_pandas(_read_over_adbc(source, query), categories)
     with source.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         rows = cursor.execute(query).fetchall()
         columns = cursor.description or []
@@ -54,11 +56,11 @@ def read_frame(source: Source, query: sql.Composed) -> pd.DataFrame:
             pa.array(list(column), type=_OID_TYPES.get(about.type_code, pa.string()))
             for about, column in zip(columns, values, strict=True)
         ]
-        return _to_pandas(pa.table(arrays, names=[about.name for about in columns]))
+        return _to_pandas(pa.table(arrays, names=[about.name for about in columns]), categories)
 
 
-def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas()
+def _to_pandas(table: pa.Table, categories: Sequence[str]) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas(categories=list(categories))
     return frame
 
 

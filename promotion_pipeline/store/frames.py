@@ -26,7 +26,7 @@ from promotion_pipeline.store.bulk import (
 )
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.rollup import COUNTS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS
+from promotion_pipeline.store.rollup import COUNTS, IDS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS
 from promotion_pipeline.store.users import KEYS, MOMENTS
 
 RECORD = "record"
@@ -60,7 +60,7 @@ def read_rollups(
 ) -> pd.DataFrame:
     """The rollups before `end` of every phase that overlaps [start, end), back to the phase's start.
 
-    Cumulative sums need the whole phase. Columns as `hourly_variant_rollups`; ids as text.
+    Cumulative sums need the whole phase. Columns as `hourly_variant_rollups`; ids are categories of text.
 
     Raises:
         InputError: a time is naive, or an id is no UUID.
@@ -79,7 +79,7 @@ def read_rollups(
         overlaps=phase_overlaps(start, end),
         wanted=ids_filter(sql.SQL("rollup.experiment_id"), experiment_ids),
     )
-    return read_frame(source, query)
+    return read_frame(source, query, IDS)
 
 
 def stored_columns(alias: str) -> sql.Composed:

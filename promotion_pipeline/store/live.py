@@ -18,7 +18,7 @@ from promotion_pipeline.store.bulk import (
     time_literal,
 )
 from promotion_pipeline.store.frames import phase_overlaps, stored_columns
-from promotion_pipeline.store.rollup import COUNTS, SUMS, aggregation, as_columns, hour_of
+from promotion_pipeline.store.rollup import COUNTS, IDS, SUMS, aggregation, as_columns, hour_of
 from promotion_pipeline.store.users import MOMENTS, difference, user_hours
 
 
@@ -55,16 +55,16 @@ def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str]
         wanted=ids_filter(sql.SQL("rollup.experiment_id"), experiment_ids),
     )
     if start is None:
-        return read_frame(source, stored)
+        return read_frame(source, stored, IDS)
     aggregated = sql.SQL(
         """
-        SELECT {columns} FROM ({aggregation}) AS rollup
+        SELECT {columns} FROM ({aggregation} OFFSET 0) AS rollup
         JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
         WHERE {overlaps}
         """
     ).format(columns=as_columns("rollup"), aggregation=aggregation(start, as_of, unrolled), overlaps=overlaps)
     moments = _moments_of_unrolled(start, as_of, unrolled, overlaps)
-    return read_frame(source, sql.SQL("{} UNION ALL {} UNION ALL {}").format(stored, aggregated, moments))
+    return read_frame(source, sql.SQL("{} UNION ALL {} UNION ALL {}").format(stored, aggregated, moments), IDS)
 
 
 def _moments_of_unrolled(

@@ -17,6 +17,7 @@ from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.users import KEYS, MOMENTS, update_moments
 
+IDS = KEYS[1:]
 COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")
 SUMS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")
 ROLLUP_COLUMNS = (*KEYS, *COUNTS, *SUMS, *MOMENTS, "newest_request_at")
@@ -94,11 +95,6 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
     )
 
 
-def aggregation_named(name: str, start: datetime, end: datetime, condition: sql.Composable) -> sql.Composed:
-    """A WITH clause of `aggregation`. Materialized: a filter on its result must not change how the requests are read."""
-    return sql.SQL("WITH {} AS MATERIALIZED ({})").format(sql.Identifier(name), aggregation(start, end, condition))
-
-
 def as_columns(alias: str) -> sql.Composed:
     """The columns of a rollup frame out of a rowset that has KEYS, COUNTS and SUMS, and perhaps no user sums."""
     keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in KEYS[1:]]
@@ -126,8 +122,9 @@ def aggregate_requests(
     """
     require_hours(start, end)
     wanted = ids_filter(sql.SQL("request.experiment_id"), experiment_ids)
-    query = sql.SQL("{} SELECT {} FROM rollup WHERE phase_id IS NOT NULL ORDER BY 1, 2, 3, 4").format(
-        aggregation_named("rollup", start, end, wanted), as_columns("rollup")
+    # OFFSET 0: the filter on the result must not change how the requests are read.
+    query = sql.SQL("SELECT {} FROM ({} OFFSET 0) AS rollup WHERE phase_id IS NOT NULL ORDER BY 1, 2, 3, 4").format(
+        as_columns("rollup"), aggregation(start, end, wanted)
     )
     return read_frame(source, query, IDS)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.errors import InputError
@@ -36,7 +37,8 @@ def _evaluated(store: Store, seeded: Seeded, hours: int) -> tuple[Evaluation, da
 
 
 def _rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in connection.execute(query).fetchall()]  # type: ignore[arg-type]
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return cursor.execute(query).fetchall()  # type: ignore[arg-type]
 
 
 def test_experiments_come_in_the_form_of_the_evaluation(store: Store, connection: Connection) -> None:
