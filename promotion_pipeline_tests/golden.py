@@ -6,6 +6,7 @@ Calls public functions of `promotion_pipeline.statistics` only, so that a golden
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -199,13 +200,14 @@ def _adjusted(adjust: Callable[..., Any]) -> Callable[[Inputs], Outputs]:
 def _group_sequential(inputs: Inputs) -> Outputs:
     wording = inputs["spending"].lower()
     spending = next(name for name in ("brien", "pocock", "power") if name in wording)
-    sides = int(inputs.get("sides", 1))
+    exponent = re.search(r"t\^(\d+(?:\.\d+)?)", wording)
+    sides = int(inputs.get("sides", 2 if "alpha_two_sided" in inputs else 1))
     alpha = inputs["alpha_two_sided"] if "alpha_two_sided" in inputs else inputs["alpha_one_sided"]
     bounds = st.group_sequential_boundaries(
         inputs["information_rates"],
         alpha,
         spending="obrien_fleming" if spending == "brien" else spending,  # type: ignore[arg-type]
-        power=float(inputs.get("power", 2.0)),
+        power=float(exponent[1]) if exponent else 2.0,
         sides=sides,
     )
     return {

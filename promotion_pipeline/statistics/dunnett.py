@@ -6,11 +6,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from promotion_pipeline.statistics.arrays import FloatArray, alpha_level, between, floats, quiet
 from promotion_pipeline.statistics.errors import StatisticsError
+from promotion_pipeline.statistics.roots import decreasing_root
 
 Tail = Literal["both", "upper"]
 
@@ -51,7 +51,7 @@ def dunnett_critical_z(comparisons: int, alpha: float, *, tail: Tail = "both", c
     def excess(z: float) -> float:
         return float(dunnett_p_value(z, comparisons, tail=tail, correlation=correlation)) - level
 
-    return float(brentq(excess, 0.0 if tail == "both" else -9.0, 9.0, xtol=1e-12))
+    return decreasing_root(excess, 0.0 if tail == "both" else -9.0, 9.0)
 
 
 def _check(comparisons: int, tail: str) -> None:

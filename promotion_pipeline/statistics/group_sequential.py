@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from promotion_pipeline.statistics.arrays import FloatArray, alpha_level, floats
 from promotion_pipeline.statistics.errors import StatisticsError
+from promotion_pipeline.statistics.roots import decreasing_root
 
 Spending = Literal["obrien_fleming", "pocock", "power"]
 
@@ -120,7 +120,7 @@ def _crossing(nodes: FloatArray, mass: FloatArray, step: float, target: float, s
         return float(mass @ ndtr((nodes - bound) / step)) - target
 
     high = REACH * scale
-    return float(brentq(excess, -high, high, xtol=1e-13)) if excess(high) < 0 < excess(-high) else float(np.inf)
+    return decreasing_root(excess, -high, high) if excess(high) < 0 < excess(-high) else float(np.inf)
 
 
 def _quadrature(lower: float, upper: float, panel: float) -> tuple[FloatArray, FloatArray]:
