@@ -91,9 +91,11 @@ def verdict_cell(verdict: str) -> Any:
 
 def why(eligibility: PromotionEligibility) -> str:
     """The one line that explains a verdict in a table."""
-    if eligibility.is_eligible and not eligibility.is_promotable:
-        return "; ".join(eligibility.warnings) or eligibility.summary
-    return "; ".join(eligibility.reasons)
+    withheld = eligibility.evidence.withheld
+    if not eligibility.is_eligible or not withheld:
+        return "; ".join(eligibility.reasons)
+    held = ", ".join(reason.value.replace("_", " ") for reason in withheld)
+    return "; ".join([f"not unattended: {held}", *eligibility.warnings])
 
 
 def print_eligibility(eligibility: PromotionEligibility) -> None:

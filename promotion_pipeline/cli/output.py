@@ -25,7 +25,8 @@ def console(file: TextIO | None = None) -> Console:
 
     out = file or sys.stdout
     width = None if out.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-    return Console(file=out, width=width, highlight=False, emoji=False, soft_wrap=False)
+    colours = None if os.environ.get("NO_COLOR") else "auto"
+    return Console(file=out, width=width, color_system=colours, highlight=False, emoji=False)
 
 
 def print_json(data: object) -> None:

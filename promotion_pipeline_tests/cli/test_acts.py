@@ -1,0 +1,95 @@
+"""`promote`, `approve`, `decline`, `rollback`, `release`, `history`."""
+
+from __future__ import annotations
+
+from promotion_pipeline.store.database import Store
+from promotion_pipeline_tests.cli.conftest import Run
+from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, seed_experiment, split_of
+
+
+def test_promote_then_rollback_then_release_is_told_by_the_history(store: Store, run: Run) -> None:
+    seeded = seed_experiment(store, "checkout")
+    promoted = run("promote", "checkout", "--by", "maria", "--reason", "review", "--metadata", "ticket=P-1", "--json")
+    assert promoted.code == 0
+    assert promoted.data["promotion"]["promotedVariantName"] == "treatment"
+    assert promoted.data["promotion"]["metadata"] == {"reason": "review", "ticket": "P-1"}
+    assert promoted.data["eligibility"]["isEligible"] is True
+    assert split_of(store, seeded) == {"control": 0, "treatment": 100}
+    undone = run("rollback", "checkout", "--reason", "it's broken", "--by", "oncall")
+    assert undone.code == 0
+    assert "control 50 %, treatment 50 %" in undone.out
+    assert split_of(store, seeded) == {"control": 50, "treatment": 50}
+    assert "0 promoted" in run("auto-check", "--by", "cron").err
+    assert run("release", "checkout", "--by", "maria").code == 0
+    history = run("history", "checkout", "--json").data
+    assert history["count"] == 1
+    assert history["latestPromotion"]["rollbackReason"] == "it's broken"
+    assert history["latestPromotion"]["rolledBackBy"] == "oncall"
+    assert "it's broken (oncall" in run("history", "checkout").out
+
+
+def test_a_dry_run_changes_nothing(store: Store, run: Run) -> None:
+    seeded = seed_experiment(store, "checkout")
+    done = run("promote", "checkout", "--dry-run")
+    assert (done.code, "Nothing changed" in done.err) == (0, True)
+    assert split_of(store, seeded)["treatment"] == 50
+    run("promote", "checkout", "--by", "maria")
+    done = run("rollback", "checkout", "--reason", "x", "--dry-run")
+    assert (done.code, "control 50 %, treatment 50 %" in done.err) == (0, True)
+    assert split_of(store, seeded)["treatment"] == 100
+
+
+def test_what_is_not_eligible_exits_3_and_stays(store: Store, run: Run) -> None:
+    seeded = seed_experiment(store, "banner", NO_DIFFERENCE)
+    for arguments in (["promote", "banner", "--by", "maria"], ["promote", "banner", "--dry-run", "--json"]):
+        done = run(*arguments)
+        assert done.code == 3
+        assert "95.00 %" in done.err
+    assert split_of(store, seeded)["treatment"] == 50
+
+
+def test_a_conflict_exits_4(store: Store, run: Run) -> None:
+    seed_experiment(store, "checkout")
+    assert run("rollback", "checkout", "--reason", "x", "--by", "maria").code == 4
+    assert run("release", "checkout", "--by", "maria").code == 4
+    assert run("approve", "checkout", "--by", "maria").code == 4
+    assert run("promote", "checkout", "--by", "maria").code == 0
+    again = run("promote", "checkout", "--by", "maria")
+    assert (again.code, again.out) == (4, "")
+
+
+def test_rollback_to_control_sends_everything_there(store: Store, run: Run) -> None:
+    seeded = seed_experiment(store, "checkout")
+    run("promote", "checkout", "--by", "maria")
+    assert run("rollback", "checkout", "--reason", "outage", "--to", "control", "--yes").code == 0
+    assert split_of(store, seeded) == {"control": 100, "treatment": 0}
+    assert run("rollback", "checkout", "--reason", "x", "--to", "nowhere").code == 2
+
+
+def test_approve_promotes_what_waits_and_decline_holds_it(store: Store, run: Run) -> None:
+    approved = seed_experiment(store, "form", promotion_config={"require_manual_approval": True})
+    declined = seed_experiment(store, "subject", UNPROVEN)
+    assert "2 awaiting approval" in run("auto-check", "--by", "cron").err
+    assert run("approve", "form", "--by", "maria", "--reason", "sound").code == 0
+    assert split_of(store, approved)["treatment"] == 100
+    assert run("decline", "subject", "--by", "maria", "--reason", "not now").code == 0
+    assert split_of(store, declined)["treatment"] == 50
+    assert "on hold: declined by maria: not now" in run("check", "subject").out
+
+
+def test_a_ramp_is_set_by_option(store: Store, run: Run) -> None:
+    seeded = seed_experiment(store, "checkout")
+    data = run("promote", "checkout", "--by", "maria", "--set", "ramp_steps=75,100", "--json").data
+    assert data["promotion"]["state"] == "ramping"
+    assert split_of(store, seeded) == {"control": 25, "treatment": 75}
+
+
+def test_an_experiment_without_promotions_has_an_empty_history(store: Store, run: Run) -> None:
+    seed_experiment(store, "checkout")
+    assert run("history", "checkout", "--json").data == {
+        "experimentName": "checkout",
+        "history": [],
+        "count": 0,
+        "latestPromotion": None,
+    }
+    assert run("history", "chekout").code == 1

@@ -1,0 +1,114 @@
+"""What every command has in common: help, suggestions, errors in one line, no colour where none is wanted."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from promotion_pipeline.cli.options import THRESHOLDS
+from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.store.database import Store
+from promotion_pipeline_tests.cli.conftest import Run, spawn
+from promotion_pipeline_tests.seeding import seed_experiment
+
+COMMANDS = [
+    ["demo"],
+    ["dev"],
+    ["check"],
+    ["promote"],
+    ["approve"],
+    ["decline"],
+    ["rollback"],
+    ["release"],
+    ["history"],
+    ["auto-check"],
+    ["import"],
+    ["import", "rollups"],
+    ["import", "asos"],
+    ["evaluate"],
+    ["serve"],
+    ["db"],
+    ["db", "upgrade"],
+]
+
+
+@pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
+def test_help_begins_with_examples(run_anywhere: Run, command: list[str]) -> None:
+    done = run_anywhere(*command, "--help")
+    assert done.code == 0
+    lines = [line.strip() for line in done.out.splitlines() if line.strip()]
+    assert lines[0].startswith("Usage:")
+    assert lines[1] == "Examples:"
+    assert " ".join(["promotion-pipeline", *command]) in lines[2]
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "{'dagster', 'pandas', 'numpy', 'scipy', 'psycopg', 'sqlalchemy', 'fastapi', 'rich', 'pydantic'}"
+    code = f"import sys, promotion_pipeline.cli.main; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_mistyped_command_is_suggested(run_anywhere: Run) -> None:
+    done = run_anywhere("chekc", "x")
+    assert (done.code, "Did you mean 'check'?" in done.err) == (2, True)
+
+
+def test_every_threshold_option_is_a_threshold() -> None:
+    assert {option.field for option in THRESHOLDS} <= set(PromotionConfig.model_fields)
+
+
+def test_a_database_that_is_down_is_one_line_and_exit_code_5(tmp_path: Path) -> None:
+    environment = {**os.environ, "AUTO_PROMOTION_DATABASE_URL": "postgresql://me:hunter22@127.0.0.1:9/app"}
+    for arguments in (["check", "x"], ["promote", "x", "--by", "me"], ["db", "upgrade"]):
+        done = spawn(*arguments, environment=environment | {"AUTO_PROMOTION_HOME": str(tmp_path)})
+        assert (done.code, done.out) == (5, "")
+        assert done.err.startswith("error: the database")
+        assert done.err.count("\n") == 1
+        assert "hunter22" not in done.err
+
+
+def test_a_schema_that_is_missing_names_the_command_that_makes_it(
+    empty_database: str, run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_PROMOTION_DATABASE_URL", empty_database)
+    done = run_anywhere("check", "x")
+    assert (done.code, "promotion-pipeline db upgrade" in done.err) == (5, True)
+    assert run_anywhere("db", "upgrade").code == 0
+    assert run_anywhere("check").code == 0
+
+
+def test_an_unknown_setting_exits_2_with_a_suggestion(run_anywhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTO_PROMOTION_MIN_SAMPLE_SIZ", "5")
+    done = run_anywhere("check")
+    assert (done.code, "AUTO_PROMOTION_MIN_SAMPLE_SIZE" in done.err) == (2, True)
+
+
+def test_no_color_is_honoured_on_a_terminal(store: Store, store_environment: dict[str, str]) -> None:
+    seed_experiment(store, "checkout")
+    plain = _on_a_terminal(store_environment | {"NO_COLOR": "1"}, "check", "checkout")
+    assert "checkout: eligible" in plain
+    assert "\x1b[" not in plain
+    assert "\x1b[" in _on_a_terminal(store_environment | {"TERM": "xterm-256color"}, "check", "checkout")
+
+
+def _on_a_terminal(environment: dict[str, str], *arguments: str) -> str:
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "promotion_pipeline.cli", *arguments]
+    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        written = b""
+        try:
+            while part := os.read(ours, 65536):
+                written += part
+        except OSError:
+            pass
+        process.wait(60)
+    os.close(ours)
+    return written.decode()
