@@ -54,9 +54,9 @@ def dev(host: Host = "127.0.0.1", port: Port = None) -> None:
 
 def _run(store: Store, host: str, port: int) -> None:
     from promotion_pipeline.cli.processes import process_group
-    from promotion_pipeline.demo.instance import dagster_environment
+    from promotion_pipeline.dagster_instance import instance_environment
 
-    added = dagster_environment(store)
+    added = instance_environment(store)
     home = Path(added["DAGSTER_HOME"])
     log = home / "dev.log"
     command = [sys.executable, "-m", "dagster", "dev", "-m", "promotion_pipeline.definitions"]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from promotion_pipeline.cli import acts, check, data, database, demo, dev, history, serve, sweep
+from promotion_pipeline.cli import acts, check, data, database, demo, dev, evaluate, history, serve, sweep
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.errors import DependencyError, PromotionError
 
@@ -45,7 +45,7 @@ def _root(
     pass
 
 
-for module in (demo, dev, check, acts, history, sweep, data, serve, database):
+for module in (demo, dev, check, acts, history, sweep, evaluate, data, serve, database):
     module.register(app)
 
 for later in ("simulate", "backtest", "doctor", "notifications", "tokens"):

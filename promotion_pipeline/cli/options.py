@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -107,7 +107,7 @@ def _pair(text: str) -> tuple[str, object]:
 
 
 def parse_time(text: str | None, option: str) -> datetime | None:
-    """An ISO 8601 instant with its time zone.
+    """An ISO 8601 instant with its time zone; a date alone is midnight UTC.
 
     Raises:
         InputError: it is no time, or has no time zone.
@@ -118,6 +118,8 @@ def parse_time(text: str | None, option: str) -> datetime | None:
         value = datetime.fromisoformat(text.strip())
     except ValueError:
         raise InputError(f"{option} {text!r} is no time: write it as 2026-03-01T12:00Z") from None
+    if value.tzinfo is None and len(text.strip()) == len("2026-03-01"):
+        return value.replace(tzinfo=UTC)
     if value.tzinfo is None:
         raise InputError(f"{option} {text!r} has no time zone: add one, for example {text.strip()}Z for UTC")
     return value

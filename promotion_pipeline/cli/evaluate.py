@@ -1,0 +1,123 @@
+"""`evaluate`: decisions about past hours, under other thresholds if asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from promotion_pipeline.cli import output
+from promotion_pipeline.cli.check import verdict_cell
+from promotion_pipeline.cli.help import examples
+from promotion_pipeline.cli.options import Json, parse_time, takes_thresholds
+from promotion_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from promotion_pipeline.store.window import WindowResult
+
+From = Annotated[
+    str, typer.Option("--from", metavar="TIME", help="First hour, such as 2026-03-01T00:00Z.", show_default=False)
+]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar="TIME", help="End of the last hour; default: the newest complete one.", show_default=False
+    ),
+]
+Experiments = Annotated[
+    list[str] | None, typer.Option("--experiment", metavar="NAME", help="Only this one; may be repeated.")
+]
+Label = Annotated[
+    str | None, typer.Option("--label", metavar="TEXT", help="Store the decisions under this name; default: latest.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `evaluate`."""
+    summary = "Decide about past hours again, under other thresholds if you like; promotes nothing."
+    app.command(
+        "evaluate",
+        short_help=summary,
+        help=examples(
+            summary,
+            "promotion-pipeline evaluate --from 2026-03-01 --to 2026-04-01",
+            "promotion-pipeline evaluate --from 2026-03-01 --min-confidence-level 99 --label '99 %'",
+            "promotion-pipeline evaluate --from 2026-03-01 --experiment demo-checkout-button --json",
+            more="The first decision about an hour is the one of record and stays; any later one is stored beside it"
+            " under the label.",
+        ),
+    )(takes_thresholds(evaluate))
+
+
+def evaluate(
+    start: From,
+    end: Until = None,
+    experiment: Experiments = None,
+    label: Label = None,
+    as_json: Json = False,
+    config: Any = None,
+) -> None:
+    """Evaluate a range of hours."""
+    from promotion_pipeline.config import parse_config
+    from promotion_pipeline.store.clock import newest_complete_hour
+    from promotion_pipeline.store.database import current_store
+    from promotion_pipeline.store.rollup import rollup_missing
+    from promotion_pipeline.store.window import evaluate_window
+
+    first, last = parse_time(start, "--from"), parse_time(end, "--to")
+    thresholds = None if config is None else parse_config(config, source="command line")
+    store = current_store()
+    with store.connect() as connection:
+        newest = newest_complete_hour(connection)
+    last = last or newest
+    if last > newest:
+        raise InputError(f"--to {end!r} is in the future: the newest complete hour ends {output.when(newest)}")
+    assert first is not None
+    with output.progress("Evaluate") as advance:
+        rollup_missing(store, last)
+        result = evaluate_window(
+            store,
+            first,
+            last,
+            experiments=experiment or (),
+            config=thresholds,
+            label=label,
+            progress=lambda done, total: advance(done / max(total, 1)),
+        )
+    if as_json:
+        output.print_json(_as_json(result))
+    else:
+        _print(result)
+
+
+def _as_json(result: WindowResult) -> dict[str, Any]:
+    return {
+        "hours": len(result.hours),
+        "recorded": result.recorded,
+        "relabelled": result.relabelled,
+        "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
+        "newest": [
+            {
+                "experimentName": row["name"],
+                "verdict": str(row["verdict"]),
+                "isEligible": bool(row["is_eligible"]),
+                "isPromotable": bool(row["is_promotable"]),
+            }
+            for row in result.newest.to_dict("records")
+        ],
+    }
+
+
+def _print(result: WindowResult) -> None:
+    from promotion_pipeline.evaluation import explain
+
+    rows = [
+        [row["name"], verdict_cell(row["verdict"]), "; ".join(explain(row).reasons)]
+        for row in ({str(k): v for k, v in record.items()} for record in result.newest.to_dict("records"))
+    ]
+    if rows:
+        output.print_table(["experiment", "verdict", "why"], rows, title="At the newest hour of the range:")
+    output.note(
+        f"{len(result.hours):,} hours: {result.recorded:,} decisions of record, {result.relabelled:,} beside it,"
+        f" in {sum(result.seconds.values()):.1f} s. Nothing was promoted."
+    )
