@@ -146,7 +146,8 @@ def main(arguments: list[str] | None = None) -> int:
             assert_same(read_rollups(store, START, END), raw)
     sys.stdout.write(
         f"{chosen.requests:,} requests of {chosen.users:,} users in 10 late batches: {len(EXACT)} moments equal"
-        f" those of the raw rows exactly, {len(CLOSE)} moments of values within 1e-9, at each of {len(raw)} (phase, arm, hour);"
+        f" those of the raw rows exactly, {len(CLOSE)} moments of values within 1e-9,"
+        f" at each of {len(raw)} (phase, arm, hour);"
         f" {time.perf_counter() - begin:.0f} s\n"
     )
     return 0
