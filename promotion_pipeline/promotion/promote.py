@@ -53,6 +53,9 @@ JUDGING_FIELDS = frozenset(
         "evidence",
         "planned_sample_size",
         "attribution_window_hours",
+        "primary_metric",
+        "direction",
+        "guardrails",
     }
 )
 """Thresholds that change a decision; the others only say what to do with it."""
