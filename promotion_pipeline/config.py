@@ -225,6 +225,8 @@ class Settings(BaseModel):
     smtp_starttls: bool = True
     email_from: str = "promotion-pipeline@localhost"
     email_to: tuple[str, ...] = ()
+    summary_hours: Annotated[int, Field(ge=0, le=24)] = 1
+    """Hours that one e-mail summary covers; 0 sends none."""
     thresholds: PromotionConfig = PromotionConfig()
     """The environment's layer of the thresholds."""
 
