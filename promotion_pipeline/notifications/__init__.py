@@ -1,0 +1,40 @@
+"""Telling people: from the outbox to Slack, PagerDuty and e-mail.
+
+    fan_out(store)        # one delivery a channel for every new row of the outbox
+    deliver_due(store)    # send what is due
+
+An act writes to the outbox in its own transaction; everything here happens afterwards, and delays no act.
+"""
+
+from promotion_pipeline.notifications.channels import Channel, DeliveryState
+from promotion_pipeline.notifications.deliver import ChannelReport, DeliveryReport, deliver_due, senders_of
+from promotion_pipeline.notifications.fan_out import fan_out
+from promotion_pipeline.notifications.policy import DeliveryPolicy
+from promotion_pipeline.notifications.review import Delivery, DeliveryId, ReplayResult, confirm, list_deliveries, replay
+from promotion_pipeline.notifications.routing import SystemEvent, configured_channels
+from promotion_pipeline.notifications.system import enqueue_run_failure, enqueue_run_recovery, enqueue_summary
+from promotion_pipeline.notifications.trial import TrialResult, send_test_messages
+
+__all__ = [
+    "Channel",
+    "ChannelReport",
+    "Delivery",
+    "DeliveryId",
+    "DeliveryPolicy",
+    "DeliveryReport",
+    "DeliveryState",
+    "ReplayResult",
+    "SystemEvent",
+    "TrialResult",
+    "configured_channels",
+    "confirm",
+    "deliver_due",
+    "enqueue_run_failure",
+    "enqueue_run_recovery",
+    "enqueue_summary",
+    "fan_out",
+    "list_deliveries",
+    "replay",
+    "send_test_messages",
+    "senders_of",
+]

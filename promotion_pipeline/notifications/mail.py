@@ -1,0 +1,186 @@
+"""E-mail by SMTP: text and HTML in one message, with a Message-ID that stays the same when it is repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime, parseaddr
+from html import escape
+
+from promotion_pipeline.config import Settings
+from promotion_pipeline.errors import DependencyError
+from promotion_pipeline.notifications.channels import ANSWER_SECONDS, Channel, Envelope, Found, Outcome, OutcomeKind
+from promotion_pipeline.notifications.message import Message, one_line, shortened
+
+IMPLICIT_TLS_PORT = 465
+LONGEST_SUBJECT = 200
+LONGEST_ERROR = 300
+CONTENT_CODES = frozenset({552, 554})
+"""Permanent answers to DATA that may be about the content: too large, or not acceptable."""
+COLOURS = {"info": "#1a6fb5", "warning": "#b26a00", "critical": "#b3261e"}
+
+
+class MailSender:
+    """Sends to everybody in AUTO_PROMOTION_EMAIL_TO."""
+
+    channel = Channel.EMAIL
+    repeats_safely = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def send(self, envelope: Envelope) -> Outcome:
+        """Send to those who did not get it at an earlier attempt."""
+        accepted = tuple(envelope.receipt.get("accepted") or ())
+        receivers = [address for address in self._settings.email_to if address not in accepted]
+        mail = mail_of(envelope, self._settings)
+        try:
+            with self._session() as session:
+                refused = session.send_message(mail, to_addrs=receivers)
+        except smtplib.SMTPRecipientsRefused as error:
+            return _partly_refused(error.recipients, receivers, accepted)
+        except (smtplib.SMTPException, OSError) as error:
+            return _outcome_of(error)
+        return _partly_refused(refused, receivers, accepted)
+
+    def find(self, envelope: Envelope) -> Found:  # noqa: ARG002
+        """An inbox cannot be asked; the Message-ID lets the receiving side drop a repetition."""
+        return Found.NO
+
+    def probe(self) -> str:
+        """Connect, encrypt and log in as for a message, and send none."""
+        try:
+            with self._session() as session:
+                session.noop()
+        except (smtplib.SMTPException, OSError) as error:
+            raise DependencyError(
+                f"{_outcome_of(error).error}; check AUTO_PROMOTION_SMTP_HOST, _PORT, _USER, _PASSWORD and _STARTTLS"
+            ) from None
+        return f"{self._settings.smtp_host}:{self._settings.smtp_port} takes mail"
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[smtplib.SMTP]:
+        """A connection, encrypted and logged in as the settings say.
+
+        What fails at the end, when the mail is accepted already, is not told.
+        """
+        session = self._opened()
+        try:
+            yield session
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                session.quit()
+        finally:
+            session.close()
+
+    def _opened(self) -> smtplib.SMTP:
+        settings, context = self._settings, ssl.create_default_context()
+        host = str(settings.smtp_host)
+        session: smtplib.SMTP
+        if settings.smtp_port == IMPLICIT_TLS_PORT:
+            session = smtplib.SMTP_SSL(host, settings.smtp_port, timeout=ANSWER_SECONDS, context=context)
+        else:
+            session = smtplib.SMTP(host, settings.smtp_port, timeout=ANSWER_SECONDS)
+        try:
+            if settings.smtp_starttls and settings.smtp_port != IMPLICIT_TLS_PORT:
+                session.starttls(context=context)
+            if settings.smtp_user:
+                password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
+                session.login(settings.smtp_user, password)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+
+def mail_of(envelope: Envelope, settings: Settings) -> EmailMessage:
+    """The e-mail: plain text, and HTML beside it unless the plain form is asked for."""
+    message = envelope.message
+    mail = EmailMessage(policy=SMTP_POLICY)
+    mail["Subject"] = shortened(f"[{message.level}] {one_line(message.title)}", LONGEST_SUBJECT)
+    mail["From"] = settings.email_from
+    mail["To"] = ", ".join(settings.email_to)
+    mail["Date"] = format_datetime(envelope.created_at)
+    mail["Message-ID"] = message_id(envelope.dedup_key, settings.email_from)
+    if message.experiment_name is not None:
+        mail["References"] = message_id(f"experiment:{message.experiment_name}", settings.email_from)
+    mail["Auto-Submitted"] = "auto-generated"
+    if message.level == "critical":
+        mail["Importance"] = "high"
+    mail.set_content(message.as_text() + "\n")
+    if not envelope.is_plain:
+        mail.add_alternative(html_of(message), subtype="html")
+    return mail
+
+
+def message_id(key: str, sender: str) -> str:
+    """The same id for the same key, in the sender's domain."""
+    domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
+    return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{domain}>"
+
+
+def html_of(message: Message) -> str:
+    """The message as a page of HTML without anything to load."""
+    colour = COLOURS[message.level]
+    parts = [f'<h2 style="color:{colour};font-size:18px;margin:0 0 12px">{escape(message.title)}</h2>']
+    parts += [f"<p>{escape(sentence)}</p>" for sentence in message.what_happened]
+    if message.facts:
+        parts.append(_table([(fact.label, fact.value) for fact in message.facts]))
+    if message.table is not None:
+        parts.append(_table(message.table.rows, message.table.columns))
+    if message.next_step:
+        parts.append(f"<p><b>What to do:</b> {escape(message.next_step)}</p>")
+    links = " &nbsp; ".join(f'<a href="{escape(link.url)}">{escape(link.label)}</a>' for link in message.links)
+    body = "\n".join([*parts, f"<p>{links}</p>"])
+    style = "font-family:system-ui,sans-serif;font-size:14px;line-height:1.5"
+    return f'<!doctype html><html><body style="{style}">\n{body}\n</body></html>\n'
+
+
+def _table(rows: tuple[tuple[str, ...], ...] | list[tuple[str, str]], columns: tuple[str, ...] = ()) -> str:
+    cell = "padding:2px 12px 2px 0;text-align:left"
+    head = "".join(f'<th style="{cell}">{escape(column)}</th>' for column in columns)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{cell}">{escape(value)}</td>' for value in row) + "</tr>" for row in rows
+    )
+    return f"<table>{f'<tr>{head}</tr>' if head else ''}{body}</table>"
+
+
+def _partly_refused(refused: dict[str, tuple[int, bytes]], receivers: list[str], accepted: tuple[str, ...]) -> Outcome:
+    """Done, unless somebody may be accepted later; those who got it do not get it again."""
+    got = [*accepted, *(address for address in receivers if address not in refused)]
+    receipt = {"accepted": got}
+    if not refused:
+        return Outcome(OutcomeKind.DELIVERED, receipt=receipt)
+    said = shortened("; ".join(f"{address}: {_answer(*answer)}" for address, answer in refused.items()), LONGEST_ERROR)
+    for_good = all(code >= 500 for code, _ in refused.values())
+    if for_good and got:
+        return Outcome(OutcomeKind.DELIVERED, f"refused for good: {said}", receipt=receipt)
+    return Outcome(OutcomeKind.RETRY, f"the mail server refused {said}", receipt=receipt)
+
+
+def _outcome_of(error: smtplib.SMTPException | OSError) -> Outcome:
+    if isinstance(error, smtplib.SMTPDataError) and error.smtp_code in CONTENT_CODES:
+        return Outcome(OutcomeKind.REJECTED_FORM, f"the mail server refused the content: {_text(error)}")
+    if isinstance(error, smtplib.SMTPConnectError | socket.gaierror | ConnectionRefusedError):
+        return Outcome(OutcomeKind.RETRY, f"the mail server cannot be reached: {_text(error)}")
+    hung = isinstance(error, TimeoutError) or "timed out" in str(error)
+    return Outcome(OutcomeKind.RETRY, f"the mail server did not take it: {_text(error)}", hung=hung)
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _answer(error.smtp_code, error.smtp_error)
+    return shortened(f"{type(error).__name__}: {' '.join(str(error).split())}", LONGEST_ERROR)
+
+
+def _answer(code: int, text: bytes | str) -> str:
+    shown = text.decode(errors="replace") if isinstance(text, bytes) else text
+    return shortened(f"{code} {' '.join(shown.split())}", LONGEST_ERROR)

@@ -1,0 +1,137 @@
+"""Notifications about the system itself: failed runs, and what an hour decided."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from promotion_pipeline.config import Settings
+from promotion_pipeline.notifications.channels import Channel
+from promotion_pipeline.notifications.message import shortened
+from promotion_pipeline.notifications.routing import SystemEvent, configured_channels
+from promotion_pipeline.notifications.scrub import scrubbed
+from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.outbox import enqueue
+
+LONGEST_ERROR = 600
+MOST_ROWS = 50
+SUMMARY_IS_NEWS_FOR = timedelta(hours=3)
+"""An hour that was decided later than this is not news any more: catching up floods no inbox."""
+
+
+def enqueue_run_failure(
+    store: Store, *, job: str, run_id: str, root_run_id: str, error: str, step: str | None = None, attempts: int = 1
+) -> bool:
+    """Tell people that a run failed for good; False if they were told of it, or of the run that it retried.
+
+    Args:
+        store: where the outbox is.
+        job: its name; failures of one job are one incident.
+        run_id: the run that failed last.
+        root_run_id: the first of the runs that were tried.
+        error: its message; secrets of the settings are taken out.
+        step: the step that failed.
+        attempts: how often it was tried.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    payload = {
+        "job": job,
+        "run_id": run_id,
+        "step": step,
+        "attempts": attempts,
+        "error": shortened(scrubbed(" ".join(error.split()), store.settings), LONGEST_ERROR),
+    }
+    with store.connect() as connection, connection.transaction():
+        key = f"run_failure:{root_run_id}"
+        return enqueue(connection, SystemEvent.RUN_FAILURE, "warning", None, None, key, payload)
+
+
+def enqueue_run_recovery(store: Store, *, job: str, run_id: str) -> bool:
+    """Tell people that a job works again; False where nobody was told that it did not.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    with store.connect() as connection, connection.transaction():
+        last = connection.execute(
+            "SELECT id, event FROM notification_outbox WHERE event = ANY(%s) AND payload ->> 'job' = %s"
+            " ORDER BY id DESC LIMIT 1",
+            [[SystemEvent.RUN_FAILURE, SystemEvent.RUN_RECOVERED], job],
+        ).fetchone()
+        if last is None or last["event"] != SystemEvent.RUN_FAILURE:
+            return False
+        payload = {"job": job, "run_id": run_id}
+        key = f"run_recovered:{last['id']}"
+        return enqueue(connection, SystemEvent.RUN_RECOVERED, "info", None, None, key, payload)
+
+
+def enqueue_summary(store: Store, settings: Settings | None = None) -> bool:
+    """Write the summary of the newest decided hour, if e-mail is on and it was not written yet.
+
+    AUTO_PROMOTION_SUMMARY_HOURS says how many hours one summary covers; 0 writes none.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    settings = settings or store.settings
+    hours = settings.summary_hours
+    if hours == 0 or Channel.EMAIL not in configured_channels(settings):
+        return False
+    with store.connect() as connection, connection.transaction():
+        as_of = _newest_decided(connection)
+        if as_of is None or as_of.hour % hours:
+            return False
+        key = f"summary:{as_of.isoformat()}"
+        if connection.execute("SELECT 1 FROM notification_outbox WHERE dedup_key = %s", [key]).fetchone():
+            return False
+        payload = _summary(connection, as_of, timedelta(hours=hours))
+        return enqueue(connection, SystemEvent.HOURLY_SUMMARY, "info", None, None, key, payload)
+
+
+def _newest_decided(connection: Connection) -> datetime | None:
+    """The as-of of the newest decisions of record, unless it is old news."""
+    row = connection.execute(
+        "SELECT max(as_of) AS as_of FROM eligibility_decisions"
+        " WHERE label = 'record' AND hour >= now() - %s AND as_of <= now()",
+        [SUMMARY_IS_NEWS_FOR],
+    ).fetchone()
+    return row["as_of"].astimezone(UTC) if row and row["as_of"] else None
+
+
+def _summary(connection: Connection, as_of: datetime, span: timedelta) -> dict[str, Any]:
+    counts = connection.execute(
+        """
+        SELECT count(*) AS evaluated, count(*) FILTER (WHERE is_eligible) AS eligible,
+            count(*) FILTER (WHERE verdict IN ('inconclusive', 'error')) AS not_judged,
+            (SELECT count(*) FROM experiment_promotions WHERE state <> 'shadow' AND promoted_at > now() - %(span)s)
+                AS promoted,
+            (SELECT count(*) FROM experiment_promotions WHERE rollback_at > now() - %(span)s) AS rolled_back,
+            (SELECT count(*) FROM promotion_approvals WHERE state = 'awaiting_approval' AND expires_at > now())
+                AS waiting
+        FROM eligibility_decisions WHERE as_of = %(as_of)s AND label = 'record'
+        """,
+        {"as_of": as_of, "span": span},
+    ).fetchone()
+    assert counts is not None
+    rows = connection.execute(
+        """
+        SELECT e.name AS experiment, d.verdict, d.candidate_variant_name AS candidate, d.improvement, d.confidence,
+            d.sample_size
+        FROM eligibility_decisions d JOIN ab_experiments e ON e.id = d.experiment_id
+        WHERE d.as_of = %s AND d.label = 'record'
+        ORDER BY array_position(ARRAY['eligible', 'error', 'rejected', 'inconclusive', 'not_yet'], d.verdict),
+            d.confidence DESC NULLS LAST, e.name
+        LIMIT %s
+        """,
+        [as_of, MOST_ROWS],
+    ).fetchall()
+    is_cut = counts["evaluated"] > len(rows)
+    shown = [{name: _json_value(value) for name, value in row.items()} for row in rows]
+    return {**counts, "as_of": as_of.isoformat(), "experiments": shown, "is_cut": is_cut}
+
+
+def _json_value(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

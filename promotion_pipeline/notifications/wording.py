@@ -1,0 +1,172 @@
+"""What is said of each event of the lifecycle: what happened, the numbers that matter, what to do."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from promotion_pipeline.notifications.message import Fact
+from promotion_pipeline.notifications.notification import Notification
+from promotion_pipeline.notifications.numbers import (
+    confidence_text,
+    count_text,
+    duration_text,
+    percent_text,
+    signed_percent_text,
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The words of a message; empty sentences and facts without a number are left out."""
+
+    title: str
+    sentences: tuple[str, ...]
+    facts: tuple[Fact | None, ...] = ()
+    next_step: str = "Nothing."
+
+
+def promotion(n: Notification) -> Draft:
+    """A winner was promoted, perhaps with warnings."""
+    winner, warnings = n.text("winner"), n.texts("warnings")
+    share = n.number("traffic_percent")
+    is_ramping = n.text("state") == "ramping" and share is not None
+    got = f"{percent_text(share)} of the traffic" if is_ramping else "all traffic"
+    kind = {"auto": "automatic", "manual": "manual"}.get(n.text("promotion_type"), "")
+    return Draft(
+        title=f"{n.name}: {winner} promoted" + (" with warnings" if warnings else ""),
+        sentences=(
+            f"{winner} won over {n.text('control')} and now gets {got}.",
+            f"It was a {kind} promotion by {n.text('promoted_by')}." if kind else "",
+            "The next step of the ramp follows while the watch stays clean." if is_ramping else "",
+            *(f"Warning: {warning}" for warning in warnings),
+        ),
+        facts=_three_numbers(n),
+        next_step=f"Nothing, if you expected it. To undo it: {_rollback_command(n)}",
+    )
+
+
+def approval_requested(n: Notification) -> Draft:
+    """Eligible, and a person is asked."""
+    return Draft(
+        title=f"{n.name}: {n.text('candidate')} waits for approval",
+        sentences=(
+            f"{n.text('candidate')} passes every check, and a person has to decide.",
+            *(f"Not promoted unattended: {sentence}." for sentence in n.texts("withheld")),
+            *(f"Warning: {warning}" for warning in n.texts("warnings")),
+        ),
+        facts=_three_numbers(n),
+        next_step=f"Look at the evidence and approve it there, or: {_command('approve', n)}",
+    )
+
+
+def approval_declined(n: Notification) -> Draft:
+    """A person said no."""
+    return Draft(
+        title=f"{n.name}: {n.text('candidate')} declined",
+        sentences=(
+            f"{n.text('declined_by')} declined the promotion of {n.text('candidate')}: {n.text('reason')}",
+            "Automatic promotion of the experiment is on hold.",
+        ),
+        next_step=f"When it may be promoted again: {_command('release', n)}",
+    )
+
+
+def rollback(n: Notification) -> Draft:
+    """A promotion was rolled back: why, and what the traffic is now."""
+    split = ", ".join(f"{variant} {percent_text(share)}" for variant, share in n.split())
+    target = "All traffic goes to control" if n.text("to") == "control" else "The split of before is restored"
+    live = duration_text(n.instant("promoted_at"), n.instant("rollback_at") or n.at)
+    return Draft(
+        title=f"{n.name}: {n.text('winner')} rolled back",
+        sentences=(
+            f"{n.text('rolled_back_by')} rolled the promotion of {n.text('winner')} back: {n.text('reason')}",
+            f"{target}: {split}." if split else f"{target}.",
+            f"Overwritten: {n.text('drift')}." if n.texts("drift") else "",
+            "The experiment runs again, and its automatic promotion is on hold.",
+        ),
+        facts=(
+            Fact("Was live for", live) if live else None,
+            fact("Lift it was promoted for", n.improvement, signed_percent_text),
+            fact("Confidence then", n.confidence, confidence_text),
+        ),
+        next_step=f"Find out why. When it may be promoted again: {_command('release', n)}",
+    )
+
+
+def watch_breach(n: Notification) -> Draft:
+    """The winner got worse after its promotion."""
+    winner = n.text("winner", "the winner")
+    said = n.texts("breaches") or n.texts("reasons") or n.texts("message")
+    return Draft(
+        title=f"{n.name}: {winner} got worse after its promotion",
+        sentences=said or (f"The watch found {winner} worse than it was when it was promoted.",),
+        facts=_watched_numbers(n),
+        next_step="It is rolled back by itself; find out why."
+        if n.payload.get("auto_rollback")
+        else f"Look at the evidence. To undo the promotion: {_rollback_command(n)}",
+    )
+
+
+def hold_released(n: Notification) -> Draft:
+    """The hold after a rollback was lifted."""
+    why = n.text("reason", "")
+    return Draft(
+        title=f"{n.name}: hold lifted",
+        sentences=(
+            f"{n.text('released_by')} lifted the hold on automatic promotion" + (f": {why}" if why else "."),
+            f"The hold was: {n.text('hold')}" if n.texts("hold") else "",
+        ),
+        next_step="Nothing: from the next hour on it may be promoted again.",
+    )
+
+
+def ramp_step(n: Notification) -> Draft:
+    """A ramp went one step on."""
+    winner, share = n.text("winner", "the winner"), n.number("traffic_percent")
+    return Draft(
+        title=f"{n.name}: {winner} now gets {percent_text(share)} of the traffic",
+        sentences=(f"The watch was clean, so the ramp of {winner} went one step on.",),
+        facts=(fact("Traffic of the winner", share, percent_text),),
+        next_step="Nothing: the ramp is done." if share == 100 else "Nothing: the next step follows by itself.",
+    )
+
+
+def ramp_blocked(n: Notification) -> Draft:
+    """A ramp's next step is due and cannot be taken."""
+    said = n.texts("reasons") or n.texts("reason") or n.texts("message")
+    return Draft(
+        title=f"{n.name}: the ramp of {n.text('winner', 'the winner')} does not go on",
+        sentences=("Its next step is due and cannot be taken.", *said),
+        facts=(fact("Traffic of the winner", n.number("traffic_percent"), percent_text),),
+        next_step=f"Clear what blocks it; it goes on by itself then. To undo the promotion: {_rollback_command(n)}",
+    )
+
+
+def fact(label: str, value: float | None, shown: Callable[[float | None], str]) -> Fact | None:
+    """A number with its name; None where it is not known."""
+    return None if value is None else Fact(label, shown(value))
+
+
+def _three_numbers(n: Notification) -> tuple[Fact | None, ...]:
+    return (
+        fact("Lift over control", n.improvement, signed_percent_text),
+        fact("Confidence", n.confidence, confidence_text),
+        fact("Requests in the smaller arm", n.number("sample_size"), count_text),
+    )
+
+
+def _watched_numbers(n: Notification) -> tuple[Fact | None, ...]:
+    return tuple(
+        Fact(str(row.get("name", "measure")).replace("_", " "), f"{row.get('observed')} (limit {row.get('limit')})")
+        for row in n.rows("measures")[:3]
+    )
+
+
+def _command(verb: str, n: Notification) -> str:
+    return f"promotion-pipeline {verb} {shlex.quote(n.name)}"
+
+
+def _rollback_command(n: Notification) -> str:
+    return f"{_command('rollback', n)} --reason '...'"
