@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,20 +41,17 @@ def demo(requests: Requests = 600_000, force: Force = False, as_json: Json = Fal
     from promotion_pipeline.store.database import open_store
 
     steps = output.Steps(STEPS)
-    with steps.step("Start PostgreSQL and bring the schema up to date"):
-        # Imported here so that the step shows the time that the user waits for.
-        from promotion_pipeline.demo.run import run_demo
+    with contextlib.ExitStack() as stack:
+        with steps.step("Start PostgreSQL and bring the schema up to date"):
+            # Imported within the step, because it takes seconds that the user waits for.
+            from promotion_pipeline.demo.run import run_demo
 
-        opened = open_store(Settings.from_environment())
-        store = opened.__enter__()
-    try:
+            store = stack.enter_context(open_store(Settings.from_environment()))
         result = run_demo(store, requests, force=force, step=steps.step)
-        if as_json:
-            output.print_json(_as_json(result, steps.seconds))
-        else:
-            _print(result, sum(steps.seconds.values()))
-    finally:
-        opened.__exit__(None, None, None)
+    if as_json:
+        output.print_json(_as_json(result, steps.seconds))
+    else:
+        _print(result, sum(steps.seconds.values()))
 
 
 def _as_json(result: DemoResult, seconds: dict[str, float]) -> dict[str, object]:

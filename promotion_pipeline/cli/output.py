@@ -25,8 +25,8 @@ def console(file: TextIO | None = None) -> Console:
 
     out = file or sys.stdout
     width = None if out.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-    colours = None if os.environ.get("NO_COLOR") else "auto"
-    return Console(file=out, width=width, color_system=colours, highlight=False, emoji=False)
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Console(file=out, width=width, color_system=None if plain else "auto", highlight=False, emoji=False)
 
 
 def print_json(data: object) -> None:
