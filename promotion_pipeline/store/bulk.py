@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -86,12 +86,24 @@ def copy_frame(connection: psycopg.Connection[Any], table: str, frame: pd.DataFr
         InputError: a column that `table` needs is missing, or values do not fit its type.
     """
     types = _needed_types(connection, table, frame)
-    arrow = _as_arrow(table, frame, types)
-    connection.execute(
-        sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
-            sql.Identifier(into), identifiers(types), sql.Identifier(table)
-        )
+    copy_typed(connection, frame, into, types, f"the frame for {table}")
+    return list(types)
+
+
+def copy_typed(
+    connection: psycopg.Connection[Any], frame: pd.DataFrame, into: str, types: Mapping[str, str], what: str
+) -> None:
+    """Load the columns `types` (name -> type of PostgreSQL) of a frame into a new temporary table `into`.
+
+    Raises:
+        InputError: values do not fit their type; the message calls the frame `what`.
+    """
+    arrow = _as_arrow(what, frame, types)
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_name))
+        for name, type_name in types.items()
     )
+    connection.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP").format(sql.Identifier(into), columns))
     copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(sql.Identifier(into), identifiers(types))
     options = pyarrow.csv.WriteOptions(include_header=False)
     try:
@@ -101,8 +113,8 @@ def copy_frame(connection: psycopg.Connection[Any], table: str, frame: pd.DataFr
                 pyarrow.csv.write_csv(batch, buffer, options)
                 stream.write(buffer.getbuffer())
     except psycopg.DataError as error:
-        raise InputError(f"{table} cannot take the frame: {' '.join(str(error).split())}") from error
-    return list(types)
+        raise InputError(f"{what} cannot be stored: {' '.join(str(error).split())}") from error
+    connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(into)))
 
 
 def _needed_types(connection: psycopg.Connection[Any], table: str, frame: pd.DataFrame) -> dict[str, str]:
@@ -122,7 +134,7 @@ def _needed_types(connection: psycopg.Connection[Any], table: str, frame: pd.Dat
     return {name: type_name for name, type_name, _ in columns if name in frame.columns}
 
 
-def _as_arrow(table: str, frame: pd.DataFrame, types: dict[str, str]) -> pa.Table:
+def _as_arrow(what: str, frame: pd.DataFrame, types: Mapping[str, str]) -> pa.Table:
     arrays = []
     for name, type_name in types.items():
         series = frame[name]
@@ -135,7 +147,7 @@ def _as_arrow(table: str, frame: pd.DataFrame, types: dict[str, str]) -> pa.Tabl
             array = pa.chunked_array(pa.Array.from_pandas(series))
             arrays.append(array.cast(_ARROW_TYPES[type_name]))
         except (pa.ArrowException, KeyError) as error:
-            raise InputError(f"column {name} of the frame for {table} is no {type_name}: {error}") from error
+            raise InputError(f"column {name} of {what} is no {type_name}: {error}") from error
     return pa.table(arrays, names=list(types))
 
 
