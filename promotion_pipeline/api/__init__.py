@@ -1,0 +1,8 @@
+"""The HTTP door: FastAPI over the functions of `promotion_pipeline.promotion`."""
+
+from __future__ import annotations
+
+from promotion_pipeline.api.app import create_app
+from promotion_pipeline.api.serve import serve
+
+__all__ = ["create_app", "serve"]

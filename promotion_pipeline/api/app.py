@@ -1,0 +1,57 @@
+"""The application: every route of the HTTP door on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from promotion_pipeline.api import experiments, sweep, system
+from promotion_pipeline.api.guard import Door
+from promotion_pipeline.api.middleware import BodyLimit, RequestContext
+from promotion_pipeline.api.openapi import api_routes, describe
+from promotion_pipeline.api.pool import pooled
+from promotion_pipeline.api.problems import answer_error
+from promotion_pipeline.config import Settings
+from promotion_pipeline.store.database import Store
+
+
+def create_app(store: Store, settings: Settings | None = None) -> FastAPI:
+    """The HTTP door on a store.
+
+    Args:
+        store: the database; the caller keeps it open while the application serves.
+        settings: default those of the store.
+    """
+    kept = pooled(store)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        kept.close()
+
+    app = FastAPI(
+        title="Experiment Winner Auto-Promotion",
+        version=version("promotion-pipeline"),
+        lifespan=lifespan,
+        # The built-in pages would be open to everybody, and load scripts from elsewhere.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.door = Door(kept, settings or store.settings)
+    for part in (system, experiments, sweep):
+        # Flat, as they are: what is in `app.routes` is all there is, and each says who may call it.
+        app.router.routes.extend(part.router.routes)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestContext)
+    for kind in (HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, answer_error)
+    describe(app, api_routes(app))
+    return app

@@ -1,0 +1,249 @@
+"""What the routes take and give: camelCase, unknown members refused with a suggestion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from fastapi import Query
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from promotion_pipeline.api.problems import suggestion
+from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.promotion.inputs import LONGEST_TEXT
+from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
+from promotion_pipeline.promotion.rollback import RollbackTarget
+from promotion_pipeline.promotion.states import PromotionType
+from promotion_pipeline.store.tokens import Role
+
+_Data = TypeVar("_Data")
+
+_CAMEL = ConfigDict(
+    extra="forbid", populate_by_name=False, alias_generator=to_camel, frozen=True, use_attribute_docstrings=True
+)
+
+
+class Answer(BaseModel, Generic[_Data]):
+    """Every success."""
+
+    success: Literal[True] = True
+    data: _Data
+
+
+class AnswerWithMessage(Answer[_Data], Generic[_Data]):
+    """A success with a sentence for a person."""
+
+    message: str
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("holds a NUL character, which is no text")
+    return text
+
+
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT),
+    AfterValidator(_storable),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT, "pattern": r"[^\s\x00]"}),
+]
+
+
+def _threshold_schemas() -> dict[str, dict[str, Any]]:
+    """JSON schema of each threshold by its HTTP name, without the default: that is the environment's matter."""
+    schema = PromotionConfig.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    return {alias: _inlined(described, definitions) for alias, described in schema["properties"].items()}
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """A schema that refers to nothing outside itself."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    referred = definitions.get(str(schema.get("$ref", "")).rpartition("/")[2], {})
+    merged = {**referred, **schema}
+    return {key: _inlined(part, definitions) for key, part in merged.items() if key not in {"default", "title", "$ref"}}
+
+
+THRESHOLDS = _threshold_schemas()
+"""HTTP name -> JSON schema of a threshold."""
+
+Config = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": THRESHOLDS,
+            "additionalProperties": False,
+            "description": "Thresholds that override the environment's and the experiment's own.",
+        }
+    ),
+]
+"""Checked by `parse_config`, whose messages say what would be right."""
+
+
+def _threshold(name: str, description: str) -> tuple[Any, Any]:
+    """Metadata of a threshold as a query parameter: taken as text, since `parse_config` words what is wrong."""
+    return Query(alias=name, description=description), WithJsonSchema(THRESHOLDS[name])
+
+
+MinSampleSize = Annotated[str | None, *_threshold("minSampleSize", "Requests that control and winner must have.")]
+MinConfidence = Annotated[str | None, *_threshold("minConfidenceLevel", "Percent; confidence of the z-test.")]
+MinImprovement = Annotated[str | None, *_threshold("minImprovementPercent", "Percent; lift over control.")]
+MinRuntime = Annotated[str | None, *_threshold("minRuntimeHours", "Hours that the phase must have lasted.")]
+MaxErrorRate = Annotated[str | None, *_threshold("maxErrorRate", "Fraction of the winner's requests that may fail.")]
+
+
+class Body(BaseModel):
+    """Base of the bodies."""
+
+    model_config = _CAMEL
+
+    @model_validator(mode="before")
+    @classmethod
+    def _suggest(cls, value: object) -> object:
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        for name in value if isinstance(value, Mapping) else ():
+            if name not in known:
+                raise ValueError(f"unknown member {name!r}{suggestion(str(name), known)}")
+        return value
+
+
+class PromoteBody(Body):
+    """Promote the winner."""
+
+    promotion_type: PromotionType = PromotionType.MANUAL
+    """`manual`: the five contract checks; `auto`: also the evidence, fresh data, no hold."""
+    promoted_by: Text | None = None
+    """Who is said to promote; the history names the credential, and keeps this as a claim if it differs."""
+    user_id: Text | None = None
+    """On whose behalf; kept as a claim."""
+    config: Config | None = None
+    metadata: dict[str, Any] | None = None
+    """What to keep with the record: reason, reviewers, ticket."""
+
+
+class RollbackBody(Body):
+    """Roll the live promotion back."""
+
+    reason: Text
+    """Why; kept in the history."""
+    rolled_back_by: Text | None = None
+    """Who is said to roll back; kept as a claim if it differs from the credential's name."""
+    to: RollbackTarget = RollbackTarget.PREVIOUS
+    """`previous` restores the split of before, `control` gives control all traffic."""
+    confirm_drift: bool = False
+    """Overwrite a split that somebody else changed since."""
+
+
+class SweepBody(Body):
+    """Check every running experiment, and promote or ask."""
+
+    user_id: Text | None = None
+    """On whose behalf; kept as a claim if it differs from the credential's name."""
+    cron_secret: Annotated[SecretStr, WithJsonSchema({"type": "string"})] | None = None
+    """AUTO_PROMOTION_CRON_SECRET, instead of a token."""
+    config: Config | None = None
+
+
+class ApproveBody(Body):
+    """Say yes to the open request, and promote."""
+
+    reason: Text | None = None
+    approved_by: Text | None = None
+    """Kept as a claim if it differs from the credential's name."""
+    config: Config | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class DeclineBody(Body):
+    """Say no to the open request; automatic promotion is on hold from then on."""
+
+    reason: Text
+    declined_by: Text | None = None
+    """Kept as a claim if it differs from the credential's name."""
+
+
+class HoldBody(Body):
+    """Keep the experiment from being promoted unattended."""
+
+    reason: Text
+    held_by: Text | None = None
+    """Kept as a claim if it differs from the credential's name."""
+
+
+class ReleaseBody(Body):
+    """Let the experiment be promoted unattended again."""
+
+    reason: Text | None = None
+    released_by: Text | None = None
+    """Kept as a claim if it differs from the credential's name."""
+
+
+class Given(BaseModel):
+    """Base of what is given back."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, alias_generator=to_camel)
+
+
+class Promoted(Given):
+    """The record, and the decision as it stood under the experiment's lock."""
+
+    promotion: Promotion
+    eligibility: PromotionEligibility
+
+
+class RolledBack(Given):
+    """The record as it is now."""
+
+    promotion: Promotion
+
+
+class History(Given):
+    """What happened to an experiment, newest first."""
+
+    experiment_name: str
+    history: tuple[Promotion, ...]
+    count: int
+    latest_promotion: Promotion | None
+
+
+class Health(Given):
+    """Whether requests can be served."""
+
+    status: Literal["ok"] = "ok"
+
+
+class TokenInfo(Given):
+    """A token without its secret."""
+
+    id: UUID
+    name: str
+    role: Role
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    revoked_by: str | None
+
+
+AsOf = Annotated[
+    AwareDatetime | None,
+    Query(alias="asOf", description="Look from this instant, with a time zone; default the newest complete hour."),
+]

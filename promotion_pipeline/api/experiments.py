@@ -1,0 +1,189 @@
+"""The routes of one experiment: check, promote, roll back, history, approvals, holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from promotion_pipeline.api.access import Access, needs
+from promotion_pipeline.api.bodies import (
+    Answer,
+    AnswerWithMessage,
+    ApproveBody,
+    AsOf,
+    DeclineBody,
+    History,
+    HoldBody,
+    MaxErrorRate,
+    MinConfidence,
+    MinImprovement,
+    MinRuntime,
+    MinSampleSize,
+    PromoteBody,
+    Promoted,
+    ReleaseBody,
+    RollbackBody,
+    RolledBack,
+)
+from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
+from promotion_pipeline.api.recall import eligibility_when_promoted, promotion_of_this_request
+from promotion_pipeline.config import parse_config
+from promotion_pipeline.errors import AlreadyPromotedError
+from promotion_pipeline.promotion.approvals import approval_history, approve_promotion, decline_promotion
+from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
+from promotion_pipeline.promotion.history import get_promotion_history
+from promotion_pipeline.promotion.holds import hold_promotion, release_hold
+from promotion_pipeline.promotion.models import Approval, Hold, Promotion, PromotionEligibility
+from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.rollback import rollback_promotion
+
+PREFIX = "/api/monitoring/experiments"
+
+Here = Annotated[Visit, Depends(visit_of)]
+Name = Annotated[str, Path(description="Name of the experiment, URL-encoded; a slash as %2F.", min_length=1)]
+
+# `:path` lets a name hold slashes: the server decodes %2F before a route is looked for.
+router = APIRouter(prefix=PREFIX, route_class=GuardedRoute, tags=["experiments"])
+
+
+@router.get("/{name:path}/promote", operation_id="checkEligibility")
+@needs(Access.VIEWER)
+def check(
+    name: Name,
+    here: Here,
+    min_sample_size: MinSampleSize = None,
+    min_confidence: MinConfidence = None,
+    min_improvement: MinImprovement = None,
+    min_runtime: MinRuntime = None,
+    max_error_rate: MaxErrorRate = None,
+    as_of: AsOf = None,
+) -> Answer[PromotionEligibility]:
+    """Whether the experiment has a winner, and why; changes nothing."""
+    given = {
+        "minSampleSize": min_sample_size,
+        "minConfidenceLevel": min_confidence,
+        "minImprovementPercent": min_improvement,
+        "minRuntimeHours": min_runtime,
+        "maxErrorRate": max_error_rate,
+    }
+    overrides = {key: value for key, value in given.items() if value is not None}
+    config = parse_config(overrides, source="query") if overrides else None
+    return Answer(data=check_promotion_eligibility(name, config, as_of=as_of, store=here.store))
+
+
+@router.post("/{name:path}/promote", operation_id="promoteWinner")
+@needs(Access.OPERATOR)
+def promote(name: Name, here: Here, body: PromoteBody | None = None) -> AnswerWithMessage[Promoted]:
+    """Move the traffic to the winner, stop the experiment and record why."""
+    asked = body or PromoteBody()
+    here.claim(promotedBy=asked.promoted_by, userId=asked.user_id)
+    metadata = _metadata(here, asked.metadata)
+    config = _config(asked.config)
+    try:
+        promotion = promote_winner(name, asked.promotion_type, here.actor, config, metadata=metadata, store=here.store)
+    except AlreadyPromotedError:
+        earlier = promotion_of_this_request(here, name)
+        if earlier is None:
+            raise
+        promotion = earlier
+    return _promoted(promotion)
+
+
+@router.delete("/{name:path}/promote", operation_id="rollBackPromotion")
+@needs(Access.OPERATOR)
+def roll_back(name: Name, here: Here, body: RollbackBody) -> Answer[RolledBack]:
+    """Undo the live promotion and hold automatic promotion; the same as POST .../rollback."""
+    here.claim(rolledBackBy=body.rolled_back_by)
+    promotion = rollback_promotion(
+        name, body.reason, here.actor, to=body.to, confirm_drift=body.confirm_drift, store=here.store
+    )
+    return Answer(data=RolledBack(promotion=promotion))
+
+
+@router.post("/{name:path}/rollback", operation_id="rollBackPromotionByPost")
+@needs(Access.OPERATOR)
+def roll_back_by_post(name: Name, here: Here, body: RollbackBody) -> Answer[RolledBack]:
+    """Undo the live promotion: for clients and proxies that drop the body of a DELETE."""
+    return roll_back(name, here, body)
+
+
+@router.get("/{name:path}/history", operation_id="getHistory")
+@needs(Access.VIEWER)
+def history(
+    name: Name,
+    here: Here,
+    shadow: Annotated[bool, Query(description="What would have been promoted in shadow mode instead.")] = False,
+) -> Answer[History]:
+    """Every promotion of the experiment, newest first, each with its snapshot."""
+    found = get_promotion_history(name, shadow=shadow, store=here.store)
+    latest = found[0] if found else None
+    return Answer(data=History(experiment_name=name, history=tuple(found), count=len(found), latest_promotion=latest))
+
+
+@router.get("/{name:path}/approvals", operation_id="getApprovals")
+@needs(Access.VIEWER)
+def approvals(name: Name, here: Here) -> Answer[list[Approval]]:
+    """Every request for approval of the experiment, newest first."""
+    return Answer(data=approval_history(name, store=here.store))
+
+
+@router.post("/{name:path}/approve", operation_id="approvePromotion")
+@needs(Access.OPERATOR)
+def approve(name: Name, here: Here, body: ApproveBody | None = None) -> AnswerWithMessage[Promoted]:
+    """Say yes to the open request, and promote in the same transaction."""
+    asked = body or ApproveBody()
+    here.claim(approvedBy=asked.approved_by)
+    metadata = _metadata(here, asked.metadata)
+    config = _config(asked.config)
+    try:
+        promotion = approve_promotion(
+            name, here.actor, config, reason=asked.reason, metadata=metadata, store=here.store
+        )
+    except AlreadyPromotedError:
+        earlier = promotion_of_this_request(here, name)
+        if earlier is None:
+            raise
+        promotion = earlier
+    return _promoted(promotion)
+
+
+@router.post("/{name:path}/decline", operation_id="declinePromotion")
+@needs(Access.OPERATOR)
+def decline(name: Name, here: Here, body: DeclineBody) -> Answer[dict[str, Approval]]:
+    """Say no to the open request; automatic promotion is on hold from then on."""
+    here.claim(declinedBy=body.declined_by)
+    return Answer(data={"approval": decline_promotion(name, here.actor, body.reason, store=here.store)})
+
+
+@router.post("/{name:path}/hold", operation_id="holdPromotion")
+@needs(Access.OPERATOR)
+def hold(name: Name, here: Here, body: HoldBody) -> Answer[Hold]:
+    """Keep the experiment from being promoted unattended; it also pauses a ramp."""
+    here.claim(heldBy=body.held_by)
+    return Answer(data=hold_promotion(name, body.reason, here.actor, store=here.store))
+
+
+@router.post("/{name:path}/release", operation_id="releaseHold")
+@needs(Access.OPERATOR)
+def release(name: Name, here: Here, body: ReleaseBody | None = None) -> Answer[Hold]:
+    """Let the experiment be promoted unattended again."""
+    asked = body or ReleaseBody()
+    here.claim(releasedBy=asked.released_by)
+    return Answer(data=release_hold(name, here.actor, reason=asked.reason, store=here.store))
+
+
+def _metadata(here: Visit, given: dict[str, Any] | None) -> dict[str, Any]:
+    """What is kept with the record; the door's own mark cannot be forged."""
+    return {**(given or {}), **here.mark()}
+
+
+def _config(given: dict[str, Any] | None) -> Any:
+    return None if given is None else parse_config(given)
+
+
+def _promoted(promotion: Promotion) -> AnswerWithMessage[Promoted]:
+    return AnswerWithMessage(
+        data=Promoted(promotion=promotion, eligibility=eligibility_when_promoted(promotion)),
+        message=f"Successfully promoted variant {promotion.promoted_variant_name} to production",
+    )

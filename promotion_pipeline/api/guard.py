@@ -1,0 +1,245 @@
+"""The way into every route: identify, check the query, act once an Idempotency-Key, record who asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import psycopg
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from promotion_pipeline.api import problems
+from promotion_pipeline.api.access import NOBODY, Access, Principal, access_of, identify, json_object
+from promotion_pipeline.api.problems import Problem, suggestion
+from promotion_pipeline.config import Settings
+from promotion_pipeline.errors import PromotionError
+from promotion_pipeline.store import door_audit
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.idempotency import Claim, StoredAnswer, try_claim
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotent-Replayed"
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+LONGEST_WAIT_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 0.5
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_STORED = frozenset({404, 409})
+"""Refusals that the state gave: kept like a success. A 4xx of form or credential is not, no act was tried."""
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+@dataclass(frozen=True)
+class Door:
+    """What the routes of one application share."""
+
+    store: Store
+    settings: Settings
+
+
+@dataclass
+class Visit:
+    """One request: who came, and what the body said about who is acting."""
+
+    door: Door
+    request_id: str
+    principal: Principal = NOBODY
+    idempotency_key: str | None = None
+    claims: dict[str, str] = field(default_factory=dict)
+    code: str | None = None
+    """The problem's code, if one was answered."""
+
+    @property
+    def store(self) -> Store:
+        """The database."""
+        return self.door.store
+
+    @property
+    def actor(self) -> str:
+        """Who the history says acted: always the credential's name."""
+        return self.principal.actor
+
+    def claim(self, **named: str | None) -> None:
+        """Note who the body says is acting, where that is somebody else."""
+        self.claims.update({name: said for name, said in named.items() if said is not None and said != self.actor})
+
+    def mark(self) -> dict[str, Any]:
+        """What is kept with the record of the act, to find the request that caused it."""
+        marks = {"requestId": self.request_id, "idempotencyKey": self.idempotency_key, "claimed": self.claims or None}
+        return {"http": {name: value for name, value in marks.items() if value is not None}}
+
+
+class GuardedRoute(APIRoute):
+    """A route that nothing reaches without a credential, unless it is marked as public."""
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's handler behind the guard."""
+        original, access = super().get_route_handler(), access_of(self.endpoint)
+        query = sorted(parameter.alias for parameter in self.dependant.query_params)
+
+        async def handler(request: Request) -> Response:
+            visit = Visit(request.app.state.door, request.scope["request_id"])
+            request.scope["visit"] = visit
+            try:
+                response = await _guarded(visit, access, query, request, original)
+            except Exception as error:
+                problem = problems.problem_of(error)
+                visit.code = problem.code
+                response = problems.response_of(request, problem)
+            if request.method in WRITES and visit.principal is not NOBODY:
+                await _record(visit, request, response.status_code)
+            return response
+
+        return handler
+
+
+def visit_of(request: Request) -> Visit:
+    """Dependency: the visit that the guard let in."""
+    visit = request.scope["visit"]
+    assert isinstance(visit, Visit)
+    return visit
+
+
+async def _guarded(visit: Visit, access: Access, query: list[str], request: Request, act: Handler) -> Response:
+    is_write = request.method in WRITES
+    body = await request.body() if is_write else b""
+    visit.principal = await run_in_threadpool(identify, visit.store, visit.door.settings, access, request, body)
+    request.scope["principal"] = visit.principal
+    _check_query(request, query)
+    if is_write and access is not Access.PUBLIC:
+        visit.idempotency_key = _key_of(request)
+    if visit.idempotency_key is None:
+        return await act(request)
+    return await _once(visit, visit.idempotency_key, request, body, act)
+
+
+def _check_query(request: Request, known: list[str]) -> None:
+    """Raises:
+    Problem: a parameter is unknown or given twice.
+    """
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in known:
+            sentence = f"unknown query parameter {name!r}{suggestion(name, known)}"
+            raise Problem(422, "invalid-input", sentence, errors=[{"in": "query", "name": name, "message": sentence}])
+        if given.count(name) > 1:
+            sentence = f"query parameter {name!r} is given {given.count(name)} times: give it once"
+            raise Problem(422, "invalid-input", sentence, errors=[{"in": "query", "name": name, "message": sentence}])
+
+
+def _key_of(request: Request) -> str | None:
+    keys = request.headers.getlist(IDEMPOTENCY_HEADER)
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        raise Problem(
+            422,
+            "invalid-input",
+            f"{IDEMPOTENCY_HEADER} must be one header of 1 to 200 visible ASCII characters, for example a UUID",
+        )
+    return keys[0]
+
+
+def _fingerprint(request: Request, body: bytes) -> bytes:
+    """Method, path and body; a JSON object is the same whatever the order of its members, and without its secret."""
+    members = json_object(body)
+    public = {name: value for name, value in members.items() if name != "cronSecret"}
+    content = json.dumps(public, sort_keys=True).encode() if members else body
+    address = f"{request.method} {request.url.path}?{request.url.query}\n".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(address + content).digest()
+
+
+async def _once(visit: Visit, key: str, request: Request, body: bytes, act: Handler) -> Response:
+    """Act unless this key has an answer already; a second request with the key waits for the first."""
+    claim = await _claimed(visit, key, _fingerprint(request, body))
+    try:
+        if claim.stored is not None:
+            return Response(
+                claim.stored.body,
+                claim.stored.status,
+                {REPLAYED_HEADER: "true"},
+                claim.stored.media_type,
+            )
+        response = await _answered(visit, request, act)
+        await _keep(claim, response)
+        return response
+    finally:
+        await _even_if_cancelled(claim.release)
+
+
+async def _claimed(visit: Visit, key: str, fingerprint: bytes) -> Claim:
+    """Wait for the key without holding a thread: those who wait must not starve the one that acts."""
+    pause = _FIRST_PAUSE_SECONDS
+    with anyio.move_on_after(LONGEST_WAIT_SECONDS):
+        while True:
+            claim = await run_in_threadpool(try_claim, visit.store, visit.principal.key, key, fingerprint)
+            if claim is not None:
+                return claim
+            await anyio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    raise Problem(
+        409,
+        "request-in-progress",
+        f"another request with this {IDEMPOTENCY_HEADER} is still at work: try again in a moment",
+        headers={"Retry-After": str(problems.RETRY_AFTER_SECONDS)},
+    )
+
+
+async def _answered(visit: Visit, request: Request, act: Handler) -> Response:
+    """The answer, refusals included."""
+    try:
+        return await act(request)
+    except PromotionError as error:
+        problem = problems.problem_of(error)
+        visit.code = problem.code
+        return problems.response_of(request, problem)
+
+
+async def _keep(claim: Claim, response: Response) -> None:
+    if not (response.status_code < 300 or response.status_code in _STORED):
+        return
+    media_type = response.headers.get("content-type", "application/json")
+    answer = StoredAnswer(response.status_code, bytes(response.body).decode(), media_type)
+    try:
+        await run_in_threadpool(claim.finish, answer)
+    except psycopg.Error:
+        logger.exception("the act is done, but its answer could not be kept for its Idempotency-Key")
+
+
+async def _even_if_cancelled(work: Callable[[], None]) -> None:
+    with anyio.CancelScope(shield=True):
+        await run_in_threadpool(work)
+
+
+async def _record(visit: Visit, request: Request, status: int) -> None:
+    name = request.path_params.get("name")
+    route = getattr(request.scope.get("route"), "path", request.url.path)
+    record = door_audit.DoorRecord(
+        request_id=visit.request_id,
+        actor=visit.principal.actor,
+        role=visit.principal.role,
+        token_id=visit.principal.token_id,
+        method=request.method,
+        route=route,
+        experiment_name=None if name is None else str(name).replace("\x00", "\ufffd"),
+        claims=visit.claims,
+        status=status,
+        code=visit.code,
+    )
+    try:
+        await run_in_threadpool(door_audit.append, visit.store, record)
+    except (PromotionError, psycopg.Error):
+        # The act itself is in promotion_audit, in the transaction of the act.
+        logger.exception("the request could not be written to api_audit")

@@ -1,0 +1,114 @@
+"""A store that keeps its connections: a request opens none where an idle one is left."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow
+
+from promotion_pipeline.store.database import Connection, Store, connect
+
+MOST_IDLE = 20
+
+
+class IdleConnections:
+    """Connections that nobody uses at the moment, the latest used on top."""
+
+    def __init__(self) -> None:
+        self._idle: deque[ReturningConnection] = deque()
+        self._lock = threading.Lock()
+        self._is_open = True
+
+    def take(self) -> ReturningConnection | None:
+        """An idle connection that still answers, if there is one."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            if connection.revive():
+                return connection
+
+    def put(self, connection: ReturningConnection) -> bool:
+        """Keep a connection; False: there are enough."""
+        with self._lock:
+            if not self._is_open or len(self._idle) >= MOST_IDLE:
+                return False
+            self._idle.append(connection)
+            return True
+
+    def close(self) -> None:
+        """Close what is idle, and from now on everything that is given back."""
+        with self._lock:
+            self._is_open = False
+            idle, self._idle = self._idle, deque()
+        for connection in idle:
+            connection.close_for_good()
+
+
+class ReturningConnection(psycopg.Connection[DictRow]):
+    """A connection whose `close` gives it back."""
+
+    home: IdleConnections | None = None
+    is_lent = True
+
+    def close(self) -> None:
+        """Give the connection back if it is fit for the next one, else close it."""
+        if not self.is_lent:
+            return
+        fit = not self.closed and self.info.transaction_status == TransactionStatus.IDLE
+        if self.home is None or not fit:
+            self.close_for_good()
+            return
+        self.is_lent = False
+        if not self.home.put(self):
+            self.close_for_good()
+
+    def close_for_good(self) -> None:
+        """Really close."""
+        self.is_lent = True
+        super().close()
+
+    def revive(self) -> bool:
+        """Lend it again, if the server still answers."""
+        self.is_lent = True
+        try:
+            self.execute("SELECT 1")
+        except psycopg.Error:
+            self.close_for_good()
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class PooledStore(Store):
+    """The store of a process with many short requests."""
+
+    idle: IdleConnections = field(default_factory=IdleConnections, repr=False, compare=False)
+
+    def open_connection(self) -> Connection:
+        """An idle connection, else a new one."""
+        kept = self.idle.take()
+        if kept is not None:
+            return kept
+        opened = connect(self.url, ReturningConnection)
+        assert isinstance(opened, ReturningConnection)
+        opened.home = self.idle
+        return opened
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        with contextlib.suppress(psycopg.Error):
+            self.idle.close()
+
+
+def pooled(store: Store) -> PooledStore:
+    """The same database, with connections that are kept."""
+    if isinstance(store, PooledStore):
+        return store
+    return PooledStore(store.url, store.settings, store.server)

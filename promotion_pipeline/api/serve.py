@@ -1,0 +1,78 @@
+"""`promotion-pipeline serve`: the application behind uvicorn."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from ipaddress import ip_address
+
+import uvicorn
+
+from promotion_pipeline.api.app import create_app
+from promotion_pipeline.config import ENVIRONMENT_PREFIX, MINIMUM_SECRET_LENGTH, Settings
+from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.store.database import open_store
+
+CRON_SECRET_VARIABLE = ENVIRONMENT_PREFIX + "CRON_SECRET"
+GRACE_SECONDS = 30
+
+logger = logging.getLogger("promotion_pipeline.api")
+
+
+def serve(host: str = "127.0.0.1", port: int = 8000, settings: Settings | None = None) -> None:
+    """Serve until interrupted; acts that are under way are finished first.
+
+    Raises:
+        ConfigError: a setting is wrong; an empty or short cron secret is refused here.
+        DependencyError: the database cannot be reached, or its schema is behind or ahead.
+    """
+    chosen = Settings.from_environment() if settings is None else settings
+    require_sound_secret(chosen, os.environ)
+    _log_to_stderr()
+    if not _is_loopback(host):
+        logger.warning("listening on %s: put a proxy with TLS in front, tokens travel in every request", host)
+    with open_store(chosen) as store:
+        uvicorn.run(
+            create_app(store, chosen),
+            host=host,
+            port=port,
+            # Our own line has the request id, and leaves the query out.
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+
+
+def require_sound_secret(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Refuse to open the door with a secret that is set, but is none.
+
+    Raises:
+        ConfigError: it is blank or short.
+    """
+    given = environment.get(CRON_SECRET_VARIABLE)
+    if given is not None and not given.strip():
+        raise ConfigError(
+            f"{CRON_SECRET_VARIABLE} is set but empty: unset it, or make one with:"
+            ' python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    secret = settings.cron_secret
+    if secret is not None and len(secret.get_secret_value().strip()) < MINIMUM_SECRET_LENGTH:
+        raise ConfigError(f"{CRON_SECRET_VARIABLE} is shorter than {MINIMUM_SECRET_LENGTH} characters")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _log_to_stderr() -> None:
+    """One line a record on stderr, unless the program that embeds this has set logging up."""
+    if not logging.getLogger().handlers:
+        logging.basicConfig(
+            stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )

@@ -1,0 +1,71 @@
+"""Health, the description of the API, what waits for a person, and tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path
+from fastapi.responses import JSONResponse
+from starlette.requests import Request
+
+from promotion_pipeline.api.access import Access, needs
+from promotion_pipeline.api.bodies import Answer, Health, TokenInfo
+from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
+from promotion_pipeline.promotion.approvals import open_approvals
+from promotion_pipeline.promotion.models import Approval
+from promotion_pipeline.store.overview import ExperimentOverview, experiment_overviews
+from promotion_pipeline.store.tokens import Token, list_tokens, revoke_token
+
+Here = Annotated[Visit, Depends(visit_of)]
+
+router = APIRouter(route_class=GuardedRoute)
+
+
+@router.get("/health", operation_id="health", tags=["system"])
+@needs(Access.PUBLIC)
+def health(here: Here) -> Answer[Health]:
+    """Whether requests can be served; 503 while the database cannot be reached."""
+    with here.store.connect() as connection:
+        connection.execute("SELECT 1")
+    return Answer(data=Health())
+
+
+@router.get("/openapi.json", operation_id="describe", tags=["system"], include_in_schema=False)
+@needs(Access.VIEWER)
+def describe(request: Request) -> JSONResponse:
+    """This API as OpenAPI."""
+    described: dict[str, Any] = request.app.openapi()
+    return JSONResponse(described)
+
+
+@router.get("/api/monitoring/experiments", operation_id="listExperiments", tags=["experiments"])
+@needs(Access.VIEWER)
+def experiments(here: Here) -> Answer[list[ExperimentOverview]]:
+    """Every experiment with its traffic, its newest decision of record, and what it waits for."""
+    return Answer(data=experiment_overviews(here.store))
+
+
+@router.get("/api/monitoring/approvals", operation_id="listOpenApprovals", tags=["experiments"])
+@needs(Access.VIEWER)
+def waiting(here: Here) -> Answer[list[Approval]]:
+    """Every request that waits for an answer or to be applied, newest first."""
+    return Answer(data=open_approvals(here.store))
+
+
+@router.get("/api/monitoring/tokens", operation_id="listTokens", tags=["tokens"])
+@needs(Access.ADMIN)
+def tokens(here: Here) -> Answer[list[TokenInfo]]:
+    """Every token without its secret, revoked ones too; new ones are made on the command line."""
+    return Answer(data=[_info(token) for token in list_tokens(here.store)])
+
+
+@router.delete("/api/monitoring/tokens/{token_id}", operation_id="revokeToken", tags=["tokens"])
+@needs(Access.ADMIN)
+def revoke(token_id: Annotated[UUID, Path(description="Id of the token.")], here: Here) -> Answer[TokenInfo]:
+    """Make a token useless from now on."""
+    return Answer(data=_info(revoke_token(here.store, str(token_id), here.actor)))
+
+
+def _info(token: Token) -> TokenInfo:
+    return TokenInfo(**vars(token))

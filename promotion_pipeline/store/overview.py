@@ -1,0 +1,89 @@
+"""Every experiment at a glance, from what is stored: no evaluation."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from promotion_pipeline.store.database import Store
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+
+class VariantShare(_Row):
+    """One variant and its traffic."""
+
+    name: str
+    is_control: bool
+    traffic_percentage: float
+
+
+class ExperimentOverview(_Row):
+    """One experiment; the numbers are those of its newest decision of record (None: none was made yet)."""
+
+    id: UUID
+    name: str
+    is_active: bool
+    start_date: datetime
+    hold: str | None
+    """Why automatic promotion is on hold; None: it is not."""
+    variants: tuple[VariantShare, ...]
+    as_of: datetime | None
+    verdict: str | None
+    is_eligible: bool | None
+    candidate: str | None
+    confidence: float | None
+    """Percent."""
+    improvement: float | None
+    """Percent."""
+    sample_size: int | None
+    promoted_variant: str | None
+    """The winner of the live promotion; None: there is none."""
+    promotion_state: str | None
+    waits_for_approval: bool
+
+
+_OVERVIEW = """
+    SELECT e.id, e.name, e.is_active, e.start_date, e.auto_promotion_hold AS hold,
+        coalesce(v.variants, '[]') AS variants,
+        d.as_of, d.verdict, d.is_eligible, d.candidate_variant_name AS candidate, d.confidence, d.improvement,
+        d.sample_size, p.promoted_variant_name AS promoted_variant, p.state AS promotion_state,
+        a.id IS NOT NULL AS waits_for_approval
+    FROM ab_experiments e
+    LEFT JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_object('name', name, 'is_control', is_control,
+            'traffic_percentage', traffic_percentage) ORDER BY is_control DESC, name) AS variants
+        FROM ab_variants WHERE experiment_id = e.id
+    ) v ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM eligibility_decisions WHERE experiment_id = e.id AND label = 'record' ORDER BY hour DESC LIMIT 1
+    ) d ON true
+    LEFT JOIN experiment_promotions p ON p.experiment_id = e.id AND p.state IN ('ramping', 'promoted')
+    LEFT JOIN promotion_approvals a ON a.experiment_id = e.id AND a.expires_at > now()
+        AND (a.state = 'awaiting_approval' OR (a.state = 'approved' AND a.promotion_id IS NULL))
+"""
+
+
+def experiment_overviews(store: Store) -> list[ExperimentOverview]:
+    """Every experiment: the running ones first, then by name.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        rows = connection.execute(_OVERVIEW + " ORDER BY e.is_active DESC, e.name").fetchall()
+    return [_overview(row) for row in rows]
+
+
+def _overview(row: dict[str, Any]) -> ExperimentOverview:
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
+    }
+    return ExperimentOverview(**finite)
