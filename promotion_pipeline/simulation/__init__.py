@@ -1,0 +1,7 @@
+"""Simulated experiments through the real `evaluate()`: how often the rule is wrong, how often and how soon right."""
+
+from promotion_pipeline.simulation.campaign import Campaign, simulate
+from promotion_pipeline.simulation.scenario import Scenario
+from promotion_pipeline.simulation.summary import Estimate, RuleSummary
+
+__all__ = ["Campaign", "Estimate", "RuleSummary", "Scenario", "simulate"]

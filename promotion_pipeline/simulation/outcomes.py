@@ -1,0 +1,136 @@
+"""What each rule did with each simulated experiment: promoted which arm, when, at which observed lift."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.evaluation import evaluate
+from promotion_pipeline.simulation.rollups import START, USER_COLUMNS, experiments_of, rollups_of
+from promotion_pipeline.simulation.scenario import Scenario
+
+SRM_ALPHA = 0.001
+NOBODY = -1
+
+
+class Rule(StrEnum):
+    """Which rule promotes; each acts at its first look that allows it, and then the experiment is over."""
+
+    CONTRACT = "contract"
+    """The five contract checks, at every look."""
+    UNATTENDED = "unattended"
+    """What is promoted without a person: the contract and the configured evidence, by user where users are known."""
+    UNATTENDED_BY_REQUEST = "unattended_by_request"
+    """The same with users ignored, as if each request were independent; only where users are known."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One rule's acts, arrays (experiments,)."""
+
+    arm: NDArray[np.int64]
+    """Promoted arm, 1 for the first treatment; -1: nothing was promoted."""
+    hours: NDArray[np.float64]
+    """Age of the experiment at the promotion; NaN without one."""
+    lift: NDArray[np.float64]
+    """Lift observed at the promotion, a fraction; NaN without one."""
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """Sample ratio alarms (p < 0.001), arrays (experiments,)."""
+
+    at_last_look: NDArray[np.bool_]
+    ever: NDArray[np.bool_]
+    """At any look up to the last."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What became of some experiments."""
+
+    outcomes: dict[Rule, Outcomes]
+    alarms: dict[str, Alarms]
+    """By the unit that is counted: "user" or "request"."""
+
+
+def run_batch(scenario: Scenario, config: PromotionConfig, experiments: int, seed: np.random.SeedSequence) -> Batch:
+    """Simulate some experiments and put every look at them through `evaluate`."""
+    window_hours = int(np.ceil(config.attribution_window_hours))
+    rollups = rollups_of(scenario, experiments, np.random.default_rng(seed), window_hours)
+    frame = experiments_of(scenario, experiments)
+    looks = _looks(scenario)
+    decisions = evaluate(rollups, frame, hours=looks, config=config).decisions
+    outcomes = {
+        Rule.CONTRACT: _first(decisions, "is_eligible", experiments),
+        Rule.UNATTENDED: _first(decisions, "is_promotable", experiments),
+    }
+    if scenario.requests_per_user is None:
+        return Batch(outcomes, {"request": _alarms(decisions, experiments)})
+    blind = evaluate(rollups.drop(columns=list(USER_COLUMNS)), frame, hours=looks, config=config).decisions
+    outcomes[Rule.UNATTENDED_BY_REQUEST] = _first(blind, "is_promotable", experiments)
+    return Batch(outcomes, {"user": _alarms(decisions, experiments), "request": _alarms(blind, experiments)})
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Batches end to end."""
+    rules, units = batches[0].outcomes, batches[0].alarms
+    return Batch(
+        {
+            rule: Outcomes(
+                arm=np.concatenate([batch.outcomes[rule].arm for batch in batches]),
+                hours=np.concatenate([batch.outcomes[rule].hours for batch in batches]),
+                lift=np.concatenate([batch.outcomes[rule].lift for batch in batches]),
+            )
+            for rule in rules
+        },
+        {
+            unit: Alarms(
+                at_last_look=np.concatenate([batch.alarms[unit].at_last_look for batch in batches]),
+                ever=np.concatenate([batch.alarms[unit].ever for batch in batches]),
+            )
+            for unit in units
+        },
+    )
+
+
+def _looks(scenario: Scenario) -> pd.DatetimeIndex:
+    """Hours that end with a look; the last hour always does."""
+    ends = np.arange(scenario.look_every_hours, scenario.hours + 1, scenario.look_every_hours)
+    ends = np.union1d(ends, [scenario.hours])
+    return pd.DatetimeIndex(START + pd.to_timedelta(ends - 1, unit="h"))
+
+
+def _first(decisions: pd.DataFrame, flag: str, experiments: int) -> Outcomes:
+    """Each experiment's first decision with the flag."""
+    chosen = decisions.loc[decisions[flag].to_numpy(dtype=bool)].sort_values("hour", kind="stable")
+    chosen = chosen.drop_duplicates("experiment_id")
+    number = _numbers(chosen["experiment_id"])
+    arm = np.full(experiments, NOBODY, dtype=np.int64)
+    hours, lift = np.full(experiments, np.nan), np.full(experiments, np.nan)
+    arm[number] = chosen["candidate_variant_name"].astype(str).astype(np.int64).to_numpy()
+    hours[number] = chosen["runtime_hours"].to_numpy(dtype=np.float64)
+    lift[number] = chosen["improvement"].to_numpy(dtype=np.float64) / 100.0
+    return Outcomes(arm, hours, lift)
+
+
+def _alarms(decisions: pd.DataFrame, experiments: int) -> Alarms:
+    number = _numbers(decisions["experiment_id"])
+    alarm = decisions["srm_p_value"].to_numpy() < SRM_ALPHA
+    last = (decisions["hour"] == decisions["hour"].max()).to_numpy()
+    return Alarms(
+        at_last_look=np.bincount(number[alarm & last], minlength=experiments) > 0,
+        ever=np.bincount(number[alarm], minlength=experiments) > 0,
+    )
+
+
+def _numbers(ids: pd.Series) -> NDArray[np.int64]:
+    """The numbers of experiments out of their ids, a categorical column."""
+    of_category = np.array([int(str(name).rpartition("-")[2]) for name in ids.cat.categories], dtype=np.int64)
+    return of_category[ids.cat.codes.to_numpy()]

@@ -1,0 +1,126 @@
+"""Simulated experiments as the frames that `evaluate` takes; columns named as in `hourly_variant_rollups`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from promotion_pipeline.simulation.events import Bools, Events, Floats, Ints, seen_in_hour, user_events
+from promotion_pipeline.simulation.scenario import Scenario
+
+START = pd.Timestamp("2026-01-01T00:00:00Z")
+USER_COLUMNS = (
+    "new_users",
+    "user_requests",
+    "user_conversions",
+    "user_conversions_sum_squares",
+    "user_requests_sum_squares",
+    "user_conversions_requests_sum_products",
+)
+EVENTS_AT_ONCE = 1_000_000
+"""Keeps a group's arrays near the processor's cache."""
+
+Sums = dict[str, Ints]
+
+
+def rollups_of(
+    scenario: Scenario, experiments: int, rng: np.random.Generator, window_hours: int = 0
+) -> pd.DataFrame:
+    """Hourly sums of `experiments` experiments, a row per (experiment, variant, hour).
+
+    Args:
+        window_hours: the attribution window that the frame will be evaluated with.
+    """
+    shape = (experiments, scenario.arms, scenario.hours)
+    if scenario.requests_per_user is None:
+        sums = request_sums(scenario, experiments, window_hours, rng)
+    else:
+        each = max(1, int(EVENTS_AT_ONCE / (scenario.arm_requests_per_hour.sum() * scenario.hours)))
+        sizes = [min(each, experiments - first) for first in range(0, experiments, each)]
+        groups = [user_sums(user_events(scenario, n, window_hours, rng), n * scenario.arms, shape[2]) for n in sizes]
+        sums = {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
+    arm = np.repeat(np.arange(experiments * scenario.arms, dtype=np.int32), scenario.hours)
+    of_row = np.tile(np.arange(scenario.hours), experiments * scenario.arms)
+    hours = pd.date_range(START, periods=scenario.hours, freq="h").as_unit("us").take(of_row)
+    return pd.DataFrame(
+        {
+            "experiment_id": pd.Categorical.from_codes(arm // scenario.arms, _names("experiment", experiments)),
+            "variant_id": pd.Categorical.from_codes(arm, _names("variant", experiments * scenario.arms)),
+            "hour": hours,
+            **{name: values.reshape(-1) for name, values in sums.items()},
+            "errors": np.zeros(len(arm), dtype=np.int64),
+        },
+        copy=False,
+    )
+
+
+def experiments_of(scenario: Scenario, experiments: int) -> pd.DataFrame:
+    """A row per variant; variant names are arm numbers, "0" is control."""
+    number = np.arange(experiments * scenario.arms)
+    experiment = _names("experiment", experiments)[number // scenario.arms]
+    return pd.DataFrame(
+        {
+            "experiment_id": experiment,
+            "name": experiment,
+            "variant_id": _names("variant", len(number)),
+            "variant_name": (number % scenario.arms).astype(str),
+            "is_control": number % scenario.arms == 0,
+            "traffic_percentage": np.tile(scenario.declared_percent, experiments),
+            "started_at": START,
+        }
+    )
+
+
+def _names(kind: str, count: int) -> pd.Index:
+    return pd.Index([f"{kind}-{number}" for number in range(count)], dtype=object)
+
+
+def request_sums(scenario: Scenario, experiments: int, window_hours: int, rng: np.random.Generator) -> Sums:
+    """Requests without users: Poisson an hour and arm, each converting by itself; arrays (arms of all, hours)."""
+    mean = scenario.arm_requests_per_hour[None, :, None] * scenario.traffic
+    requests = rng.poisson(np.broadcast_to(mean, (experiments, scenario.arms, scenario.hours)))
+    conversions = rng.binomial(requests, np.array(scenario.arm_rates)[None, :, None])
+    requests, conversions = (counts.reshape(-1, scenario.hours) for counts in (requests, conversions))
+    if any(scenario.delays_hours):
+        arm, hour = (np.repeat(index.ravel(), conversions.ravel()) for index in np.indices(conversions.shape))
+        seen = seen_in_hour(hour, arm % scenario.arms, scenario, window_hours, rng)
+        in_time = seen < scenario.hours
+        cell = arm[in_time] * scenario.hours + seen[in_time]
+        conversions = np.bincount(cell, minlength=conversions.size).reshape(conversions.shape)
+    return {"requests": requests, "conversions": conversions}
+
+
+def user_sums(events: Events, arms: int, hours: int) -> Sums:
+    """Exact hourly sums of users' events, the moments over users as increments; arrays (arms, hours).
+
+    With a user's totals y, d before an event and its share dy, dd (0 or 1): inc(y^2) = 2 y dy + dy^2,
+    inc(d^2) = 2 d dd + dd^2, inc(y d) = y dd + d dy + dy dd.
+    """
+    user, dd, dy = events.user, events.is_request, events.is_conversion
+    is_first = np.ones(len(user), dtype=bool)
+    is_first[1:] = user[1:] != user[:-1]
+    d, y = _before(dd, is_first), _before(dy, is_first)
+    cell = events.arm[user] * hours + events.hour
+
+    def summed(share: Ints | Floats) -> Ints:
+        # bincount adds float64: whole numbers, exact up to 2^53.
+        return np.bincount(cell, weights=share, minlength=arms * hours).astype(np.int64).reshape(arms, hours)
+
+    requests, conversions = summed(dd), summed(dy)
+    return {
+        "requests": requests,
+        "conversions": conversions,
+        "new_users": summed(is_first),
+        "user_requests": requests,
+        "user_conversions": conversions,
+        "user_conversions_sum_squares": summed((2 * y + 1) * dy),
+        "user_requests_sum_squares": summed((2 * d + 1) * dd),
+        "user_conversions_requests_sum_products": summed(y * dd + d * dy + dy * dd),
+    }
+
+
+def _before(share: Ints, is_first: Bools) -> Ints:
+    """A user's total before each of its events, from the shares of all users' events in order."""
+    before = np.cumsum(share) - share
+    # The running total never falls, so the latest user's starting total is the largest so far.
+    return np.asarray(before - np.maximum.accumulate(np.where(is_first, before, 0)))

@@ -1,0 +1,129 @@
+"""What is simulated: arms, traffic, rates, users, delays, split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promotion_pipeline.errors import InputError
+
+MAX_DAYS = 366
+MAX_ARMS = 20
+SPLIT_TOLERANCE_PERCENT = 0.05
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of experiment. Rates, lifts and correlations are fractions.
+
+    Requests arrive as a Poisson process whose rate swings over the day. Without `requests_per_user` no user is known
+    and every request converts by itself. With it, each arm has an audience; a member makes 1 + Poisson(mean - 1)
+    requests, at moments drawn from the traffic of a window of `visit_days` (windows start evenly, so that members come
+    and go) or of the whole experiment (the same members keep coming back, first visits crowd into the first days).
+    A member's own conversion rate is drawn from a beta distribution of mean rate and variance
+    correlation * rate * (1 - rate), so that two of its requests correlate by `user_correlation`.
+
+    Raises:
+        InputError: a value is out of its bounds; the message says which.
+    """
+
+    arms: int = 2
+    """Variants, control among them."""
+    requests_per_hour: float = 200.0
+    """Mean requests an hour and arm."""
+    base_rate: float = 0.05
+    """Control's conversion rate."""
+    lifts: tuple[float, ...] = (0.0,)
+    """True relative lift of each treatment; treatments beyond the list have none."""
+    days: float = 14.0
+    """How long each experiment runs."""
+    look_every_hours: int = 1
+    """Hours between two looks."""
+    daily_swing: float = 0.0
+    """0.5: the traffic of the busiest hour of a day is 1.5, that of the quietest 0.5 times the mean."""
+    requests_per_user: float | None = None
+    """Mean requests of a user; None: users are not known."""
+    user_correlation: float = 0.25
+    """Correlation between the conversions of two requests of one user."""
+    visit_days: float | None = None
+    """Window that a user's visits are spread over; None: the whole experiment."""
+    delays_hours: tuple[float, ...] = (0.0,)
+    """Mean hours (exponential) until a conversion is seen: control, first treatment, ...; the last one repeats."""
+    declared_split: tuple[float, ...] | None = None
+    """Percent of traffic that each arm should get; None: even."""
+    true_split: tuple[float, ...] | None = None
+    """Percent of traffic that each arm does get; None: as declared."""
+
+    def __post_init__(self) -> None:
+        self._check_bounds()
+        self._check_lists()
+        highest = max(self.arm_rates)
+        if not 0.0 < min(self.arm_rates) or highest >= 1.0:
+            raise InputError(f"base_rate={self.base_rate} with lifts {list(self.lifts)} leaves (0, 1): {highest:g}")
+
+    def _check_bounds(self) -> None:
+        bounds: dict[str, tuple[float | None, float, float]] = {
+            "arms": (self.arms, 2, MAX_ARMS),
+            "requests_per_hour": (self.requests_per_hour, 0.01, 1e6),
+            "days": (self.days, 1 / 24, MAX_DAYS),
+            "look_every_hours": (self.look_every_hours, 1, 24 * MAX_DAYS),
+            "daily_swing": (self.daily_swing, 0, 1),
+            "requests_per_user": (self.requests_per_user, 1, 10_000),
+            "user_correlation": (self.user_correlation, 0, 0.99),
+            "visit_days": (self.visit_days, 1 / 24, MAX_DAYS),
+        }
+        for name, (value, low, high) in bounds.items():
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name}={value:g} is out of bounds: it must be from {low:g} to {high:g}")
+        if self.visit_days is not None and self.requests_per_user is None:
+            raise InputError("visit_days needs users: set requests_per_user, for example 10")
+
+    def _check_lists(self) -> None:
+        if len(self.lifts) > self.arms - 1:
+            raise InputError(f"{len(self.lifts)} lifts for {self.arms - 1} treatments; give one a treatment, or fewer")
+        if not 1 <= len(self.delays_hours) <= self.arms or min(self.delays_hours) < 0:
+            raise InputError(f"delays_hours={list(self.delays_hours)}: give one to {self.arms} numbers of 0 or more")
+        for name in ("declared_split", "true_split"):
+            split: tuple[float, ...] | None = getattr(self, name)
+            if split is None:
+                continue
+            if len(split) != self.arms or min(split) <= 0 or abs(sum(split) - 100.0) > SPLIT_TOLERANCE_PERCENT:
+                raise InputError(f"{name}={list(split)} must be {self.arms} numbers above 0 that sum to 100")
+
+    @property
+    def hours(self) -> int:
+        """Whole hours that an experiment runs."""
+        return max(1, round(self.days * 24))
+
+    @property
+    def arm_lifts(self) -> tuple[float, ...]:
+        """True lift of every treatment."""
+        return self.lifts + (0.0,) * (self.arms - 1 - len(self.lifts))
+
+    @property
+    def arm_rates(self) -> tuple[float, ...]:
+        """True conversion rate of every arm, control first."""
+        return (self.base_rate, *(self.base_rate * (1.0 + lift) for lift in self.arm_lifts))
+
+    @property
+    def arm_delays_hours(self) -> tuple[float, ...]:
+        """Mean hours until a conversion is seen, of every arm."""
+        return self.delays_hours + (self.delays_hours[-1],) * (self.arms - len(self.delays_hours))
+
+    @property
+    def declared_percent(self) -> tuple[float, ...]:
+        """Declared split, control first."""
+        return self.declared_split or (100.0 / self.arms,) * self.arms
+
+    @property
+    def arm_requests_per_hour(self) -> NDArray[np.float64]:
+        """Mean requests an hour of every arm, as the true split has it."""
+        share = np.array(self.true_split or self.declared_percent)
+        return np.asarray(self.requests_per_hour * self.arms * share / share.sum())
+
+    @property
+    def traffic(self) -> NDArray[np.float64]:
+        """Relative traffic of each hour, shape (hours,), mean 1 over whole days."""
+        return 1.0 + self.daily_swing * np.sin(2 * np.pi * (np.arange(self.hours) % 24) / 24)
