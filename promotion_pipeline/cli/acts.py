@@ -101,11 +101,18 @@ def promote(
     if eligibility.is_eligible:
         confirm(f"Move the traffic of {name!r} to {eligibility.winner!r}?", yes=yes)
     promotion = promote_winner(name, kind, actor(by), config, metadata=details)
+    _show_promoted(promotion, as_json)
+
+
+def _show_promoted(promotion: Promotion, as_json: bool) -> None:
     if as_json:
+        from promotion_pipeline.api.recall import eligibility_when_promoted
+
+        eligibility = eligibility_when_promoted(promotion)
         output.print_json({"promotion": promotion.to_json(), "eligibility": eligibility.to_json()})
         return
     print_promotion(promotion)
-    output.note(f"To undo: promotion-pipeline rollback {shell_name(name)} --reason TEXT")
+    output.note(f"To undo: promotion-pipeline rollback {shell_name(promotion.experiment_name)} --reason TEXT")
 
 
 def _would_promote(eligibility: PromotionEligibility, as_json: bool) -> None:
@@ -140,10 +147,7 @@ def approve(
 
     confirm(f"Promote the waiting winner of {name!r}?", yes=yes)
     promotion = approve_promotion(name, actor(by), config, reason=reason)
-    if as_json:
-        output.print_json({"promotion": promotion.to_json()})
-        return
-    print_promotion(promotion)
+    _show_promoted(promotion, as_json)
 
 
 def decline(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from promotion_pipeline.cli import acts, check, data, database, demo, dev, evaluate, history, serve, sweep
+from promotion_pipeline.cli import acts, check, data, database, demo, dev, evaluate, history, serve, sweep, tokens
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.errors import DependencyError, PromotionError
 
@@ -45,10 +45,10 @@ def _root(
     pass
 
 
-for module in (demo, dev, check, acts, history, sweep, evaluate, data, serve, database):
+for module in (demo, dev, check, acts, history, sweep, evaluate, data, serve, tokens, database):
     module.register(app)
 
-for later in ("simulate", "backtest", "doctor", "notifications", "tokens"):
+for later in ("simulate", "backtest", "doctor", "notifications"):
     if importlib.util.find_spec(f"promotion_pipeline.cli.{later}") is not None:
         importlib.import_module(f"promotion_pipeline.cli.{later}").register(app)
 

@@ -26,7 +26,7 @@ class Graph:
     def __init__(self, store: Store, instance: dg.DagsterInstance) -> None:
         logging.getLogger("dagster").setLevel(logging.CRITICAL)
         self._instance = instance
-        self._definitions = build_definitions(resource_overrides={"store": StoreResource.of(store)})
+        self._definitions = build_definitions(resource_overrides={"store": StoreResource(store)})
 
     def materialize_hours(self, start: datetime, end: datetime, experiments: Collection[str] = ()) -> str:
         """One run of the hourly job over [start, end); returns its id.

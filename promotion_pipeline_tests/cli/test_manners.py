@@ -32,6 +32,10 @@ COMMANDS = [
     ["import", "asos"],
     ["evaluate"],
     ["serve"],
+    ["tokens"],
+    ["tokens", "create"],
+    ["tokens", "list"],
+    ["tokens", "revoke"],
     ["db"],
     ["db", "upgrade"],
 ]

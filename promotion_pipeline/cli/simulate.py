@@ -1,0 +1,202 @@
+"""`simulate`: how often the rule is wrong, and how often and how soon it is right, on experiments whose truth is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from promotion_pipeline.cli import output
+from promotion_pipeline.cli.help import examples
+from promotion_pipeline.cli.options import Json, takes_thresholds
+from promotion_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from promotion_pipeline.simulation import Campaign, Estimate, RuleSummary, Scenario
+
+Experiments = Annotated[int, typer.Option("--experiments", "-n", metavar="N", help="How many experiments.")]
+Arms = Annotated[int, typer.Option("--arms", metavar="N", help="Variants, control among them.")]
+Requests = Annotated[float, typer.Option("--requests-per-hour", metavar="N", help="Mean requests an hour and arm.")]
+BaseRate = Annotated[float, typer.Option("--base-rate", metavar="FRACTION", help="Control's conversion rate.")]
+Lift = Annotated[
+    str,
+    typer.Option("--lift-percent", metavar="PERCENT[,PERCENT...]", help="True lift of each treatment; the rest has none."),
+]
+Days = Annotated[float, typer.Option("--days", metavar="DAYS", help="How long each experiment runs.")]
+Looks = Annotated[int, typer.Option("--look-every-hours", metavar="HOURS", help="Hours between two looks.")]
+Swing = Annotated[
+    float, typer.Option("--daily-swing", metavar="FRACTION", help="0.5: traffic between 0.5 and 1.5 times its mean.")
+]
+PerUser = Annotated[
+    float | None,
+    typer.Option("--requests-per-user", metavar="N", help="Mean requests of a user; default: users are not known."),
+]
+Correlation = Annotated[
+    float, typer.Option("--user-correlation", metavar="FRACTION", help="Correlation of two requests of one user.")
+]
+VisitDays = Annotated[
+    float | None,
+    typer.Option("--visit-days", metavar="DAYS", help="Days that a user's visits are spread over; default: all."),
+]
+Delay = Annotated[
+    str,
+    typer.Option("--delay-hours", metavar="HOURS[,HOURS...]", help="Mean delay of a conversion: control, treatments."),
+]
+Declared = Annotated[
+    str | None, typer.Option("--declared-split", metavar="PERCENT,...", help="The split that is meant; default even.")
+]
+TrueSplit = Annotated[
+    str | None, typer.Option("--true-split", metavar="PERCENT,...", help="The split that happens; default as meant.")
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same figures.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", help="Processes; default one a processor.")]
+
+RULES = {
+    "contract": "contract checks at every look",
+    "unattended": "unattended rule",
+    "unattended_by_request": "unattended rule, users ignored",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add `simulate`."""
+    summary = "Measure the rule on simulated experiments: false promotions, power, time to a decision."
+    app.command(
+        "simulate",
+        short_help=summary,
+        help=examples(
+            summary,
+            "promotion-pipeline simulate --experiments 10000",
+            "promotion-pipeline simulate --arms 4 --lift-percent 10,5",
+            "promotion-pipeline simulate --requests-per-user 10 --user-correlation 0.25",
+            "promotion-pipeline simulate --delay-hours 24,6 --set attribution_window_hours=96",
+            "promotion-pipeline simulate --requests-per-user 5 --true-split 51,49",
+            more="Every look goes through the evaluation that decides real experiments. Without --lift-percent no"
+            " treatment differs from control, and every promotion is a false one. The database is not used.",
+        ),
+    )(takes_thresholds(simulate))
+
+
+def simulate(
+    experiments: Experiments = 2000,
+    arms: Arms = 2,
+    requests_per_hour: Requests = 200.0,
+    base_rate: BaseRate = 0.05,
+    lift_percent: Lift = "0",
+    days: Days = 14.0,
+    look_every_hours: Looks = 1,
+    daily_swing: Swing = 0.0,
+    requests_per_user: PerUser = None,
+    user_correlation: Correlation = 0.25,
+    visit_days: VisitDays = None,
+    delay_hours: Delay = "0",
+    declared_split: Declared = None,
+    true_split: TrueSplit = None,
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    as_json: Json = False,
+    config: Any = None,
+) -> None:
+    """Simulate, and print the figures with their standard errors."""
+    import os
+
+    from promotion_pipeline.config import Settings
+    from promotion_pipeline.simulation import Scenario
+    from promotion_pipeline.simulation import simulate as run
+
+    scenario = Scenario(
+        arms=arms,
+        requests_per_hour=requests_per_hour,
+        base_rate=base_rate,
+        lifts=tuple(lift / 100.0 for lift in numbers(lift_percent, "--lift-percent")),
+        days=days,
+        look_every_hours=look_every_hours,
+        daily_swing=daily_swing,
+        requests_per_user=requests_per_user,
+        user_correlation=user_correlation,
+        visit_days=visit_days,
+        delays_hours=numbers(delay_hours, "--delay-hours"),
+        declared_split=None if declared_split is None else numbers(declared_split, "--declared-split"),
+        true_split=None if true_split is None else numbers(true_split, "--true-split"),
+    )
+    rule = Settings.from_environment().threshold_config(config)
+    with output.progress(f"Simulating {experiments:,} experiments") as advance:
+        campaign = run(
+            scenario,
+            experiments=experiments,
+            config=rule,
+            seed=seed,
+            jobs=jobs or os.cpu_count() or 1,
+            advance=advance,
+        )
+    if as_json:
+        output.print_json(campaign.to_json())
+    else:
+        _print(campaign)
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Numbers separated by commas.
+
+    Raises:
+        InputError: a part is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} {text!r} is not a list of numbers: write for example {option} 10,5") from None
+
+
+def _print(campaign: Campaign) -> None:
+    output.print_line(_sentence(campaign.scenario, campaign.experiments))
+    has_winner = max(campaign.scenario.arm_lifts) > 0
+    columns = ["rule", "false promotions", "median hours", "lift seen"]
+    if has_winner:
+        columns = ["rule", "best arm promoted", "false promotions", "wrong arm", "median hours", "lift seen", "seen / true"]
+    output.print_table(columns, [_row(rule, has_winner) for rule in campaign.rules])
+    for srm in campaign.srm:
+        output.print_line(
+            f"sample ratio alarms on {srm.unit}s (p < 0.001): {_share(srm.at_last_look)} at the last look,"
+            f" {_share(srm.ever)} at any look"
+        )
+    output.note("± is one standard error. Hours and lift are those at the promotion.")
+
+
+def _row(rule: RuleSummary, has_winner: bool) -> list[object]:
+    timing = [_measure(rule.median_hours, 0, ""), _measure(rule.mean_lift, 1, " %", 100.0)]
+    if not has_winner:
+        return [RULES[rule.rule.value], _share(rule.false_promotions), *timing]
+    shares = [_share(rule.power), _share(rule.false_promotions), _share(rule.wrong_arm)]
+    return [RULES[rule.rule.value], *shares, *timing, _measure(rule.exaggeration, 2, "")]
+
+
+def _share(estimate: Estimate) -> str:
+    return _measure(estimate, 2, " %", 100.0)
+
+
+def _measure(estimate: Estimate, digits: int, unit: str, scale: float = 1.0) -> str:
+    if estimate.value is None:
+        return "-"
+    error = "" if estimate.standard_error is None else f" ± {estimate.standard_error * scale:.{digits}f}"
+    return f"{estimate.value * scale:.{digits}f}{error}{unit}"
+
+
+def _sentence(scenario: Scenario, experiments: int) -> str:
+    lifts = ", ".join(f"{lift * 100:+g} %" for lift in scenario.arm_lifts)
+    parts = [
+        f"{experiments:,} experiments of {scenario.days:g} days, a look every {scenario.look_every_hours} h",
+        f"{scenario.arms} arms, {scenario.requests_per_hour:g} requests an hour and arm",
+        f"{scenario.base_rate * 100:g} % convert",
+        f"true lift {lifts}" if max(map(abs, scenario.arm_lifts)) > 0 else "no treatment differs from control",
+    ]
+    if scenario.requests_per_user is not None:
+        spread = "the whole time" if scenario.visit_days is None else f"{scenario.visit_days:g} days"
+        parts.append(
+            f"{scenario.requests_per_user:g} requests a user over {spread}, correlated by {scenario.user_correlation:g}"
+        )
+    if any(scenario.delays_hours):
+        delays = ", ".join(f"{hours:g}" for hours in scenario.arm_delays_hours)
+        parts.append(f"conversions {delays} h late on average")
+    if scenario.true_split is not None:
+        parts.append(f"split {'/'.join(f'{percent:g}' for percent in scenario.true_split)} instead of declared")
+    return "; ".join(parts)
