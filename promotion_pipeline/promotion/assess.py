@@ -35,6 +35,7 @@ from promotion_pipeline.store.frames import read_experiments
 from promotion_pipeline.store.live import rollups_as_of
 
 HOUR = timedelta(hours=1)
+FEW = 20
 LATENCY_SUMS = ["latency_samples", "latency_ms_sum", "latency_ms_sum_squares"]
 
 
@@ -108,7 +109,9 @@ def judge(
             experiments = running_experiments(connection)
         else:
             experiments = experiments_named(connection, experiment_names)
-        return judge_experiments(store, connection, experiments, request, as_of, source=store)
+        # A bulk read opens connections of its own, which pays only for many rows.
+        source: Source = connection if len(experiments) <= FEW else store
+        return judge_experiments(store, connection, experiments, request, as_of, source=source)
 
 
 def judge_experiments(

@@ -23,7 +23,9 @@ Measured = Annotated[float | None, BeforeValidator(_finite_or_none)]
 """A number that may not be computable: None, never NaN, so that JSON can carry it."""
 
 
-class _Result(BaseModel):
+class Result(BaseModel):
+    """Base of what this layer returns: frozen, camelCase in JSON."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
 
     def to_json(self) -> dict[str, Any]:
@@ -31,7 +33,7 @@ class _Result(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
-class SafetyChecks(_Result):
+class SafetyChecks(Result):
     """Whether each of the five contract checks passed."""
 
     min_sample_size: bool = False
@@ -41,7 +43,7 @@ class SafetyChecks(_Result):
     error_rate_acceptable: bool = False
 
 
-class CheckResult(_Result):
+class CheckResult(Result):
     """One contract check with what was seen and what was asked."""
 
     name: str
@@ -67,7 +69,7 @@ class WithheldReason(StrEnum):
     """AUTO_PROMOTION_ENABLED is false."""
 
 
-class EvidenceResult(_Result):
+class EvidenceResult(Result):
     """What an unattended promotion needs beyond the contract."""
 
     required: str
@@ -86,7 +88,7 @@ class EvidenceResult(_Result):
     """Everything that keeps an eligible experiment from being promoted unattended; empty: nothing does."""
 
 
-class VariantMetrics(_Result):
+class VariantMetrics(Result):
     """What one variant did since the phase's start; rates are fractions."""
 
     id: UUID
@@ -103,7 +105,7 @@ class VariantMetrics(_Result):
     mean_value: Measured = None
 
 
-class PromotionEligibility(_Result):
+class PromotionEligibility(Result):
     """One experiment as seen from one as-of.
 
     `winner` is set only when the experiment is eligible; `candidate` names the nearest treatment either way.
@@ -142,7 +144,7 @@ class PromotionEligibility(_Result):
     variants: tuple[VariantMetrics, ...] = ()
 
 
-class Promotion(_Result):
+class Promotion(Result):
     """One row of `experiment_promotions`.
 
     `confidence`, `improvement`, `p_value` and `z` are in full precision (the columns named as in the
@@ -189,7 +191,7 @@ class Promotion(_Result):
         return tuple(self.snapshot.get("warnings", ()))
 
 
-class Approval(_Result):
+class Approval(Result):
     """One row of `promotion_approvals`."""
 
     id: UUID
@@ -208,7 +210,7 @@ class Approval(_Result):
     decision: dict[str, Any]
 
 
-class Hold(_Result):
+class Hold(Result):
     """Whether automatic promotion of an experiment is on hold, after a change of that."""
 
     experiment_name: str
@@ -244,7 +246,7 @@ class Outcome(StrEnum):
     """It could not be evaluated or acted upon; the message says why."""
 
 
-class SweepEntry(_Result):
+class SweepEntry(Result):
     """One experiment's part of a sweep."""
 
     experiment_name: str
@@ -255,7 +257,7 @@ class SweepEntry(_Result):
     approval_id: UUID | None = None
 
 
-class AutoCheckResult(_Result):
+class AutoCheckResult(Result):
     """What a sweep over all running experiments did."""
 
     checked: int

@@ -138,7 +138,11 @@ def test_rolling_back_twice_or_what_was_never_promoted_is_a_clear_error(store: S
     [
         ("UPDATE ab_variants SET traffic_percentage = CASE WHEN is_control THEN 10 ELSE 90 END", "has 10.00 %"),
         ("UPDATE ab_experiments SET is_active = true", "started again"),
-        ("INSERT INTO ab_variants (experiment_id, name, traffic_percentage) SELECT id, 'late', 5 FROM ab_experiments", "late"),
+        (
+            "INSERT INTO ab_variants (experiment_id, name, traffic_percentage) SELECT id, 'late', 5"
+            " FROM ab_experiments",
+            "late",
+        ),
         ("DELETE FROM ab_variants WHERE name = 'treatment'", "no entry"),
     ],
 )
@@ -191,7 +195,7 @@ def test_stale_data_stops_the_system_and_warns_a_person(store: Store) -> None:
         row = connection.execute("SELECT date_trunc('hour', now(), 'UTC') - interval '3 hours' AS at").fetchone()
     assert row is not None
     seed_experiment(store, "x", WINNER, start=row["at"] - timedelta(days=4), end=row["at"])
-    with pytest.raises(WithheldError, match="stale: the newest request is 3.0 hours older"):
+    with pytest.raises(WithheldError, match=r"stale: the newest request is 3.0 hours older"):
         promote_winner("x", "auto", "sensor", store=store)
     promotion = promote_winner("x", "manual", "anna", store=store)
     assert any("stale" in warning for warning in promotion.warnings)

@@ -1,0 +1,168 @@
+"""Ramps: the winner's traffic rises in steps, each held and watched."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import psycopg
+
+from promotion_pipeline.config import Mode
+from promotion_pipeline.errors import ConflictError, DependencyError, PromotionError, SplitDriftError
+from promotion_pipeline.promotion.acts import (
+    Scene,
+    chosen,
+    database_errors,
+    in_transaction,
+    lock_experiment,
+)
+from promotion_pipeline.promotion.events import Action, Event
+from promotion_pipeline.promotion.faults import FaultPoint, reached
+from promotion_pipeline.promotion.inputs import experiment_name_of, required_text
+from promotion_pipeline.promotion.models import Outcome, Promotion, SweepEntry
+from promotion_pipeline.promotion.promote import promotion_payload, require_live_mode
+from promotion_pipeline.promotion.records import live_promotion, promotion_from, promotions_where
+from promotion_pipeline.promotion.rollback import drift_of
+from promotion_pipeline.promotion.snapshot import split_of_step
+from promotion_pipeline.promotion.states import PromotionState
+from promotion_pipeline.promotion.watch import judge_observation, observe
+from promotion_pipeline.promotion.watch_rules import WatchStatus, overall
+from promotion_pipeline.store.database import Connection, Store
+
+
+def advance_ramps(store: Store, *, actor: str = "promotion_ramp") -> tuple[SweepEntry, ...]:
+    """Take the next step of every ramp whose step was held long enough and was clean; one transaction each.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection, database_errors():
+        ramping = promotions_where(connection, "state = 'ramping'", [])
+    return tuple(_advanced(store, promotion, actor) for promotion in ramping)
+
+
+def _advanced(store: Store, promotion: Promotion, actor: str) -> SweepEntry:
+    try:
+        return step_ramp(store, promotion.experiment_id, actor)
+    except DependencyError:
+        raise
+    except (PromotionError, psycopg.Error) as error:
+        return _said(promotion, Outcome.FAILED, " ".join(str(error).split()))
+
+
+def step_ramp(store: Store, experiment_id: UUID, actor: str) -> SweepEntry:
+    """Take the next step of one experiment's ramp if it may be taken now, else say why not. Idempotent.
+
+    Raises:
+        NotFoundError: there is no such experiment.
+        ConflictError: another act holds it.
+        DependencyError: the database is down.
+    """
+    return in_transaction(store, partial(_step_if_due, store, experiment_id, actor))
+
+
+def advance_ramp(experiment_name: str, advanced_by: str, *, store: Store | None = None) -> Promotion:
+    """Take the next step of a ramp now, whatever the watch says: a person's decision.
+
+    Raises:
+        NotFoundError: no experiment has this name.
+        ConflictError: it does not ramp, or the mode is shadow.
+        SplitDriftError: somebody else changed the split since.
+        DependencyError: the database is down.
+    """
+    name, actor = experiment_name_of(experiment_name), required_text(advanced_by, "advanced_by")
+    where = chosen(store)
+
+    def act(connection: Connection) -> Promotion:
+        scene = lock_experiment(connection, where, name)
+        require_live_mode(where)
+        live = live_promotion(connection, scene.experiment.id)
+        if live is None or live.state is not PromotionState.RAMPING:
+            raise ConflictError(f"{name!r} does not ramp: there is no next step")
+        drift = drift_of(scene, live)
+        if drift:
+            raise SplitDriftError(f"{name!r}: {drift}; undo that change or roll back")
+        return _take_step(scene, live, actor)
+
+    return in_transaction(where, act)
+
+
+def _step_if_due(store: Store, experiment_id: UUID, actor: str, connection: Connection) -> SweepEntry:
+    scene = lock_experiment(connection, store, experiment_id)
+    live = live_promotion(connection, experiment_id)
+    if live is None or live.state is not PromotionState.RAMPING:
+        return SweepEntry(
+            experiment_name=scene.experiment.name, outcome=Outcome.NOTHING_TO_DO, message="it does not ramp any more"
+        )
+    reached(FaultPoint.LOCKED)
+    blocked = _paused(scene, live) or _unsound(scene, live)
+    if blocked:
+        return _said(live, Outcome.RAMP_WAITS, blocked)
+    stepped = _take_step(scene, live, actor)
+    percent = stepped.snapshot["ramp"][stepped.ramp_step]["percent"]
+    return _said(stepped, Outcome.RAMPED, f"{stepped.promoted_variant_name!r} has {percent:g} % of the traffic")
+
+
+def _paused(scene: Scene, promotion: Promotion) -> str | None:
+    """Why the next step is not due yet; nobody needs to be told."""
+    due = promotion.step_started_at + timedelta(hours=float(promotion.config["ramp_hold_hours"]))
+    if scene.at < due:
+        return f"the next step is due at {due.isoformat(timespec='seconds')}"
+    if not scene.store.settings.enabled:
+        return "automatic promotion is switched off (AUTO_PROMOTION_ENABLED=false)"
+    if scene.store.settings.mode is Mode.SHADOW:
+        return "the mode is shadow: no traffic changes"
+    hold = scene.experiment.hold
+    if hold is not None and hold != promotion.snapshot.get("hold"):
+        return f"on hold: {hold}"
+    return None
+
+
+def _unsound(scene: Scene, promotion: Promotion) -> str | None:
+    """Why a step that is due cannot be taken; people are told, once a step and cause."""
+    drift = drift_of(scene, promotion)
+    if drift:
+        return _told(scene, promotion, "drift", drift)
+    checks = judge_observation(promotion, observe(scene.connection, [promotion])[promotion.id])
+    match overall(checks):
+        case WatchStatus.CLEAN:
+            return None
+        case WatchStatus.BREACH:
+            # The watch itself alerts about this.
+            return "; ".join(check.message for check in checks if check.status is WatchStatus.BREACH)
+        case WatchStatus.UNMEASURED:
+            return _told(scene, promotion, "unmeasured", checks[0].message)
+
+
+def _told(scene: Scene, promotion: Promotion, cause: str, message: str) -> str:
+    key = f"ramp_blocked:{promotion.id}:{promotion.ramp_step}:{cause}"
+    payload = {"winner": promotion.promoted_variant_name, "message": message, "ramp_step": promotion.ramp_step}
+    scene.notify(Event.RAMP_BLOCKED, "warning", promotion.id, key, payload)
+    return message
+
+
+def _take_step(scene: Scene, promotion: Promotion, actor: str) -> Promotion:
+    step = promotion.ramp_step + 1
+    is_last = step == len(promotion.snapshot["ramp"]) - 1
+    row = scene.connection.execute(
+        "UPDATE experiment_promotions SET ramp_step = %s, step_started_at = %s, state = %s WHERE id = %s RETURNING *",
+        [step, scene.at, PromotionState.PROMOTED if is_last else PromotionState.RAMPING, promotion.id],
+    ).fetchone()
+    assert row is not None
+    stepped = promotion_from(row)
+    reached(FaultPoint.RECORD_WRITTEN)
+    scene.set_traffic(split_of_step(promotion.snapshot, step), is_active=False)
+    reached(FaultPoint.TRAFFIC_SET)
+    percent = promotion.snapshot["ramp"][step]["percent"]
+    scene.audit(actor, Action.RAMP, promotion.id, {"ramp_step": step, "percent": percent})
+    key = f"ramp_step:{promotion.id}:{step}"
+    scene.notify(Event.RAMP_STEP, "info", promotion.id, key, promotion_payload(stepped))
+    reached(FaultPoint.BEFORE_COMMIT)
+    return stepped
+
+
+def _said(promotion: Promotion, outcome: Outcome, message: str) -> SweepEntry:
+    return SweepEntry(
+        experiment_name=promotion.experiment_name, outcome=outcome, message=message, promotion_id=promotion.id
+    )

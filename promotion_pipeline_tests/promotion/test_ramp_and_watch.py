@@ -1,0 +1,200 @@
+"""After the promotion: ramps in steps, the watch, and the way back without a person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from promotion_pipeline import ConflictError, SplitDriftError, get_promotion_history, promote_winner, rollback_promotion
+from promotion_pipeline.config import Mode
+from promotion_pipeline.promotion.holds import hold_promotion
+from promotion_pipeline.promotion.models import Outcome, Promotion
+from promotion_pipeline.promotion.ramp import advance_ramp, advance_ramps
+from promotion_pipeline.promotion.states import PromotionState
+from promotion_pipeline.promotion.watch import WatchAction, watch_promotions
+from promotion_pipeline.promotion.watch_rules import Sums, WatchStatus, judge_window, overall
+from promotion_pipeline.store.database import Store
+from promotion_pipeline_tests.seeding import (
+    WINNER,
+    Seeded,
+    VariantSpec,
+    add_requests,
+    count,
+    let_time_pass,
+    seed_experiment,
+    split_of,
+)
+
+RAMP = {"rampSteps": [75, 100], "rampHoldHours": 24}
+FOUR = (
+    VariantSpec("control", is_control=True, traffic=40, requests=8_000, conversions=800),
+    VariantSpec("a", traffic=20, requests=4_000, conversions=800),
+    VariantSpec("b", traffic=20, requests=4_000, conversions=400),
+    VariantSpec("c", traffic=20, requests=4_000, conversions=400),
+)
+HEALTHY = VariantSpec("treatment", requests=3_000, conversions=390, errors=30)
+FAILING = VariantSpec("treatment", requests=3_000, conversions=390, errors=300)
+
+
+def now(store: Store) -> datetime:
+    with store.connect() as connection:
+        row = connection.execute("SELECT now() AS at").fetchone()
+    assert row is not None
+    return row["at"].astimezone(UTC)
+
+
+def served_since(store: Store, seeded: Seeded, promotion: Promotion, hours: int, *variants: VariantSpec) -> None:
+    """Let `hours` go by after the promotion's step began, with these requests in them."""
+    let_time_pass(store, seeded, hours)
+    end = now(store)
+    for variant in variants:
+        add_requests(store, seeded, variant, start=end - timedelta(hours=hours), end=end)
+
+
+def test_a_ramp_goes_to_100_in_steps_when_each_was_held_and_clean(store: Store) -> None:
+    seeded = seed_experiment(store, "x", FOUR, promotion_config=RAMP)
+    promotion = promote_winner("x", "auto", "sensor", store=store)
+    assert promotion.state is PromotionState.RAMPING
+    assert split_of(store, seeded) == {
+        "control": Decimal("12.50"),
+        "a": Decimal("75.00"),
+        "b": Decimal("6.25"),
+        "c": Decimal("6.25"),
+    }
+    assert advance_ramps(store)[0].outcome is Outcome.RAMP_WAITS
+    served_since(store, seeded, promotion, 25, VariantSpec("a", requests=3_000, conversions=600))
+    assert advance_ramps(store)[0].outcome is Outcome.RAMPED
+    assert split_of(store, seeded)["a"] == Decimal(100)
+    assert get_promotion_history("x", store=store)[0].state is PromotionState.PROMOTED
+    assert advance_ramps(store) == ()
+    rollback_promotion("x", "done", "anna", store=store)
+    assert split_of(store, seeded)["control"] == Decimal(40)
+
+
+def test_a_ramp_waits_while_nothing_can_be_measured(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER, promotion_config=RAMP)
+    promotion = promote_winner("x", "auto", "sensor", store=store)
+    served_since(store, seeded, promotion, 30)
+    for _ in range(2):
+        assert "could not be measured" in advance_ramps(store)[0].message
+    assert count(store, "SELECT count(*) FROM notification_outbox WHERE event = 'ramp_blocked'") == 1
+    assert advance_ramp("x", "anna", store=store).state is PromotionState.PROMOTED
+    with pytest.raises(ConflictError, match="does not ramp"):
+        advance_ramp("x", "anna", store=store)
+
+
+def test_a_ramp_waits_for_a_hold_a_switch_and_a_drift(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER, promotion_config=RAMP)
+    promotion = promote_winner("x", "auto", "sensor", store=store)
+    served_since(store, seeded, promotion, 30, HEALTHY)
+    off = Store(store.url, store.settings.model_copy(update={"enabled": False}))
+    shadow = Store(store.url, store.settings.model_copy(update={"mode": Mode.SHADOW}))
+    assert "switched off" in advance_ramps(off)[0].message
+    assert "shadow" in advance_ramps(shadow)[0].message
+    hold_promotion("x", "sleep first", "anna", store=store)
+    assert "on hold: held by anna: sleep first" in advance_ramps(store)[0].message
+    with store.connect() as connection:
+        connection.execute("UPDATE ab_experiments SET auto_promotion_hold = NULL")
+        connection.execute("UPDATE ab_variants SET traffic_percentage = 50")
+    assert "somebody else changed" in advance_ramps(store)[0].message
+    with pytest.raises(SplitDriftError):
+        advance_ramp("x", "anna", store=store)
+
+
+def test_a_ramp_of_a_held_experiment_that_a_person_started_goes_on(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER, promotion_config=RAMP)
+    hold_promotion("x", "no machines here", "anna", store=store)
+    promotion = promote_winner("x", "manual", "anna", store=store)
+    served_since(store, seeded, promotion, 30, HEALTHY)
+    assert advance_ramps(store)[0].outcome is Outcome.RAMPED
+
+
+def test_a_breach_blocks_the_ramp_and_alerts_once(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER, promotion_config=RAMP)
+    promotion = promote_winner("x", "auto", "sensor", store=store)
+    served_since(store, seeded, promotion, 30, FAILING)
+    found = watch_promotions(store)[0]
+    assert (found.status, found.action) == (WatchStatus.BREACH, WatchAction.ALERTED)
+    assert "error rate 10.00 %" in found.message
+    assert watch_promotions(store)[0].action is WatchAction.ALERTED_BEFORE
+    assert count(store, "SELECT count(*) FROM notification_outbox WHERE event = 'watch_breach'") == 1
+    assert advance_ramps(store)[0].outcome is Outcome.RAMP_WAITS
+    assert get_promotion_history("x", store=store)[0].is_live
+
+
+def test_auto_rollback_restores_the_split_and_holds(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER, promotion_config={"autoRollback": True})
+    before = split_of(store, seeded)
+    promotion = promote_winner("x", "auto", "sensor", store=store)
+    served_since(store, seeded, promotion, 2, FAILING)
+    assert watch_promotions(store)[0].action is WatchAction.ROLLED_BACK
+    assert split_of(store, seeded) == before
+    record = get_promotion_history("x", store=store)[0]
+    assert record.rolled_back_by == "promotion_watch"
+    assert record.rollback_reason is not None
+    assert record.rollback_reason.startswith("watch: error rate 10.00 %")
+    assert watch_promotions(store) == ()
+
+
+def test_auto_rollback_keeps_off_what_somebody_else_changed_and_still_alerts(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER, promotion_config={"autoRollback": True})
+    promotion = promote_winner("x", "auto", "sensor", store=store)
+    served_since(store, seeded, promotion, 2, FAILING)
+    with store.connect() as connection:
+        connection.execute("UPDATE ab_variants SET traffic_percentage = 50")
+    found = watch_promotions(store)[0]
+    assert found.action is WatchAction.ALERTED
+    assert "not rolled back" in found.message
+    assert count(store, "SELECT count(*) FROM notification_outbox WHERE event = 'watch_breach'") == 1
+
+
+def test_the_watch_ends_after_its_hours_and_sees_the_last_hour_alone(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER)
+    promotion = promote_winner("x", "auto", "sensor", store=store)
+    served_since(
+        store, seeded, promotion, 40, VariantSpec("treatment", requests=100_000, conversions=13_000, errors=1_000)
+    )
+    assert watch_promotions(store)[0].status is WatchStatus.CLEAN
+    end = now(store)
+    spike = VariantSpec("treatment", requests=500, conversions=65, errors=100)
+    add_requests(store, seeded, spike, start=end - timedelta(minutes=10), end=end)
+    found = watch_promotions(store)[0]
+    assert [c.window for c in found.checks if c.status is WatchStatus.BREACH] == ["recent"]
+    let_time_pass(store, seeded, 10)
+    assert watch_promotions(store) == ()
+
+
+BEFORE = Sums(10_000, 100, 10_000, 1_300, 10_000, 1_000_000.0, 101_000_000.0)
+SAME = Sums(5_000, 50, 5_000, 650, 5_000, 500_000.0, 50_500_000.0)
+NOTHING = Sums()
+
+
+@pytest.mark.parametrize(
+    ("after", "control", "breached"),
+    [
+        (SAME, NOTHING, set()),
+        (replace(SAME, errors=150), NOTHING, {"error_rate"}),
+        (replace(SAME, errors=74), NOTHING, set()),
+        (replace(SAME, errors=150), replace(SAME, errors=150), set()),
+        (replace(SAME, errors=150), SAME, {"error_rate"}),
+        (replace(SAME, latency_ms_sum=625_000.0, latency_ms_sum_squares=80_000_000.0), NOTHING, {"latency"}),
+        (replace(SAME, latency_ms_sum=590_000.0, latency_ms_sum_squares=70_000_000.0), NOTHING, set()),
+        (replace(SAME, conversions=450), NOTHING, {"conversion"}),
+        (replace(SAME, conversions=600), NOTHING, set()),
+        (replace(SAME, conversions=450), replace(SAME, conversions=440), set()),
+        (replace(SAME, conversions=450), replace(SAME, conversions=600), {"conversion"}),
+        (replace(SAME, conversions=650), replace(SAME, conversions=900), {"conversion"}),
+    ],
+)
+def test_what_counts_as_worse(after: Sums, control: Sums, breached: set[str]) -> None:
+    checks = judge_window("step", BEFORE, after, control)
+    assert {c.metric.value for c in checks if c.status is WatchStatus.BREACH} == breached
+
+
+def test_too_few_requests_are_unmeasured_and_never_clean() -> None:
+    checks = judge_window("step", BEFORE, Sums(99, 99, 99, 0, 99, 1.0, 1.0), NOTHING)
+    assert {check.status for check in checks} == {WatchStatus.UNMEASURED}
+    assert overall(checks) is WatchStatus.UNMEASURED
