@@ -9,10 +9,8 @@ from typing import Any, Protocol
 
 from promotion_pipeline.notifications.message import Message
 
-CONNECT_SECONDS = 5.0
-"""Time that a channel has to accept a connection."""
 ANSWER_SECONDS = 10.0
-"""Time that a channel has to answer once it accepted the connection."""
+"""Time that a channel has to accept a connection, and to answer each step on it."""
 
 
 class Channel(StrEnum):

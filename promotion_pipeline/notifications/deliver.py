@@ -16,6 +16,7 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications import queue
 from promotion_pipeline.notifications.channels import (
+    ANSWER_SECONDS,
     Channel,
     DeliveryState,
     Envelope,
@@ -93,7 +94,9 @@ def deliver_due(
         DependencyError: the database cannot be reached.
     """
     settings, policy = settings or store.settings, policy or DeliveryPolicy()
-    workers = [_Worker(store, settings, policy, sender) for sender in senders or senders_of(settings)]
+    if senders is None:
+        senders = senders_of(settings, policy.answer_seconds)
+    workers = [_Worker(store, settings, policy, sender) for sender in senders]
     # Said here, where the caller hears it: the workers only report.
     store.connect().close()
     threads = [threading.Thread(target=w.run, name=f"deliver-{w.channel}", daemon=True) for w in workers]
@@ -105,26 +108,26 @@ def deliver_due(
     return DeliveryReport({worker.channel: worker.report for worker in workers})
 
 
-def senders_of(settings: Settings) -> list[Sender]:
+def senders_of(settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> list[Sender]:
     """The channels that the settings switch on."""
-    return [_sender(channel, settings) for channel in configured_channels(settings)]
+    return [_sender(channel, settings, answer_seconds) for channel in configured_channels(settings)]
 
 
-def _sender(channel: Channel, settings: Settings) -> Sender:
+def _sender(channel: Channel, settings: Settings, answer_seconds: float) -> Sender:
     # Imported here: each brings a client library that a process without the channel does not need.
     match channel:
         case Channel.SLACK:
             from promotion_pipeline.notifications.slack import SlackSender
 
-            return SlackSender(settings)
+            return SlackSender(settings, answer_seconds)
         case Channel.PAGERDUTY:
             from promotion_pipeline.notifications.pagerduty import PagerDutySender
 
-            return PagerDutySender(settings)
+            return PagerDutySender(settings, answer_seconds)
         case Channel.EMAIL:
             from promotion_pipeline.notifications.mail import MailSender
 
-            return MailSender(settings)
+            return MailSender(settings, answer_seconds)
     assert_never(channel)
 
 

@@ -32,8 +32,9 @@ class MailSender:
     channel = Channel.EMAIL
     repeats_safely = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._settings = settings
+        self._answer_seconds = answer_seconds
 
     def send(self, envelope: Envelope) -> Outcome:
         """Send to those who did not get it at an earlier attempt."""
@@ -82,16 +83,16 @@ class MailSender:
             session.close()
 
     def _opened(self) -> smtplib.SMTP:
-        settings, context = self._settings, ssl.create_default_context()
-        host = str(settings.smtp_host)
-        session: smtplib.SMTP
+        settings, host = self._settings, str(self._settings.smtp_host)
         if settings.smtp_port == IMPLICIT_TLS_PORT:
-            session = smtplib.SMTP_SSL(host, settings.smtp_port, timeout=ANSWER_SECONDS, context=context)
+            session: smtplib.SMTP = smtplib.SMTP_SSL(
+                host, settings.smtp_port, timeout=self._answer_seconds, context=ssl.create_default_context()
+            )
         else:
-            session = smtplib.SMTP(host, settings.smtp_port, timeout=ANSWER_SECONDS)
+            session = smtplib.SMTP(host, settings.smtp_port, timeout=self._answer_seconds)
         try:
             if settings.smtp_starttls and settings.smtp_port != IMPLICIT_TLS_PORT:
-                session.starttls(context=context)
+                session.starttls(context=ssl.create_default_context())
             if settings.smtp_user:
                 password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
                 session.login(settings.smtp_user, password)

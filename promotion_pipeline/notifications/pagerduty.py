@@ -10,7 +10,6 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications.channels import (
     ANSWER_SECONDS,
-    CONNECT_SECONDS,
     Channel,
     Envelope,
     Found,
@@ -33,12 +32,12 @@ class PagerDutySender:
     channel = Channel.PAGERDUTY
     repeats_safely = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> None:
         assert settings.pagerduty_routing_key is not None
         self._routing_key = settings.pagerduty_routing_key.get_secret_value()
         self._base_url = settings.pagerduty_base_url.rstrip("/")
         self._public_url = settings.public_url
-        self._client = httpx.Client(timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS))
+        self._client = httpx.Client(timeout=answer_seconds)
 
     def send(self, envelope: Envelope) -> Outcome:
         """Enqueue one event. Whatever goes wrong may be repeated: PagerDuty merges events of one key."""

@@ -6,11 +6,15 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from promotion_pipeline.notifications.channels import ANSWER_SECONDS
+
 
 @dataclass(frozen=True)
 class DeliveryPolicy:
     """Waits and limits; every time in seconds."""
 
+    answer_seconds: float = ANSWER_SECONDS
+    """Time-out of a channel."""
     max_attempts: int = 20
     """Attempts after which a message is dead; with the waits below about 14 hours."""
     first_wait_seconds: float = 5.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.channels import Channel, Envelope, Found, Outcome, OutcomeKind
+from promotion_pipeline.notifications.channels import ANSWER_SECONDS, Channel, Envelope, Found, Outcome, OutcomeKind
 from promotion_pipeline.notifications.message import Message, shortened
 from promotion_pipeline.notifications.retry_after import seconds_of
 
@@ -72,13 +72,15 @@ class SlackSender:
     channel = Channel.SLACK
     repeats_safely = False
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> None:
         from promotion_pipeline.notifications.slack_resource import SlackResourceWithUrl
 
         assert settings.slack_token is not None
         self._default_channel = settings.slack_channel
         self._client: WebClient = SlackResourceWithUrl(
-            token=settings.slack_token.get_secret_value(), base_url=settings.slack_base_url
+            token=settings.slack_token.get_secret_value(),
+            base_url=settings.slack_base_url,
+            timeout_seconds=answer_seconds,
         ).get_client()
 
     def send(self, envelope: Envelope) -> Outcome:

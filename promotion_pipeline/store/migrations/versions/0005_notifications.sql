@@ -29,7 +29,7 @@ COMMENT ON COLUMN notification_deliveries.next_attempt_at IS
     'pending: when to send; sending: when the claim lapses; uncertain: when to look (null: a person decides)';
 COMMENT ON COLUMN notification_deliveries.receipt IS 'what the channel answered: ids to find the message by';
 DROP INDEX notification_deliveries_due;
-CREATE INDEX notification_deliveries_due ON notification_deliveries (channel, priority, next_attempt_at)
+CREATE INDEX notification_deliveries_due ON notification_deliveries (channel, priority, next_attempt_at, outbox_id)
     WHERE state IN ('pending', 'sending', 'uncertain');
 CREATE INDEX notification_deliveries_thread ON notification_deliveries (channel, thread_key, outbox_id)
     WHERE thread_key IS NOT NULL;

@@ -1,0 +1,261 @@
+"""Servers on loopback that play Slack, PagerDuty and a mail server, well or badly."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default as default_policy
+from enum import Enum, auto
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+
+class Mood(Enum):
+    """How a server answers one request."""
+
+    WELL = auto()
+    RATE_LIMITED = auto()
+    BROKEN = auto()
+    REJECTS_FORM = auto()
+    UNKNOWN_PLACE = auto()
+    HANGS = auto()
+    """Takes the message and never answers."""
+    CUTS = auto()
+    """Takes the message and closes the connection without an answer."""
+    MAYBE = auto()
+    """Takes the message and says that something went wrong."""
+    BAD_TOKEN = auto()
+
+
+TAKES_THE_MESSAGE = frozenset({Mood.WELL, Mood.HANGS, Mood.CUTS, Mood.MAYBE})
+
+
+@dataclass
+class Web:
+    """One HTTP server: Slack below /api/, PagerDuty below /v2/."""
+
+    url: str = ""
+    mood: Callable[[dict[str, Any]], Mood] = lambda body: Mood.WELL
+    retry_after: str = "0"
+    can_be_searched: bool = True
+    posted: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies of messages that arrived, whether the sender was told or not."""
+    confirmed: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies whose sender was told that they arrived."""
+    requests: list[str] = field(default_factory=list)
+    """Path of every request."""
+    headers: list[dict[str, str]] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def slack_url(self) -> str:
+        return f"{self.url}/api/"
+
+    def always(self, mood: Mood) -> None:
+        self.mood = lambda body: mood
+
+    def once(self, mood: Mood, then: Mood = Mood.WELL) -> None:
+        moods = iter([mood])
+        self.mood = lambda body: next(moods, then)
+
+
+@contextmanager
+def web_server() -> Iterator[Web]:
+    """Run one until the block ends."""
+    web = Web()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            web.requests.append(self.path)
+            self._answer(404, {})
+
+        def do_POST(self) -> None:
+            raw = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            web.requests.append(self.path)
+            web.headers.append(dict(self.headers))
+            body = _decoded(raw, self.headers["Content-Type"] or "")
+            if self.path.endswith("conversations.history"):
+                self._history(int(body.get("cursor") or 0), int(body["limit"]))
+            elif self.path.endswith("auth.test"):
+                good = web.mood(body) is Mood.WELL
+                self._answer(200, {"ok": True, "user": "bot", "team": "acme"} if good else _slack_error("invalid_auth"))
+            else:
+                self._take(body, is_slack=self.path.startswith("/api/"))
+
+        def _take(self, body: dict[str, Any], *, is_slack: bool) -> None:
+            mood = web.mood(body)
+            if mood in TAKES_THE_MESSAGE:
+                web.posted.append(body)
+            match mood:
+                case Mood.WELL:
+                    web.confirmed.append(body)
+                    number = len(web.posted)
+                    said = (
+                        {"ok": True, "channel": "C0000001", "ts": f"{number}.0"} if is_slack else {"status": "success"}
+                    )
+                    self._answer(200 if is_slack else 202, said)
+                case Mood.RATE_LIMITED:
+                    self._answer(429, _slack_error("ratelimited"), {"Retry-After": web.retry_after})
+                case Mood.BROKEN:
+                    self._answer(500, {"status": "oops"})
+                case Mood.REJECTS_FORM:
+                    self._answer(*((200, _slack_error("invalid_blocks")) if is_slack else (400, {"status": "invalid"})))
+                case Mood.UNKNOWN_PLACE:
+                    self._answer(200, _slack_error("channel_not_found"))
+                case Mood.MAYBE:
+                    self._answer(200, _slack_error("internal_error"))
+                case Mood.BAD_TOKEN:
+                    self._answer(
+                        *((200, _slack_error("invalid_auth")) if is_slack else (400, {"errors": ["routing_key"]}))
+                    )
+                case Mood.HANGS:
+                    web.stop.wait(60)
+                    self.close_connection = True
+                case Mood.CUTS:
+                    self.close_connection = True
+
+        def _history(self, start: int, limit: int) -> None:
+            if not web.can_be_searched:
+                self._answer(200, _slack_error("missing_scope"))
+                return
+            newest_first = list(web.posted)[::-1]
+            page = [{"metadata": body.get("metadata")} for body in newest_first[start : start + limit]]
+            more = str(start + limit) if start + limit < len(newest_first) else ""
+            self._answer(200, {"ok": True, "messages": page, "response_metadata": {"next_cursor": more}})
+
+        def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+            raw = json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        web.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield web
+        finally:
+            web.stop.set()
+            server.shutdown()
+
+
+def _slack_error(code: str) -> dict[str, Any]:
+    return {"ok": False, "error": code}
+
+
+def _decoded(raw: bytes, kind: str) -> dict[str, Any]:
+    if "json" in kind:
+        return dict(json.loads(raw))
+    return {name: values[0] for name, values in parse_qs(raw.decode()).items()}
+
+
+@dataclass
+class Mailbox:
+    """One mail server without encryption."""
+
+    port: int = 0
+    is_up: bool = True
+    refused: dict[str, str] = field(default_factory=dict)
+    """Receiver -> what it is refused with."""
+    data_answer: Callable[[EmailMessage], str] = lambda mail: "250 ok"
+    hangs: bool = False
+    cuts_after_data: bool = False
+    hangs_at_quit: bool = False
+    mails: list[tuple[tuple[str, ...], EmailMessage]] = field(default_factory=list)
+    """Receivers and mail, whether the sender was told or not."""
+    confirmed: list[tuple[tuple[str, ...], EmailMessage]] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def mail_server() -> Iterator[Mailbox]:
+    """Run one until the block ends."""
+    box = Mailbox()
+
+    class Handler(socketserver.StreamRequestHandler):
+        disable_nagle_algorithm = True
+
+        def handle(self) -> None:
+            if box.hangs:
+                box.stop.wait(60)
+                return
+            self._say("220 sink" if box.is_up else "421 not now")
+            receivers: list[str] = []
+            while line := self.rfile.readline():
+                verb = line[:4].upper().strip()
+                if verb == b"DATA":
+                    if not self._data(receivers):
+                        return
+                    receivers = []
+                elif verb == b"RCPT":
+                    address = line.decode().partition("<")[2].partition(">")[0]
+                    answer = box.refused.get(address, "250 ok")
+                    receivers += [address] if answer.startswith("250") else []
+                    self._say(answer)
+                elif verb == b"QUIT":
+                    if box.hangs_at_quit:
+                        box.stop.wait(60)
+                    self._say("221 bye")
+                    return
+                else:
+                    self._say("250 ok")
+
+        def _data(self, receivers: list[str]) -> bool:
+            self._say("354 go on")
+            lines = []
+            while (line := self.rfile.readline()) not in (b".\r\n", b""):
+                lines.append(line.removeprefix(b"."))
+            mail = message_from_bytes(b"".join(lines), policy=default_policy)
+            answer = box.data_answer(mail)
+            if answer.startswith("250"):
+                box.mails.append((tuple(receivers), mail))
+                if box.cuts_after_data:
+                    return False
+                box.confirmed.append((tuple(receivers), mail))
+            self._say(answer)
+            return True
+
+        def _say(self, text: str) -> None:
+            self.wfile.write(text.encode() + b"\r\n")
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        allow_reuse_address = True
+        request_queue_size = 128
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        box.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield box
+        finally:
+            box.stop.set()
+            server.shutdown()
