@@ -116,7 +116,7 @@ async def _guarded(visit: Visit, access: Access, query: list[str], request: Requ
     is_write = request.method in WRITES
     body = await request.body() if is_write else b""
     visit.principal = await run_in_threadpool(identify, visit.store, visit.door.settings, access, request, body)
-    request.scope["principal"] = visit.principal
+    request.state.principal = visit.principal
     _check_query(request, query)
     if is_write and access is not Access.PUBLIC:
         visit.idempotency_key = _key_of(request)

@@ -39,6 +39,8 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         request_id = scope["request_id"] = clean_request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
+        # Routes get a copy of the scope, but the same state.
+        state = scope.setdefault("state", {})
         started, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
@@ -61,7 +63,7 @@ class RequestContext:
             milliseconds = (time.perf_counter() - started) * 1000
             # The query is left out: it is the caller's, and may hold what does not belong in a log.
             path = scope.get("raw_path", b"").decode("ascii", "replace").partition("?")[0]
-            actor = getattr(scope.get("principal"), "actor", "-")
+            actor = getattr(state.get("principal"), "actor", "-")
             logger.info("%s %s %s %d %.1fms %r", request_id, scope["method"], path, status, milliseconds, actor)
 
 

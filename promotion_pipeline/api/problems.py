@@ -134,6 +134,8 @@ def _validation_item(item: Mapping[str, Any]) -> dict[str, str]:
     where, *path = item["loc"]
     is_position = item["type"] == "json_invalid"
     message = str(item["msg"]).removeprefix("Value error, ")
+    if (where, path, item["type"]) == ("body", [], "missing"):
+        message = "a JSON body is needed; where something on the way drops the body of a DELETE, use POST .../rollback"
     if is_position:
         message = f"is no JSON: {item.get('ctx', {}).get('error', 'malformed')} at character {path[0] if path else 0}"
     return {"in": str(where), "name": "" if is_position else ".".join(map(str, path)), "message": message}

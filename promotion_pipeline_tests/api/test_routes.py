@@ -239,7 +239,7 @@ def test_the_shadow_history_is_apart(start_api: StartApi) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["it's \"quoted\"", "größe 漢字 🎉", "a/b/c", "100% ?&#+;", "promote", "x/promote", "..", " padded "]
+    "name", ['it\'s "quoted"', "größe 漢字 🎉", "a/b/c", "100% ?&#+;", "promote", "x/promote", "..", " padded "]
 )
 def test_any_name_can_be_in_the_path(api: Api, name: str) -> None:
     seed_experiment(api.store, name, WINNER)
