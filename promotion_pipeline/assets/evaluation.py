@@ -1,0 +1,169 @@
+"""Sums to verdicts: three tables that one evaluation fills.
+
+They are one step, because judging is one pass over all experiments and hours, and three steps would make it thrice.
+Any of the three can still be materialized alone: the step then writes only that table.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from promotion_pipeline import names
+from promotion_pipeline.assets.columns import SCHEMAS
+from promotion_pipeline.assets.plots import lift_plot
+from promotion_pipeline.assets.reporting import report_hours, verdict_table
+from promotion_pipeline.checks import EVALUATION_CHECKS, ask, specs_of
+from promotion_pipeline.failures import step_failures
+from promotion_pipeline.partitions import hourly
+from promotion_pipeline.resources import StoreResource
+from promotion_pipeline.run_config import EvaluationConfig
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.window import Table, WindowResult, evaluate_window
+
+CONFIG_BLOCK = f"""\
+```yaml
+ops:
+  {names.EVALUATION_OP}:
+    config:
+      label: "99 %"
+      min_confidence_level: 99
+      experiments: ["checkout"]
+```"""
+
+WHAT_IF = f"""
+**What if?** Materialize any range of hours with this config (Launchpad, or *Config* in the backfill dialog) to ask what
+other thresholds would have decided. Such decisions are stored beside the record under their label, and promote nothing:
+
+{CONFIG_BLOCK}
+"""
+
+
+def _spec(name: str, dep: str | dg.AssetDep, description: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        deps=[dep, names.EXPERIMENTS] if name == names.METRICS else [dep],
+        description=description,
+        group_name="evaluation",
+        kinds={"pandas", "postgres", "table"},
+        owners=names.OWNERS,
+        metadata={"dagster/column_schema": SCHEMAS[name]},
+    )
+
+
+METRICS_DESCRIPTION = """\
+What every variant did since its phase began, as seen at the end of each hour: counts, rates, latency, value.
+
+Cumulative on purpose: an hour's row is all that was known then, so a decision can be read off one hour.
+"""
+SIGNIFICANCE_DESCRIPTION = """\
+Every treatment against control at the end of each hour.
+
+- `z`, `p_value`, `confidence`: the pooled z-test. It is meant for **one** look; looked at every hour it would call
+  a winner in 13.5 % of experiments without any difference (two variants, 14 days).
+- `always_valid_*`: an interval that holds at every look at once. An unattended promotion needs its lower end above 0.
+- `adjusted_p_value`: Holm over the treatments of an experiment.
+"""
+DECISIONS_DESCRIPTION = f"""\
+The verdict on every experiment at the end of each hour, with the five checks and both numbers of each.
+
+`eligible` all five pass; `not_yet` more data may settle it; `rejected` enough data, and no; `inconclusive` cannot be
+judged; `error` contradicts itself. Not eligible is an answer, not a failure.
+
+**Decisions of record are written once.** The first decision about an hour stays as it was made. Only a decision of
+record about the newest complete hour can lead to a promotion, so no backfill ever moves traffic.
+{WHAT_IF}"""
+
+
+@dg.multi_asset(
+    name=names.EVALUATION_OP,
+    specs=[
+        # What was summed before the hour is read from the table: a look-back mapping would make a one-day backfill
+        # decide every later hour again.
+        _spec(
+            names.METRICS,
+            dg.AssetDep(names.ROLLUPS, partition_mapping=dg.IdentityPartitionMapping()),
+            METRICS_DESCRIPTION,
+        ),
+        _spec(names.SIGNIFICANCE, names.METRICS, SIGNIFICANCE_DESCRIPTION),
+        _spec(names.DECISIONS, names.SIGNIFICANCE, DECISIONS_DESCRIPTION),
+    ],
+    check_specs=specs_of(EVALUATION_CHECKS),
+    can_subset=True,
+    partitions_def=hourly,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def evaluation(
+    context: dg.AssetExecutionContext, config: EvaluationConfig, store: dg.ResourceParam[StoreResource]
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Judge the run's hours and write the tables that were asked for."""
+    wanted = [table for table in Table if dg.AssetKey(table.value) in context.selected_asset_keys]
+    with step_failures(context):
+        opened = store.get()
+        for table, found in _evaluate(context, config, opened, wanted).items():
+            about = _newest(table, found, opened.settings.public_url)
+            report_hours(context, table.value, found.hours[HOURLY_COLUMNS[table]], about)
+            yield dg.MaterializeResult(asset_key=table.value)
+        if not config.is_what_if():
+            yield from ask(context, opened, EVALUATION_CHECKS)
+
+
+def _evaluate(
+    context: dg.AssetExecutionContext, config: EvaluationConfig, store: Store, wanted: list[Table]
+) -> dict[Table, WindowResult]:
+    """Fill the tables in their order. A what-if changes decisions only: the others are always as the regular
+    thresholds make them, which takes a second evaluation in the rare run that asks for both."""
+    asked = [Table.DECISIONS] if config.is_what_if() and Table.DECISIONS in wanted else []
+    regular = [table for table in wanted if table not in asked]
+    found: dict[Table, WindowResult] = {}
+    for tables, thresholds, label in (
+        (regular, None, None),
+        (asked, config.thresholds(), config.label.strip() or None),
+    ):
+        if tables:
+            window = context.partition_time_window
+            result = evaluate_window(
+                store,
+                window.start,
+                window.end,
+                experiments=config.experiments,
+                config=thresholds,
+                label=label,
+                tables=tables,
+                progress=lambda done, total: context.log.info(f"{done:,} of {total:,} experiments judged"),
+            )
+            found |= dict.fromkeys(tables, result)
+    return found
+
+
+HOURLY_COLUMNS = {
+    Table.METRICS: ["experiments"],
+    Table.SIGNIFICANCE: ["experiments"],
+    Table.DECISIONS: [
+        "experiments",
+        "eligible",
+        "promotable",
+        "waiting",
+        "not_yet",
+        "rejected",
+        "inconclusive",
+        "error",
+    ],
+}
+"""Which numbers plot on which table."""
+
+
+def _newest(table: Table, found: WindowResult, base_url: str) -> dict[str, Any]:
+    """What is told about the run as a whole."""
+    about: dict[str, Any] = {
+        "rows_written": found.rows[table],
+        **{f"seconds_{name}": round(value, 3) for name, value in found.seconds.items()},
+    }
+    if table is Table.DECISIONS:
+        about |= {
+            "decisions_of_record": found.recorded,
+            "decisions_beside_the_record": found.relabelled,
+            "verdicts": dg.MetadataValue.md(verdict_table(found.newest, base_url)),
+            "lift": dg.MetadataValue.md(lift_plot(found.newest)),
+        }
+    return about

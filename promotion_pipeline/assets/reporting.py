@@ -1,0 +1,77 @@
+"""What a run tells the person who looks at it: numbers that plot, a table of verdicts, a picture of the newest hour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+import dagster as dg
+import pandas as pd
+
+from promotion_pipeline.evaluation import Verdict, explain
+from promotion_pipeline.partitions import hour_key
+
+MAX_TABLE_ROWS = 50
+_ORDER = {verdict.value: rank for rank, verdict in enumerate(Verdict)}
+
+
+def report_hours(
+    context: dg.AssetExecutionContext, asset: str, by_hour: pd.DataFrame, newest: Mapping[str, Any] | None = None
+) -> None:
+    """Attach to each hour's event its own numbers, and to the newest hour's what is about the run as a whole.
+
+    Metadata of a materialization over a range would be copied to every hour: a total would plot as if it were each's.
+
+    Args:
+        by_hour: numbers, a row an hour, indexed by the hour.
+        newest: more metadata for the newest hour only.
+    """
+    last = len(by_hour) - 1
+    for number, (hour, row) in enumerate(by_hour.iterrows()):
+        assert isinstance(hour, pd.Timestamp)
+        metadata: dict[str, Any] = {str(name): int(value) for name, value in row.items()}
+        if number == last:
+            metadata |= newest or {}
+        context.add_asset_metadata(metadata, asset_key=asset, partition_key=hour_key(hour.to_pydatetime()))
+
+
+def verdict_table(decisions: pd.DataFrame, base_url: str) -> str:
+    """The decisions about one hour as Markdown, what asks for attention first.
+
+    Args:
+        decisions: rows of `Evaluation.decisions` with the experiments' `name`.
+        base_url: where the evidence page is.
+    """
+    rows = ranked(decisions)
+    lines = ["| experiment | verdict | candidate | lift | confidence | why |", "| --- | --- | --- | --- | --- | --- |"]
+    for record in rows.head(MAX_TABLE_ROWS).to_dict("records"):
+        row = {str(column): value for column, value in record.items()}
+        verdict = "**promotable**" if row["is_promotable"] else str(row["verdict"])
+        name = f"[{cell(row['name'])}]({base_url.rstrip('/')}/experiments/{quote(str(row['name']), safe='')})"
+        lift, confidence = _percent(row["improvement"], "+.1f"), _percent(row["confidence"], ".2f")
+        why = cell(explain(row).summary)
+        lines.append(f"| {name} | {verdict} | {cell(row['candidate_variant_name'])} | {lift} | {confidence} | {why} |")
+    if len(rows) > MAX_TABLE_ROWS:
+        lines.append(f"\n{len(rows) - MAX_TABLE_ROWS:,} more are in the table `eligibility_decisions`.")
+    return "\n".join(lines)
+
+
+def ranked(decisions: pd.DataFrame) -> pd.DataFrame:
+    """The decisions in the order in which a person wants to see them."""
+    verdict = decisions["verdict"].astype(object).map(_ORDER)
+    order = pd.DataFrame({"promotable": ~decisions["is_promotable"], "verdict": verdict, "name": decisions["name"]})
+    return decisions.loc[order.sort_values(["promotable", "verdict", "name"]).index]
+
+
+def cell(value: object) -> str:
+    """Text that cannot break a table or carry markup: names are what a user typed."""
+    if value is None or value != value:
+        return "–"
+    return escape(" ".join(str(value).split()), quote=False).replace("|", "\\|").replace("[", "\\[").replace("`", "\\`")
+
+
+def _percent(value: Any, form: str) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:{form}} %"

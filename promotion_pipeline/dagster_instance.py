@@ -1,0 +1,75 @@
+"""Dagster's own home and storage, for commands and tests: a folder below `Settings.home`, tables in PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import dagster as dg
+
+from promotion_pipeline.store.database import Store
+
+URL_VARIABLE = "AUTO_PROMOTION_DAGSTER_DATABASE_URL"
+"""Read by `dagster.yaml`: SQLAlchemy URL of Dagster's storage, which begins with postgresql+psycopg2://."""
+EVENTS_AT_ONCE = "500"
+"""Materialization events that a run over many hours writes in one statement."""
+
+
+def prepare_home(store: Store) -> Path:
+    """The folder for DAGSTER_HOME of this store, holding `dagster.yaml`; a file that somebody edited is kept."""
+    home = store.settings.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    config = home / "dagster.yaml"
+    if not config.exists():
+        config.write_text(default_config(), encoding="utf-8")
+    return home
+
+
+def default_config() -> str:
+    """The text of `dagster.yaml`, the same as the one at the top of the repository."""
+    return resources.files("promotion_pipeline").joinpath("dagster.yaml").read_text(encoding="utf-8")
+
+
+def instance_environment(store: Store) -> dict[str, str]:
+    """What a process that shall use this store's Dagster instance needs in its environment.
+
+    The daemon, the web server and every run inherit it. It may hold the database's password: do not print it.
+
+    Raises:
+        DependencyError: the database of Dagster's storage cannot be reached or created.
+    """
+    return {
+        "DAGSTER_HOME": str(prepare_home(store)),
+        URL_VARIABLE: store.dagster_url,
+        "DAGSTER_EVENT_BATCH_SIZE": os.environ.get("DAGSTER_EVENT_BATCH_SIZE", EVENTS_AT_ONCE),
+    }
+
+
+@contextlib.contextmanager
+def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of this store; its tables are made when first used.
+
+    The environment of this process names the instance while the context lasts, for the runs that it starts.
+
+    Raises:
+        DependencyError: the database of Dagster's storage cannot be reached or created.
+    """
+    with _environment(instance_environment(store)), dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,51 @@
+"""Everything that Dagster shows and runs, assembled in one place for production and tests alike.
+
+Importing it opens no connection. Implementations belong in the modules beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from promotion_pipeline import assets, jobs, schedules, sensors
+from promotion_pipeline.resources import StoreResource, executor_from_environment
+
+
+def build_definitions(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The whole code location.
+
+    Args:
+        resource_overrides: resources that replace the default ones, by name: {"store": StoreResource(store)}.
+
+    Raises:
+        ConfigError: AUTO_PROMOTION_EXECUTOR names an executor that is unknown or not installed.
+    """
+    return dg.Definitions(
+        assets=[
+            assets.ai_requests,
+            assets.ab_experiments,
+            assets.hourly_variant_rollups,
+            assets.evaluation,
+            assets.experiment_promotions,
+            assets.promotion_watch,
+        ],
+        jobs=[
+            jobs.hourly_promotion_job,
+            jobs.apply_promotion_job,
+            jobs.evaluate_job,
+            jobs.promote_job,
+            jobs.approve_job,
+            jobs.rollback_job,
+            jobs.release_hold_job,
+        ],
+        schedules=[schedules.hourly_promotion_schedule],
+        sensors=[sensors.promotion_sensor, sensors.promotion_acts_sensor],
+        resources={"store": StoreResource()} | dict(resource_overrides or {}),
+        executor=executor_from_environment(),
+    )
+
+
+defs = build_definitions()

@@ -1,0 +1,116 @@
+"""Runs of the real graph in this process, for commands and tests: no daemon, the same definitions, a real instance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import dagster as dg
+from dagster._core.storage.tags import RUN_KEY_TAG
+
+from promotion_pipeline import names
+from promotion_pipeline.definitions import build_definitions
+from promotion_pipeline.errors import PromotionError
+from promotion_pipeline.partitions import range_tags
+from promotion_pipeline.resources import StoreResource
+from promotion_pipeline.store.database import Store
+
+
+class RunFailedError(PromotionError):
+    """A run did not succeed; Dagster's event log of the instance has the whole story."""
+
+    code = "run-failed"
+
+
+class InProcess:
+    """The code location of one store, run in this process.
+
+    Args:
+        instance: where runs and events are kept, of `open_instance(store)`.
+        store: the product's database.
+        log_level: of what the runs print to stderr.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, store: Store, *, log_level: str = "ERROR") -> None:
+        self._instance, self._store = instance, store
+        self._loggers = {"loggers": {"console": {"config": {"log_level": log_level}}}}
+        self._definitions = build_definitions(resource_overrides={"store": StoreResource(store)})
+
+    def run_hours(self, start: datetime, end: datetime) -> dg.ExecuteInProcessResult:
+        """One run of the hourly job over the hours in [start, end).
+
+        Raises:
+            InputError: the window is empty, naive, or before the first partition.
+            RunFailedError: the run failed.
+        """
+        return self.run_job(names.HOURLY_JOB, tags=range_tags(start, end))
+
+    def tick_schedule(self, at: datetime) -> dg.ExecuteInProcessResult | None:
+        """What the hourly schedule would do at `at`: its run, or None where there is nothing to do.
+
+        Raises:
+            RunFailedError: the run failed.
+        """
+        schedule = self._definitions.get_schedule_def(names.SCHEDULE)
+        with dg.build_schedule_context(
+            self._instance, scheduled_execution_time=at, resources=self._resources
+        ) as context:
+            requests = schedule.evaluate_tick(context).run_requests
+        return self._run(names.HOURLY_JOB, requests)
+
+    def tick_sensor(self) -> dg.ExecuteInProcessResult | None:
+        """What a tick of `promotion_sensor` leads to: the run of the apply job, or None where nothing waits.
+
+        Raises:
+            RunFailedError: the run failed.
+        """
+        sensor = self._definitions.get_sensor_def(names.SENSOR)
+        with dg.build_sensor_context(
+            self._instance, definitions=self._definitions, resources=self._resources
+        ) as context:
+            requests = sensor.evaluate_tick(context).run_requests
+        return self._run(names.APPLY_JOB, requests)
+
+    def run_job(
+        self, name: str, *, config: dict[str, object] | None = None, tags: dict[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """One run of a job.
+
+        Args:
+            config: run config, such as {"ops": {"promote": {"config": {...}}}}.
+
+        Raises:
+            RunFailedError: the run failed.
+        """
+        result = self._definitions.get_job_def(name).execute_in_process(
+            run_config={**(config or {}), **self._loggers},
+            instance=self._instance,
+            tags=tags,
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailedError(f"the run {result.run_id} of {name} failed: {_why(result)}")
+        return result
+
+    @property
+    def _resources(self) -> dict[str, object]:
+        return {"store": StoreResource(self._store)}
+
+    def _run(self, job: str, requests: Sequence[dg.RunRequest] | None) -> dg.ExecuteInProcessResult | None:
+        if not requests:
+            return None
+        request = requests[0]
+        tags = dict(request.tags) | ({RUN_KEY_TAG: request.run_key} if request.run_key else {})
+        return self.run_job(job, config=dict(request.run_config), tags=tags)
+
+
+def _why(result: dg.ExecuteInProcessResult) -> str:
+    texts = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None:
+                texts.append(data.user_failure_data.description or data.user_failure_data.label)
+            elif data.error is not None:
+                texts.append(data.error.message)
+    return "; ".join(" ".join(text.split()) for text in texts) or "no step failed"

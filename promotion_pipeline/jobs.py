@@ -1,0 +1,281 @@
+"""The jobs: the hourly one, the one that the sensor launches, and those that a person starts from the Launchpad.
+
+A job says what runs together and with which config; what is done is the business of assets and of the promotion layer.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from promotion_pipeline import names
+from promotion_pipeline.act_events import told_in_run
+from promotion_pipeline.errors import DependencyError, InputError, PromotionError
+from promotion_pipeline.failures import step_failures
+from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
+from promotion_pipeline.promotion.holds import release_hold
+from promotion_pipeline.promotion.models import Outcome
+from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
+from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.rollback import RollbackTarget, rollback_promotion
+from promotion_pipeline.resources import StoreResource
+from promotion_pipeline.run_config import EvaluationConfig, ThresholdConfig
+from promotion_pipeline.store.clock import newest_complete_hour, require_utc
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.frames import LATEST
+from promotion_pipeline.store.window import Table, evaluate_window
+
+DEFAULT_EVALUATION = timedelta(hours=24)
+ACT_TAGS = {"dagster/max_runtime": "1800"}
+"""Seconds after which run monitoring ends a run that hangs, so that the next one can go."""
+
+hourly_promotion_job = dg.define_asset_job(
+    names.HOURLY_JOB,
+    selection=[names.ROLLUPS, names.METRICS, names.SIGNIFICANCE, names.DECISIONS, names.WATCH],
+    description="Roll up, evaluate and decide every running experiment, and watch what was promoted: one run an hour,"
+    f" started by `{names.SCHEDULE}`.",
+    tags=names.EVALUATION_LANE,
+)
+
+
+class ApplyConfig(dg.Config):
+    """What the sensor asks for; empty: everything that waits."""
+
+    experiments: list[str] = Field(default=[], description="Names; empty: every experiment with something to apply.")
+
+
+@dg.op
+def apply_promotions(
+    context: dg.OpExecutionContext, config: ApplyConfig, store: dg.ResourceParam[StoreResource]
+) -> None:
+    """Do what waits, one experiment after the other; each is decided again under its lock.
+
+    What the sensor saw does not count. One experiment that fails keeps no other waiting; it is tried again by a run
+    with the next attempt number.
+    """
+    actor = f"auto-promotion (run {context.run_id[:8]})"
+    failed: list[str] = []
+    with step_failures(context):
+        opened = store.get()
+        pending = pending_promotions(opened)
+        wanted = [act for act in pending if not config.experiments or act.experiment_name in config.experiments]
+        outcomes = dict.fromkeys(Outcome, 0)
+        with told_in_run(context, opened):
+            for act in wanted:
+                try:
+                    entry = apply_pending(opened, act.experiment_id, actor)
+                except DependencyError:
+                    raise
+                except PromotionError as error:
+                    failed.append(f"{act.experiment_name}: {error}")
+                    context.log.error(failed[-1])
+                else:
+                    outcomes[entry.outcome] += 1
+                    context.log.info(f"{entry.experiment_name}: {entry.outcome.value}: {entry.message}")
+    context.add_output_metadata({outcome.value: count for outcome, count in outcomes.items() if count})
+    if failed:
+        raise dg.Failure(f"{len(failed)} of {len(wanted)} acts failed: {'; '.join(failed)}", allow_retries=False)
+
+
+@dg.job(
+    name=names.APPLY_JOB,
+    description="Promote, ask for approval or take the next step of a ramp, wherever that is due. Launched by"
+    f" `{names.SENSOR}`; starting it by hand is safe: what is not due any more is left alone.",
+    tags={**names.APPLY_LANE, **ACT_TAGS},
+)
+def apply_promotion_job() -> None:
+    """Everything that waits to be applied."""
+    apply_promotions()
+
+
+class EvaluateConfig(EvaluationConfig):
+    """Which hours, which experiments, which thresholds."""
+
+    start: str = Field(default="", description="First hour, such as 2026-03-01T00:00Z; empty: 24 hours before `end`.")
+    end: str = Field(default="", description="End of the last hour; empty: the newest complete hour.")
+
+
+@dg.op
+def evaluate_hours(
+    context: dg.OpExecutionContext, config: EvaluateConfig, store: dg.ResourceParam[StoreResource]
+) -> None:
+    """Decide a range of hours from the stored rollups; decisions of record stay, others go under the label."""
+    with step_failures(context):
+        opened = store.get()
+        start, end = _range(config, opened)
+        found = evaluate_window(
+            opened,
+            start,
+            end,
+            experiments=config.experiments,
+            config=config.thresholds(),
+            label=config.label.strip() or None,
+            tables=[Table.DECISIONS],
+            progress=lambda done, total: context.log.info(f"{done:,} of {total:,} experiments judged"),
+        )
+    metadata: dict[str, dg.MetadataValue[Any] | str | int] = {
+        "label": config.label.strip() or LATEST,
+        "from": start.isoformat(),
+        "to": end.isoformat(),
+        "hours": len(found.hours),
+        "decisions_of_record": found.recorded,
+        "decisions_beside_the_record": found.relabelled,
+        **{str(name): int(total) for name, total in found.hours.sum().items()},
+    }
+    context.log_event(dg.AssetObservation(names.DECISIONS, metadata=metadata))
+
+
+def _range(config: EvaluateConfig, store: Store) -> tuple[datetime, datetime]:
+    with store.connect() as connection:
+        end = _hour(config.end, "end") or newest_complete_hour(connection)
+    return _hour(config.start, "start") or end - DEFAULT_EVALUATION, end
+
+
+def _hour(text: str, name: str) -> datetime | None:
+    if not text.strip():
+        return None
+    try:
+        return require_utc(datetime.fromisoformat(text.strip()), name).astimezone(UTC)
+    except ValueError:
+        raise InputError(f"{name}={text!r} is no time: write it as 2026-03-01T00:00Z") from None
+
+
+@dg.job(
+    name=names.EVALUATE_JOB,
+    description="What would we have decided? Any hours, experiments and thresholds; the answer is stored under a label"
+    " beside the decisions of record and promotes nothing. With an empty config: the last 24 hours again.",
+)
+def evaluate_job() -> None:
+    """A range of hours, decided again."""
+    evaluate_hours()
+
+
+class PromoteConfig(ThresholdConfig):
+    """Which experiment, who says so, and what to keep with the record."""
+
+    experiment: str = Field(default="", description="Its name.")
+    promoted_by: str = Field(default="", description="Who decides; empty: this run.")
+    reason: str = Field(default="", description="Kept with the promotion.")
+    reviewers: list[str] = Field(default=[], description="Kept with the promotion.")
+    ticket: str = Field(default="", description="Kept with the promotion.")
+
+
+@dg.op
+def promote(context: dg.OpExecutionContext, config: PromoteConfig, store: dg.ResourceParam[StoreResource]) -> None:
+    """Promote the winner of one experiment; the five contract checks must pass now."""
+    given = {"reason": config.reason, "reviewers": config.reviewers, "ticket": config.ticket}
+    metadata = {name: value for name, value in given.items() if value} | {"dagster_run_id": context.run_id}
+    with step_failures(context):
+        opened = store.get()
+        with told_in_run(context, opened):
+            promotion = promote_winner(
+                config.experiment,
+                "manual",
+                _who(context, config.promoted_by),
+                config.thresholds(),
+                metadata=metadata,
+                store=opened,
+            )
+    context.log.info(f"{promotion.promoted_variant_name!r} is promoted: {promotion.state.value}")
+
+
+@dg.job(name=names.PROMOTE_JOB, description="Promote the winner of an experiment by hand.", tags=ACT_TAGS)
+def promote_job() -> None:
+    """One manual promotion."""
+    promote()
+
+
+class ApproveConfig(dg.Config):
+    """Which experiment, who answers, and what."""
+
+    experiment: str = Field(default="", description="Its name.")
+    approved_by: str = Field(default="", description="Who answers; empty: this run.")
+    reason: str = Field(default="", description="Kept with the answer; needed to decline.")
+    decline: bool = Field(default=False, description="Say no, and put automatic promotion on hold.")
+
+
+@dg.op
+def approve(context: dg.OpExecutionContext, config: ApproveConfig, store: dg.ResourceParam[StoreResource]) -> None:
+    """Answer the open request of one experiment; a yes promotes at once if the checks still pass."""
+    who = _who(context, config.approved_by)
+    with step_failures(context):
+        opened = store.get()
+        with told_in_run(context, opened):
+            if config.decline:
+                decline_promotion(config.experiment, who, config.reason, store=opened)
+            else:
+                approve_promotion(config.experiment, who, reason=config.reason or None, store=opened)
+    context.log.info(f"{config.experiment!r} is {'declined' if config.decline else 'approved'}")
+
+
+@dg.job(name=names.APPROVE_JOB, description="Approve or decline a promotion that waits for a person.", tags=ACT_TAGS)
+def approve_job() -> None:
+    """One answer."""
+    approve()
+
+
+class RollbackConfig(dg.Config):
+    """Which experiment, why, and where the traffic goes."""
+
+    experiment: str = Field(default="", description="Its name.")
+    reason: str = Field(default="", description="Why; kept in the history. Needed.")
+    rolled_back_by: str = Field(default="", description="Who; empty: this run.")
+    to: RollbackTarget = Field(
+        default=RollbackTarget.PREVIOUS, description="PREVIOUS: the split of before; CONTROL: all traffic to control."
+    )
+    confirm_drift: bool = Field(default=False, description="Overwrite a split that somebody changed since.")
+
+
+@dg.op
+def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, store: dg.ResourceParam[StoreResource]) -> None:
+    """Undo the live promotion of one experiment and put automatic promotion on hold."""
+    with step_failures(context):
+        opened = store.get()
+        with told_in_run(context, opened):
+            promotion = rollback_promotion(
+                config.experiment,
+                config.reason,
+                _who(context, config.rolled_back_by),
+                to=config.to,
+                confirm_drift=config.confirm_drift,
+                store=opened,
+            )
+    context.log.info(f"{promotion.experiment_name!r} is rolled back and on hold; lift it with {names.RELEASE_HOLD_JOB}")
+
+
+@dg.job(name=names.ROLLBACK_JOB, description="Undo a promotion; the experiment runs again, on hold.", tags=ACT_TAGS)
+def rollback_job() -> None:
+    """One rollback."""
+    roll_back()
+
+
+class ReleaseHoldConfig(dg.Config):
+    """Which experiment, and why."""
+
+    experiment: str = Field(default="", description="Its name.")
+    released_by: str = Field(default="", description="Who; empty: this run.")
+    reason: str = Field(default="", description="Kept in the audit.")
+
+
+@dg.op
+def lift_hold(
+    context: dg.OpExecutionContext, config: ReleaseHoldConfig, store: dg.ResourceParam[StoreResource]
+) -> None:
+    """Let one experiment be promoted unattended again."""
+    with step_failures(context):
+        opened = store.get()
+        with told_in_run(context, opened):
+            who = _who(context, config.released_by)
+            release_hold(config.experiment, who, reason=config.reason or None, store=opened)
+    context.log.info(f"{config.experiment!r} may be promoted unattended again")
+
+
+@dg.job(name=names.RELEASE_HOLD_JOB, description="Lift the hold on automatic promotion.", tags=ACT_TAGS)
+def release_hold_job() -> None:
+    """One hold lifted."""
+    lift_hold()
+
+
+def _who(context: dg.OpExecutionContext, given: str) -> str:
+    return given.strip() or f"dagster (run {context.run_id[:8]})"

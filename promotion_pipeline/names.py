@@ -1,0 +1,38 @@
+"""Names that several modules of the Dagster layer use: they refer to each other by name, not by import."""
+
+from __future__ import annotations
+
+ROLLUPS = "hourly_variant_rollups"
+METRICS = "variant_metrics"
+SIGNIFICANCE = "significance_results"
+DECISIONS = "eligibility_decisions"
+PROMOTIONS = "experiment_promotions"
+WATCH = "promotion_watch"
+REQUESTS = "ai_requests"
+EXPERIMENTS = "ab_experiments"
+
+EVALUATION_OP = "evaluation"
+"""The one step that writes metrics, significance and decisions: where run config for it goes."""
+
+HOURLY_JOB = "hourly_promotion_job"
+APPLY_JOB = "apply_promotion_job"
+EVALUATE_JOB = "evaluate_job"
+PROMOTE_JOB = "promote_job"
+APPROVE_JOB = "approve_job"
+ROLLBACK_JOB = "rollback_job"
+RELEASE_HOLD_JOB = "release_hold_job"
+
+SCHEDULE = "hourly_promotion_schedule"
+SENSOR = "promotion_sensor"
+ACTS_SENSOR = "promotion_acts_sensor"
+
+OWNERS = ["team:experimentation"]
+
+LANE_TAG = "promotion_pipeline/lane"
+"""What a run does; `dagster.yaml` lets one run a lane go at a time."""
+EVALUATION_LANE = {LANE_TAG: "evaluation"}
+APPLY_LANE = {LANE_TAG: "apply"}
+PENDING_TAG = "promotion_pipeline/pending"
+"""What a run of the apply job was launched for, without the attempt number."""
+EXPERIMENT_TAG_PREFIX = "experiment/"
+"""A tag for each experiment that a run acts upon, so that runs can be filtered by experiment."""

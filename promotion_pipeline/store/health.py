@@ -1,0 +1,188 @@
+"""Questions about the data's health that are answered by one query each; nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+
+from promotion_pipeline.store.bulk import require_hours
+from promotion_pipeline.store.database import Store
+
+SRM_THRESHOLD = 0.001
+"""A sample ratio less likely than this is broken, not unlucky."""
+
+
+@dataclass(frozen=True)
+class HourCount:
+    """One hour whose rollups do not add up to its requests."""
+
+    hour: datetime
+    source_requests: int
+    """Rows in `ai_requests` now."""
+    counted_requests: int
+    """Rows that the hour had when it was rolled up."""
+    assigned_requests: int
+    """Sum over its rollups, and its requests of no known variant or phase."""
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How old one experiment's newest request was at an instant."""
+
+    name: str
+    newest_request_at: datetime | None
+    staleness_hours: float
+    """Since the newest request, or since the phase's start where there is none."""
+
+
+def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[HourCount]:
+    """The hours in [start, end) that were rolled up and whose sums are not those of their requests.
+
+    Raises:
+        InputError: the window is naive, empty or not of whole hours.
+        DependencyError: the database cannot be reached.
+    """
+    require_hours(start, end)
+    rows = _rows(
+        store,
+        """
+        WITH source AS (
+            SELECT date_bin('1 hour', created_at, '2000-01-01 00:00:00+00') AS hour, count(*) AS requests
+            FROM ai_requests WHERE created_at >= %(start)s AND created_at < %(end)s GROUP BY 1
+        ), sums AS (
+            SELECT rollup.hour, sum(rollup.requests)::bigint AS requests
+            FROM hourly_variant_rollups AS rollup
+            JOIN ab_experiments AS experiment ON experiment.id = rollup.experiment_id
+            WHERE rollup.hour >= %(start)s AND rollup.hour < %(end)s AND experiment.rollup_source = 'requests'
+            GROUP BY 1
+        )
+        SELECT rolled.hour, coalesce(source.requests, 0) AS source_requests, rolled.requests AS counted_requests,
+            coalesce(sums.requests, 0) + rolled.unassigned_requests AS assigned_requests
+        FROM rollup_hours AS rolled LEFT JOIN source USING (hour) LEFT JOIN sums USING (hour)
+        WHERE rolled.hour >= %(start)s AND rolled.hour < %(end)s
+            AND (coalesce(source.requests, 0) <> rolled.requests
+                OR coalesce(sums.requests, 0) + rolled.unassigned_requests <> rolled.requests)
+        ORDER BY 1
+        """,
+        {"start": start, "end": end},
+    )
+    return [HourCount(**row) for row in rows]
+
+
+def hour_counts(store: Store, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """A row an hour of [start, end): `hour`, `requests` of the source, `unassigned` of them, `rows` of the rollups."""
+    require_hours(start, end)
+    return _rows(
+        store,
+        """
+        SELECT passed.hour, coalesce(rolled.requests, 0) AS requests,
+            coalesce(rolled.unassigned_requests, 0) AS unassigned, coalesce(stored.rows, 0) AS rows
+        FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', '1 hour') AS passed(hour)
+        LEFT JOIN rollup_hours AS rolled ON rolled.hour = passed.hour
+        LEFT JOIN (
+            SELECT hour, count(*) AS rows FROM hourly_variant_rollups
+            WHERE hour >= %(start)s AND hour < %(end)s GROUP BY 1
+        ) AS stored ON stored.hour = passed.hour
+        ORDER BY 1
+        """,
+        {"start": start, "end": end},
+    )
+
+
+def freshness(store: Store, at: datetime) -> list[Freshness]:
+    """How stale every experiment was that was running at `at`, the stalest first; imported ones are left out.
+
+    Raises:
+        InputError: `at` is naive or not a whole hour.
+        DependencyError: the database cannot be reached.
+    """
+    require_hours(None, at)
+    rows = _rows(
+        store,
+        """
+        SELECT experiment.name, newest.newest_request_at,
+            extract(epoch FROM %(at)s - coalesce(newest.newest_request_at, phase.started_at))::float8 / 3600
+                AS staleness_hours
+        FROM ab_experiment_phases AS phase
+        JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+        LEFT JOIN LATERAL (
+            SELECT rollup.newest_request_at FROM hourly_variant_rollups AS rollup
+            WHERE rollup.experiment_id = phase.experiment_id AND rollup.phase_id = phase.id AND rollup.hour < %(at)s
+                AND rollup.newest_request_at IS NOT NULL
+            ORDER BY rollup.hour DESC, rollup.newest_request_at DESC LIMIT 1
+        ) AS newest ON true
+        WHERE phase.is_running AND phase.started_at < %(at)s AND coalesce(phase.ended_at, 'infinity') >= %(at)s
+            AND experiment.rollup_source = 'requests'
+        ORDER BY 3 DESC, 1
+        """,
+        {"at": at},
+    )
+    return [Freshness(**row) for row in rows]
+
+
+METRIC_RULES: dict[str, LiteralString] = {
+    "more conversions or errors than requests": "conversions > requests OR errors > requests",
+    "a negative count": "requests < 0 OR conversions < 0 OR errors < 0 OR users < 0",
+    "a rate outside 0 to 1": "NOT conversion_rate BETWEEN 0 AND 1 OR NOT error_rate BETWEEN 0 AND 1",
+}
+SIGNIFICANCE_RULES: dict[str, LiteralString] = {
+    "a probability outside 0 to 1": "NOT p_value BETWEEN 0 AND 1 OR NOT always_valid_p_value BETWEEN 0 AND 1"
+    " OR NOT adjusted_p_value BETWEEN 0 AND 1",
+    "an interval that ends before it begins": "lift_lower > lift_upper OR always_valid_lower > always_valid_upper",
+    "a Holm-adjusted p-value below the plain one": "adjusted_p_value < p_value - 1e-12",
+}
+
+
+def impossible_metrics(store: Store, start: datetime, end: datetime) -> dict[str, int]:
+    """Rows of `variant_metrics` in [start, end) that cannot be, counted by the rule that they break.
+
+    Counts of an experiment that was found in error are its verdict's matter and are left out.
+    """
+    return _broken(store, "variant_metrics", METRIC_RULES, start, end)
+
+
+def impossible_significance(store: Store, start: datetime, end: datetime) -> dict[str, int]:
+    """Rows of `significance_results` in [start, end) that cannot be, counted by the rule that they break."""
+    return _broken(store, "significance_results", SIGNIFICANCE_RULES, start, end)
+
+
+def _broken(
+    store: Store, table: LiteralString, rules: dict[str, LiteralString], start: datetime, end: datetime
+) -> dict[str, int]:
+    require_hours(start, end)
+    conditions: LiteralString = ", ".join(
+        f"count(*) FILTER (WHERE {condition}) AS rule_{number}" for number, condition in enumerate(rules.values())
+    )
+    rows = _rows(
+        store,
+        f"""
+        SELECT {conditions} FROM {table} AS found
+        WHERE hour >= %(start)s AND hour < %(end)s AND NOT EXISTS (
+            SELECT 1 FROM eligibility_decisions AS decided
+            WHERE decided.hour = found.hour AND decided.experiment_id = found.experiment_id
+                AND decided.verdict = 'error')
+        """,
+        {"start": start, "end": end},
+    )
+    return {rule: rows[0][f"rule_{number}"] for number, rule in enumerate(rules)}
+
+
+def sample_ratio_mismatches(store: Store, hour: datetime) -> dict[str, float]:
+    """The experiments whose split at this hour is not the declared one, with the p-value, the worst first."""
+    rows = _rows(
+        store,
+        """
+        SELECT experiment.name, decided.srm_p_value
+        FROM eligibility_decisions AS decided JOIN ab_experiments AS experiment ON experiment.id = decided.experiment_id
+        WHERE decided.hour = %(hour)s AND decided.label = 'record' AND decided.srm_p_value < %(threshold)s
+        ORDER BY 2, 1
+        """,
+        {"hour": hour, "threshold": SRM_THRESHOLD},
+    )
+    return {row["name"]: row["srm_p_value"] for row in rows}
+
+
+def _rows(store: Store, query: LiteralString, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    with store.connect() as connection:
+        return connection.execute(query, parameters).fetchall()
