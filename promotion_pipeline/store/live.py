@@ -19,7 +19,7 @@ from promotion_pipeline.store.bulk import (
 )
 from promotion_pipeline.store.frames import phase_overlaps, stored_columns
 from promotion_pipeline.store.rollup import COUNTS, IDS, SUMS, aggregation, as_columns, hour_of
-from promotion_pipeline.store.users import MOMENTS, difference, user_hours
+from promotion_pipeline.store.users import MOMENTS, difference, since, user_hours
 
 
 def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
@@ -80,6 +80,7 @@ def _moments_of_unrolled(
         """SELECT {} FROM hourly_user_rollups JOIN (SELECT DISTINCT phase_id, user_id FROM unseen) AS met
         USING (phase_id, user_id)"""
     ).format(columns)
+    known = sql.SQL("SELECT {} FROM ({}) AS known").format(columns, since(known, time_literal(start)))
     both = sql.SQL("{} UNION ALL SELECT {} FROM unseen").format(known, columns)
     counts = sql.SQL(", ").join(
         [

@@ -145,12 +145,28 @@ def update_moments(connection: psycopg.Connection[Any], hour: sql.Composable) ->
     _apply(connection, columns)
 
 
+def since(user_hours: sql.Composable, cutoff: sql.Composable) -> sql.Composed:
+    """SQL of the user hours with all those before `cutoff` of a user and variant as one row at -infinity.
+
+    The moments of hours from `cutoff` on need only the totals before it.
+    """
+    return sql.SQL(
+        """
+        SELECT phase_id, user_id, variant_id, CASE WHEN hour < {cutoff} THEN '-infinity' ELSE hour END AS hour,
+            sum(requests)::bigint AS requests, sum(conversions)::bigint AS conversions, sum(value) AS value
+        FROM ({user_hours}) AS own
+        GROUP BY 1, 2, 3, 4
+        """
+    ).format(cutoff=cutoff, user_hours=user_hours)
+
+
 def _apply(connection: psycopg.Connection[Any], columns: sql.Composable) -> None:
-    """Replace the changed users' hours, then add what that changes in the moments of every hour."""
-    of_users = sql.SQL("SELECT {} FROM hourly_user_rollups JOIN changed_users USING (phase_id, user_id)").format(
-        columns
+    """Replace the changed users' hours, and add what that changes in the moments of every later hour."""
+    history = sql.SQL("SELECT {} FROM hourly_user_rollups JOIN changed_users USING (phase_id, user_id)").format(columns)
+    first_moved = sql.SQL("(SELECT min(hour) FROM moved_hours)")
+    connection.execute(
+        sql.SQL("CREATE TEMPORARY TABLE user_hours_before ON COMMIT DROP AS {}").format(since(history, first_moved))
     )
-    connection.execute(sql.SQL("CREATE TEMPORARY TABLE user_hours_before ON COMMIT DROP AS {}").format(of_users))
     connection.execute(
         """
         DELETE FROM hourly_user_rollups AS stored USING changed_users
@@ -158,15 +174,16 @@ def _apply(connection: psycopg.Connection[Any], columns: sql.Composable) -> None
             AND (stored.hour, stored.phase_id) IN (SELECT hour, phase_id FROM moved_hours)
         """
     )
-    connection.execute(
-        sql.SQL(
-            "INSERT INTO hourly_user_rollups ({columns})"
-            " SELECT {columns} FROM fresh_user_hours JOIN changed_users USING (phase_id, user_id)"
-        ).format(columns=columns)
-    )
+    fresh = sql.SQL("SELECT {} FROM fresh_user_hours JOIN changed_users USING (phase_id, user_id)").format(columns)
+    connection.execute(sql.SQL("INSERT INTO hourly_user_rollups ({}) {}").format(columns, fresh))
+    after = sql.SQL(
+        "SELECT {} FROM user_hours_before WHERE (hour, phase_id) NOT IN (SELECT hour, phase_id FROM moved_hours)"
+        " UNION ALL {}"
+    ).format(columns, fresh)
     assignments = sql.SQL(", ").join(
         sql.SQL("{0} = stored.{0} + moments.{0}").format(sql.Identifier(name)) for name in MOMENTS
     )
+    connection.execute("ANALYZE user_hours_before")
     connection.execute(
         sql.SQL(
             """
@@ -175,5 +192,5 @@ def _apply(connection: psycopg.Connection[Any], columns: sql.Composable) -> None
             WHERE (stored.hour, stored.phase_id, stored.variant_id)
                 = (moments.hour, moments.phase_id, moments.variant_id)
             """
-        ).format(assignments=assignments, moments=difference(sql.SQL("TABLE user_hours_before"), of_users))
+        ).format(assignments=assignments, moments=difference(sql.SQL("TABLE user_hours_before"), after))
     )
