@@ -36,7 +36,19 @@ from promotion_pipeline.store.live import rollups_as_of
 
 HOUR = timedelta(hours=1)
 FEW = 20
-LATENCY_SUMS = ["latency_samples", "latency_ms_sum", "latency_ms_sum_squares"]
+ACTING_FIELDS = frozenset(
+    {
+        "require_manual_approval",
+        "max_staleness_hours",
+        "ramp_steps",
+        "ramp_hold_hours",
+        "watch_hours",
+        "auto_rollback",
+        "approval_expiry_hours",
+    }
+)
+"""Thresholds that say what to do with a decision; every other one changes the decision."""
+WATCHED_SUMS = ["latency_samples", "latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares"]
 
 
 @dataclass(frozen=True)
@@ -183,8 +195,11 @@ def _frames(
 
 def _overridden(frame: pd.DataFrame, request: PromotionConfig | None) -> pd.DataFrame:
     """The request is the strongest layer: its values stand in every row."""
-    given = {} if request is None else {name: getattr(request, name) for name in request.model_fields_set}
-    return frame.assign(**{name: value for name, value in given.items() if not isinstance(value, tuple)})
+    given = () if request is None else sorted(request.model_fields_set - ACTING_FIELDS)
+    columns = {name: [getattr(request, name)] * len(frame) for name in given}
+    return frame.assign(
+        **{name: pd.Series(values, index=frame.index, dtype=object) for name, values in columns.items()}
+    )
 
 
 def _config(

@@ -21,7 +21,7 @@ from promotion_pipeline.errors import (
 )
 from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
-from promotion_pipeline.promotion.assess import Assessment, judge_experiments
+from promotion_pipeline.promotion.assess import ACTING_FIELDS, Assessment, judge_experiments
 from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.experiments import resolved_config
 from promotion_pipeline.promotion.faults import FaultPoint, reached
@@ -42,23 +42,6 @@ from promotion_pipeline.store.database import Connection, Store
 
 STANDING_CAVEATS = frozenset({Warn.REQUEST_LEVEL.value})
 """Warnings that say how the data is logged, not that something is wrong: they alone page nobody."""
-
-JUDGING_FIELDS = frozenset(
-    {
-        "min_sample_size",
-        "min_confidence_level",
-        "min_improvement_percent",
-        "min_runtime_hours",
-        "max_error_rate",
-        "evidence",
-        "planned_sample_size",
-        "attribution_window_hours",
-        "primary_metric",
-        "direction",
-        "guardrails",
-    }
-)
-"""Thresholds that change a decision; the others only say what to do with it."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +174,7 @@ def assess_under_lock(scene: Scene, request: PromotionConfig | None) -> Candidat
     judged = judge_experiments(
         scene.store, scene.connection, [scene.experiment], request, None, source=scene.connection
     )
-    overridden = request is not None and bool(request.model_fields_set & JUDGING_FIELDS)
+    overridden = request is not None and bool(request.model_fields_set - ACTING_FIELDS)
     return Candidate(judged.assessments[0], config, judged.rollups, overridden)
 
 
@@ -299,7 +282,11 @@ def insert_promotion(
 def write_decision_of_record(connection: Connection, assessment: Assessment) -> None:
     """Keep the decision that was acted upon as the one of record, unless its hour has one."""
     assert assessment.decision is not None
-    row = {name: value for name, value in assessment.decision.items() if name not in {"label", "decided_at"}}
+    known = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'eligibility_decisions'::regclass AND attnum > 0"
+        " AND NOT attisdropped AND attname NOT IN ('label', 'decided_at')"
+    )
+    row = {name: assessment.decision[name] for name in (r["attname"] for r in known) if name in assessment.decision}
     connection.execute(
         sql.SQL("INSERT INTO eligibility_decisions ({}, label) VALUES ({}, 'record') ON CONFLICT DO NOTHING").format(
             sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(map(sql.Placeholder, row))

@@ -10,7 +10,7 @@ from uuid import UUID
 import pandas as pd
 
 from promotion_pipeline.promotion.acts import Scene
-from promotion_pipeline.promotion.assess import LATENCY_SUMS, Assessment, plain
+from promotion_pipeline.promotion.assess import WATCHED_SUMS, Assessment, plain
 from promotion_pipeline.promotion.splits import Split, as_text, from_text, steps_above, winner_takes
 
 FORMAT = 1
@@ -24,7 +24,7 @@ def snapshot_of(
     assert decision is not None
     before = scene.split
     steps = ramp_of(before, decision["candidate_variant_id"], ramp_steps, decision["control_variant_id"])
-    latency = _latency_sums(rollups)
+    sums = _watched_sums(rollups)
     return {
         "format": FORMAT,
         "taken_at": scene.at.isoformat(),
@@ -37,7 +37,7 @@ def snapshot_of(
         "decision": json_ready(decision),
         "reasons": list(assessment.eligibility.reasons),
         "warnings": list(assessment.eligibility.warnings),
-        "variants": [json_ready(row | latency.get(row["variant_id"], {})) for row in assessment.metrics],
+        "variants": [json_ready(row | sums.get(row["variant_id"], {})) for row in assessment.metrics],
         "significance": [json_ready(row) for row in assessment.significance],
     }
 
@@ -58,9 +58,9 @@ def split_of_step(snapshot: dict[str, Any], step: int) -> Split:
     return from_text(snapshot["ramp"][step]["split"])
 
 
-def _latency_sums(rollups: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Sums over the phase that the watch needs for a test of means, by variant id."""
-    sums = rollups.groupby(rollups["variant_id"].astype(str))[LATENCY_SUMS].sum()
+def _watched_sums(rollups: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Sums over the phase that the watch needs for its tests of means, by variant id."""
+    sums = rollups.groupby(rollups["variant_id"].astype(str))[WATCHED_SUMS].sum()
     return {str(row["variant_id"]): row for row in ({k: plain(v) for k, v in r.items()} for r in _rows(sums))}
 
 

@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from promotion_pipeline.config import Mode
+from promotion_pipeline.config import Mode, parse_config
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.acts import Scene, database_errors, in_transaction, lock_experiment
 from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.promotion.records import live_promotion, promotions_where
 from promotion_pipeline.promotion.rollback import Reversal, RollbackTarget, roll_back
-from promotion_pipeline.promotion.watch_rules import Sums, WatchCheck, WatchStatus, judge_window, overall
+from promotion_pipeline.promotion.watch_rules import Sums, WatchCheck, WatchStatus, Window, judge_window, overall
 from promotion_pipeline.store.database import Connection, Store
 
 WATCHED = """
@@ -39,18 +39,22 @@ _SUMS = """
         count(*) FILTER (WHERE r.created_at <= w.mature_before AND r.converted) AS conversions,
         count(l.ms) AS latency_samples,
         coalesce(sum(l.ms), 0) AS latency_ms_sum,
-        coalesce(sum(l.ms * l.ms), 0) AS latency_ms_sum_squares
+        coalesce(sum(l.ms * l.ms), 0) AS latency_ms_sum_squares,
+        coalesce(sum(l.amount) FILTER (WHERE r.created_at <= w.mature_before), 0) AS value_sum,
+        coalesce(sum(l.amount * l.amount) FILTER (WHERE r.created_at <= w.mature_before), 0) AS value_sum_squares
     FROM watched w
     JOIN ai_requests r ON r.experiment_id = w.experiment_id
         AND r.created_at >= w.step_started_at AND r.created_at <= w.at
-    CROSS JOIN LATERAL (SELECT CASE
-        WHEN r.latency_ms >= 0 AND r.latency_ms < 'Infinity' THEN r.latency_ms::float8 END) AS l (ms)
+    CROSS JOIN LATERAL (SELECT
+        CASE WHEN r.latency_ms >= 0 AND r.latency_ms < 'Infinity' THEN r.latency_ms::float8 END,
+        CASE WHEN r.value::float8 > '-Infinity' AND r.value::float8 < 'Infinity' THEN r.value::float8 END
+    ) AS l (ms, amount)
     WHERE w.rollup_source = 'requests'
     GROUP BY 1, 2, 3
     UNION ALL
     SELECT w.id, r.variant_id::text, r.hour > w.at - interval '2 hours', sum(r.requests)::bigint,
         sum(r.errors)::bigint, sum(r.requests)::bigint, sum(r.conversions)::bigint, sum(r.latency_samples)::bigint,
-        sum(r.latency_ms_sum), sum(r.latency_ms_sum_squares)
+        sum(r.latency_ms_sum), sum(r.latency_ms_sum_squares), sum(r.value_sum), sum(r.value_sum_squares)
     FROM watched w
     JOIN hourly_variant_rollups r ON r.experiment_id = w.experiment_id AND r.hour >= w.step_started_at
     WHERE w.rollup_source = 'imported'
@@ -124,12 +128,20 @@ def observe(connection: Connection, promotions: Sequence[Promotion]) -> dict[UUI
 
 def judge_observation(promotion: Promotion, seen: Observation) -> tuple[WatchCheck, ...]:
     """The winner against its snapshot, and against control while that gets traffic."""
-    before = _before(promotion)
+    before, config = _before(promotion), parse_config(promotion.config, source="recorded config")
     winner, control = str(promotion.promoted_variant_id), str(promotion.control_variant_id)
+    windows: tuple[tuple[Window, dict[str, Sums]], ...] = (("step", seen.step), ("recent", seen.recent))
     return tuple(
         check
-        for window, sums in (("step", seen.step), ("recent", seen.recent))
-        for check in judge_window(window, before, sums.get(winner, Sums()), sums.get(control, Sums()))  # type: ignore[arg-type]
+        for window, sums in windows
+        for check in judge_window(
+            window,
+            before,
+            sums.get(winner, Sums()),
+            sums.get(control, Sums()),
+            config.primary_metric,
+            config.direction,
+        )
     )
 
 

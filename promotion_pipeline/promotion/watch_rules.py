@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from promotion_pipeline.config import Direction, PrimaryMetric
 from promotion_pipeline.statistics import mean_variance_of_mean, two_proportion_z, welch_from_means
 
 BREACH_Z = 3.72
@@ -17,10 +18,10 @@ SMALLEST_SAMPLE = 100
 ERROR_RATE_MARGIN = 0.005
 """Fraction of requests that must fail beyond the baseline."""
 LATENCY_MARGIN = 1.2
-CONVERSION_MARGIN = 0.9
-"""Share of the snapshot's conversion rate under which the winner must fall, where control gets no traffic."""
-CONVERSION_MARGIN_TO_CONTROL = 0.97
-"""Share of control's conversion rate at the same time under which the winner must fall."""
+PRIMARY_MARGIN = 0.1
+"""Fraction of the snapshot's primary metric that the winner must lose, where control gets no traffic."""
+PRIMARY_MARGIN_TO_CONTROL = 0.03
+"""Fraction of control's primary metric at the same time by which the winner must be worse."""
 
 Window = Literal["step", "recent"]
 
@@ -33,7 +34,9 @@ class WatchMetric(StrEnum):
     LATENCY = "latency"
     """Mean latency in milliseconds."""
     CONVERSION = "conversion"
-    """Converted requests / matured requests."""
+    """Converted requests / matured requests, where that is what the experiment was decided on."""
+    VALUE = "value"
+    """Mean value of a matured request, where that is what the experiment was decided on."""
 
 
 class WatchStatus(StrEnum):
@@ -59,6 +62,9 @@ class Sums:
     latency_samples: float = 0
     latency_ms_sum: float = 0
     latency_ms_sum_squares: float = 0
+    value_sum: float = 0
+    """Over matured requests, as its squares."""
+    value_sum_squares: float = 0
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(**{name: value + getattr(other, name) for name, value in vars(self).items()})
@@ -79,17 +85,24 @@ class WatchCheck:
     message: str
 
 
-def judge_window(window: Window, before: Sums, after: Sums, control: Sums) -> tuple[WatchCheck, ...]:
+def judge_window(
+    window: Window,
+    before: Sums,
+    after: Sums,
+    control: Sums,
+    metric: PrimaryMetric = PrimaryMetric.CONVERSION,
+    direction: Direction = Direction.INCREASE,
+) -> tuple[WatchCheck, ...]:
     """The three metrics of the winner in one window, against its snapshot and against control at the same time.
 
     Errors and latency are a breach where they are worse than the snapshot and, while control gets traffic, worse
-    than control's too: what hits both arms is no fault of the winner's. Conversion is compared with control
-    while there is one, since seasons move both, and with the snapshot afterwards.
+    than control's too: what hits both arms is no fault of the winner's. The primary metric is compared with
+    control while there is one, since seasons move both, and with the snapshot afterwards.
     """
     return (
         _errors(window, before, after, control),
         _latency(window, before, after, control),
-        _conversion(window, before, after, control),
+        _primary(window, before, after, control, metric, direction),
     )
 
 
@@ -121,8 +134,9 @@ def _latency(window: Window, before: Sums, after: Sums, control: Sums) -> WatchC
     beside = _ratio(control.latency_ms_sum, control.latency_samples)
     if observed is None or baseline is None:
         return _check(WatchMetric.LATENCY, window, WatchStatus.UNMEASURED, observed, baseline, beside)
-    n0, mean0, variance0 = _mean(before)
-    n1, mean1, variance1 = _mean(after)
+    (n0, mean0, variance0), (n1, mean1, variance1) = (
+        _mean(sums.latency_samples, sums.latency_ms_sum, sums.latency_ms_sum_squares) for sums in (before, after)
+    )
     t = float(welch_from_means(n0, mean0, variance0, n1, mean1, variance1, "absolute", 0.05).t)
     # Without any spread every difference is certain; t is NaN then.
     certain = t >= BREACH_Z or (variance0 == variance1 == 0.0)
@@ -131,30 +145,50 @@ def _latency(window: Window, before: Sums, after: Sums, control: Sums) -> WatchC
     return _check(WatchMetric.LATENCY, window, _status(worse), observed, baseline, beside)
 
 
-def _conversion(window: Window, before: Sums, after: Sums, control: Sums) -> WatchCheck:
-    observed = _ratio(after.conversions, after.matured_requests)
-    baseline = _ratio(before.conversions, before.matured_requests)
-    beside = _ratio(control.conversions, control.matured_requests)
+def _primary(
+    window: Window, before: Sums, after: Sums, control: Sums, metric: PrimaryMetric, direction: Direction
+) -> WatchCheck:
+    """Conversion, or the mean value of a request (also where users were compared: the watch keeps no users)."""
+    converts = metric is PrimaryMetric.CONVERSION
+    name = WatchMetric.CONVERSION if converts else WatchMetric.VALUE
+
+    def level(sums: Sums) -> float | None:
+        return _ratio(sums.conversions if converts else sums.value_sum, sums.matured_requests)
+
+    observed, baseline, beside = level(after), level(before), level(control)
     if observed is None or baseline is None:
-        return _check(WatchMetric.CONVERSION, window, WatchStatus.UNMEASURED, observed, baseline, beside)
-    reference, bound = (before, CONVERSION_MARGIN * baseline)
-    if beside is not None:
-        reference, bound = (control, CONVERSION_MARGIN_TO_CONTROL * beside)
-    z = float(
+        return _check(name, window, WatchStatus.UNMEASURED, observed, baseline, beside)
+    is_beside = beside is not None
+    reference = control if is_beside else before
+    expected = beside if beside is not None else baseline
+    sign = 1.0 if direction is Direction.INCREASE else -1.0
+    margin = (PRIMARY_MARGIN_TO_CONTROL if is_beside else PRIMARY_MARGIN) * abs(expected)
+    z = sign * (_conversion_z if converts else _value_t)(reference, after)
+    return _check(
+        name, window, _status(z <= -BREACH_Z and sign * (observed - expected) <= -margin), observed, baseline, beside
+    )
+
+
+def _conversion_z(reference: Sums, after: Sums) -> float:
+    return float(
         two_proportion_z(reference.conversions, reference.matured_requests, after.conversions, after.matured_requests).z
     )
-    return _check(
-        WatchMetric.CONVERSION, window, _status(z <= -BREACH_Z and observed <= bound), observed, baseline, beside
+
+
+def _value_t(reference: Sums, after: Sums) -> float:
+    (n0, mean0, variance0), (n1, mean1, variance1) = (
+        _mean(sums.matured_requests, sums.value_sum, sums.value_sum_squares) for sums in (reference, after)
     )
+    return float(welch_from_means(n0, mean0, variance0, n1, mean1, variance1, "absolute", 0.05).t)
 
 
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole >= SMALLEST_SAMPLE else None
 
 
-def _mean(sums: Sums) -> tuple[float, float, float]:
-    mean, variance = mean_variance_of_mean(sums.latency_samples, sums.latency_ms_sum, sums.latency_ms_sum_squares)
-    return sums.latency_samples, float(mean), float(variance)
+def _mean(n: float, total: float, sum_squares: float) -> tuple[float, float, float]:
+    mean, variance = mean_variance_of_mean(n, total, sum_squares)
+    return n, float(mean), float(variance)
 
 
 def _status(worse: bool) -> WatchStatus:
@@ -182,4 +216,10 @@ def _check(
 def _text(metric: WatchMetric, value: float | None) -> str:
     if value is None:
         return "unknown"
-    return f"{value:.1f} ms" if metric is WatchMetric.LATENCY else f"{100 * value:.2f} %"
+    match metric:
+        case WatchMetric.LATENCY:
+            return f"{value:.1f} ms"
+        case WatchMetric.VALUE:
+            return f"{value:.4g}"
+        case WatchMetric.ERROR_RATE | WatchMetric.CONVERSION:
+            return f"{100 * value:.2f} %"

@@ -16,8 +16,6 @@ from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,
     UNPROVEN,
     WINNER,
-    VariantSpec,
-    add_requests,
     count,
     let_time_pass,
     seed_experiment,
@@ -91,8 +89,8 @@ def test_a_failed_attempt_is_pending_again_until_it_failed_too_often(store: Stor
 def test_a_decision_that_does_not_hold_under_the_lock_is_settled_for_its_hour(store: Store) -> None:
     seeded = seed_experiment(store, "x", WINNER)
     decide(store)
-    late = VariantSpec("control", requests=3_000, conversions=900)
-    add_requests(store, seeded, late, start=seeded.start, end=seeded.end)
+    with store.connect() as connection:
+        connection.execute("UPDATE ab_experiments SET promotion_config = '{\"minImprovementPercent\": 40}'")
     assert apply_pending(store, seeded.id, "sensor").outcome is Outcome.NOT_ELIGIBLE
     assert pending_promotions(store) == ()
 
