@@ -10,7 +10,7 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.notifications import wording
 from promotion_pipeline.notifications.links import approval_link, dagster_link, evidence_link, overview_link, run_link
 from promotion_pipeline.notifications.message import Fact, Link, Message, Table, one_line
-from promotion_pipeline.notifications.notification import Notification
+from promotion_pipeline.notifications.notification import Notification, number_of
 from promotion_pipeline.notifications.numbers import confidence_text, count_text, instant_text, signed_percent_text
 from promotion_pipeline.notifications.routing import RESOLVES, SystemEvent
 from promotion_pipeline.notifications.scrub import scrubbed
@@ -131,9 +131,9 @@ def _summary_row(row: Mapping[str, Any]) -> tuple[str, ...]:
         one_line(str(row.get("experiment"))),
         str(row.get("verdict")),
         one_line(str(row.get("candidate") or "-")),
-        signed_percent_text(row.get("improvement")),
-        confidence_text(row.get("confidence")),
-        count_text(row.get("sample_size")),
+        signed_percent_text(number_of(row.get("improvement"))),
+        confidence_text(number_of(row.get("confidence"))),
+        count_text(number_of(row.get("sample_size"))),
     )
 
 

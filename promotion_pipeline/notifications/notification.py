@@ -83,7 +83,7 @@ class Notification:
 
     def number(self, key: str) -> float | None:
         """A number of the payload."""
-        return _number(self.payload.get(key))
+        return number_of(self.payload.get(key))
 
     def instant(self, key: str) -> datetime | None:
         """An instant of the payload, or of the promotion; with its time zone."""
@@ -104,15 +104,16 @@ class Notification:
         """The payload's traffic split by variant name, the largest share first."""
         value = self.payload.get("split")
         shares = value if isinstance(value, Mapping) else {}
-        named = [(self.variant_names.get(str(key), str(key)), _number(share)) for key, share in shares.items()]
+        named = [(self.variant_names.get(str(key), str(key)), number_of(share)) for key, share in shares.items()]
         return sorted(named, key=lambda pair: (-(pair[1] or 0.0), pair[0]))
 
     def _either(self, key: str) -> float | None:
         own = self.number(key)
-        return own if own is not None else _number(self.promotion.get(key))
+        return own if own is not None else number_of(self.promotion.get(key))
 
 
-def _number(value: object) -> float | None:
+def number_of(value: object) -> float | None:
+    """A finite number, whether written as text or not; None for anything else."""
     if value is None or isinstance(value, bool):
         return None
     try:

@@ -97,15 +97,18 @@ def rollback(n: Notification) -> Draft:
 
 def watch_breach(n: Notification) -> Draft:
     """The winner got worse after its promotion."""
-    winner = n.text("winner", "the winner")
-    said = n.texts("breaches") or n.texts("reasons") or n.texts("message")
+    winner, metric = n.text("winner", "the winner"), n.text("metric", "a metric")
+    shown = _MEASURES.get(metric, _measure)
     return Draft(
-        title=f"{n.name}: {winner} got worse after its promotion",
-        sentences=said or (f"The watch found {winner} worse than it was when it was promoted.",),
-        facts=_watched_numbers(n),
-        next_step="It is rolled back by itself; find out why."
-        if n.payload.get("auto_rollback")
-        else f"Look at the evidence. To undo the promotion: {_rollback_command(n)}",
+        title=f"{n.name}: {winner} got worse after its promotion ({metric.replace('_', ' ')})",
+        sentences=n.texts("message") or (f"The watch found {winner} worse than it was when it was promoted.",),
+        facts=(
+            fact("Now", n.number("observed"), shown),
+            fact("When it was promoted", n.number("baseline"), shown),
+            fact("Control now", n.number("control"), shown),
+        ),
+        next_step="Look at the evidence. Where auto_rollback is on, a rollback follows by itself; else, to undo the"
+        f" promotion: {_rollback_command(n)}",
     )
 
 
@@ -157,11 +160,20 @@ def _three_numbers(n: Notification) -> tuple[Fact | None, ...]:
     )
 
 
-def _watched_numbers(n: Notification) -> tuple[Fact | None, ...]:
-    return tuple(
-        Fact(str(row.get("name", "measure")).replace("_", " "), f"{row.get('observed')} (limit {row.get('limit')})")
-        for row in n.rows("measures")[:3]
-    )
+def _measure(value: float | None) -> str:
+    return f"{value:,.4g}"
+
+
+def _rate(value: float | None) -> str:
+    return percent_text(None if value is None else 100 * value)
+
+
+def _milliseconds(value: float | None) -> str:
+    return f"{value:,.0f} ms"
+
+
+_MEASURES = {"error_rate": _rate, "conversion": _rate, "latency": _milliseconds}
+"""How a metric of the watch is written."""
 
 
 def _command(verb: str, n: Notification) -> str:

@@ -67,3 +67,8 @@ def make_all_due(store: Store) -> None:
             " WHERE state <> 'delivered' AND next_attempt_at IS NOT NULL"
         )
         connection.execute("UPDATE notification_channels SET paused_until = NULL")
+
+
+def settings_with(store: Store, **changes: Any) -> Store:
+    """The store with other settings."""
+    return dataclasses.replace(store, settings=store.settings.model_copy(update=changes))
