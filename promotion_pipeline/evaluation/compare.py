@@ -183,7 +183,9 @@ def known_by_user(own: Arms) -> Bools:
 def n_star(block: Block, layout: Layout, hours_us: Ints) -> Floats:
     """The tuning constant N* of each treatment's always-valid interval; depends on traffic only."""
     planned = layout.thresholds.planned_sample_size[block.units][:, None]
-    age_us = hours_us[None, :] + HOUR_US - layout.started_us[block.units][:, None]
+    wait_us = np.ceil(layout.thresholds.attribution_window_hours[block.units])[:, None] * HOUR_US
+    # A look sees all of the first traffic only once that has matured; before, N* must not depend on later looks.
+    age_us = hours_us[None, :] + HOUR_US - layout.started_us[block.units][:, None] - wait_us
     two_arms = (block.first_traffic[:1] + block.first_traffic[1:])[:, :, None]
     seen = np.fmax(N_STAR_PER_FIRST_TRAFFIC * two_arms, SMALLEST_N_STAR)
     adaptive = np.where(age_us >= FIRST_TRAFFIC_HOURS * HOUR_US, seen, SMALLEST_N_STAR)

@@ -34,6 +34,7 @@ class Decisions:
     is_promotable: Bools
     checks: dict[Reason, Bools]
     runtime_hours: Floats
+    """Age of the phase, less the attribution window: the stretch of time that was judged."""
     sample_size: Ints
     srm_p_value: Floats
     by_user: Bools
@@ -44,8 +45,10 @@ class Decisions:
 def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us: Ints) -> Decisions:
     """Apply the contract of the design's section 6 to every unit and hour; O(cells)."""
     limits = _window(layout.thresholds, block.units)
-    runtime_hours = (hours_us[None, :] + HOUR_US - layout.started_us[block.units][:, None]) / HOUR_US
-    problems = _problems(own, tests, block, layout, runtime_hours)
+    age_hours = (hours_us[None, :] + HOUR_US - layout.started_us[block.units][:, None]) / HOUR_US
+    # The judged stretch: with an attribution window its end lies that far back.
+    runtime_hours = age_hours - np.ceil(limits.attribution_window_hours)
+    problems = _problems(own, tests, block, layout, age_hours)
     judged = problems == 0
     per_arm = _checks(own, tests, limits, runtime_hours)
     candidate = np.where(judged, _candidate(own, tests, np.logical_and.reduce(list(per_arm.values())), limits.sign), -1)
@@ -140,7 +143,7 @@ def _candidate(own: Arms, tests: Comparison, passed: Bools, sign: Floats) -> Int
     return best
 
 
-def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, runtime_hours: Floats) -> Bits:
+def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_hours: Floats) -> Bits:
     """Why a unit cannot be judged at an hour, as bits; 0 where it can."""
     n, x, errors = own.requests, own.conversions, own.errors
     problems = np.repeat(layout.problems[block.units][:, None], n.shape[2], axis=1)
@@ -153,7 +156,7 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, runtim
         no_base = (x[0] == 0) & (x[1:] > 0).any(axis=0)
     problems[~finite] |= bit(Reason.NOT_A_NUMBER)
     problems[impossible] |= bit(Reason.COUNTS_IMPOSSIBLE)
-    problems[runtime_hours <= 0] |= bit(Reason.NOT_STARTED)
+    problems[age_hours <= 0] |= bit(Reason.NOT_STARTED)
     open_question = problems == 0
     no_rows = (n == 0).all(axis=0)
     problems[open_question & no_rows] |= bit(Reason.NO_ROWS)
