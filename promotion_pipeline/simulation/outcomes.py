@@ -115,7 +115,7 @@ def _first(decisions: pd.DataFrame, flag: str, experiments: int) -> Outcomes:
     arm = np.full(experiments, NOBODY, dtype=np.int64)
     hours, lift = np.full(experiments, np.nan), np.full(experiments, np.nan)
     arm[number] = chosen["candidate_variant_name"].astype(str).astype(np.int64).to_numpy()
-    hours[number] = chosen["runtime_hours"].to_numpy(dtype=np.float64)
+    hours[number] = ((chosen["as_of"] - START) / pd.Timedelta(hours=1)).to_numpy()
     lift[number] = chosen["improvement"].to_numpy(dtype=np.float64) / 100.0
     return Outcomes(arm, hours, lift)
 

@@ -1,0 +1,37 @@
+"""Each treatment against control as an experiment of its own."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+PAIR = ["experiment_id", "phase_id"]
+
+
+def as_comparisons(rollups: pd.DataFrame, experiments: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every experiment with several treatments as several with one: the same control, and the two arms' share of traffic.
+
+    Names and ids become `<experiment>/<treatment>`; an experiment with one treatment keeps its own. Published
+    collections of experiments count such comparisons.
+    """
+    keys = [name for name in PAIR if name in experiments.columns]
+    treatments = experiments[~experiments["is_control"].astype(bool)]
+    several = treatments.groupby(keys, dropna=False)["variant_id"].transform("size") > 1
+    pairs = treatments[keys].assign(
+        treatment_id=treatments["variant_id"],
+        suffix=("/" + treatments["variant_name"].astype("str")).where(several, ""),
+    )
+    arms = experiments.merge(pairs, on=keys)
+    arms = arms[arms["is_control"].astype(bool) | (arms["variant_id"] == arms["treatment_id"])]
+    id_of = arms["experiment_id"].astype("str") + arms["suffix"]
+    percent = arms["traffic_percentage"].astype(float)
+    own = [id_of] + ([arms["phase_id"]] if "phase_id" in keys else [])
+    split = arms.assign(
+        name=arms["name"].astype("str") + arms["suffix"],
+        traffic_percentage=100.0 * percent / percent.groupby(own, dropna=False).transform("sum"),
+        comparison_id=id_of,
+    )
+    sums = rollups.merge(split[[*keys, "variant_id", "comparison_id"]], on=[*keys, "variant_id"])
+    return (
+        sums.assign(experiment_id=sums.pop("comparison_id")),
+        split.assign(experiment_id=split["comparison_id"]).drop(columns=["comparison_id", "treatment_id", "suffix"]),
+    )
