@@ -3,5 +3,19 @@
 from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Verdict, Warn
 from promotion_pipeline.evaluation.engine import Evaluation, evaluate
 from promotion_pipeline.evaluation.explain import Check, Explanation, explain
+from promotion_pipeline.evaluation.outlook import Need, Outlook, outlook
 
-__all__ = ["AnalysisUnit", "Check", "Evaluation", "Explanation", "Reason", "Verdict", "Warn", "evaluate", "explain"]
+__all__ = [
+    "AnalysisUnit",
+    "Check",
+    "Evaluation",
+    "Explanation",
+    "Need",
+    "Outlook",
+    "Reason",
+    "Verdict",
+    "Warn",
+    "evaluate",
+    "explain",
+    "outlook",
+]
