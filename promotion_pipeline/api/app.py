@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -15,7 +16,7 @@ from promotion_pipeline.api.guard import Door
 from promotion_pipeline.api.middleware import BodyLimit, RequestContext
 from promotion_pipeline.api.openapi import api_routes, describe
 from promotion_pipeline.api.pool import pooled
-from promotion_pipeline.api.problems import answer_error
+from promotion_pipeline.api.problems import answer_error, answer_wrong_method
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store.database import Store
 
@@ -53,5 +54,6 @@ def create_app(store: Store, settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestContext)
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, answer_error)
+    app.add_exception_handler(405, partial(answer_wrong_method, api_routes(app)))
     describe(app, api_routes(app))
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -12,6 +13,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     SecretStr,
     StringConstraints,
@@ -243,7 +245,13 @@ class TokenInfo(Given):
     revoked_by: str | None
 
 
+def _no_number(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[-+\d.]+", value):
+        raise ValueError(f"{value!r} is no instant: write it as 2026-03-01T12:00:00Z")
+    return value
+
+
 AsOf = Annotated[
-    AwareDatetime | None,
+    Annotated[AwareDatetime, BeforeValidator(_no_number)] | None,
     Query(alias="asOf", description="Look from this instant, with a time zone; default the newest complete hour."),
 ]

@@ -155,7 +155,7 @@ def _key_of(request: Request) -> str | None:
 def _fingerprint(request: Request, body: bytes) -> bytes:
     """Method, path and body; a JSON object is the same whatever the order of its members, and without its secret."""
     members = json_object(body)
-    public = {name: value for name, value in members.items() if name != "cronSecret"}
+    public = {name: value for name, value in members.items() if name != "cronSecret" or not isinstance(value, str)}
     content = json.dumps(public, sort_keys=True).encode() if members else body
     address = f"{request.method} {request.url.path}?{request.url.query}\n".encode("utf-8", "surrogatepass")
     return hashlib.sha256(address + content).digest()

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import BaseRoute, Match, Route
 
 from promotion_pipeline.errors import PromotionError
 
@@ -97,6 +98,19 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
     return response_of(request, problem_of(error))
 
 
+async def answer_wrong_method(routes: Sequence[BaseRoute], request: Request, _: Exception) -> JSONResponse:
+    """405, with the methods of every route at this address: the router knows only those of the first."""
+    methods = {
+        method
+        for route in routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    allowed = ", ".join(sorted(methods))
+    sentence = f"this address does not take {request.method}; it takes {allowed}"
+    return response_of(request, Problem(405, _CODES[405], sentence, headers={"Allow": allowed}))
+
+
 def suggestion(name: str, known: Sequence[str]) -> str:
     """The end of a sentence about an unknown name."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
@@ -144,8 +158,6 @@ def _validation_item(item: Mapping[str, Any]) -> dict[str, str]:
 def _sentence(error: HTTPException) -> str:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return "there is nothing at this address: see /openapi.json for the routes"
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return f"this address does not take this method; it takes {(error.headers or {}).get('Allow', 'others')}"
     return str(error.detail)
 
 
