@@ -15,6 +15,7 @@ import dagster as dg
 
 from promotion_pipeline import names
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.outbox import acting_in_run
 
 AUDIT_ID = "audit_id"
 """Metadata of an event: the audit row that it tells of."""
@@ -88,10 +89,11 @@ def untold(instance: dg.DagsterInstance, acts: Sequence[Mapping[str, Any]]) -> l
 
 @contextlib.contextmanager
 def told_in_run(context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store) -> Iterator[None]:
-    """Tell of the acts that happen meanwhile as events of this run, also when it fails."""
+    """Tell of the acts that happen meanwhile as events of this run, also when it fails; their messages link to it."""
     before = newest_act(store)
     try:
-        yield
+        with acting_in_run(context.run_id):
+            yield
     finally:
         acts = untold(context.instance, acts_after(store, before))
         for act in acts:

@@ -138,11 +138,9 @@ def confirm_notifications(ids: Ids = None) -> None:
 )
 def deliver_notifications(as_json: Json = False) -> None:
     """One pass of the delivery."""
-    from promotion_pipeline.notifications import deliver_due, fan_out
+    from promotion_pipeline.notifications import deliver_everything
 
-    store = _store()
-    fan_out(store)
-    report = deliver_due(store)
+    report = deliver_everything(_store())
     if as_json:
         output.print_json({channel.value: vars(done) for channel, done in report.channels.items()})
     else:

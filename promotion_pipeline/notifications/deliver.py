@@ -26,11 +26,13 @@ from promotion_pipeline.notifications.channels import (
     Sender,
 )
 from promotion_pipeline.notifications.compose import compose
+from promotion_pipeline.notifications.fan_out import fan_out
 from promotion_pipeline.notifications.message import shortened
 from promotion_pipeline.notifications.policy import DeliveryPolicy
 from promotion_pipeline.notifications.queue import Claim, Settlement
 from promotion_pipeline.notifications.routing import configured_channels
 from promotion_pipeline.notifications.scrub import scrubbed
+from promotion_pipeline.notifications.system import enqueue_summary, summary_due
 from promotion_pipeline.store.database import Connection, Store
 
 LONGEST_ERROR = 500
@@ -106,6 +108,32 @@ def deliver_due(
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     return DeliveryReport({worker.channel: worker.report for worker in workers})
+
+
+def is_work_waiting(store: Store, settings: Settings | None = None) -> bool:
+    """Whether a pass would find something: a summary to write, a row to route, a delivery that is due.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    settings = settings or store.settings
+    with store.connect() as connection:
+        if queue.count_due(connection, configured_channels(settings)):
+            return True
+        return summary_due(connection, settings) is not None
+
+
+def deliver_everything(
+    store: Store, settings: Settings | None = None, *, policy: DeliveryPolicy | None = None
+) -> DeliveryReport:
+    """One pass from beginning to end: write the summary that is due, route, deliver.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    enqueue_summary(store, settings)
+    fan_out(store, settings)
+    return deliver_due(store, settings, policy=policy)
 
 
 def senders_of(settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> list[Sender]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -65,6 +65,20 @@ CLAIM = """
     LEFT JOIN ab_experiments e ON e.id = o.experiment_id
     LEFT JOIN experiment_promotions p ON p.id = o.promotion_id
 """
+
+
+def count_due(connection: Connection, channels: Sequence[Channel]) -> int:
+    """Deliveries that could be claimed now, and outbox rows that were not routed yet."""
+    row = connection.execute(
+        """
+        SELECT (SELECT count(*) FROM notification_outbox WHERE fanned_out_at IS NULL)
+            + (SELECT count(*) FROM notification_deliveries d JOIN notification_channels c USING (channel)
+                WHERE d.channel = ANY(%s) AND d.state IN ('pending', 'sending', 'uncertain')
+                    AND d.next_attempt_at <= now() AND coalesce(c.paused_until <= now(), true)) AS due
+        """,
+        [[channel.value for channel in channels]],
+    ).fetchone()
+    return int(row["due"]) if row else 0
 
 
 def claim_next(connection: Connection, channel: Channel, seconds: float) -> Claim | None:

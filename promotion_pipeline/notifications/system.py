@@ -57,9 +57,9 @@ def enqueue_run_recovery(store: Store, *, job: str, run_id: str) -> bool:
     """
     with store.connect() as connection, connection.transaction():
         last = connection.execute(
-            "SELECT id, event FROM notification_outbox WHERE event = ANY(%s) AND payload ->> 'job' = %s"
-            " ORDER BY id DESC LIMIT 1",
-            [[SystemEvent.RUN_FAILURE, SystemEvent.RUN_RECOVERED], job],
+            "SELECT id, event FROM notification_outbox WHERE event IN ('run_failure', 'run_recovered')"
+            " AND payload ->> 'job' = %s ORDER BY id DESC LIMIT 1",
+            [job],
         ).fetchone()
         if last is None or last["event"] != SystemEvent.RUN_FAILURE:
             return False
@@ -77,18 +77,28 @@ def enqueue_summary(store: Store, settings: Settings | None = None) -> bool:
         DependencyError: the database cannot be reached.
     """
     settings = settings or store.settings
+    with store.connect() as connection, connection.transaction():
+        as_of = summary_due(connection, settings)
+        if as_of is None:
+            return False
+        payload = _summary(connection, as_of, timedelta(hours=settings.summary_hours))
+        return enqueue(connection, SystemEvent.HOURLY_SUMMARY, "info", None, None, _summary_key(as_of), payload)
+
+
+def summary_due(connection: Connection, settings: Settings) -> datetime | None:
+    """The as-of whose summary is to be written; None: there is none, or nobody wants it."""
     hours = settings.summary_hours
     if hours == 0 or Channel.EMAIL not in configured_channels(settings):
-        return False
-    with store.connect() as connection, connection.transaction():
-        as_of = _newest_decided(connection)
-        if as_of is None or as_of.hour % hours:
-            return False
-        key = f"summary:{as_of.isoformat()}"
-        if connection.execute("SELECT 1 FROM notification_outbox WHERE dedup_key = %s", [key]).fetchone():
-            return False
-        payload = _summary(connection, as_of, timedelta(hours=hours))
-        return enqueue(connection, SystemEvent.HOURLY_SUMMARY, "info", None, None, key, payload)
+        return None
+    as_of = _newest_decided(connection)
+    if as_of is None or as_of.hour % hours:
+        return None
+    written = connection.execute("SELECT 1 FROM notification_outbox WHERE dedup_key = %s", [_summary_key(as_of)])
+    return None if written.fetchone() else as_of
+
+
+def _summary_key(as_of: datetime) -> str:
+    return f"summary:{as_of.isoformat()}"
 
 
 def _newest_decided(connection: Connection) -> datetime | None:

@@ -1,6 +1,8 @@
 -- Routed once: an outbox row that no channel wants, or that was written while all were off, is not routed again.
 ALTER TABLE notification_outbox ADD COLUMN fanned_out_at timestamptz;
 CREATE INDEX notification_outbox_not_fanned_out ON notification_outbox (id) WHERE fanned_out_at IS NULL;
+CREATE INDEX notification_outbox_runs ON notification_outbox ((payload ->> 'job'), id)
+    WHERE event IN ('run_failure', 'run_recovered');
 
 -- A delivery is claimed before it is sent: a row found in 'sending' after its time is one whose sender died,
 -- and whose message may have arrived.
