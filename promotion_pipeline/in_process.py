@@ -51,7 +51,7 @@ class InProcess:
         Raises:
             RunFailedError: the run failed.
         """
-        schedule = self._definitions.get_schedule_def(names.SCHEDULE)
+        schedule = self._definitions.resolve_schedule_def(names.SCHEDULE)
         with dg.build_schedule_context(
             self._instance, scheduled_execution_time=at, resources=self._resources
         ) as context:
@@ -64,7 +64,7 @@ class InProcess:
         Raises:
             RunFailedError: the run failed.
         """
-        sensor = self._definitions.get_sensor_def(names.SENSOR)
+        sensor = self._definitions.resolve_sensor_def(names.SENSOR)
         with dg.build_sensor_context(
             self._instance, definitions=self._definitions, resources=self._resources
         ) as context:
@@ -82,7 +82,7 @@ class InProcess:
         Raises:
             RunFailedError: the run failed.
         """
-        result = self._definitions.get_job_def(name).execute_in_process(
+        result = self._definitions.resolve_job_def(name).execute_in_process(
             run_config={**(config or {}), **self._loggers},
             instance=self._instance,
             tags=tags,

@@ -10,11 +10,14 @@ import typer
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json
+from promotion_pipeline.demo.experiments import DEFAULT_REQUESTS, FEWEST_REQUESTS
 
 if TYPE_CHECKING:
     from promotion_pipeline.demo.run import DemoResult
 
-Requests = Annotated[int, typer.Option("--requests", min=100_000, metavar="N", help="How many requests to make.")]
+Requests = Annotated[
+    int, typer.Option("--requests", min=FEWEST_REQUESTS, metavar="N", help="How many requests to make.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Also where other people's experiments are in the database.")]
 STEPS = 6
 
@@ -35,7 +38,7 @@ def register(app: typer.Typer) -> None:
     )(demo)
 
 
-def demo(requests: Requests = 600_000, force: Force = False, as_json: Json = False) -> None:
+def demo(requests: Requests = DEFAULT_REQUESTS, force: Force = False, as_json: Json = False) -> None:
     """Run the demo and show what it did."""
     from promotion_pipeline.config import Settings
     from promotion_pipeline.store.database import open_store

@@ -62,7 +62,8 @@ def main() -> None:
     except Exception as error:
         if not _is_database_fault(error):
             raise
-        fail(DependencyError(f"the database went away: {' '.join(str(error).split())}"))
+        # SQLAlchemy's own text goes on with the statement and its parameters.
+        fail(DependencyError(f"the database went away: {getattr(error, 'orig', None) or error}"))
 
 
 def fail(error: PromotionError) -> None:
@@ -73,9 +74,11 @@ def fail(error: PromotionError) -> None:
 
 
 def _is_database_fault(error: BaseException) -> bool:
-    """Whether a driver lost its server: told by name, since not every command loads every driver."""
-    drivers = ("psycopg", "psycopg2", "sqlalchemy", "adbc_driver_manager")
-    return any(
-        kind.__name__ in {"OperationalError", "InterfaceError"} and kind.__module__.startswith(drivers)
-        for kind in type(error).__mro__
-    )
+    """Whether a driver lost its server: told by name, since not every command loads every driver.
+
+    A connection that breaks during a query is a bare DatabaseError in psycopg2.
+    """
+    kind = type(error)
+    is_driver = kind.__module__.startswith(("psycopg", "psycopg2", "sqlalchemy", "adbc_driver_manager"))
+    bases = {base.__name__ for base in kind.__mro__}
+    return is_driver and (kind.__name__ == "DatabaseError" or bool(bases & {"OperationalError", "InterfaceError"}))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
+from dagster import ExecuteInProcessResult
+
 from promotion_pipeline.dagster_instance import open_instance
 from promotion_pipeline.demo.experiments import DEMO_EXPERIMENTS, ROLLED_BACK
-from promotion_pipeline.demo.graph import Graph
 from promotion_pipeline.demo.load import Seeded, foreign_experiments, require_own_database, retire_earlier_demo, seed
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.evaluation import explain
-from promotion_pipeline.names import EXPERIMENT_TAG_PREFIX
+from promotion_pipeline.in_process import InProcess
+from promotion_pipeline.names import APPLY_JOB, EVALUATION_OP, HOURLY_JOB
+from promotion_pipeline.partitions import range_tags
 from promotion_pipeline.promotion.approvals import open_approvals
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.models import Promotion
@@ -27,6 +30,7 @@ Step = Callable[[str], AbstractContextManager[Callable[[float], None]]]
 
 ACTOR = "demo"
 ATTEMPTS = 3
+STATEMENT_MS = 600_000
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,10 @@ def run_demo(store: Store, requests: int, *, force: bool, step: Step) -> DemoRes
         seeded = seed(store, requests, advance)
     with contextlib.ExitStack() as stack:
         with step("Open the Dagster instance and load the graph"):
-            graph = Graph(store, stack.enter_context(open_instance(store)))
+            instance = stack.enter_context(open_instance(store))
+            # Keeps its connection, where Dagster would open two for each of the events of 336 hours.
+            instance.optimize_for_webserver(STATEMENT_MS, pool_recycle=3600, max_overflow=20)
+            graph = InProcess(instance, store)
         as_of, run_ids = _decide_and_promote(store, graph, seeded, step)
         with step(f"Roll back {ROLLED_BACK}"):
             rolled_back = rollback_promotion(ROLLED_BACK, "the demo shows a rollback", ACTOR, store=store)
@@ -84,35 +91,46 @@ def run_demo(store: Store, requests: int, *, force: bool, step: Step) -> DemoRes
     )
 
 
-def _decide_and_promote(store: Store, graph: Graph, seeded: Seeded, step: Step) -> tuple[datetime, tuple[str, ...]]:
+def _decide_and_promote(store: Store, graph: InProcess, seeded: Seeded, step: Step) -> tuple[datetime, tuple[str, ...]]:
     """Materialize the hours and apply what the sensor asks for; again if an hour ended meanwhile."""
     with store.connect() as connection:
-        others = foreign_experiments(connection)
-    only = tuple(seeded.experiment_ids) if others else ()
+        is_shared = bool(foreign_experiments(connection))
     start, run_ids = seeded.start, []
     for _ in range(ATTEMPTS):
         as_of = _newest(store)
         if start < as_of:
             with step(f"Materialize {(as_of - start).total_seconds() / 3600:.0f} hours in one run"):
-                run_ids.append(graph.materialize_hours(start, as_of, only))
-        with step("Tick the sensor and run the apply jobs that it launches"):
-            wanted = [request for request in graph.tick_sensor() if _is_ours(request.tags, seeded)]
-            run_ids += [graph.launch(request) for request in wanted]
-        if _newest(store) == as_of and wanted:
-            return as_of, tuple(run_ids)
+                run_ids.append(_materialize(graph, start, as_of, seeded, is_shared=is_shared).run_id)
+        with step("Tick the sensor and run the apply job that it launches"):
+            applied = _apply(graph, seeded, is_shared=is_shared)
+        if applied is not None:
+            run_ids.append(applied.run_id)
+            if _newest(store) == as_of:
+                return as_of, tuple(run_ids)
         start = as_of
     raise PromotionError("the sensor found nothing to promote: run the demo again, or look at `promotion-pipeline dev`")
+
+
+def _materialize(
+    graph: InProcess, start: datetime, end: datetime, seeded: Seeded, *, is_shared: bool
+) -> ExecuteInProcessResult:
+    if not is_shared:
+        return graph.run_hours(start, end)
+    only = {"experiments": list(seeded.experiment_ids)}
+    return graph.run_job(HOURLY_JOB, config={"ops": {EVALUATION_OP: {"config": only}}}, tags=range_tags(start, end))
+
+
+def _apply(graph: InProcess, seeded: Seeded, *, is_shared: bool) -> ExecuteInProcessResult | None:
+    """The sensor asks for everything that waits; beside other people's experiments only the demo's are acted upon."""
+    if not is_shared:
+        return graph.tick_sensor()
+    only = {"experiments": list(seeded.experiment_ids)}
+    return graph.run_job(APPLY_JOB, config={"ops": {"apply_promotions": {"config": only}}})
 
 
 def _newest(store: Store) -> datetime:
     with store.connect() as connection:
         return newest_complete_hour(connection)
-
-
-def _is_ours(tags: Mapping[str, str], seeded: Seeded) -> bool:
-    """Whether a run would act on the demo's experiments only."""
-    named = {tag.removeprefix(EXPERIMENT_TAG_PREFIX) for tag in tags if tag.startswith(EXPERIMENT_TAG_PREFIX)}
-    return bool(named) and named <= set(seeded.experiment_ids)
 
 
 def _rows(store: Store, seeded: Seeded, as_of: datetime) -> list[DemoRow]:
