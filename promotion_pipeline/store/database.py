@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 DATABASE = "promotion_pipeline"
 DAGSTER_DATABASE = "dagster"
 CONNECT_SECONDS = 10
+RECOVERY_SECONDS = 30.0
+"""How long an embedded server that runs may refuse connections: it recovers, or too many are open."""
 SQLALCHEMY_SCHEME = "postgresql+psycopg2://"
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
@@ -52,9 +55,16 @@ class Store:
         except DependencyError:
             if self.server is None:
                 raise
-        # The server or its supervisor was killed: this waits until it is up again.
-        self.server.start()
-        return self.open_connection()
+        # The server or its supervisor was killed, or a process of it and it recovers: this waits until it is up.
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while True:
+            self.server.start()
+            try:
+                return self.open_connection()
+            except DependencyError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
     def open_connection(self) -> Connection:
         """One attempt at a connection: what a store that keeps connections overrides.

@@ -22,17 +22,20 @@ from typing import Self
 from urllib.parse import quote
 
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.store import supervisor
+from promotion_pipeline.store.cluster import Plan
 from promotion_pipeline.store.placement import plan_server, server_folder
-from promotion_pipeline.store.supervisor import CONTROL_SOCKET, Plan
+from promotion_pipeline.store.supervisor import CONTROL_SOCKET
 
 START_SECONDS = 600.0
 """Recovery after a power failure replays up to max_wal_size of log."""
 STOP_SECONDS = 150.0
+PACKAGE_ROOT = Path(__file__).parents[2]
+SUPERVISE = "import sys; sys.path.insert(0, sys.argv[1]); from promotion_pipeline.store.supervisor import main; main()"
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 """What the server sees of the environment: no secret, and no PG* variable that would change how it starts."""
 
-_spawned: list[subprocess.Popen[bytes]] = []
+_spawned: list[tuple[str, subprocess.Popen[bytes]]] = []
+"""Supervisors that this process started, by the server's folder: as their parent it must reap them."""
 
 
 class EmbeddedServer:
@@ -96,7 +99,7 @@ class EmbeddedServer:
                 self._lease.sendall(b"bye\n")
                 others = b"others" in _read_to_end(self._lease)
                 if not others:
-                    _reap(STOP_SECONDS)
+                    _reap(server_folder(self.home))
             self._forget()
 
     def url(self, database: str) -> str:
@@ -171,7 +174,7 @@ def _spawn(plan: Plan) -> None:
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | {"LC_ALL": "C"}
     with plan.log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(vars(plan))],
+            [sys.executable, "-I", "-S", "-c", SUPERVISE, str(PACKAGE_ROOT), json.dumps(vars(plan))],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -179,17 +182,17 @@ def _spawn(plan: Plan) -> None:
             cwd="/",
             env=environment,
         )
-    _spawned.append(process)
+    _spawned.append((plan.folder, process))
     assert process.stdout is not None
     with process.stdout:
         process.stdout.readline()
 
 
-def _reap(seconds: float) -> None:
-    for process in list(_spawned):
+def _reap(folder: Path) -> None:
+    for entry in [entry for entry in _spawned if entry[0] == str(folder)]:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-            _spawned.remove(process)
+            entry[1].wait(STOP_SECONDS)
+            _spawned.remove(entry)
 
 
 def _read_line(connection: socket.socket) -> str:

@@ -138,7 +138,7 @@ def read_table(file: Path) -> pd.DataFrame:
         raise InputError(f"{file} cannot be read as {kind}: {' '.join(str(error).split())[:300]}") from error
     if frame.empty:
         raise InputError(f"{file} has no rows")
-    return frame
+    return frame.reset_index(drop=True)
 
 
 def _renamed(frame: pd.DataFrame, mapping: Mapping[str, str], file: Path) -> pd.DataFrame:
@@ -199,7 +199,8 @@ def _utc(values: pd.Series[Any], frame: pd.DataFrame, file: Path) -> pd.Series[A
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         times = values.dt.tz_convert("UTC")
     else:
-        naive = ~values.astype("string").str.contains(r"(?:Z|[+-]\d\d(?::?\d\d)?)\s*$", regex=True, na=False)
+        # A time of day must come before the zone: the end of the date 2026-01-31 looks like one.
+        naive = ~values.astype("string").str.contains(r"[T ]\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)\s*$", regex=True, na=False)
         _refuse(naive, frame, "hour", file, "is no time with a zone (such as 2026-01-31T13:00:00Z)")
         times = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
     _refuse(times.isna(), frame, "hour", file, "is no time")

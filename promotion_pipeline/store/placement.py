@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.store.supervisor import PORT, Plan
+from promotion_pipeline.store.cluster import PORT, Plan
 
 SERVICE_USER = "nobody"
 BINARIES_CACHE = Path("/var/cache/promotion-pipeline")
