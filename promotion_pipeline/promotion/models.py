@@ -139,6 +139,10 @@ class PromotionEligibility(Result):
     evidence: EvidenceResult
     hold: str | None = None
     """Why automatic promotion is on hold; None: it is not."""
+    missing: tuple[str, ...] = ()
+    """What the decision still lacks and, at the present traffic, when it could be there."""
+    missing_hours: Measured = None
+    """Hours until all of it could be there; 0: nothing is missing; None: waiting does not bring it."""
     summary: str = ""
     as_of: datetime
     variants: tuple[VariantMetrics, ...] = ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from promotion_pipeline.config import Evidence
-from promotion_pipeline.evaluation import Reason, Verdict
+from promotion_pipeline.evaluation import Reason, Verdict, outlook
 from promotion_pipeline.evaluation.explain import Explanation, explain
 from promotion_pipeline.promotion.models import (
     CheckResult,
@@ -40,7 +40,7 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
     if assessment.decision is None:
         return _not_evaluated(assessment)
     row = assessment.decision
-    words = explain(row)
+    words, ahead = explain(row), outlook(row)
     eligible = bool(row["is_eligible"])
     candidate = row["candidate_variant_name"]
     candidate_id = _uuid(row["candidate_variant_id"])
@@ -63,6 +63,8 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
         checks=tuple(CheckResult(**vars(check)) for check in words.checks),
         evidence=_evidence(assessment, row),
         hold=assessment.experiment.hold,
+        missing=tuple(need.message for need in ahead.needs) if ahead else (),
+        missing_hours=ahead.hours if ahead else None,
         summary=words.summary,
         as_of=assessment.as_of,
         variants=tuple(_variant(metrics) for metrics in assessment.metrics),
