@@ -59,9 +59,7 @@ def replay(
     if not names or len(set(names)) < len(names):
         raise InputError(f"rules {names}: give at least one, and no name twice")
     parts = [
-        _replay_rule(rule, group, frame, config)
-        for group, frame in _groups(rollups, experiments)
-        for rule in rules
+        _replay_rule(rule, group, frame, config) for group, frame in _groups(rollups, experiments) for rule in rules
     ]
     whole = pd.concat(parts, ignore_index=True)
     order = pd.Categorical(whole["rule"], categories=names)
@@ -123,7 +121,9 @@ def _final(acts: pd.DataFrame, looks: pd.DataFrame, found: Evaluation) -> pd.Dat
     tests = found.significance[["experiment_id", "variant_id", "hour", "lift", "z", "confidence"]]
     tests = tests.astype({"experiment_id": object, "variant_id": object})
     joined = judged.merge(
-        tests, left_on=["experiment_id", "candidate_variant_id", "hour"], right_on=["experiment_id", "variant_id", "hour"]
+        tests,
+        left_on=["experiment_id", "candidate_variant_id", "hour"],
+        right_on=["experiment_id", "variant_id", "hour"],
     ).set_index("experiment_id")
     is_behind = (joined["z"] < 0) & (joined["confidence"] >= joined["min_confidence_threshold"])
     outcome = np.where(joined["lift"] > 0, Outcome.KEPT.value, Outcome.FADED.value)

@@ -35,7 +35,9 @@ RuleTexts = Annotated[
 ]
 Improvements = Annotated[
     str | None,
-    typer.Option("--improvements", metavar="PERCENT,...", help="Try each rule with each of these minimum improvements."),
+    typer.Option(
+        "--improvements", metavar="PERCENT,...", help="Try each rule with each of these minimum improvements."
+    ),
 ]
 ByComparison = Annotated[
     bool | None,
@@ -132,7 +134,16 @@ def _frames(names: list[str] | None, file: Path | None) -> tuple[pd.DataFrame, p
 
 
 def _print_records(records: list[RuleRecord], unit: str) -> None:
-    columns = ["rule", "promoted", "median hour", "kept", "later faded", "later reversed", "with SRM", "left to a person"]
+    columns = [
+        "rule",
+        "promoted",
+        "median hour",
+        "kept",
+        "later faded",
+        "later reversed",
+        "with SRM",
+        "left to a person",
+    ]
     rows = [
         [
             record.rule,
@@ -157,20 +168,19 @@ def _print_records(records: list[RuleRecord], unit: str) -> None:
 
 
 def _promotions(acts: pd.DataFrame) -> list[dict[str, Any]]:
-    promoted = acts[acts["is_promoted"]]
     return [
         {
-            "rule": row.rule,
-            "experimentName": row.name,
-            "variant": row.variant_name,
-            "promotedAt": row.promoted_at.isoformat(),
-            "hours": row.hours,
-            "lift": row.lift,
-            "finalLift": row.final_lift,
-            "finalZ": row.final_z,
-            "outcome": row.outcome,
+            "rule": row["rule"],
+            "experimentName": row["name"],
+            "variant": row["variant_name"],
+            "promotedAt": row["promoted_at"].isoformat(),
+            "hours": row["hours"],
+            "lift": row["lift"],
+            "finalLift": row["final_lift"],
+            "finalZ": row["final_z"],
+            "outcome": row["outcome"],
         }
-        for row in promoted.itertuples(index=False)
+        for row in acts[acts["is_promoted"]].to_dict("records")
     ]
 
 

@@ -1,4 +1,4 @@
-"""`simulate`: how often the rule is wrong, and how often and how soon it is right, on experiments whose truth is known."""
+"""`simulate`: how often the rule is wrong, and how often and how soon right, where the truth is known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ Requests = Annotated[float, typer.Option("--requests-per-hour", metavar="N", hel
 BaseRate = Annotated[float, typer.Option("--base-rate", metavar="FRACTION", help="Control's conversion rate.")]
 Lift = Annotated[
     str,
-    typer.Option("--lift-percent", metavar="PERCENT[,PERCENT...]", help="True lift of each treatment; the rest has none."),
+    typer.Option(
+        "--lift-percent", metavar="PERCENT[,PERCENT...]", help="True lift of each treatment; the rest has none."
+    ),
 ]
 Days = Annotated[float, typer.Option("--days", metavar="DAYS", help="How long each experiment runs.")]
 Looks = Annotated[int, typer.Option("--look-every-hours", metavar="HOURS", help="Hours between two looks.")]
@@ -152,7 +154,15 @@ def _print(campaign: Campaign) -> None:
     has_winner = max(campaign.scenario.arm_lifts) > 0
     columns = ["rule", "false promotions", "median hours", "lift seen"]
     if has_winner:
-        columns = ["rule", "best arm promoted", "false promotions", "wrong arm", "median hours", "lift seen", "seen / true"]
+        columns = [
+            "rule",
+            "best arm promoted",
+            "false promotions",
+            "wrong arm",
+            "median hours",
+            "lift seen",
+            "seen / true",
+        ]
     output.print_table(columns, [_row(rule, has_winner) for rule in campaign.rules])
     for srm in campaign.srm:
         output.print_line(

@@ -88,7 +88,8 @@ def _confidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
     critical = float(critical_z(1.0 - float(row["min_confidence_threshold"]) / 100.0))
     growth = (critical * improvement / z / target) ** 2
     if growth <= 1:
-        return Need(name, None, f"a lift of {target:+.3g} % would have shown by now; the lift seen is {improvement:+.2f} %")
+        seen = f"the lift seen is {improvement:+.2f} %"
+        return Need(name, None, f"a lift of {target:+.3g} % would have shown by now; {seen}")
     lasting = " if it lasts" if improvement >= minimum else ""
     return _awaited(name, n * (growth - 1) / rate if rate > 0 else None, f"to see {target:+.3g} %{lasting}")
 
@@ -123,7 +124,8 @@ def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
     if not (np.isfinite(half) and lift > 0):
         return Need("evidence", None, "the always-valid interval of the lift cannot be computed")
     hours = n * ((half / lift) ** 2 - 1) / rate if rate > 0 else None
-    return _awaited("evidence", hours, f"of {lift * 100:+.2f} % for an unattended promotion; a person may approve it now")
+    purpose = f"of {lift * 100:+.2f} % for an unattended promotion; a person may approve it now"
+    return _awaited("evidence", hours, purpose)
 
 
 def _awaited(what: str, hours: float | None, purpose: str) -> Need:

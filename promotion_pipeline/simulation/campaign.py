@@ -52,7 +52,7 @@ def simulate(
     config: PromotionConfig | None = None,
     seed: int = 0,
     jobs: int = 1,
-    advance: Callable[[float], None] = lambda fraction: None,
+    advance: Callable[[float], None] | None = None,
 ) -> Campaign:
     """Run `experiments` independent experiments of one kind through `evaluate` at every look.
 
@@ -77,7 +77,8 @@ def simulate(
     with _batches(scenario, rule, work, min(jobs, len(work))) as finished:
         for number, batch in finished:
             batches[number] = batch
-            advance(len(batches) / len(work))
+            if advance is not None:
+                advance(len(batches) / len(work))
     whole = joined([batches[number] for number in range(len(work))])
     return Campaign(
         scenario=scenario,

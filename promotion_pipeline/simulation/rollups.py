@@ -23,9 +23,7 @@ EVENTS_AT_ONCE = 1_000_000
 Sums = dict[str, Ints]
 
 
-def rollups_of(
-    scenario: Scenario, experiments: int, rng: np.random.Generator, window_hours: int = 0
-) -> pd.DataFrame:
+def rollups_of(scenario: Scenario, experiments: int, rng: np.random.Generator, window_hours: int = 0) -> pd.DataFrame:
     """Hourly sums of `experiments` experiments, a row per (experiment, variant, hour).
 
     Args:

@@ -59,9 +59,11 @@ class Scenario:
     def __post_init__(self) -> None:
         self._check_bounds()
         self._check_lists()
-        highest = max(self.arm_rates)
-        if not 0.0 < min(self.arm_rates) or highest >= 1.0:
-            raise InputError(f"base_rate={self.base_rate} with lifts {list(self.lifts)} leaves (0, 1): {highest:g}")
+        if not all(0.0 < rate < 1.0 for rate in self.arm_rates):
+            raise InputError(
+                f"base_rate={self.base_rate:g} with lifts {list(self.lifts)} makes rates {list(self.arm_rates)}:"
+                " all must lie between 0 and 1"
+            )
 
     def _check_bounds(self) -> None:
         bounds: dict[str, tuple[float | None, float, float]] = {
