@@ -147,6 +147,8 @@ def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
                 f" {newest.isoformat()}: later requests would be lost"
             )
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
+        # The default of 4 MB sorts and hashes a busy hour's users on disk.
+        connection.execute("SET LOCAL work_mem = '128MB'")
         connection.execute(sql.SQL("CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS {}").format(aggregation(start, end)))
         connection.execute("ANALYZE fresh")
         _find_moved_hours(connection, start, end)
