@@ -8,127 +8,108 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import By, actor
+from promotion_pipeline.cli.options import By, Json, actor
 
 if TYPE_CHECKING:
     from promotion_pipeline.store.tokens import Token
 
-TokenName = Annotated[
-    str, typer.Argument(metavar="NAME", help="Who the history will name: a person or a service.", show_default=False)
+TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Whom the history names.", show_default=False)]
+Role = Annotated[
+    str, typer.Option("--role", metavar="ROLE", help="viewer reads, operator acts, admin also sees tokens.")
 ]
-NameOrId = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the token.", show_default=False)]
-RoleOption = Annotated[
-    str, typer.Option("--role", metavar="ROLE", help="viewer: read. operator: act. admin: also manage tokens.")
-]
-Lifetime = Annotated[
-    float | None, typer.Option("--expires-days", metavar="DAYS", help="Days until it expires; default: it does not.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Days = Annotated[float | None, typer.Option("--days", metavar="N", help="Days until it expires; default: never.")]
 
-tokens_app = typer.Typer(
-    no_args_is_help=True,
-    help=examples(
-        "Make, list and revoke the bearer tokens of the HTTP API.",
-        "promotion-pipeline tokens create maria --role operator",
-        "promotion-pipeline tokens list",
-        "promotion-pipeline tokens revoke maria",
-    ),
-)
+tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 def register(app: typer.Typer) -> None:
     """Add `tokens` with its commands."""
-    app.add_typer(tokens_app, name="tokens", short_help="Make, list and revoke tokens of the HTTP API.")
+    summary = "Make, list and revoke the tokens of the HTTP API."
+    lines = ("promotion-pipeline tokens create maria --role operator", "promotion-pipeline tokens list")
+    app.add_typer(tokens, name="tokens", short_help=summary, help=examples(summary, *lines))
 
 
-@tokens_app.command(
+CREATE = "Make a token and print it, once."
+
+
+@tokens.command(
     "create",
-    short_help="Make a token and print it once.",
+    short_help=CREATE,
     help=examples(
-        "Make a token and print it. It is stored as a hash only: this is the one time that it can be read.",
+        CREATE,
         "promotion-pipeline tokens create maria --role operator",
-        "promotion-pipeline tokens create dashboard --role viewer --expires-days 90",
+        "promotion-pipeline tokens create dashboard --role viewer --days 90",
     ),
 )
-def create(
-    name: TokenName, role: RoleOption = "viewer", expires_days: Lifetime = None, by: By = None, as_json: AsJson = False
-) -> None:
+def create(name: TokenName, role: Role = "viewer", days: Days = None, by: By = None, as_json: Json = False) -> None:
     """Make a token."""
     from promotion_pipeline.store.database import current_store
     from promotion_pipeline.store.tokens import create_token
 
-    secret, token = create_token(current_store(), name, role, actor(by), lifetime_days=expires_days)
+    secret, token = create_token(current_store(), name, role, actor(by), lifetime_days=days)
     if as_json:
-        output.print_json({"token": secret, **_shown(token)})
+        output.print_json({"token": secret, **_as_json(token)})
         return
     output.print_line(secret)
-    output.note(f"{token.role.value} token of {token.name!r}: keep it now, it cannot be read again")
-    output.note("send it as the header Authorization: Bearer TOKEN")
+    output.note(f"Keep it: it cannot be shown again. Send it as: Authorization: Bearer TOKEN (role {token.role})")
 
 
-@tokens_app.command(
-    "list",
-    short_help="List every token, without its secret.",
-    help=examples(
-        "List every token, without its secret.",
-        "promotion-pipeline tokens list",
-        "promotion-pipeline tokens list --json",
-    ),
-)
-def list_all(as_json: AsJson = False) -> None:
+LIST = "List the tokens, without their secrets."
+
+
+@tokens.command("list", short_help=LIST, help=examples(LIST, "promotion-pipeline tokens list"))
+def list_all(as_json: Json = False) -> None:
     """List every token."""
     from promotion_pipeline.store.database import current_store
     from promotion_pipeline.store.tokens import list_tokens
 
     found = list_tokens(current_store())
     if as_json:
-        output.print_json([_shown(token) for token in found])
-        return
-    if not found:
-        output.note("no tokens yet: make one with `promotion-pipeline tokens create NAME --role operator`")
-        return
-    columns = ("name", "role", "created", "by", "last used", "expires", "revoked")
-    output.print_table(
-        columns,
-        [
-            (
-                token.name,
-                token.role.value,
-                output.when(token.created_at),
-                token.created_by,
-                output.when(token.last_used_at),
-                output.when(token.expires_at),
-                output.when(token.revoked_at),
-            )
+        output.print_json([_as_json(token) for token in found])
+    elif not found:
+        output.note("There are no tokens. Make one with: promotion-pipeline tokens create NAME --role operator")
+    else:
+        rows = [
+            [token.name, token.role, output.when(token.created_at), output.when(token.expires_at), _state(token)]
             for token in found
-        ],
-    )
+        ]
+        output.print_table(["name", "role", "created", "expires", "last used"], rows)
 
 
-@tokens_app.command(
-    "revoke",
-    short_help="Make a token useless from now on.",
-    help=examples("Make a token useless from now on.", "promotion-pipeline tokens revoke maria"),
-)
-def revoke(name: NameOrId, by: By = None) -> None:
-    """Revoke a token."""
+REVOKE = "Make a token useless from now on."
+
+
+@tokens.command("revoke", short_help=REVOKE, help=examples(REVOKE, "promotion-pipeline tokens revoke maria"))
+def revoke(name: TokenName, by: By = None, as_json: Json = False) -> None:
+    """Revoke a token by its name or id."""
     from promotion_pipeline.store.database import current_store
     from promotion_pipeline.store.tokens import revoke_token
 
     token = revoke_token(current_store(), name, actor(by))
-    output.note(f"revoked the {token.role.value} token of {token.name!r}")
+    if as_json:
+        output.print_json(_as_json(token))
+    else:
+        output.print_line(f"the token of {token.name} is revoked")
 
 
-def _shown(token: Token) -> dict[str, Any]:
-    """The JSON of a token, as the HTTP API has it."""
-    instants = {
-        name: None if value is None else value.isoformat()
-        for name, value in (
-            ("createdAt", token.created_at),
-            ("expiresAt", token.expires_at),
-            ("lastUsedAt", token.last_used_at),
-            ("revokedAt", token.revoked_at),
-        )
+def _state(token: Token) -> str:
+    if token.revoked_at is not None:
+        return f"revoked {output.when(token.revoked_at)} by {token.revoked_by}"
+    return "never" if token.last_used_at is None else output.when(token.last_used_at)
+
+
+def _as_json(token: Token) -> dict[str, Any]:
+    times = {
+        "createdAt": token.created_at,
+        "expiresAt": token.expires_at,
+        "lastUsedAt": token.last_used_at,
+        "revokedAt": token.revoked_at,
     }
-    names = {"id": str(token.id), "name": token.name, "role": token.role.value}
-    return {**names, **instants, "createdBy": token.created_by, "revokedBy": token.revoked_by}
+    return {
+        "id": str(token.id),
+        "name": token.name,
+        "role": token.role.value,
+        "createdBy": token.created_by,
+        "revokedBy": token.revoked_by,
+        **{name: None if at is None else at.isoformat() for name, at in times.items()},
+    }

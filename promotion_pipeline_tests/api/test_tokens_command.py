@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from promotion_pipeline.cli.tokens import tokens_app
+from promotion_pipeline.cli.tokens import tokens as tokens_app
 from promotion_pipeline.errors import ConflictError, InputError, NotFoundError
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.tokens import Role, create_token, list_tokens, revoke_token, token_of
