@@ -10,8 +10,9 @@ PAIR = ["experiment_id", "phase_id"]
 def as_comparisons(rollups: pd.DataFrame, experiments: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every experiment with several treatments as several with one, each with the same control.
 
-    The declared split becomes the two arms' shares of their own traffic. Names and ids become `<experiment>/<treatment>`; an experiment with one treatment keeps its own. Published
-    collections of experiments count such comparisons.
+    The declared split becomes the two arms' shares of their own traffic. Names and ids become
+    `<experiment>/<treatment>`; an experiment with one treatment keeps its own. Published collections of experiments
+    count such comparisons.
     """
     keys = [name for name in PAIR if name in experiments.columns]
     treatments = experiments[~experiments["is_control"].astype(bool)]
