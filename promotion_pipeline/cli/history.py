@@ -100,6 +100,10 @@ def _snapshot_rows(snapshot: dict[str, Any]) -> list[list[object]]:
 
 
 def split_by_name(snapshot: dict[str, Any], split: str) -> dict[str, Any]:
-    """A split of the snapshot (`split_before`, `split_after`) by variant name."""
-    names = {variant["variant_id"]: variant["variant_name"] for variant in snapshot["variants"]}
-    return {names.get(key, key): share for key, share in snapshot[split].items()}
+    """A split of the snapshot (`split_before`, `split_after`) by variant name, control first."""
+    names = {
+        variant["variant_id"]: variant["variant_name"]
+        for variant in sorted(snapshot["variants"], key=lambda each: (not each["is_control"], each["variant_name"]))
+    }
+    shares = snapshot[split]
+    return {names.get(key, key): shares[key] for key in sorted(shares, key=[*names, *shares].index)}
