@@ -60,6 +60,10 @@ class Visit:
     claims: dict[str, str] = field(default_factory=dict)
     code: str | None = None
     """The problem's code, if one was answered."""
+    csrf: str | None = None
+    """What the forms of this visitor's session must send back; None: there is no session."""
+    form: dict[str, str] = field(default_factory=dict)
+    """The fields of a form."""
 
     @property
     def store(self) -> Store:
@@ -87,22 +91,42 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         """FastAPI's handler behind the guard."""
         original, access = super().get_route_handler(), access_of(self.endpoint)
-        query = sorted(parameter.alias for parameter in self.dependant.query_params)
 
         async def handler(request: Request) -> Response:
             visit = Visit(request.app.state.door, request.scope["request_id"])
             request.scope["visit"] = visit
             try:
-                response = await _guarded(visit, access, query, request, original)
+                response = await self.let_in(visit, access, request, original)
             except Exception as error:
                 problem = problems.problem_of(error)
                 visit.code = problem.code
-                response = problems.response_of(request, problem)
+                response = self.refuse(visit, request, problem)
             if request.method in WRITES and visit.principal is not NOBODY:
                 await _record(visit, request, response.status_code)
             return response
 
         return handler
+
+    async def let_in(self, visit: Visit, access: Access, request: Request, act: Handler) -> Response:
+        """Identify, check the query, act.
+
+        Raises:
+            Problem, PromotionError: the request is refused.
+        """
+        is_write = request.method in WRITES
+        body = await request.body() if is_write else b""
+        visit.principal = await run_in_threadpool(identify, visit.store, visit.door.settings, access, request, body)
+        request.state.principal = visit.principal
+        _check_query(request, sorted(parameter.alias for parameter in self.dependant.query_params))
+        if is_write and access is not Access.PUBLIC:
+            visit.idempotency_key = _key_of(request)
+        if visit.idempotency_key is None:
+            return await act(request)
+        return await _once(visit, visit.idempotency_key, request, body, act)
+
+    def refuse(self, visit: Visit, request: Request, problem: Problem) -> Response:  # noqa: ARG002
+        """The answer to a request that was not let in, or whose act was refused."""
+        return problems.response_of(request, problem)
 
 
 def visit_of(request: Request) -> Visit:
@@ -110,19 +134,6 @@ def visit_of(request: Request) -> Visit:
     visit = request.scope["visit"]
     assert isinstance(visit, Visit)
     return visit
-
-
-async def _guarded(visit: Visit, access: Access, query: list[str], request: Request, act: Handler) -> Response:
-    is_write = request.method in WRITES
-    body = await request.body() if is_write else b""
-    visit.principal = await run_in_threadpool(identify, visit.store, visit.door.settings, access, request, body)
-    request.state.principal = visit.principal
-    _check_query(request, query)
-    if is_write and access is not Access.PUBLIC:
-        visit.idempotency_key = _key_of(request)
-    if visit.idempotency_key is None:
-        return await act(request)
-    return await _once(visit, visit.idempotency_key, request, body, act)
 
 
 def _check_query(request: Request, known: list[str]) -> None:

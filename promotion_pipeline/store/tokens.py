@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,8 +20,8 @@ PREFIX = "pp_"
 """Lets secret scanners recognise a token."""
 RANDOM_BYTES = 32
 LONGEST_NAME = 200
-RESERVED_NAMES = frozenset({"auto", "cron", "dagster", "promotion-pipeline", "system"})
-"""Actors that no person may pass for."""
+RESERVED_NAMES = ("auto", "cron", "dagster", "promotion-pipeline", "system", "watch")
+"""Actors of the system's own, with whatever follows a blank or a hyphen: no person may pass for them."""
 
 
 class Role(StrEnum):
@@ -54,7 +55,21 @@ class Token:
     revoked_by: str | None
 
 
-_COLUMNS = "id, name, role, created_at, created_by, expires_at, last_used_at, revoked_at, revoked_by"
+COLUMNS = ", ".join(
+    f"t.{name}"
+    for name in (
+        "id",
+        "name",
+        "role",
+        "created_at",
+        "created_by",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+        "revoked_by",
+    )
+)
+"""Of `api_tokens t`, as `token_from` reads them."""
 
 
 def create_token(
@@ -79,9 +94,9 @@ def create_token(
     with store.connect() as connection:
         try:
             row = connection.execute(
-                "INSERT INTO api_tokens (name, role, token_hash, created_by, expires_at)"
-                f" VALUES (%s, %s, %s, %s, now() + %s) RETURNING {_COLUMNS}",
-                [actor, kind.value, _hash(secret), created_by, lifetime],
+                "INSERT INTO api_tokens AS t (name, role, token_hash, created_by, expires_at)"
+                f" VALUES (%s, %s, %s, %s, now() + %s) RETURNING {COLUMNS}",
+                [actor, kind.value, hash_secret(secret), created_by, lifetime],
             ).fetchone()
         except psycopg.errors.UniqueViolation:
             raise ConflictError(
@@ -89,7 +104,7 @@ def create_token(
                 " or choose another name"
             ) from None
     assert row is not None
-    return secret, _token(row)
+    return secret, token_from(row)
 
 
 def token_of(store: Store, secret: str) -> Token | None:
@@ -100,15 +115,16 @@ def token_of(store: Store, secret: str) -> Token | None:
     """
     with store.connect() as connection:
         row = connection.execute(
-            f"SELECT {_COLUMNS}, last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS is_noted_late"
-            " FROM api_tokens WHERE token_hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
-            [_hash(secret)],
+            f"SELECT {COLUMNS}, last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS is_noted_late"
+            " FROM api_tokens t WHERE token_hash = %s AND revoked_at IS NULL"
+            " AND (expires_at IS NULL OR expires_at > now())",
+            [hash_secret(secret)],
         ).fetchone()
         if row is None:
             return None
         if row.pop("is_noted_late"):
             connection.execute("UPDATE api_tokens SET last_used_at = now() WHERE id = %s", [row["id"]])
-    return _token(row)
+    return token_from(row)
 
 
 def list_tokens(store: Store) -> list[Token]:
@@ -118,8 +134,8 @@ def list_tokens(store: Store) -> list[Token]:
         DependencyError: the database is down.
     """
     with store.connect() as connection:
-        rows = connection.execute(f"SELECT {_COLUMNS} FROM api_tokens ORDER BY created_at DESC, id").fetchall()
-    return [_token(row) for row in rows]
+        rows = connection.execute(f"SELECT {COLUMNS} FROM api_tokens t ORDER BY created_at DESC, id").fetchall()
+    return [token_from(row) for row in rows]
 
 
 def revoke_token(store: Store, name_or_id: str, revoked_by: str) -> Token:
@@ -131,20 +147,22 @@ def revoke_token(store: Store, name_or_id: str, revoked_by: str) -> Token:
     """
     with store.connect() as connection:
         row = connection.execute(
-            "UPDATE api_tokens SET revoked_at = now(), revoked_by = %s"
-            f" WHERE (name = %s OR id::text = %s) AND revoked_at IS NULL RETURNING {_COLUMNS}",
+            "UPDATE api_tokens t SET revoked_at = now(), revoked_by = %s"
+            f" WHERE (name = %s OR id::text = %s) AND revoked_at IS NULL RETURNING {COLUMNS}",
             [revoked_by, name_or_id, name_or_id],
         ).fetchone()
     if row is None:
         raise NotFoundError(f"no live token has the name or id {name_or_id!r}: see `promotion-pipeline tokens list`")
-    return _token(row)
+    return token_from(row)
 
 
-def _hash(secret: str) -> bytes:
+def hash_secret(secret: str) -> bytes:
+    """What is stored of a secret of 256 random bits."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def _token(row: dict[str, Any]) -> Token:
+def token_from(row: dict[str, Any]) -> Token:
+    """A row of `COLUMNS`."""
     return Token(**{**row, "role": Role(row["role"])})
 
 
@@ -152,7 +170,7 @@ def _checked_name(name: str) -> str:
     text = name.strip()
     if not text or len(text) > LONGEST_NAME or not text.isprintable():
         raise InputError(f"token name {name!r} must be 1 to {LONGEST_NAME} printable characters")
-    if text.casefold() in RESERVED_NAMES:
+    if re.match(rf"({'|'.join(RESERVED_NAMES)})([ -]|$)", text.casefold()):
         raise InputError(f"token name {name!r} is an actor of the system's own: name the person or the service")
     return text
 

@@ -32,7 +32,7 @@ def test_a_token_is_made_listed_and_revoked(store: Store, store_environment: dic
     assert (shown[0]["name"], shown[0]["revokedBy"]) == ("maria", "tests")
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 201, "cron", "Dagster", "promotion-pipeline"])
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 201, "cron", "Dagster", "auto-promotion (run 1)"])
 def test_a_token_needs_a_name_that_is_a_persons_or_a_services(store: Store, name: str) -> None:
     with pytest.raises(InputError):
         create_token(store, name, Role.VIEWER, "tests")
