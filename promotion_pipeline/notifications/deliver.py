@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -136,9 +136,12 @@ def deliver_everything(
     return deliver_due(store, settings, policy=policy)
 
 
-def senders_of(settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> list[Sender]:
-    """The channels that the settings switch on."""
-    return [_sender(channel, settings, answer_seconds) for channel in configured_channels(settings)]
+def senders_of(
+    settings: Settings, answer_seconds: float = ANSWER_SECONDS, channels: Collection[Channel] = tuple(Channel)
+) -> list[Sender]:
+    """Of these channels the ones that the settings switch on."""
+    on = configured_channels(settings)
+    return [_sender(channel, settings, answer_seconds) for channel in on if channel in channels]
 
 
 def _sender(channel: Channel, settings: Settings, answer_seconds: float) -> Sender:

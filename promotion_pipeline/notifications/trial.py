@@ -33,12 +33,11 @@ def send_test_messages(settings: Settings, channels: Sequence[Channel] | None = 
     The pager's alert is of severity info and resolved at once.
     """
     results = []
-    for sender in senders_of(settings):
-        if channels is None or sender.channel in channels:
-            try:
-                results.append(_try(sender, settings))
-            finally:
-                sender.close()
+    for sender in senders_of(settings, channels=tuple(Channel) if channels is None else channels):
+        try:
+            results.append(_try(sender, settings))
+        finally:
+            sender.close()
     return results
 
 

@@ -169,7 +169,7 @@ def _slack_error(code: str) -> dict[str, Any]:
 
 def _decoded(raw: bytes, kind: str) -> dict[str, Any]:
     if "json" in kind:
-        return dict(json.loads(raw))
+        return dict(json.loads(raw or b"{}"))
     return {name: values[0] for name, values in parse_qs(raw.decode()).items()}
 
 

@@ -1,0 +1,149 @@
+"""Checks of the data: is it decided, complete, and do the experiments make sense."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+
+from promotion_pipeline.config import parse_config
+from promotion_pipeline.doctor.findings import Result, listed, ok, problem, sql_command, sql_text
+from promotion_pipeline.doctor.subject import Subject
+from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.notifications.numbers import instant_text
+from promotion_pipeline.store.clock import database_now, newest_complete_hour
+from promotion_pipeline.store.health import unbalanced_hours
+
+HOUR = timedelta(hours=1)
+MINUTES_TO_DECIDE = 20
+"""Minutes past the hour until which the hour just over may be undecided."""
+LOST_WINDOW = timedelta(hours=24)
+"""How far beyond the look-back late rows are looked for."""
+ROLL_UP_AGAIN = (
+    "dagster asset materialize -m promotion_pipeline.definitions --select hourly_variant_rollups --partition-range"
+)
+
+
+def last_hour(subject: Subject) -> Result:
+    """Whether the newest complete hour was decided."""
+    row = subject.database.execute(
+        """
+        SELECT count(*) AS running,
+            (SELECT max(as_of) FROM eligibility_decisions WHERE label = 'record') AS decided_to
+        FROM ab_experiments WHERE is_active AND start_date < date_trunc('hour', now(), 'UTC') - interval '1 hour'
+        """
+    ).fetchone()
+    assert row is not None
+    if not row["running"]:
+        return ok("no experiment runs")
+    complete = newest_complete_hour(subject.database)
+    now = database_now(subject.database)
+    due = complete - HOUR if now - complete < timedelta(minutes=MINUTES_TO_DECIDE) else complete
+    if row["decided_to"] is None:
+        return problem(f"{row['running']} experiments run and nothing was ever decided", _evaluate(due))
+    decided_to = row["decided_to"].astimezone(UTC)
+    if decided_to < due:
+        hours = (due - decided_to) // HOUR
+        return problem(
+            f"decided up to {instant_text(decided_to)} only, {hours} hours are missing", "promotion-pipeline dev"
+        )
+    return ok(f"decided up to {instant_text(decided_to)}")
+
+
+def _evaluate(due: object) -> str:
+    return f"promotion-pipeline dev  (decides up to {due:%Y-%m-%d %H:%M} UTC and every hour from then on)"
+
+
+def late_rows(subject: Subject) -> Result:
+    """Rows that came after the last time that their hour was looked at, and rows from the future."""
+    lookback = timedelta(hours=subject.settings.lookback_hours)
+    end = newest_complete_hour(subject.database) - lookback
+    future = subject.database.execute(
+        "SELECT max(created_at) AS newest FROM ai_requests WHERE created_at > now() + interval '5 minutes'"
+    ).fetchone()
+    if future is not None and future["newest"] is not None:
+        remove = sql_command("DELETE FROM ai_requests WHERE created_at > now()")
+        return problem(
+            f"there are requests from the future, up to {instant_text(future['newest'])}: the application's clock or"
+            " time zone is wrong",
+            f"{remove}  (after the application's clock is right)",
+        )
+    lost = unbalanced_hours(subject.opened, end - LOST_WINDOW, end)
+    if lost:
+        rows = sum(abs(hour.source_requests - hour.counted_requests) for hour in lost)
+        wider = max(subject.settings.lookback_hours, 24) * 2
+        window = f"{lost[0].hour:%Y-%m-%d-%H:%M}...{lost[-1].hour:%Y-%m-%d-%H:%M}"
+        return problem(
+            f"{rows} rows in {len(lost)} hours came more than {subject.settings.lookback_hours} hours late and count"
+            " nowhere",
+            f"{ROLL_UP_AGAIN} {window}  (and from now on: export AUTO_PROMOTION_LOOKBACK_HOURS={wider})",
+        )
+    return ok(f"every row older than {subject.settings.lookback_hours} hours is counted; newer ones are read again")
+
+
+def splits(subject: Subject) -> Result:
+    """Whether every running experiment hands out all of its traffic."""
+    rows = subject.database.execute(
+        """
+        SELECT e.name, sum(v.traffic_percentage) AS total
+        FROM ab_experiments e JOIN ab_variants v ON v.experiment_id = e.id
+        WHERE e.is_active GROUP BY e.id, e.name HAVING abs(sum(v.traffic_percentage) - 100) > 0.05 ORDER BY e.name
+        """
+    ).fetchall()
+    if not rows:
+        return ok("every running experiment's split sums to 100")
+    name, total = rows[0]["name"], rows[0]["total"]
+    said = f"the split of {listed([row['name'] for row in rows])} does not sum to 100 ({name!r}: {total})"
+    share = f"round(100 * v.traffic_percentage / {total}, 2)" if total else "50"
+    statement = (
+        f"UPDATE ab_variants v SET traffic_percentage = {share}"
+        f" FROM ab_experiments e WHERE e.id = v.experiment_id AND e.name = {sql_text(name)}"
+    )
+    return problem(said, f"{sql_command(statement)}  (or with the shares that you mean)")
+
+
+def controls(subject: Subject) -> Result:
+    """Whether every running experiment has one control and a treatment."""
+    rows = subject.database.execute(
+        """
+        SELECT e.name, count(v.id) AS variants, count(v.id) FILTER (WHERE v.is_control) AS controls
+        FROM ab_experiments e LEFT JOIN ab_variants v ON v.experiment_id = e.id
+        WHERE e.is_active GROUP BY e.id, e.name
+        HAVING count(v.id) FILTER (WHERE v.is_control) <> 1 OR count(v.id) < 2 ORDER BY e.name
+        """
+    ).fetchall()
+    if not rows:
+        return ok("every running experiment has one control and a treatment")
+    first = rows[0]
+    said = (
+        f"{listed([row['name'] for row in rows])} cannot be judged ({first['name']!r}: {first['controls']} controls"
+        f" among {first['variants']} variants)"
+    )
+    statement = (
+        "UPDATE ab_variants v SET is_control = (v.name = 'control') FROM ab_experiments e"
+        f" WHERE e.id = v.experiment_id AND e.name = {sql_text(first['name'])}"
+    )
+    return problem(said, f"{sql_command(statement)}  (with the name of its control variant)")
+
+
+def thresholds(subject: Subject) -> Result:
+    """Whether every running experiment's own thresholds can be read."""
+    rows = subject.database.execute(
+        "SELECT name, promotion_config FROM ab_experiments"
+        " WHERE is_active AND promotion_config IS NOT NULL AND promotion_config <> '{}' ORDER BY name"
+    ).fetchall()
+    bad: dict[str, str] = {}
+    for row in rows:
+        try:
+            config = row["promotion_config"]
+            if not isinstance(config, dict):
+                raise ConfigError(f"{config!r} is no object of thresholds")
+            subject.settings.threshold_config(parse_config(config, source="promotion_config"))
+        except ConfigError as error:
+            bad[row["name"]] = str(error)
+    if bad:
+        name, said = next(iter(bad.items()))
+        statement = f"UPDATE ab_experiments SET promotion_config = '{{}}' WHERE name = {sql_text(name)}"
+        return problem(
+            f"the thresholds of {listed(list(bad))} cannot be used ({name!r}: {said})",
+            f"{sql_command(statement)}  (takes the defaults; or correct it)",
+        )
+    return ok(f"{len(rows)} running experiments have thresholds of their own, all valid")

@@ -1,0 +1,250 @@
+"""The doctor names what is broken and the command that repairs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
+from typer.testing import CliRunner
+
+from promotion_pipeline.cli.main import app
+from promotion_pipeline.doctor import Status
+from promotion_pipeline.doctor.examine import CHECKS
+from promotion_pipeline_tests.doctor.conftest import GOOD_SECRET, Patient
+from promotion_pipeline_tests.notifications.servers import Mood, mail_server, web_server
+from promotion_pipeline_tests.seeding import WINNER, VariantSpec, seed_experiment
+
+SCHEDULE = "hourly_promotion_schedule"
+
+
+def wrong(patient: Patient) -> dict[str, str]:
+    """Message and fix of everything that is not OK."""
+    found = patient.examined()
+    return {one.name: f"{one.message} | {one.fix}" for one in found.findings if one.status is not Status.OK}
+
+
+def test_a_healthy_installation_is_well_in_every_check(patient: Patient) -> None:
+    assert wrong(patient) == {}
+    diagnosis = patient.examined()
+    assert diagnosis.exit_code == 0
+    assert len(diagnosis.findings) == len(CHECKS)
+    assert len(CHECKS) >= 12
+
+
+def test_database_down(patient: Patient) -> None:
+    patient.environment["AUTO_PROMOTION_DATABASE_URL"] = "postgresql://app:hunter2222@127.0.0.1:1/app"
+    diagnosis = patient.examined()
+    found = {one.name: one for one in diagnosis.findings}
+    assert found["database"].status is Status.DOWN
+    assert "127.0.0.1" in found["database"].message
+    assert "AUTO_PROMOTION_DATABASE_URL" in str(found["database"].fix)
+    assert found["migrations"].status is Status.SKIPPED
+    assert diagnosis.exit_code == 5
+    assert "hunter2222" not in str(diagnosis)
+
+
+def test_migrations_behind(patient: Patient) -> None:
+    patient.execute("UPDATE alembic_version SET version_num = '0001'")
+    found = patient.finding("migrations")
+    assert found.status is Status.PROBLEM
+    assert "at revision 0001" in found.message
+    assert found.fix == "promotion-pipeline db upgrade"
+
+
+def test_migrations_ahead(patient: Patient) -> None:
+    patient.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert "pip install --upgrade" in str(patient.finding("migrations").fix)
+
+
+def test_daemon_stopped(patient: Patient) -> None:
+    patient.beat(seconds_ago=3 * 3600)
+    found = patient.finding("daemon")
+    assert found.status is Status.PROBLEM
+    assert "3.0 hours" in found.message
+    assert str(found.fix).startswith("promotion-pipeline dev")
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(-7, "420 s behind"), (7, "420 s ahead of")])
+def test_clock_skewed(patient: Patient, minutes: int, said: str) -> None:
+    patient.skew = timedelta(minutes=minutes)
+    found = patient.finding("clock")
+    assert found.status is Status.PROBLEM
+    assert said in found.message.replace("419 s", "420 s")
+    assert "set-ntp" in str(found.fix)
+
+
+def test_bad_split_and_its_fix_works(patient: Patient) -> None:
+    arms = (VariantSpec("control", is_control=True, traffic=30), VariantSpec("treatment", traffic=30))
+    seed_experiment(patient.store, "it's new", arms)
+    found = patient.finding("splits")
+    assert found.status is Status.PROBLEM
+    assert "it's new" in found.message
+    assert "60.00" in found.message
+    repair(patient, found.fix)
+    assert patient.finding("splits").status is Status.OK
+
+
+def test_short_secret(patient: Patient) -> None:
+    patient.environment["AUTO_PROMOTION_CRON_SECRET"] = "hunter2"
+    found = patient.finding("secret strength")
+    assert found.status is Status.PROBLEM
+    assert "7 characters, at least 16" in found.message
+    assert "token_urlsafe" in str(found.fix)
+    assert "hunter2" not in str(patient.examined())
+    assert patient.finding("settings").status is Status.OK
+
+
+@pytest.mark.parametrize("secret", ["your-secret-here", "aaaaaaaaaaaaaaaaaaaa", "password-password-1"])
+def test_a_secret_that_can_be_guessed(patient: Patient, secret: str) -> None:
+    patient.environment["AUTO_PROMOTION_CRON_SECRET"] = secret
+    assert "guessed" in patient.finding("secret strength").message
+
+
+def test_an_unknown_setting_is_named_with_what_was_meant(patient: Patient) -> None:
+    patient.environment["AUTO_PROMOTION_MIN_CONFIDENSE"] = "99"
+    found = patient.finding("settings")
+    assert "AUTO_PROMOTION_MIN_CONFIDENCE" in found.message
+    assert str(found.fix).startswith("unset AUTO_PROMOTION_MIN_CONFIDENSE")
+
+
+def test_a_wrong_value_hides_nothing_else(patient: Patient) -> None:
+    patient.environment |= {"AUTO_PROMOTION_MAX_ERROR_RATE": "5", "AUTO_PROMOTION_SMTP_HOST": "mail.example.com"}
+    patient.beat(seconds_ago=4000)
+    found = wrong(patient)
+    assert "5 % is written 0.05" in found["settings"]
+    assert "AUTO_PROMOTION_EMAIL_TO" in found["settings"]
+    assert "daemon" in found
+
+
+def test_a_schedule_that_was_switched_off(patient: Patient) -> None:
+    patient.switch(SCHEDULE, InstigatorType.SCHEDULE, InstigatorStatus.STOPPED)
+    found = patient.finding("schedule")
+    assert found.message == f"{SCHEDULE} is switched off"
+    assert f"dagster schedule start {SCHEDULE} -m promotion_pipeline.definitions" in str(found.fix)
+
+
+def test_a_sensor_that_was_switched_off(patient: Patient) -> None:
+    patient.switch("promotion_sensor", InstigatorType.SENSOR, InstigatorStatus.STOPPED)
+    assert "switched off" in patient.finding("sensor").message
+
+
+def test_running_experiments_that_nobody_decides(patient: Patient) -> None:
+    seed_experiment(patient.store, "checkout", WINNER)
+    assert "nothing was ever decided" in patient.finding("last hour").message
+
+
+def test_rows_that_came_too_late_to_count(patient: Patient) -> None:
+    patient.execute(
+        "INSERT INTO rollup_hours (hour, requests) VALUES (date_trunc('hour', now(), 'UTC') - interval '60 hours', 0)"
+    )
+    seed_experiment(patient.store, "checkout", WINNER)
+    found = patient.finding("late rows")
+    assert "more than 48 hours late" in found.message
+    assert "AUTO_PROMOTION_LOOKBACK_HOURS=96" in str(found.fix)
+
+
+def test_rows_from_the_future(patient: Patient) -> None:
+    patient.execute(
+        "INSERT INTO ai_requests (experiment_id, variant_id, created_at)"
+        " VALUES (gen_random_uuid(), gen_random_uuid(), now() + interval '2 hours')"
+    )
+    found = patient.finding("late rows")
+    assert "from the future" in found.message
+    repair(patient, found.fix)
+    assert patient.finding("late rows").status is Status.OK
+
+
+def test_an_experiment_without_control_and_its_fix_works(patient: Patient) -> None:
+    seed_experiment(patient.store, "checkout", (VariantSpec("control"), VariantSpec("treatment")))
+    found = patient.finding("controls")
+    assert "0 controls among 2 variants" in found.message
+    repair(patient, found.fix)
+    assert patient.finding("controls").status is Status.OK
+
+
+def test_thresholds_of_an_experiment_that_cannot_be_read(patient: Patient) -> None:
+    seed_experiment(patient.store, "checkout", WINNER, promotion_config={"minSampleSise": 5})
+    assert "minSampleSise" in patient.finding("thresholds").message
+
+
+def test_times_without_a_zone(patient: Patient) -> None:
+    patient.execute("ALTER TABLE ai_requests ALTER COLUMN created_at TYPE timestamp")
+    found = patient.finding("time zone")
+    assert "ai_requests.created_at" in found.message
+    repair(patient, found.fix)
+    assert patient.finding("time zone").status is Status.OK
+
+
+def test_dagster_without_its_configuration(patient: Patient) -> None:
+    patient.environment["DAGSTER_HOME"] = os.path.join(patient.environment["AUTO_PROMOTION_HOME"], "elsewhere")  # noqa: PTH118
+    found = wrong(patient)
+    assert "no dagster.yaml" in found["Dagster home"]
+    assert "daemon" in found
+
+
+def test_channels_that_work_and_channels_that_do_not(patient: Patient) -> None:
+    with web_server() as web, mail_server() as box:
+        patient.environment |= {
+            "AUTO_PROMOTION_SLACK_TOKEN": "xoxb-canary-token",
+            "AUTO_PROMOTION_SLACK_BASE_URL": web.slack_url,
+            "AUTO_PROMOTION_PAGERDUTY_ROUTING_KEY": "0123456789abcdef0123456789abcdef",
+            "AUTO_PROMOTION_PAGERDUTY_BASE_URL": web.url,
+            "AUTO_PROMOTION_SMTP_HOST": "127.0.0.1",
+            "AUTO_PROMOTION_SMTP_PORT": str(box.port),
+            "AUTO_PROMOTION_SMTP_STARTTLS": "false",
+            "AUTO_PROMOTION_EMAIL_TO": "ann@example.com",
+        }
+        assert set(wrong(patient)) == {"links"}
+        assert patient.examined().exit_code == 0
+        web.always(Mood.BAD_TOKEN)
+        box.is_up = False
+        patient.environment["AUTO_PROMOTION_PAGERDUTY_BASE_URL"] = "http://127.0.0.1:1"
+        found = wrong(patient)
+        assert "invalid_auth" in found["Slack"]
+        assert {"Slack", "PagerDuty", "e-mail"} <= set(found)
+        assert "canary" not in str(found)
+        assert not web.posted
+        assert not box.mails
+
+
+def test_notifications_that_were_given_up(patient: Patient) -> None:
+    patient.execute(
+        "INSERT INTO notification_outbox (event, level, dedup_key, payload) VALUES ('promotion', 'info', 'a', '{}')"
+    )
+    patient.execute(
+        "INSERT INTO notification_deliveries (outbox_id, channel, state)"
+        " SELECT id, 'slack', 'dead' FROM notification_outbox"
+    )
+    assert patient.finding("deliveries").fix == "promotion-pipeline notifications replay --all"
+
+
+def test_the_command_prints_a_line_a_check_and_exits_as_documented(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in patient.environment.items():
+        monkeypatch.setenv(name, value)
+    well = CliRunner().invoke(app, ["doctor"])
+    assert well.exit_code == 0
+    assert len(well.stdout.splitlines()) == len(CHECKS)
+    assert all(line.startswith("OK ") for line in well.stdout.splitlines())
+    patient.execute("UPDATE alembic_version SET version_num = '0001'")
+    ill = CliRunner().invoke(app, ["doctor", "--json"])
+    assert ill.exit_code == 1
+    said = json.loads(ill.stdout)
+    assert not said["isWell"]
+    assert {"name", "status", "message", "fix"} == set(said["checks"][0])
+    assert GOOD_SECRET not in ill.output
+
+
+def repair(patient: Patient, fix: str | None) -> None:
+    """Run the command that a finding names, as a person would."""
+    command = shlex.split(str(fix).partition("  (")[0])
+    assert command[0] == "python"
+    environment = {**os.environ, **patient.environment}
+    subprocess.run([sys.executable, *command[1:]], env=environment, check=True, capture_output=True)
