@@ -150,7 +150,7 @@ def let_time_pass(store: Store, seeded: Seeded, hours: int) -> None:
     """Move everything about an experiment into the past, as if `hours` whole hours went by.
 
     The database's clock is the only clock that the product reads, so the tests move the rows instead.
-    Rules that keep history are off meanwhile. Not for experiments that were rolled up.
+    Rules that keep history are off meanwhile. Not for experiments whose requests were rolled up.
     """
     step = timedelta(hours=hours)
     statements = (
@@ -163,6 +163,10 @@ def let_time_pass(store: Store, seeded: Seeded, hours: int) -> None:
         " WHERE experiment_id = %(id)s",
         "UPDATE promotion_approvals SET requested_at = requested_at - %(step)s, expires_at = expires_at - %(step)s,"
         " answered_at = answered_at - %(step)s, as_of = as_of - %(step)s WHERE experiment_id = %(id)s",
+        # In two moves, since neighbouring hours would meet on the way.
+        "UPDATE hourly_variant_rollups SET hour = hour + interval '9000000 hours' WHERE experiment_id = %(id)s",
+        "UPDATE hourly_variant_rollups SET hour = hour - interval '9000000 hours' - %(step)s"
+        " WHERE experiment_id = %(id)s",
         "DELETE FROM eligibility_decisions WHERE experiment_id = %(id)s",
     )
     with store.connect() as connection, connection.transaction():

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from promotion_pipeline import auto_check_promotions, get_promotion_history, promote_winner, rollback_promotion
-from promotion_pipeline.errors import ConflictError
+from promotion_pipeline.errors import ConflictError, DependencyError
 from promotion_pipeline.promotion.assess import judge
 from promotion_pipeline.promotion.faults import FaultPoint
 from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
@@ -157,6 +157,27 @@ def test_a_killed_ramp_step_is_taken_later(store: Store) -> None:
     for waiting in pending_promotions(store, claim_seconds=0):
         apply_pending(store, waiting.experiment_id, "sensor")
     assert split_of(store, seeded)["treatment"] == 100
+    consistent(store)
+
+
+@pytest.mark.parametrize("table", ["experiment_promotions", "promotion_audit", "notification_outbox"])
+def test_a_database_that_goes_away_in_the_middle_is_one_clear_error_and_no_half_promotion(
+    store: Store, table: str
+) -> None:
+    seeded = seed_experiment(store, "x", WINNER)
+    with store.connect() as connection:
+        connection.execute(
+            "CREATE FUNCTION hang_up() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$"
+        )
+        connection.execute(f"CREATE TRIGGER hang_up BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION hang_up()")
+    with pytest.raises(DependencyError, match="the database went away"):
+        promote_winner("x", "auto", "sensor", store=store)
+    consistent(store)
+    assert split_of(store, seeded)["treatment"] == 50
+    with store.connect() as connection:
+        connection.execute(f"DROP TRIGGER hang_up ON {table}")
+    promote_winner("x", "auto", "sensor", store=store)
     consistent(store)
 
 

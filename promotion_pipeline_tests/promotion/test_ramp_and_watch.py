@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from promotion_pipeline import ConflictError, SplitDriftError, get_promotion_history, promote_winner, rollback_promotion
-from promotion_pipeline.config import Mode
+from promotion_pipeline.config import Direction, Mode, PrimaryMetric
 from promotion_pipeline.promotion.holds import hold_promotion
 from promotion_pipeline.promotion.models import Outcome, Promotion
 from promotion_pipeline.promotion.ramp import advance_ramp, advance_ramps
@@ -198,3 +198,54 @@ def test_too_few_requests_are_unmeasured_and_never_clean() -> None:
     checks = judge_window("step", BEFORE, Sums(99, 99, 99, 0, 99, 1.0, 1.0), NOTHING)
     assert {check.status for check in checks} == {WatchStatus.UNMEASURED}
     assert overall(checks) is WatchStatus.UNMEASURED
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction", "after", "control", "breached"),
+    [
+        ("conversion", "decrease", replace(SAME, conversions=900), NOTHING, {"conversion"}),
+        ("conversion", "decrease", replace(SAME, conversions=450), NOTHING, set()),
+        ("value_mean", "increase", replace(SAME, value_sum=8_000.0, value_sum_squares=20_000.0), NOTHING, {"value"}),
+        ("value_per_user", "increase", replace(SAME, value_sum=9_900.0, value_sum_squares=25_000.0), NOTHING, set()),
+        ("value_mean", "decrease", replace(SAME, value_sum=8_000.0, value_sum_squares=20_000.0), NOTHING, set()),
+    ],
+)
+def test_the_primary_metric_is_watched_in_its_direction(
+    metric: str, direction: str, after: Sums, control: Sums, breached: set[str]
+) -> None:
+    before = replace(BEFORE, value_sum=20_000.0, value_sum_squares=50_000.0)
+    checks = judge_window("step", before, after, control, PrimaryMetric(metric), Direction(direction))
+    assert {c.metric.value for c in checks if c.status is WatchStatus.BREACH} == breached
+
+
+def test_imported_sums_are_watched_too(store: Store) -> None:
+    silent = tuple(replace(variant, requests=0) for variant in WINNER)
+    seeded = seed_experiment(store, "x", silent, promotion_config={"autoRollback": True, "maxStalenessHours": 10})
+    with store.connect() as connection:
+        connection.execute("UPDATE ab_experiments SET rollup_source = 'imported'")
+    import_hour(store, seeded, seeded.end - timedelta(hours=50), WINNER)
+    import_hour(store, seeded, seeded.end - timedelta(hours=1), WINNER)
+    promotion = promote_winner("x", "auto", "sensor", store=store)
+    served_since(store, seeded, promotion, 4)
+    import_hour(store, seeded, seeded.end - timedelta(hours=1), (FAILING,))
+    found = watch_promotions(store)[0]
+    assert (found.action, found.requests) == (WatchAction.ROLLED_BACK, 3_000)
+
+
+def import_hour(store: Store, seeded: Seeded, hour: datetime, variants: tuple[VariantSpec, ...]) -> None:
+    with store.connect() as connection:
+        for variant in variants:
+            connection.execute(
+                "INSERT INTO hourly_variant_rollups (hour, experiment_id, phase_id, variant_id, requests, conversions,"
+                " errors, latency_samples, latency_ms_sum, latency_ms_sum_squares, value_sum, value_sum_squares)"
+                " SELECT %s, experiment_id, id, %s, %s, %s, %s, 0, 0, 0, 0, 0 FROM ab_experiment_phases"
+                " WHERE experiment_id = %s AND ended_at IS NULL",
+                [
+                    hour,
+                    seeded.variant_ids[variant.name],
+                    variant.requests,
+                    variant.conversions,
+                    variant.errors,
+                    seeded.id,
+                ],
+            )
