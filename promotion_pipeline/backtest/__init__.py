@@ -1,6 +1,6 @@
 """A rule held against past experiments: what it would have promoted, when, and what became of it."""
 
-from promotion_pipeline.backtest.replay import Outcome, replay
+from promotion_pipeline.backtest.acts import Outcome, replay
 from promotion_pipeline.backtest.rules import Rule, parse_rule
 from promotion_pipeline.backtest.summary import RuleRecord, summarise
 

@@ -51,7 +51,7 @@ def from_asos_file(path: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     file = Path(path)
     sums, _ = asos_sums(read_table(file), str(file))
-    sums["hour"] = (FILE_START + pd.to_timedelta(sums.pop("days"), unit="D")).dt.as_unit("us")
+    sums["hour"] = (FILE_START + pd.to_timedelta(sums.pop("days"), unit="D")).dt.round("h").dt.as_unit("us")
     rollups = increments(sums)
     rollups = rollups.rename(columns={"experiment": "experiment_id"}).assign(
         variant_id=rollups["experiment"] + "/" + rollups["variant"], errors=0

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from pydantic.alias_generators import to_camel
 
-from promotion_pipeline.backtest.replay import Outcome
+from promotion_pipeline.backtest.acts import Outcome
 
 
 @dataclass(frozen=True)
