@@ -83,7 +83,9 @@ def _text(value: float | None, unit: str) -> str:
         return f"{value:,.0f} requests"
     if unit == "hours":
         return f"{value:,.1f} hours"
-    return f"{value * 100:.2f} %" if unit == "fraction" else f"{value:.2f} %"
+    percent = value * 100 if unit == "fraction" else value
+    # 99.9968 is not certainty, and must not be read as it.
+    return "over 99.99 %" if 99.995 <= percent < 100 else f"{percent:.2f} %"
 
 
 def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
@@ -127,7 +129,7 @@ def _reason(row: Mapping[str, Any], reason: Reason) -> str:
         return _check(row, reason, _RULES[reason]).message
     if reason is Reason.ALL_CHECKS_PASSED:
         name, lead, sure = (row[key] for key in ("candidate_variant_name", "improvement", "confidence"))
-        return f"All safety checks passed: {name} leads by {lead:.2f} % at {sure:.2f} % confidence"
+        return f"All safety checks passed: {name} leads by {lead:.2f} % at {_text(sure, '%')} confidence"
     sentences = {
         Reason.NOT_STARTED: "the experiment starts after this hour; wait for its start_date",
         Reason.NO_CONTROL: "no variant is marked as control; set is_control on one",

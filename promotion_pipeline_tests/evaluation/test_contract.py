@@ -144,3 +144,12 @@ def test_every_check_message_carries_both_numbers() -> None:
     assert messages["min_runtime"] == "runtime 72.0 hours >= 48.0 hours"
     assert messages["error_rate_acceptable"] == "error rate of the candidate 0.00 % <= 5.00 %"
     assert "4.21 % < 5.00 %" in messages["min_improvement"]
+
+
+def test_a_confidence_short_of_certainty_is_not_worded_as_certainty() -> None:
+    counts = {"control": (10_000, 1_000), "variant-a": (10_000, 1_184)}
+    decision = last(evaluate(sums(counts), experiment()).decisions)
+    assert 99.995 < decision["confidence"] < 100
+    explanation = explain(decision)
+    assert explanation.reasons == ("All safety checks passed: variant-a leads by 18.40 % at over 99.99 % confidence",)
+    assert explanation.checks[1].message == "confidence over 99.99 % >= 95.00 %"
