@@ -66,96 +66,97 @@ class Web:
         self.mood = lambda body: next(moods, then)
 
 
+class _WebHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    @property
+    def _web(self) -> Web:
+        web: Web = self.server.web  # type: ignore[attr-defined]
+        return web
+
+    def do_GET(self) -> None:
+        self._web.requests.append(self.path)
+        self._answer(404, {})
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self._web.requests.append(self.path)
+        self._web.headers.append(dict(self.headers))
+        body = _decoded(raw, self.headers["Content-Type"] or "")
+        if self.path.endswith("conversations.history"):
+            self._history(int(body.get("cursor") or 0), int(body["limit"]))
+        elif self.path.endswith("auth.test"):
+            good = self._web.mood(body) is Mood.WELL
+            self._answer(200, {"ok": True, "user": "bot", "team": "acme"} if good else _slack_error("invalid_auth"))
+        else:
+            self._take(body, is_slack=self.path.startswith("/api/"))
+
+    def _take(self, body: dict[str, Any], *, is_slack: bool) -> None:
+        mood = self._web.mood(body)
+        if mood in TAKES_THE_MESSAGE:
+            self._web.posted.append(body)
+        match mood:
+            case Mood.WELL:
+                self._web.confirmed.append(body)
+                number = len(self._web.posted)
+                said = {"ok": True, "channel": "C0000001", "ts": f"{number}.0"} if is_slack else {"status": "success"}
+                self._answer(200 if is_slack else 202, said)
+            case Mood.RATE_LIMITED:
+                self._answer(429, _slack_error("ratelimited"), {"Retry-After": self._web.retry_after})
+            case Mood.BROKEN:
+                self._answer(500, {"status": "oops"})
+            case Mood.REJECTS_FORM:
+                self._answer(*((200, _slack_error("invalid_blocks")) if is_slack else (400, {"status": "invalid"})))
+            case Mood.UNKNOWN_PLACE:
+                self._answer(200, _slack_error("channel_not_found"))
+            case Mood.MAYBE:
+                self._answer(200, _slack_error("internal_error"))
+            case Mood.BAD_TOKEN:
+                self._answer(*((200, _slack_error("invalid_auth")) if is_slack else (400, {"errors": ["routing_key"]})))
+            case Mood.HANGS:
+                self._web.stop.wait(60)
+                self.close_connection = True
+            case Mood.CUTS:
+                self.close_connection = True
+
+    def _history(self, start: int, limit: int) -> None:
+        if not self._web.can_be_searched:
+            self._answer(200, _slack_error("missing_scope"))
+            return
+        newest_first = list(self._web.posted)[::-1]
+        page = [{"metadata": body.get("metadata")} for body in newest_first[start : start + limit]]
+        more = str(start + limit) if start + limit < len(newest_first) else ""
+        self._answer(200, {"ok": True, "messages": page, "response_metadata": {"next_cursor": more}})
+
+    def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class _WebServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    web: Web
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 @contextmanager
 def web_server() -> Iterator[Web]:
     """Run one until the block ends."""
-    web = Web()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            web.requests.append(self.path)
-            self._answer(404, {})
-
-        def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers["Content-Length"] or 0))
-            web.requests.append(self.path)
-            web.headers.append(dict(self.headers))
-            body = _decoded(raw, self.headers["Content-Type"] or "")
-            if self.path.endswith("conversations.history"):
-                self._history(int(body.get("cursor") or 0), int(body["limit"]))
-            elif self.path.endswith("auth.test"):
-                good = web.mood(body) is Mood.WELL
-                self._answer(200, {"ok": True, "user": "bot", "team": "acme"} if good else _slack_error("invalid_auth"))
-            else:
-                self._take(body, is_slack=self.path.startswith("/api/"))
-
-        def _take(self, body: dict[str, Any], *, is_slack: bool) -> None:
-            mood = web.mood(body)
-            if mood in TAKES_THE_MESSAGE:
-                web.posted.append(body)
-            match mood:
-                case Mood.WELL:
-                    web.confirmed.append(body)
-                    number = len(web.posted)
-                    said = (
-                        {"ok": True, "channel": "C0000001", "ts": f"{number}.0"} if is_slack else {"status": "success"}
-                    )
-                    self._answer(200 if is_slack else 202, said)
-                case Mood.RATE_LIMITED:
-                    self._answer(429, _slack_error("ratelimited"), {"Retry-After": web.retry_after})
-                case Mood.BROKEN:
-                    self._answer(500, {"status": "oops"})
-                case Mood.REJECTS_FORM:
-                    self._answer(*((200, _slack_error("invalid_blocks")) if is_slack else (400, {"status": "invalid"})))
-                case Mood.UNKNOWN_PLACE:
-                    self._answer(200, _slack_error("channel_not_found"))
-                case Mood.MAYBE:
-                    self._answer(200, _slack_error("internal_error"))
-                case Mood.BAD_TOKEN:
-                    self._answer(
-                        *((200, _slack_error("invalid_auth")) if is_slack else (400, {"errors": ["routing_key"]}))
-                    )
-                case Mood.HANGS:
-                    web.stop.wait(60)
-                    self.close_connection = True
-                case Mood.CUTS:
-                    self.close_connection = True
-
-        def _history(self, start: int, limit: int) -> None:
-            if not web.can_be_searched:
-                self._answer(200, _slack_error("missing_scope"))
-                return
-            newest_first = list(web.posted)[::-1]
-            page = [{"metadata": body.get("metadata")} for body in newest_first[start : start + limit]]
-            more = str(start + limit) if start + limit < len(newest_first) else ""
-            self._answer(200, {"ok": True, "messages": page, "response_metadata": {"next_cursor": more}})
-
-        def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
-            raw = json.dumps(body).encode()
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            pass
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        web.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+    with _WebServer(("127.0.0.1", 0), _WebHandler) as server:
+        server.web = web = Web(url=f"http://127.0.0.1:{server.server_address[1]}")
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield web
         finally:
@@ -191,69 +192,74 @@ class Mailbox:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
+class _MailHandler(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
+
+    @property
+    def _box(self) -> Mailbox:
+        box: Mailbox = self.server.box  # type: ignore[attr-defined]
+        return box
+
+    def handle(self) -> None:
+        if self._box.hangs:
+            self._box.stop.wait(60)
+            return
+        self._say("220 sink" if self._box.is_up else "421 not now")
+        receivers: list[str] = []
+        while line := self.rfile.readline():
+            verb = line[:4].upper().strip()
+            if verb == b"DATA":
+                if not self._data(receivers):
+                    return
+                receivers = []
+            elif verb == b"RCPT":
+                address = line.decode().partition("<")[2].partition(">")[0]
+                answer = self._box.refused.get(address, "250 ok")
+                receivers += [address] if answer.startswith("250") else []
+                self._say(answer)
+            elif verb == b"QUIT":
+                if self._box.hangs_at_quit:
+                    self._box.stop.wait(60)
+                self._say("221 bye")
+                return
+            else:
+                self._say("250 ok")
+
+    def _data(self, receivers: list[str]) -> bool:
+        self._say("354 go on")
+        lines = []
+        while (line := self.rfile.readline()) not in (b".\r\n", b""):
+            lines.append(line.removeprefix(b"."))
+        mail = message_from_bytes(b"".join(lines), policy=default_policy)
+        answer = self._box.data_answer(mail)
+        if answer.startswith("250"):
+            self._box.mails.append((tuple(receivers), mail))
+            if self._box.cuts_after_data:
+                return False
+            self._box.confirmed.append((tuple(receivers), mail))
+        self._say(answer)
+        return True
+
+    def _say(self, text: str) -> None:
+        self.wfile.write(text.encode() + b"\r\n")
+
+
+class _MailServer(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+    box: Mailbox
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 @contextmanager
 def mail_server() -> Iterator[Mailbox]:
     """Run one until the block ends."""
-    box = Mailbox()
-
-    class Handler(socketserver.StreamRequestHandler):
-        disable_nagle_algorithm = True
-
-        def handle(self) -> None:
-            if box.hangs:
-                box.stop.wait(60)
-                return
-            self._say("220 sink" if box.is_up else "421 not now")
-            receivers: list[str] = []
-            while line := self.rfile.readline():
-                verb = line[:4].upper().strip()
-                if verb == b"DATA":
-                    if not self._data(receivers):
-                        return
-                    receivers = []
-                elif verb == b"RCPT":
-                    address = line.decode().partition("<")[2].partition(">")[0]
-                    answer = box.refused.get(address, "250 ok")
-                    receivers += [address] if answer.startswith("250") else []
-                    self._say(answer)
-                elif verb == b"QUIT":
-                    if box.hangs_at_quit:
-                        box.stop.wait(60)
-                    self._say("221 bye")
-                    return
-                else:
-                    self._say("250 ok")
-
-        def _data(self, receivers: list[str]) -> bool:
-            self._say("354 go on")
-            lines = []
-            while (line := self.rfile.readline()) not in (b".\r\n", b""):
-                lines.append(line.removeprefix(b"."))
-            mail = message_from_bytes(b"".join(lines), policy=default_policy)
-            answer = box.data_answer(mail)
-            if answer.startswith("250"):
-                box.mails.append((tuple(receivers), mail))
-                if box.cuts_after_data:
-                    return False
-                box.confirmed.append((tuple(receivers), mail))
-            self._say(answer)
-            return True
-
-        def _say(self, text: str) -> None:
-            self.wfile.write(text.encode() + b"\r\n")
-
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-        allow_reuse_address = True
-        request_queue_size = 128
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            pass
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        box.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+    with _MailServer(("127.0.0.1", 0), _MailHandler) as server:
+        server.box = box = Mailbox(port=server.server_address[1])
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield box
         finally:

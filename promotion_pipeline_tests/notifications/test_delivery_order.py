@@ -35,9 +35,9 @@ def test_a_thousand_events_survive_channels_that_go_down_and_up(
     chance = random.Random(5)
     bad = [Mood.BROKEN, Mood.RATE_LIMITED, Mood.CUTS, Mood.MAYBE]
     for web in (slack, pagerduty):
-        outage = itertools.cycle([False] * 60 + [True] * 12)
+        outage = itertools.cycle([False] * 120 + [True] * 10)
         web.mood = lambda body, outage=outage: chance.choice(bad) if next(outage) else Mood.WELL  # type: ignore[misc]
-    mail_outage = itertools.cycle([False] * 60 + [True] * 12)
+    mail_outage = itertools.cycle([False] * 120 + [True] * 10)
     mailbox.data_answer = lambda mail: "451 not now" if next(mail_outage) else "250 ok"
 
     write_many(channels, EVENTS)
