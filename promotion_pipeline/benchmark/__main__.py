@@ -1,14 +1,15 @@
-"""`python -m promotion_pipeline.benchmark [evaluation]`."""
+"""`python -m promotion_pipeline.benchmark [PART ...]`: all parts unless some are named."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
-from promotion_pipeline.benchmark import evaluation
+from promotion_pipeline.benchmark import evaluation, hourly
 from promotion_pipeline.benchmark.measure import machine
 
-PARTS = {"evaluation": evaluation.report}
+PARTS: dict[str, Callable[[], str]] = {"evaluation": evaluation.report, "hourly": hourly.report}
 
 
 def main(arguments: list[str] | None = None) -> int:
