@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -39,14 +38,13 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("kind", ODD)
-def test_odd_experiments_are_judged_with_a_reason(store: Store, kind: str) -> None:
-    variants, verdict, said = ODD[kind]
-    seed_experiment(store, kind, variants)
-    eligibility = check_promotion_eligibility(kind, store=store)
-    assert (eligibility.verdict.value, eligibility.is_eligible, eligibility.winner) == (verdict, False, None)
-    assert said in "; ".join(eligibility.reasons)
-    json.dumps(eligibility.to_json(), allow_nan=False)
+def test_odd_experiments_are_judged_with_a_reason(store: Store) -> None:
+    for kind, (variants, verdict, said) in ODD.items():
+        seed_experiment(store, kind, variants)
+        eligibility = check_promotion_eligibility(kind, store=store)
+        assert (eligibility.verdict.value, eligibility.is_eligible, eligibility.winner) == (verdict, False, None), kind
+        assert said in "; ".join(eligibility.reasons), kind
+        json.dumps(eligibility.to_json(), allow_nan=False)
 
 
 def test_one_odd_experiment_stops_no_other(store: Store) -> None:
@@ -64,24 +62,22 @@ def test_one_odd_experiment_stops_no_other(store: Store) -> None:
     )
 
 
-@pytest.mark.parametrize("bad", [["list"], "text", 7])
-def test_a_promotion_config_that_is_no_object_is_an_error_of_that_experiment(store: Store, bad: Any) -> None:
+def test_a_promotion_config_that_is_no_object_is_an_error_of_that_experiment(store: Store) -> None:
     seed_experiment(store, "x", WINNER)
-    with store.connect() as connection:
-        connection.execute("UPDATE ab_experiments SET promotion_config = %s::jsonb", [json.dumps(bad)])
-    assert check_promotion_eligibility("x", store=store).verdict.value == "error"
-    with pytest.raises(ConfigError, match="promotion_config of 'x'"):
-        promote_winner("x", "manual", "anna", store=store)
+    for bad in (["list"], "text", 7):
+        with store.connect() as connection:
+            connection.execute("UPDATE ab_experiments SET promotion_config = %s::jsonb", [json.dumps(bad)])
+        assert check_promotion_eligibility("x", store=store).verdict.value == "error"
+        with pytest.raises(ConfigError, match="promotion_config of 'x'"):
+            promote_winner("x", "manual", "anna", store=store)
 
 
-@pytest.mark.parametrize(
-    "name", ['it\'s "quoted"; DROP TABLE x;--', "größe ✓ 実験", "two words ", "a/b?c=d#e", "%s {x}"]
-)
-def test_names_with_quotes_blanks_and_other_scripts_work_through_the_whole_life(store: Store, name: str) -> None:
-    seed_experiment(store, name, WINNER)
-    assert check_promotion_eligibility(name, store=store).experiment_name == name
-    assert promote_winner(name, "auto", "Jürgen O'Neil", store=store).experiment_name == name
-    assert rollback_promotion(name, "é'\"%s", "Jürgen", store=store).rollback_reason == "é'\"%s"
+def test_names_with_quotes_blanks_and_other_scripts_work_through_the_whole_life(store: Store) -> None:
+    for name in ('it\'s "quoted"; DROP TABLE x;--', "größe ✓ 実験", "two words ", "a/b?c=d#e", "%s {x}"):
+        seed_experiment(store, name, WINNER)
+        assert check_promotion_eligibility(name, store=store).experiment_name == name
+        assert promote_winner(name, "auto", "Jürgen O'Neil", store=store).experiment_name == name
+        assert rollback_promotion(name, "é'\"%s", "Jürgen", store=store).rollback_reason == "é'\"%s"
 
 
 def test_an_unknown_name_is_answered_with_the_closest(store: Store) -> None:
@@ -156,14 +152,12 @@ def test_the_answer_carries_everything_that_the_http_contract_names(store: Store
         ("2025-10-25T12:00+02:00", "2025-10-27T12:00+01:00", 49),
     ],
 )
-@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "UTC"])
-def test_runtime_counts_real_hours_over_both_dst_edges(
-    store: Store, start: str, end: str, hours: int, zone: str
-) -> None:
-    with store.connect() as connection:
-        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET timezone = '{zone}'")
+def test_runtime_counts_real_hours_over_both_dst_edges(store: Store, start: str, end: str, hours: int) -> None:
     until = datetime.fromisoformat(end)
     seed_experiment(store, "x", WINNER, start=datetime.fromisoformat(start), end=until)
-    eligibility = check_promotion_eligibility("x", as_of=until, store=store)
-    assert eligibility.runtime_hours == hours
-    assert eligibility.safety_checks.min_runtime == (hours >= 48)
+    for zone in ("Europe/Berlin", "America/New_York", "UTC"):
+        with store.connect() as connection:
+            connection.execute(f"ALTER DATABASE {connection.info.dbname} SET timezone = '{zone}'")
+        eligibility = check_promotion_eligibility("x", as_of=until, store=store)
+        assert eligibility.runtime_hours == hours, zone
+        assert eligibility.safety_checks.min_runtime == (hours >= 48)

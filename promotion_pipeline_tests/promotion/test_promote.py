@@ -254,22 +254,23 @@ def test_thresholds_of_the_experiment_and_of_the_request_count(store: Store) -> 
     assert count(store, "SELECT count(*) FROM eligibility_decisions") == 0
 
 
-@pytest.mark.parametrize("bad", ["", "   ", None, 7, "a\x00b", "x" * 5000, "\ud800"])
-def test_who_and_why_must_be_usable_text(store: Store, bad: Any) -> None:
+def test_who_and_why_must_be_usable_text(store: Store) -> None:
     seed_experiment(store, "x", WINNER)
-    with pytest.raises(InputError, match="promoted_by"):
-        promote_winner("x", "manual", bad, store=store)
-    promote_winner("x", "manual", "anna", store=store)
-    with pytest.raises(InputError, match="reason"):
-        rollback_promotion("x", bad, "bob", store=store)
-    with pytest.raises(InputError, match="rolled_back_by"):
-        rollback_promotion("x", "errors", bad, store=store)
+    unusable: list[Any] = ["", "   ", None, 7, "a\x00b", "x" * 5000, "\ud800"]
+    for bad in unusable:
+        with pytest.raises(InputError, match="promoted_by"):
+            promote_winner("x", "manual", bad, store=store)
+        with pytest.raises(InputError, match="reason"):
+            rollback_promotion("x", bad, "bob", store=store)
+        with pytest.raises(InputError, match="rolled_back_by"):
+            rollback_promotion("x", "errors", bad, store=store)
 
 
-@pytest.mark.parametrize("bad", [["list"], {"a": float("nan")}, {"a": object()}, {"a": "\x00"}, {"a": "x" * 70_000}])
-def test_metadata_must_be_json(store: Store, bad: Any) -> None:
-    with pytest.raises(InputError, match="metadata"):
-        promote_winner("x", "manual", "anna", metadata=bad, store=store)
+def test_metadata_must_be_json(store: Store) -> None:
+    unusable: list[Any] = [["list"], {"a": float("nan")}, {"a": object()}, {"a": ["\x00"]}, {"a": "x" * 70_000}]
+    for bad in unusable:
+        with pytest.raises(InputError, match="metadata"):
+            promote_winner("x", "manual", "anna", metadata=bad, store=store)
 
 
 def test_unknown_values_are_refused_with_the_choices(store: Store) -> None:
