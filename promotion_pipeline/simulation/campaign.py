@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import InputError
@@ -38,8 +40,8 @@ class Campaign:
         return {
             "experiments": self.experiments,
             "seed": self.seed,
-            "scenario": asdict(self.scenario),
-            "config": self.config.to_json(),
+            "scenario": {to_camel(name): value for name, value in asdict(self.scenario).items()},
+            "config": self.config.model_dump(mode="json", by_alias=True),
             "rules": [summary.to_json() for summary in self.rules],
             "srm": [summary.to_json() for summary in self.srm],
         }
@@ -57,7 +59,8 @@ def simulate(
     """Run `experiments` independent experiments of one kind through `evaluate` at every look.
 
     Args:
-        jobs: processes to spread the batches over; the figures are the same for any number.
+        jobs: processes to spread the batches over; the figures are the same for any number. They are spawned, so a
+            script that asks for more than one calls this under `if __name__ == "__main__"`.
         advance: called with the fraction done.
 
     Raises:
@@ -101,8 +104,10 @@ def _batches(
     if jobs == 1:
         yield ((number, run_batch(scenario, config, size, seed)) for number, (size, seed) in enumerate(work))
         return
-    # Spawned, not forked: the caller may have threads.
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    # Spawned, not forked: the caller may have threads. Ctrl-C is for the caller, who then ends the workers.
+    pool = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )
     try:
         futures = {
             pool.submit(run_batch, scenario, config, size, seed): number for number, (size, seed) in enumerate(work)

@@ -22,7 +22,7 @@ def test_simulate_prints_a_line_a_rule_with_standard_errors(run_anywhere: Run) -
 def test_simulate_gives_every_figure_as_json(run_anywhere: Run) -> None:
     ran = run_anywhere(*SMALL, "--json", "--seed", "5", "--min-improvement-percent", "1")
     assert [rule["rule"] for rule in ran.data["rules"]] == ["contract", "unattended"]
-    assert ran.data["config"]["min_improvement_percent"] == 1
+    assert ran.data["config"]["minImprovementPercent"] == 1
     assert set(ran.data["rules"][0]["falsePromotions"]) == {"value", "standardError"}
     assert run_anywhere(*SMALL, "--json", "--seed", "5", "--min-improvement-percent", "1").data == ran.data
 
