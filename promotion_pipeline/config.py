@@ -199,6 +199,10 @@ class Settings(BaseModel):
     """PostgreSQL of the product; none means the embedded server."""
     dagster_database_url: SecretStr | None = None
     """PostgreSQL of Dagster's storage; none means database `dagster` on the same server."""
+    source: Path | None = None
+    """File that says where the request log is; none means `ai_requests` in the product's database."""
+    source_url: SecretStr | None = None
+    """The log's `url`, kept out of that file for its password."""
     lookback_hours: Annotated[int, Field(ge=0, le=24 * 31)] = 48
     """Hours before its window that the rollup reads again for late rows."""
     cron_secret: SecretStr | None = None
