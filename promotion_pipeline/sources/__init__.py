@@ -1,0 +1,36 @@
+"""Request logs elsewhere: the rollup is pushed down to the engine that holds the rows, and only sums come back.
+
+`load_source` reads the configuration, `open_source` connects, `rollup_from_source` writes the rollups of a window.
+"""
+
+from promotion_pipeline.sources.arms import PHASE_COLUMNS, read_phases
+from promotion_pipeline.sources.configuration import (
+    Columns,
+    Engine,
+    SourceConfig,
+    TimeKind,
+    load_source,
+    parse_source,
+)
+from promotion_pipeline.sources.connect import open_source
+from promotion_pipeline.sources.engines.base import RequestSource
+from promotion_pipeline.sources.rollup import compiled_log, read_source_rollups, rollup_from_source
+from promotion_pipeline.sources.template import Log, rollup_sql
+
+__all__ = [
+    "PHASE_COLUMNS",
+    "Columns",
+    "Engine",
+    "Log",
+    "RequestSource",
+    "SourceConfig",
+    "TimeKind",
+    "compiled_log",
+    "load_source",
+    "open_source",
+    "parse_source",
+    "read_phases",
+    "read_source_rollups",
+    "rollup_from_source",
+    "rollup_sql",
+]
