@@ -110,7 +110,7 @@ class PromotionConfig(BaseModel):
     approval_expiry_hours: Annotated[float, Field(gt=0.0, le=24 * 366)] = 168.0
     """Hours after which an unanswered approval request expires."""
     attribution_window_hours: Annotated[float, Field(ge=0.0, le=24 * 92)] = 0.0
-    """Only requests older than this at the as-of are judged; 0 judges all."""
+    """Only requests older than this at the as-of are judged, and only their stretch counts as runtime; 0 judges all."""
     primary_metric: PrimaryMetric = PrimaryMetric.CONVERSION
     """The metric that the experiment is decided on."""
     direction: Direction = Direction.INCREASE
