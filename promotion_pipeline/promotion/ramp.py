@@ -62,12 +62,21 @@ def step_ramp(store: Store, experiment_id: UUID, actor: str) -> SweepEntry:
     return in_transaction(store, partial(_step_if_due, store, experiment_id, actor))
 
 
-def advance_ramp(experiment_name: str, advanced_by: str, *, store: Store | None = None) -> Promotion:
+def advance_ramp(
+    experiment_name: str, advanced_by: str, *, to_percent: float | None = None, store: Store | None = None
+) -> Promotion:
     """Take the next step of a ramp now, whatever the watch says: a person's decision.
+
+    Args:
+        experiment_name: exactly as in `ab_experiments`.
+        advanced_by: who; kept in the audit.
+        to_percent: the step that is meant. Repeated after an answer that was lost, the call is then a conflict
+            instead of one step more.
+        store: the database; default that of the environment.
 
     Raises:
         NotFoundError: no experiment has this name.
-        ConflictError: it does not ramp, or the mode is shadow.
+        ConflictError: it does not ramp, its next step is not `to_percent`, or the mode is shadow.
         SplitDriftError: somebody else changed the split since.
         DependencyError: the database is down.
     """
@@ -80,12 +89,18 @@ def advance_ramp(experiment_name: str, advanced_by: str, *, store: Store | None 
         live = live_promotion(connection, scene.experiment.id)
         if live is None or live.state is not PromotionState.RAMPING:
             raise ConflictError(f"{name!r} does not ramp: there is no next step")
+        reached(FaultPoint.LOCKED)
+        percent = live.snapshot["ramp"][live.ramp_step + 1]["percent"]
+        if to_percent is not None and percent != to_percent:
+            raise ConflictError(f"the next step of {name!r} is {percent:g} %, not {to_percent:g} %: look at it again")
         drift = drift_of(scene, live)
         if drift:
             raise SplitDriftError(f"{name!r}: {drift}; undo that change or roll back")
         return _take_step(scene, live, actor)
 
-    return in_transaction(where, act)
+    stepped = in_transaction(where, act)
+    reached(FaultPoint.AFTER_COMMIT)
+    return stepped
 
 
 def _step_if_due(store: Store, experiment_id: UUID, actor: str, connection: Connection) -> SweepEntry:

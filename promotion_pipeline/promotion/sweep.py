@@ -15,6 +15,7 @@ from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, loc
 from promotion_pipeline.promotion.approvals import expire_approvals, request_approval
 from promotion_pipeline.promotion.assess import Assessment, judge
 from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.faults import FaultPoint, reached
 from promotion_pipeline.promotion.inputs import ConfigLike, request_config, required_text
 from promotion_pipeline.promotion.models import (
     AutoCheckResult,
@@ -109,6 +110,7 @@ def _settle(
     store: Store, experiment_id: UUID, actor: str, request: PromotionConfig | None, connection: Connection
 ) -> SweepEntry:
     scene = lock_experiment(connection, store, experiment_id)
+    reached(FaultPoint.LOCKED)
     live = live_promotion(connection, experiment_id)
     if live is not None:
         return _already(scene, live)
