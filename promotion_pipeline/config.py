@@ -212,7 +212,8 @@ class Settings(BaseModel):
     dagster_url: str = "http://127.0.0.1:3000"
     """Where people reach the Dagster UI: the base of links in messages."""
     slack_token: SecretStr | None = None
-    """Bot token; sets the Slack channel on."""
+    """Bot token with chat:write; sets the Slack channel on. With channels:history, a message whose answer was lost is
+    looked up instead of left to a person."""
     slack_channel: str = "#experiments"
     """Channel that messages go to unless the experiment names its own."""
     slack_base_url: str = "https://slack.com/api/"

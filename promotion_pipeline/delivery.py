@@ -17,11 +17,6 @@ from promotion_pipeline.notifications import (
 )
 from promotion_pipeline.resources import StoreResource
 
-DELIVERY_JOB = "deliver_notifications_job"
-DELIVERY_SENSOR = "notification_sensor"
-FAILURE_SENSOR = "run_failure_alarm"
-RECOVERY_SENSOR = "run_recovery_notice"
-DELIVERY_LANE = {names.LANE_TAG: "delivery"}
 INTERVAL_SECONDS = 30
 
 WILL_RETRY_TAG = "dagster/will_retry"
@@ -49,10 +44,10 @@ def deliver_notifications(context: dg.OpExecutionContext, store: dg.ResourcePara
 
 
 @dg.job(
-    name=DELIVERY_JOB,
-    description=f"Tell people what happened: one pass over the outbox. Launched by `{DELIVERY_SENSOR}`; starting it by"
-    " hand is safe: what was confirmed is not sent again.",
-    tags={**DELIVERY_LANE, "dagster/max_runtime": "900"},
+    name=names.DELIVERY_JOB,
+    description="Tell people what happened: one pass over the outbox. Launched by"
+    f" `{names.DELIVERY_SENSOR}`; starting it by hand is safe: what was confirmed is not sent again.",
+    tags={**names.DELIVERY_LANE, "dagster/max_runtime": "900"},
 )
 def deliver_notifications_job() -> None:
     """One pass."""
@@ -60,12 +55,12 @@ def deliver_notifications_job() -> None:
 
 
 @dg.sensor(
-    name=DELIVERY_SENSOR,
-    job_name=DELIVERY_JOB,
+    name=names.DELIVERY_SENSOR,
+    job_name=names.DELIVERY_JOB,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description=f"Asks the database whether anybody is to be told of anything, and launches `{DELIVERY_JOB}`, one run"
-    " at a time.",
+    description="Asks the database whether anybody is to be told of anything, and launches"
+    f" `{names.DELIVERY_JOB}`, one run at a time.",
 )
 def notification_sensor(
     context: dg.SensorEvaluationContext, store: dg.ResourceParam[StoreResource]
@@ -73,14 +68,14 @@ def notification_sensor(
     """A run of the delivery, or the reason why there is none."""
     if not is_work_waiting(store.get()):
         return dg.SkipReason("Nobody is to be told of anything.")
-    unfinished = dg.RunsFilter(job_name=DELIVERY_JOB, statuses=UNFINISHED)
+    unfinished = dg.RunsFilter(job_name=names.DELIVERY_JOB, statuses=UNFINISHED)
     if context.instance.get_runs_count(unfinished):
         return dg.SkipReason("A delivery run is on its way.")
-    return dg.RunRequest(tags=DELIVERY_LANE)
+    return dg.RunRequest(tags=names.DELIVERY_LANE)
 
 
 @dg.run_failure_sensor(
-    name=FAILURE_SENSOR,
+    name=names.FAILURE_SENSOR,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tells people when a run of one of our jobs failed for good: once, not once a retry.",
@@ -125,7 +120,7 @@ def _error_of(step: dg.DagsterEvent | None) -> str | None:
 
 
 @dg.run_status_sensor(
-    name=RECOVERY_SENSOR,
+    name=names.RECOVERY_SENSOR,
     run_status=dg.DagsterRunStatus.SUCCESS,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -136,3 +131,8 @@ def run_recovery_notice(context: dg.RunStatusSensorContext, store: dg.ResourcePa
     job = context.dagster_run.job_name
     new = enqueue_run_recovery(store.get(), job=job, run_id=context.dagster_run.run_id)
     return dg.SkipReason(f"{job} works again: people are told." if new else f"{job} had not failed.")
+
+
+JOBS = [deliver_notifications_job]
+SENSORS = [notification_sensor, run_failure_alarm, run_recovery_notice]
+"""What the code location takes from here."""

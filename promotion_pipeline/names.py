@@ -21,10 +21,14 @@ PROMOTE_JOB = "promote_job"
 APPROVE_JOB = "approve_job"
 ROLLBACK_JOB = "rollback_job"
 RELEASE_HOLD_JOB = "release_hold_job"
+DELIVERY_JOB = "deliver_notifications_job"
 
 SCHEDULE = "hourly_promotion_schedule"
 SENSOR = "promotion_sensor"
 ACTS_SENSOR = "promotion_acts_sensor"
+DELIVERY_SENSOR = "notification_sensor"
+FAILURE_SENSOR = "run_failure_alarm"
+RECOVERY_SENSOR = "run_recovery_notice"
 
 OWNERS = ["team:experimentation"]
 
@@ -32,6 +36,7 @@ LANE_TAG = "promotion_pipeline/lane"
 """What a run does; `dagster.yaml` lets one run a lane go at a time."""
 EVALUATION_LANE = {LANE_TAG: "evaluation"}
 APPLY_LANE = {LANE_TAG: "apply"}
+DELIVERY_LANE = {LANE_TAG: "delivery"}
 PENDING_TAG = "promotion_pipeline/pending"
 """What a run of the apply job was launched for, without the attempt number."""
 EXPERIMENT_TAG_PREFIX = "experiment/"

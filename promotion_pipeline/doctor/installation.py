@@ -6,7 +6,7 @@ import sys
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from promotion_pipeline.config import ENVIRONMENT_PREFIX, MINIMUM_SECRET_LENGTH
+from promotion_pipeline.config import ENVIRONMENT_PREFIX, MINIMUM_SECRET_LENGTH, Mode
 from promotion_pipeline.doctor.findings import Result, Status, advice, listed, ok, problem, sql_command
 from promotion_pipeline.doctor.subject import NothingYetError, Subject
 from promotion_pipeline.errors import DependencyError
@@ -53,7 +53,9 @@ def settings(subject: Subject) -> Result:
     if invalid:
         name, said = next(iter(invalid.items()))
         return problem("; ".join(invalid.values()), f"export {name}=...  ({said.partition(': ')[2] or 'correct it'})")
-    return ok(f"{len(reading.given)} set by {ENVIRONMENT_PREFIX}*, all known and within their bounds")
+    off = "" if reading.settings.enabled else "; automatic promotion is switched off"
+    shadow = "; shadow mode: no traffic changes" if reading.settings.mode is Mode.SHADOW else ""
+    return ok(f"{len(reading.given)} set by {ENVIRONMENT_PREFIX}*, all known and within their bounds{off}{shadow}")
 
 
 def secret(subject: Subject) -> Result:

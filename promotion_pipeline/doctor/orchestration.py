@@ -21,10 +21,9 @@ DEV = "promotion-pipeline dev"
 DAEMON = f"{DEV}  (in production: sudo systemctl restart dagster-daemon, or the daemon's pod)"
 WRITE_CONFIG = "python -c 'from promotion_pipeline.dagster_instance import default_config; print(default_config())'"
 MODULE = "promotion_pipeline.definitions"
-SILENT_SECONDS = 300.0
+SILENT_SECONDS = 120.0
 """A daemon beats every 30 s; after this long it is gone."""
 NEEDED_DAEMONS = ("SCHEDULER", "SENSOR")
-DELIVERY_SENSOR = "notification_sensor"
 
 
 def dagster_home(subject: Subject) -> Result:
@@ -81,7 +80,7 @@ def delivery_sensor(subject: Subject) -> Result:
     """Whether people are told by itself."""
     if not configured_channels(subject.settings):
         return ok("no channel is on, so nothing is to be delivered")
-    return _instigator(subject, DELIVERY_SENSOR, f"dagster sensor start {DELIVERY_SENSOR} -m {MODULE}")
+    return _instigator(subject, names.DELIVERY_SENSOR, f"dagster sensor start {names.DELIVERY_SENSOR} -m {MODULE}")
 
 
 def _instigator(subject: Subject, name: str, start: str) -> Result:

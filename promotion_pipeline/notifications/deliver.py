@@ -200,6 +200,9 @@ class _Worker:
             # What was sent and not settled is found again when its claim lapses.
             self._error = f"the database went away: {self._clean(error)}"
             log.warning("%s: %s", self.channel, self._error)
+        except Exception as error:
+            self._error = f"the worker failed: {type(error).__name__}"
+            log.exception("%s: the worker failed", self.channel)
         finally:
             self._sender.close()
 

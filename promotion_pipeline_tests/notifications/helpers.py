@@ -16,7 +16,6 @@ CRON_SECRET = "canary-cron-secret-0123"
 CANARIES = (SLACK_TOKEN, ROUTING_KEY, SMTP_PASSWORD, CRON_SECRET)
 
 IMPATIENT = DeliveryPolicy(
-    answer_seconds=0.3,
     first_wait_seconds=0.0,
     longest_wait_seconds=0.0,
     longest_pause_seconds=0.0,
@@ -33,6 +32,9 @@ ONE_TRY = dataclasses.replace(
     look_after_seconds=600.0,
 )
 """Tries once a pass."""
+
+SHORT_WAIT = 0.3
+"""Time-out, in seconds, of tests in which a server hangs."""
 
 
 def write(store: Store, event: str, level: Level = "info", key: str | None = None, **payload: Any) -> None:

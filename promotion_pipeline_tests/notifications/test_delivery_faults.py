@@ -13,6 +13,7 @@ from promotion_pipeline_tests.notifications.helpers import (
     CANARIES,
     IMPATIENT,
     ONE_TRY,
+    SHORT_WAIT,
     deliver,
     make_all_due,
     rows,
@@ -144,7 +145,7 @@ def test_a_slack_message_that_may_have_arrived_is_looked_up_and_not_repeated(
     deliver(store)
     slack.once(mood)
     write(store, "promotion", key="second")
-    deliver(store, ONE_TRY)
+    deliver(store, dataclasses.replace(ONE_TRY, answer_seconds=SHORT_WAIT))
     assert states(store) == {"slack": "uncertain"}
     make_all_due(store)
     deliver(store)
@@ -185,6 +186,8 @@ def test_the_pager_may_hear_twice_under_one_dedup_key(only: ONLY, pagerduty: Web
     store = only("pagerduty")
     pagerduty.once(Mood.HANGS)
     write(store, "rollback", "critical")
+    deliver(store, dataclasses.replace(ONE_TRY, answer_seconds=SHORT_WAIT))
+    make_all_due(store)
     deliver(store)
     assert len(pagerduty.confirmed) == 1
     assert len(pagerduty.posted) == 2
@@ -208,7 +211,7 @@ def test_a_mail_that_was_accepted_is_not_repeated_because_the_goodbye_failed(onl
     store = only("email")
     mailbox.hangs_at_quit = True
     write(store, "promotion")
-    deliver(store)
+    deliver(store, dataclasses.replace(IMPATIENT, answer_seconds=2.0))
     assert states(store) == {"email": "delivered"}
     assert len(mailbox.mails) == 1
 

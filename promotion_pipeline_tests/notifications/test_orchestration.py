@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from promotion_pipeline import delivery
+from promotion_pipeline import delivery, names
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.store.database import Store
@@ -69,7 +69,7 @@ def fail(instance: dg.DagsterInstance, tags: dict[str, str] | None = None) -> dg
 def alarm(store: Store, instance: dg.DagsterInstance, failed: dg.ExecuteInProcessResult) -> None:
     event = failed.get_run_failure_event()
     with dg.build_run_status_sensor_context(
-        sensor_name=delivery.FAILURE_SENSOR,
+        sensor_name=names.FAILURE_SENSOR,
         dagster_event=event,
         dagster_instance=instance,
         dagster_run=failed.dagster_run,
