@@ -92,7 +92,7 @@ def told_in_run(context: dg.OpExecutionContext | dg.AssetExecutionContext, store
     """Tell of the acts that happen meanwhile as events of this run, also when it fails; their messages link to it."""
     before = newest_act(store)
     try:
-        with acting_in_run(context.run_id):
+        with acting_in_run(context.run.run_id):
             yield
     finally:
         acts = untold(context.instance, acts_after(store, before))
@@ -104,7 +104,7 @@ def told_in_run(context: dg.OpExecutionContext | dg.AssetExecutionContext, store
 
 def tag_experiments(context: dg.OpExecutionContext | dg.AssetExecutionContext, experiments: Iterable[str]) -> None:
     """Let people find this run by the experiments that it acted upon."""
-    context.instance.add_run_tags(context.run_id, experiment_tags(experiments))
+    context.instance.add_run_tags(context.run.run_id, experiment_tags(experiments))
 
 
 def experiment_tags(experiments: Iterable[str]) -> dict[str, str]:

@@ -168,8 +168,8 @@ def ask(context: dg.AssetExecutionContext, store: Store, checks: Mapping[str, Ch
 
 
 def _window(context: dg.AssetExecutionContext, store: Store) -> Window:
-    """The run's hours; the newest complete ones where checks are started by themselves."""
-    if context.has_partition_key or context.has_partition_key_range:
+    """The run's hours; the newest complete ones where checks are started by themselves, which has no partitions."""
+    if context.selected_asset_keys:
         window = context.partition_time_window
         return Window(window.start, window.end)
     with store.connect() as connection:

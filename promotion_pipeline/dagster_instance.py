@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
 from promotion_pipeline.store.database import Store
 
@@ -16,6 +17,16 @@ URL_VARIABLE = "AUTO_PROMOTION_DAGSTER_DATABASE_URL"
 """Read by `dagster.yaml`: SQLAlchemy URL of Dagster's storage, which begins with postgresql+psycopg2://."""
 EVENTS_AT_ONCE = "500"
 """Materialization events that a run over many hours writes in one statement."""
+
+NO_CAPTURE = {
+    "module": "dagster._core.storage.noop_compute_log_manager",
+    "class": "NoOpComputeLogManager",
+    "config": {},
+}
+"""Runs in this process leave its output alone: capturing it redirects the file descriptors of the whole process."""
+STATEMENT_TIMEOUT_MS = 60_000
+POOL_RECYCLE_SECONDS = 3600
+MAX_CONNECTIONS = 20
 
 
 def prepare_home(store: Store) -> Path:
@@ -57,7 +68,13 @@ def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
     Raises:
         DependencyError: the database of Dagster's storage cannot be reached or created.
     """
-    with _environment(instance_environment(store)), dg.DagsterInstance.get() as instance:
+    variables = instance_environment(store)
+    reference = InstanceRef.from_dir(variables["DAGSTER_HOME"], overrides={"compute_logs": NO_CAPTURE})
+    with _environment(variables), dg.DagsterInstance.from_ref(reference) as instance:
+        # Keeps connections: otherwise each of the hundreds of events of a run connects anew, which doubles its time.
+        instance.optimize_for_webserver(
+            statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=POOL_RECYCLE_SECONDS, max_overflow=MAX_CONNECTIONS
+        )
         yield instance
 
 

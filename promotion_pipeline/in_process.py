@@ -23,7 +23,7 @@ class RunFailedError(PromotionError):
 
 
 class InProcess:
-    """The code location of one store, run in this process.
+    """The code location of one store, run in this process; one run at a time, Dagster's logging is not for threads.
 
     Args:
         instance: where runs and events are kept, of `open_instance(store)`.
@@ -82,14 +82,43 @@ class InProcess:
         Raises:
             RunFailedError: the run failed.
         """
-        result = self._definitions.resolve_job_def(name).execute_in_process(
+        return self._execute(self._definitions.resolve_job_def(name), config, tags)
+
+    def run_assets(
+        self,
+        assets: Sequence[str],
+        *,
+        config: dict[str, object] | None = None,
+        tags: dict[str, str] | None = None,
+        checks_only: bool = False,
+    ) -> dg.ExecuteInProcessResult:
+        """One run of chosen assets with their checks, as the UI's Materialize button makes it.
+
+        Args:
+            config: run config; for a what-if {"ops": {"evaluation": {"config": {...}}}}.
+            tags: `range_tags(start, end)` for partitioned assets.
+            checks_only: ask the checks, fill nothing.
+
+        Raises:
+            RunFailedError: the run failed.
+        """
+        chosen = dg.AssetSelection.assets(*assets)
+        selection = dg.AssetSelection.checks_for_assets(*assets) if checks_only else chosen
+        job = dg.define_asset_job("chosen_assets", selection=selection)
+        extended = dg.Definitions.merge(self._definitions, dg.Definitions(jobs=[job]))
+        return self._execute(extended.resolve_job_def(job.name), config, tags)
+
+    def _execute(
+        self, job: dg.JobDefinition, config: dict[str, object] | None, tags: dict[str, str] | None
+    ) -> dg.ExecuteInProcessResult:
+        result = job.execute_in_process(
             run_config={**(config or {}), **self._loggers},
             instance=self._instance,
             tags=tags,
             raise_on_error=False,
         )
         if not result.success:
-            raise RunFailedError(f"the run {result.run_id} of {name} failed: {_why(result)}")
+            raise RunFailedError(f"the run {result.run_id} of {job.name} failed: {_why(result)}")
         return result
 
     @property

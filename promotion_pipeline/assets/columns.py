@@ -10,7 +10,7 @@ from promotion_pipeline import names
 def _schema(text: str) -> dg.TableSchema:
     """One line a column: its name, its type up to the colon, what it means."""
     columns = []
-    for line in text.strip().splitlines():
+    for line in filter(str.strip, text.splitlines()):
         head, _, meaning = line.strip().partition(": ")
         name, _, kind = head.partition(" ")
         columns.append(dg.TableColumn(name, kind, description=meaning))
@@ -66,6 +66,9 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         user_conversions_sum_squares bigint: growth of the sum over users of conversions squared
         user_requests_sum_squares bigint: growth of the sum over users of requests squared
         user_conversions_requests_sum_products bigint: growth of the sum over users of conversions times requests
+        user_value_sum_squares double precision: growth of the sum over users of value squared
+        user_value_requests_sum_products double precision: growth of the sum over users of value times requests
+        crossed_users bigint: users of this hour that another variant of the phase had served too
         newest_request_at timestamp with time zone: the newest request that was counted
     """),
     names.METRICS: _schema(
