@@ -112,7 +112,7 @@ def _show_promoted(promotion: Promotion, as_json: bool) -> None:
         output.print_json({"promotion": promotion.to_json(), "eligibility": eligibility.to_json()})
         return
     print_promotion(promotion)
-    output.note(f"To undo: promotion-pipeline rollback {shell_name(promotion.experiment_name)} --reason TEXT")
+    output.note(f"To undo: {output.program()} rollback {shell_name(promotion.experiment_name)} --reason TEXT")
 
 
 def _would_promote(eligibility: PromotionEligibility, as_json: bool) -> None:
@@ -203,7 +203,7 @@ def print_rollback(promotion: Promotion, to: str) -> None:
     output.print_styled(
         f"  traffic: {_target(promotion, to)}; the experiment runs again, on hold for automatic promotion"
     )
-    output.note(f"To lift the hold: promotion-pipeline release {shell_name(promotion.experiment_name)}")
+    output.note(f"To lift the hold: {output.program()} release {shell_name(promotion.experiment_name)}")
 
 
 def _target(promotion: Promotion, to: str) -> str:

@@ -68,7 +68,7 @@ def _print_all(found: list[PromotionEligibility], as_json: bool) -> None:
     if as_json:
         output.print_json([eligibility.to_json() for eligibility in found])
     elif not found:
-        output.note("No experiment runs. `promotion-pipeline demo` makes some.")
+        output.note(f"No experiment runs. `{output.program()} demo` makes some.")
     else:
         output.print_table(["experiment", "verdict", "candidate", "lift", "confidence", "why"], [*map(_row, found)])
 
@@ -119,7 +119,7 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
         output.print_styled(f"  on hold: {eligibility.hold}", "yellow")
     print_variants(eligibility.variants)
     if eligibility.is_eligible:
-        output.note(f"Next: promotion-pipeline promote {shell_name(eligibility.experiment_name)} --dry-run")
+        output.note(f"Next: {output.program()} promote {shell_name(eligibility.experiment_name)} --dry-run")
 
 
 def _evidence(eligibility: PromotionEligibility) -> str:

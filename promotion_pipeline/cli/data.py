@@ -126,6 +126,6 @@ def _print(result: ImportResult, as_json: bool) -> None:
     for warning in result.warnings:
         output.note(f"warning: {warning}")
     for name in result.experiments[:SHOWN]:
-        output.note(f"Next: promotion-pipeline check {shell_name(name)}")
+        output.note(f"Next: {output.program()} check {shell_name(name)}")
     if len(result.experiments) > SHOWN:
-        output.note("      promotion-pipeline check    shows all of them")
+        output.note(f"      {output.program()} check    shows all of them")

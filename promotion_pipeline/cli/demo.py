@@ -90,7 +90,7 @@ def _print(result: DemoResult, seconds: float) -> None:
     output.print_line()
     output.print_line(f"Done in {seconds:.0f} s. What to type next:")
     for line in NEXT:
-        output.print_line(f"  promotion-pipeline {line}")
+        output.print_line(f"  {output.program()} {line}")
 
 
 NEXT = (

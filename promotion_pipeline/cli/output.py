@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -19,8 +22,6 @@ PIPED_WIDTH = 140
 
 def console(file: TextIO | None = None) -> Console:
     """A console on stdout (or `file`); plain and wide in a pipe, without colour under NO_COLOR."""
-    import os
-
     from rich.console import Console
 
     out = file or sys.stdout
@@ -38,6 +39,14 @@ def print_line(text: str = "") -> None:
     """One line of data on stdout, unstyled and unwrapped."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def program() -> str:
+    """How to type this program here: by its name, or by its path where the shell would not find it."""
+    name = Path(sys.argv[0])
+    if name.name != "promotion-pipeline" or shutil.which(name.name) is not None:
+        return "promotion-pipeline"
+    return os.path.relpath(name) if name.resolve().is_relative_to(Path.cwd()) else str(name)
 
 
 def note(text: str) -> None:

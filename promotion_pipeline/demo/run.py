@@ -145,13 +145,15 @@ def _rows(store: Store, seeded: Seeded, as_of: datetime) -> list[DemoRow]:
     for experiment in DEMO_EXPERIMENTS:
         decision = by_id[seeded.experiment_ids[experiment.name]]
         explanation = explain(decision)
-        caveats = explanation.warnings if decision["is_eligible"] and not decision["is_promotable"] else ()
+        why = explanation.reasons
+        if experiment.name in waiting:
+            why = explanation.warnings or ("its own configuration asks for a person's approval",)
         rows.append(
             DemoRow(
                 name=experiment.name,
                 story=experiment.story,
                 verdict=decision["verdict"],
-                why="; ".join(caveats or explanation.reasons),
+                why="; ".join(why),
                 outcome=_outcome(store, experiment.name, waiting),
             )
         )
