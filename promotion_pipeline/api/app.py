@@ -15,6 +15,7 @@ from promotion_pipeline.api import experiments, sweep, system
 from promotion_pipeline.api.guard import Door
 from promotion_pipeline.api.middleware import BodyLimit, RequestContext
 from promotion_pipeline.api.openapi import api_routes, describe
+from promotion_pipeline.api.pages import routes as pages
 from promotion_pipeline.api.pool import pooled
 from promotion_pipeline.api.problems import answer_error, answer_wrong_method
 from promotion_pipeline.config import Settings
@@ -46,7 +47,7 @@ def create_app(store: Store, settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.door = Door(kept, settings or store.settings)
-    for part in (system, experiments, sweep):
+    for part in (system, experiments, sweep, pages):
         # Flat, as they are: what is in `app.routes` is all there is, and each says who may call it.
         app.router.routes.extend(part.router.routes)
     # The last one added is the outermost.

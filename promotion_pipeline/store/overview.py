@@ -71,15 +71,31 @@ _OVERVIEW = """
 """
 
 
-def experiment_overviews(store: Store) -> list[ExperimentOverview]:
-    """Every experiment: the running ones first, then by name.
+def experiment_overviews(
+    store: Store, *, search: str = "", limit: int | None = None, offset: int = 0
+) -> list[ExperimentOverview]:
+    """Experiments whose name contains `search`: the running ones first, then by name.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    query = (
+        _OVERVIEW + " WHERE strpos(lower(e.name), lower(%s)) > 0 ORDER BY e.is_active DESC, e.name LIMIT %s OFFSET %s"
+    )
+    with store.connect() as connection:
+        rows = connection.execute(query, [search.replace("\x00", ""), limit, offset]).fetchall()
+    return [_overview(row) for row in rows]
+
+
+def experiment_overview(store: Store, name: str) -> ExperimentOverview | None:
+    """The experiment of a name; None: there is none.
 
     Raises:
         DependencyError: the database is down.
     """
     with store.connect() as connection:
-        rows = connection.execute(_OVERVIEW + " ORDER BY e.is_active DESC, e.name").fetchall()
-    return [_overview(row) for row in rows]
+        row = connection.execute(_OVERVIEW + " WHERE e.name = %s", [name]).fetchone()
+    return None if row is None else _overview(row)
 
 
 def _overview(row: dict[str, Any]) -> ExperimentOverview:

@@ -20,7 +20,7 @@ PREFIX = "pp_"
 """Lets secret scanners recognise a token."""
 RANDOM_BYTES = 32
 LONGEST_NAME = 200
-RESERVED_NAMES = ("auto", "cron", "dagster", "promotion-pipeline", "system", "watch")
+RESERVED_NAMES = ("auto", "cron", "dagster", "promotion-pipeline", "promotion_watch", "system")
 """Actors of the system's own, with whatever follows a blank or a hyphen: no person may pass for them."""
 
 

@@ -1,0 +1,237 @@
+"""What the page of one experiment shows, gathered from the product's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from promotion_pipeline.api.pages.charts import MOST_POINTS, LiftChart, lift_chart
+from promotion_pipeline.api.recall import eligibility_when_promoted
+from promotion_pipeline.config import parse_config
+from promotion_pipeline.evaluation.outlook import Need, outlook
+from promotion_pipeline.promotion.approvals import approval_history
+from promotion_pipeline.promotion.assess import Assessment, judge
+from promotion_pipeline.promotion.history import get_promotion_history
+from promotion_pipeline.promotion.models import Approval, Promotion, PromotionEligibility
+from promotion_pipeline.promotion.states import ApprovalState
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.evidence import AuditEntry, LiftPoint, Phase, audit_of, lift_series, phases_of
+
+CHECK_TITLES = {
+    "min_sample_size": "Enough requests",
+    "min_confidence": "Confidence",
+    "min_improvement": "Improvement",
+    "min_runtime": "Runtime",
+    "error_rate_acceptable": "Error rate",
+}
+WITHHELD_TITLES = {
+    "evidence": "the always-valid test or the traffic split does not carry it yet",
+    "stale": "the newest request is too old",
+    "manual_approval": "its thresholds ask for a person's approval",
+    "held": "automatic promotion is on hold",
+    "disabled": "automatic promotion is switched off",
+}
+TABLE_POINTS = 24
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """A treatment against control at the newest look; lifts are fractions."""
+
+    name: str
+    lift: float | None
+    lower: float | None
+    upper: float | None
+    p_value: float | None
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the chart is of."""
+
+    candidate: str
+    control: str
+    threshold_percent: float
+    points: tuple[LiftPoint, ...] = ()
+    is_past: bool = False
+    """Of the phase that the last promotion was decided on."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of the timeline."""
+
+    at: datetime
+    kind: str
+    title: str
+    text: str = ""
+    promotion: Promotion | None = None
+
+
+@dataclass(frozen=True)
+class ExperimentView:
+    """Everything on the page."""
+
+    name: str
+    state: str
+    eligibility: PromotionEligibility
+    is_recorded: bool
+    """The numbers are those of the promotion: the experiment does not run."""
+    promotion: Promotion | None
+    """The one that governs the traffic."""
+    approval: Approval | None
+    """What waits for an answer."""
+    needs: tuple[Need, ...]
+    treatments: tuple[Treatment, ...]
+    drawn: Drawn
+    chart: LiftChart | None
+    events: tuple[Event, ...]
+
+    @property
+    def may_promote(self) -> bool:
+        """Whether a person may promote right now."""
+        return self.promotion is None and self.eligibility.is_eligible and not self.is_recorded
+
+
+def experiment_view(store: Store, name: str) -> ExperimentView:
+    """Gather the page.
+
+    Raises:
+        NotFoundError: no experiment has this name.
+        DependencyError: the database is down.
+    """
+    assessment = judge(store, [name]).assessments[0]
+    experiment_id = assessment.experiment.id
+    history = get_promotion_history(name, store=store)
+    live = next((promotion for promotion in history if promotion.is_live), None)
+    recorded = live if assessment.decision is None else None
+    eligibility = assessment.eligibility if recorded is None else eligibility_when_promoted(recorded)
+    drawn = _drawn(store, assessment, eligibility, history)
+    return ExperimentView(
+        name=name,
+        state=_state(assessment, live),
+        eligibility=eligibility,
+        is_recorded=recorded is not None,
+        promotion=live,
+        approval=_waiting(approval_history(name, store=store)),
+        needs=_needs(assessment),
+        treatments=_treatments(assessment, recorded, eligibility),
+        drawn=drawn,
+        chart=lift_chart(drawn.points, drawn.threshold_percent),
+        events=_events(audit_of(store, experiment_id), phases_of(store, experiment_id), history),
+    )
+
+
+def table_points(points: Sequence[LiftPoint]) -> list[LiftPoint]:
+    """The numbers of the chart as a table, newest first, thinned."""
+    step = max(1, len(points) // TABLE_POINTS)
+    return list(points[::-1][::step])
+
+
+def _state(assessment: Assessment, live: Promotion | None) -> str:
+    if live is not None:
+        return live.state.value
+    return "running" if assessment.experiment.is_active else "stopped"
+
+
+def _waiting(approvals: Sequence[Approval]) -> Approval | None:
+    return next((approval for approval in approvals if approval.state is ApprovalState.AWAITING_APPROVAL), None)
+
+
+def _needs(assessment: Assessment) -> tuple[Need, ...]:
+    found = None if assessment.decision is None else outlook(assessment.decision)
+    return () if found is None else found.needs
+
+
+def _threshold(eligibility: PromotionEligibility) -> float:
+    found = next((check.threshold for check in eligibility.checks if check.name == "min_improvement"), None)
+    return 0.0 if found is None else found
+
+
+def _drawn(store: Store, assessment: Assessment, eligibility: PromotionEligibility, history: list[Promotion]) -> Drawn:
+    """The candidate's looks in the open phase; where it has none yet, those that led to the last promotion."""
+    experiment_id = assessment.experiment.id
+    now = Drawn(eligibility.candidate or "", eligibility.control or "", _threshold(eligibility))
+    if assessment.phase_id is not None and eligibility.candidate_variant_id is not None:
+        found = lift_series(store, experiment_id, assessment.phase_id, eligibility.candidate_variant_id, MOST_POINTS)
+        if len(found) > 1 or not history:
+            return replace(now, points=tuple(found))
+    if not history or history[0].phase_id is None:
+        return now
+    last = history[0]
+    assert last.phase_id is not None
+    return Drawn(
+        candidate=last.promoted_variant_name,
+        control=last.control_variant_name,
+        threshold_percent=parse_config(last.config, source="recorded config").min_improvement_percent,
+        points=tuple(lift_series(store, experiment_id, last.phase_id, last.promoted_variant_id, MOST_POINTS)),
+        is_past=True,
+    )
+
+
+def _treatments(
+    assessment: Assessment, recorded: Promotion | None, eligibility: PromotionEligibility
+) -> tuple[Treatment, ...]:
+    rows: Sequence[Mapping[str, Any]] = (
+        assessment.significance if recorded is None else recorded.snapshot.get("significance", ())
+    )
+    names = {str(variant.id): variant.name for variant in eligibility.variants}
+    return tuple(
+        Treatment(
+            name=names.get(str(row["variant_id"]), str(row["variant_id"])),
+            lift=row["lift"],
+            lower=row["always_valid_lower"],
+            upper=row["always_valid_upper"],
+            p_value=row["p_value"],
+            confidence=row["confidence"],
+        )
+        for row in rows
+    )
+
+
+def _events(audit: Sequence[AuditEntry], phases: Sequence[Phase], history: Sequence[Promotion]) -> tuple[Event, ...]:
+    """What happened, newest first."""
+    by_id = {promotion.id: promotion for promotion in history}
+    acts = [_act(entry, by_id) for entry in audit]
+    splits = [_phase(phase, is_first=number == 0) for number, phase in enumerate(phases)]
+    return tuple(sorted(splits + acts, key=lambda event: event.at, reverse=True))
+
+
+def _phase(phase: Phase, *, is_first: bool) -> Event:
+    shares = ", ".join(f"{name} {share:g} %" for name, share in sorted(phase.traffic.items()))
+    title = "Experiment started" if is_first else "Traffic changed"
+    running = "measured from here on" if phase.is_running else "not measured: the experiment is stopped"
+    return Event(phase.started_at, "phase", title, f"{shares}; {running}")
+
+
+_ACT_TITLES = {
+    "promote": "Promoted",
+    "shadow_promote": "Would have been promoted (shadow mode)",
+    "request_approval": "Approval requested",
+    "approve": "Approved",
+    "decline": "Declined",
+    "expire_approval": "The request expired",
+    "ramp": "Ramp went on",
+    "watch_breach": "The watch raised an alarm",
+    "roll_back": "Rolled back",
+    "hold": "Put on hold",
+    "release_hold": "Hold lifted",
+}
+
+
+def _act(entry: AuditEntry, promotions: Mapping[UUID, Promotion]) -> Event:
+    details = entry.details
+    said = [
+        str(details[name])
+        for name in ("winner", "candidate", "message", "reason", "percent")
+        if details.get(name) not in (None, "")
+    ]
+    if entry.action == "roll_back":
+        said.insert(0, "all traffic to control" if details.get("to") == "control" else "the split of before")
+    promotion = promotions.get(entry.promotion_id) if entry.action == "promote" and entry.promotion_id else None
+    title = f"{_ACT_TITLES.get(entry.action, entry.action.replace('_', ' '))} by {entry.actor}"
+    return Event(entry.at, entry.action, title, "; ".join(said), promotion)
