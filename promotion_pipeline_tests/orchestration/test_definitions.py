@@ -22,7 +22,15 @@ from promotion_pipeline.store.database import Connection
 
 REPOSITORY = Path(__file__).parents[2]
 TABLES = ["hourly_variant_rollups", "variant_metrics", "significance_results", "eligibility_decisions"]
-LAUNCHPAD = ["evaluate_job", "promote_job", "approve_job", "rollback_job", "release_hold_job", "apply_promotion_job"]
+LAUNCHPAD = [
+    "evaluate_job",
+    "promote_job",
+    "approve_job",
+    "rollback_job",
+    "release_hold_job",
+    "apply_promotion_job",
+    "deliver_notifications_job",
+]
 
 
 def spec(name: str) -> dg.AssetSpec:
@@ -53,7 +61,13 @@ def test_the_code_location_holds_what_its_callers_rely_on() -> None:
         *LAUNCHPAD,
     }
     assert [one.name for one in repository.schedule_defs] == ["hourly_promotion_schedule"]
-    assert {one.name for one in repository.sensor_defs} == {"promotion_sensor", "promotion_acts_sensor"}
+    assert {one.name for one in repository.sensor_defs} == {
+        "promotion_sensor",
+        "promotion_acts_sensor",
+        "notification_sensor",
+        "run_failure_alarm",
+        "run_recovery_notice",
+    }
 
 
 def test_schedule_and_sensors_are_on_without_a_click() -> None:
