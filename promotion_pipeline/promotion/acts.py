@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +29,11 @@ from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.outbox import Level, enqueue
 
 LOCK_SECONDS = 30
+RETRY_SECONDS = 0.02
 ATTEMPTS = 4
+ACT_LOCK = 0x70726F6D6F7465
+"""Seed of the advisory lock that acts on one experiment queue on."""
+BUSY = f"another act on this experiment did not finish within {LOCK_SECONDS} s: try again in a moment"
 
 _Result = TypeVar("_Result")
 
@@ -112,9 +117,7 @@ def database_errors() -> Iterator[None]:
     except (pg.DeadlockDetected, pg.SerializationFailure):
         raise
     except pg.LockNotAvailable:
-        raise ConflictError(
-            f"another act on this experiment did not finish within {LOCK_SECONDS} s: try again in a moment"
-        ) from None
+        raise ConflictError(BUSY) from None
     except pg.UniqueViolation as error:
         if error.diag.constraint_name != "experiment_promotions_one_live":
             raise
@@ -129,15 +132,21 @@ def database_errors() -> Iterator[None]:
 def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> Scene:
     """Lock an experiment, given by name or id, and read it afresh.
 
-    The variants are locked before the experiment: an application that changes a split takes them in this order
-    (its deferred trigger locks the experiment), so the two do not deadlock.
+    Acts queue on an advisory lock. The rows themselves are taken without waiting, again and again: whoever waits for
+    one row while it holds another can deadlock with an application that changes a split, in whatever order it does.
 
     Raises:
         NotFoundError: there is no such experiment.
+        ConflictError: another transaction keeps its rows locked.
     """
     known = experiments_named(connection, [key])[0].id if isinstance(key, str) else key
-    connection.execute("SELECT 1 FROM ab_variants WHERE experiment_id = %s ORDER BY id FOR UPDATE", [known])
-    connection.execute("SELECT 1 FROM ab_experiments WHERE id = %s FOR UPDATE", [known])
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [str(known), ACT_LOCK])
+    for _ in range(int(LOCK_SECONDS / RETRY_SECONDS)):
+        if _took_rows(connection, known):
+            break
+        time.sleep(RETRY_SECONDS)
+    else:
+        raise ConflictError(BUSY)
     return Scene(
         store=store,
         connection=connection,
@@ -146,3 +155,15 @@ def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> Sc
         at=database_now(connection).astimezone(UTC),
         as_of=newest_complete_hour(connection).astimezone(UTC),
     )
+
+
+def _took_rows(connection: Connection, experiment_id: UUID) -> bool:
+    """Lock the experiment and its variants, or nothing if one of them is taken."""
+    try:
+        # A savepoint: what it locked before it failed is let go.
+        with connection.transaction():
+            connection.execute("SELECT 1 FROM ab_experiments WHERE id = %s FOR UPDATE NOWAIT", [experiment_id])
+            connection.execute("SELECT 1 FROM ab_variants WHERE experiment_id = %s FOR UPDATE NOWAIT", [experiment_id])
+    except pg.LockNotAvailable:
+        return False
+    return True
