@@ -131,7 +131,8 @@ def _cumulate(rows: Rows, window: slice, units: slice, slots: int, hour_count: i
         part = values[window]
         if name in REQUIRED_SUMS and (part < 0).any():
             fell |= np.bincount(cell, weights=part < 0, minlength=size).reshape(shape).any(axis=0)
-        dense = np.bincount(cell, weights=part, minlength=size).reshape(shape)
+        # bincount of nothing is integer, whatever its weights.
+        dense = np.bincount(cell, weights=part, minlength=size).astype(np.float64, copy=False).reshape(shape)
         sums[name] = np.cumsum(dense, axis=2, out=dense)
     first = np.bincount(
         slot * shape[1] + unit,

@@ -35,6 +35,12 @@ def test_the_runtime_is_that_of_the_judged_requests() -> None:
     assert found.loc[START + pd.Timedelta(hours=12), "reasons"] == ("no_rows",)
 
 
+def test_no_rollups_at_all_are_no_error() -> None:
+    hour = START + pd.Timedelta(hours=3)
+    found = evaluate(_stream().iloc[:0], experiment(), hours=[hour]).decisions
+    assert found["reasons"].tolist() == [("no_rows",)]
+
+
 def test_a_decision_does_not_depend_on_which_other_hours_are_asked_for() -> None:
     rollups, own = _stream(), experiment(attribution_window_hours=36.0)
     together = evaluate(rollups, own).decisions.set_index("hour")
