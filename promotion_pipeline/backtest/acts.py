@@ -15,7 +15,6 @@ from promotion_pipeline.evaluation import Evaluation, Warn, evaluate
 
 DECISIONS_AT_ONCE = 500_000
 UNIT = ["experiment_id", "phase_id"]
-DECIDED = ("candidate_variant_id", "candidate_variant_name", "as_of", "runtime_hours", "improvement")
 
 
 class Outcome(StrEnum):
@@ -82,7 +81,7 @@ def _replay_rule(
     rule: Rule, rollups: pd.DataFrame, experiments: pd.DataFrame, config: PromotionConfig | None
 ) -> pd.DataFrame:
     found = evaluate(rollups, rule.laid_over(experiments), hours=rollups["hour"].unique(), config=config)
-    looks = _at_own_looks(found.decisions, rollups)
+    looks = _at_own_looks(found.decisions, rollups, experiments)
     acts = looks[looks["is_promotable"]].drop_duplicates("experiment_id").set_index("experiment_id")
     last = looks.drop_duplicates("experiment_id", keep="last").set_index("experiment_id")
     eligible = looks[looks["is_eligible"]].drop_duplicates("experiment_id", keep="last").set_index("experiment_id")
@@ -93,7 +92,7 @@ def _replay_rule(
     result["is_promoted"] = result.index.isin(acts.index)
     result["variant_name"] = acts["candidate_variant_name"].reindex(result.index)
     result["promoted_at"] = acts["as_of"].reindex(result.index)
-    result["hours"] = acts["runtime_hours"].reindex(result.index)
+    result["hours"] = ((acts["as_of"] - acts["started_at"]).dt.total_seconds() / 3600).reindex(result.index)
     result["lift"] = acts["improvement"].reindex(result.index) / 100.0
     result = result.join(_final(acts, looks, found))
     result["was_eligible"] = result.index.isin(eligible.index)
@@ -103,15 +102,17 @@ def _replay_rule(
     return result.rename_axis("experiment_id").reset_index()
 
 
-def _at_own_looks(decisions: pd.DataFrame, rollups: pd.DataFrame) -> pd.DataFrame:
-    """Decisions about hours in which their phase has sums, in order of time; ids as plain objects."""
+def _at_own_looks(decisions: pd.DataFrame, rollups: pd.DataFrame, experiments: pd.DataFrame) -> pd.DataFrame:
+    """Decisions about hours in which their phase has sums, in order of time, with its start; ids as plain objects."""
     plain = decisions.assign(**{name: decisions[name].astype(object) for name in (*UNIT, "candidate_variant_id")})
-    keys = ["experiment_id", "hour"]
-    if "phase_id" in rollups.columns and rollups["phase_id"].notna().any():
-        keys = [*UNIT, "hour"]
-    own = rollups[keys].drop_duplicates().astype({name: object for name in keys if name != "hour"})
+    has_phases = "phase_id" in rollups.columns and bool(rollups["phase_id"].notna().any())
+    unit = UNIT if has_phases else UNIT[:1]
+    as_objects = dict.fromkeys(unit, object)
+    own = rollups[[*unit, "hour"]].drop_duplicates().astype(as_objects)
     own["hour"] = pd.to_datetime(own["hour"], utc=True).dt.as_unit("us")
-    return plain.merge(own, on=keys).sort_values("hour", kind="stable", ignore_index=True)
+    started = experiments.groupby(unit)["started_at"].min().reset_index().astype(as_objects)
+    joined = plain.merge(own, on=[*unit, "hour"]).merge(started, on=unit)
+    return joined.sort_values("hour", kind="stable", ignore_index=True)
 
 
 def _final(acts: pd.DataFrame, looks: pd.DataFrame, found: Evaluation) -> pd.DataFrame:

@@ -89,6 +89,11 @@ def test_the_rule_wins_over_the_experiment_which_wins_over_the_default() -> None
     assert replay(KEPT, strict, [weaker])["hours"].tolist() == [72]
 
 
+def test_hours_are_those_since_the_start_also_with_an_attribution_window() -> None:
+    acts = _replay(parse_rule("contract,attribution_window_hours=24"), kept=KEPT)
+    assert acts["hours"].tolist() == [72]
+
+
 def test_decisions_count_only_at_hours_in_which_the_experiment_has_data() -> None:
     other = _history("other", [0.1] * 10)
     other["hour"] -= pd.Timedelta(hours=11)
@@ -124,9 +129,10 @@ def test_an_experiment_without_data_is_in_the_table_and_not_promoted() -> None:
 
 def test_many_experiments_in_groups_are_replayed_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = parse_rule("contract"), parse_rule("unattended")
-    together = _replay(*rules)
+    rollups, frame = pd.concat(ALL.values()), pd.concat([experiment(name) for name in (*ALL, "silent", "mute")])
+    together = replay(rollups, frame, rules)
     monkeypatch.setattr("promotion_pipeline.backtest.acts.DECISIONS_AT_ONCE", 20)
-    pd.testing.assert_frame_equal(_replay(*rules), together, check_dtype=False)
+    pd.testing.assert_frame_equal(replay(rollups, frame, rules), together, check_dtype=False)
 
 
 def test_each_treatment_against_control_can_be_an_experiment_of_its_own() -> None:
