@@ -78,7 +78,7 @@ def percent(value: float | None, digits: int = 2, *, signed: bool = False) -> st
 
 def confidence(value: float | None) -> str:
     """Percent; what is short of certainty never reads as certain."""
-    return "> 99.99 %" if value is not None and 99.995 <= value < 100 else percent(value)
+    return "> 99.99 %" if value is not None and value >= 99.995 else percent(value)
 
 
 def rate(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
