@@ -1,4 +1,4 @@
-"""`promote`, `approve`, `decline`, `rollback`, `release`: what changes one experiment."""
+"""`promote`, `approve`, `decline`, `rollback`, `hold`, `release`: what changes one experiment."""
 
 from __future__ import annotations
 
@@ -67,6 +67,12 @@ def register(app: typer.Typer) -> None:
                 "promotion-pipeline rollback demo-checkout-button --reason 'errors in production'",
                 "promotion-pipeline rollback demo-checkout-button --reason 'outage' --to control --yes",
             ),
+        ),
+        (
+            "hold",
+            hold,
+            "Keep an experiment from being promoted unattended, and pause its ramp.",
+            ("promotion-pipeline hold demo-email-subject --reason 'the campaign is not over'",),
         ),
         (
             "release",
@@ -212,12 +218,23 @@ def _target(promotion: Promotion, to: str) -> str:
     return output.split_text(split_by_name(promotion.snapshot, "split_before"))
 
 
+def hold(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:
+    """Hold one experiment."""
+    from promotion_pipeline.promotion.holds import hold_promotion
+
+    held = hold_promotion(name, reason, actor(by))
+    if as_json:
+        output.print_json(held.to_json())
+    else:
+        output.print_line(f"{name}: {held.hold}; `{output.program()} release` lifts it")
+
+
 def release(name: Name, by: By = None, reason: Reason = None, as_json: Json = False) -> None:
     """Lift the hold of one experiment."""
     from promotion_pipeline.promotion.holds import release_hold
 
-    hold = release_hold(name, actor(by), reason=reason)
+    released = release_hold(name, actor(by), reason=reason)
     if as_json:
-        output.print_json(hold.to_json())
+        output.print_json(released.to_json())
     else:
         output.print_line(f"{name}: the hold is lifted; the next hour may promote it")

@@ -79,7 +79,7 @@ def _row(eligibility: PromotionEligibility) -> list[object]:
         verdict_cell(eligibility.verdict),
         eligibility.candidate or "-",
         output.percent(eligibility.improvement, signed=True, digits=1),
-        output.percent(eligibility.confidence),
+        output.confidence(eligibility.confidence),
         why(eligibility),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from promotion_pipeline.cli.options import Json, Name
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.models import Promotion
+
+Verify = Annotated[bool, typer.Option("--verify", help="Recompute each decision from the rollups and compare.")]
+Shadow = Annotated[bool, typer.Option("--shadow", help="Show what shadow mode would have promoted instead.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -23,16 +26,21 @@ def register(app: typer.Typer) -> None:
         help=examples(
             summary,
             "promotion-pipeline history demo-checkout-button",
+            "promotion-pipeline history demo-checkout-button --verify",
             "promotion-pipeline history demo-checkout-button --json",
+            more="Exit code 1: --verify found a promotion whose decision does not follow from the data any more.",
         ),
     )(history)
 
 
-def history(name: Name, as_json: Json = False) -> None:
+def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json: Json = False) -> None:
     """Show the promotions of one experiment."""
     from promotion_pipeline.promotion.history import get_promotion_history
 
-    found = get_promotion_history(name)
+    if verify:
+        _verify(name, shadow, as_json)
+        return
+    found = get_promotion_history(name, shadow=shadow)
     if as_json:
         shown = [promotion.to_json() for promotion in found]
         output.print_json(
@@ -44,10 +52,27 @@ def history(name: Name, as_json: Json = False) -> None:
             }
         )
     elif not found:
-        output.note(f"{name!r} was never promoted.")
+        output.note(f"{name!r} was never promoted{' in shadow mode' if shadow else ''}.")
     else:
         rows = [_row(promotion) for promotion in found]
         output.print_table(["promoted", "winner", "lift", "confidence", "how", "state", "rolled back because"], rows)
+
+
+def _verify(name: str, shadow: bool, as_json: bool) -> None:
+    from promotion_pipeline.promotion.verify import verify_history
+
+    found = verify_history(name, shadow=shadow)
+    if as_json:
+        output.print_json([each.to_json() for each in found])
+    for each in found if not as_json else ():
+        output.print_styled(
+            f"{each.promoted_variant_name}, decided as of {output.when(each.as_of)}: {each.summary}",
+            "green" if each.is_same else "red" if each.is_flipped else "yellow",
+        )
+    if not found:
+        output.note(f"{name!r} was never promoted: there is nothing to verify.")
+    if any(each.is_flipped for each in found):
+        raise typer.Exit(1)
 
 
 def _row(promotion: Promotion) -> list[object]:
@@ -58,7 +83,7 @@ def _row(promotion: Promotion) -> list[object]:
         output.when(promotion.promoted_at),
         promotion.promoted_variant_name,
         output.percent(promotion.improvement, signed=True),
-        output.percent(promotion.confidence),
+        output.confidence(promotion.confidence),
         f"{promotion.promotion_type} by {promotion.promoted_by}",
         str(promotion.state).replace("_", " "),
         ended or "-",
@@ -74,7 +99,7 @@ def print_promotion(promotion: Promotion) -> None:
     )
     output.print_styled(
         f"  {output.percent(promotion.improvement, signed=True)} over {promotion.control_variant_name}"
-        f" at {promotion.confidence:.4f} % confidence, {promotion.sample_size:,} requests in the smaller arm,"
+        f" at {output.confidence(promotion.confidence)} confidence, {promotion.sample_size:,} requests in the smaller arm,"
         f" evidence {str(promotion.evidence).replace('_', ' ')}, as of {output.when(promotion.evaluated_as_of)}"
     )
     for warning in promotion.warnings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import sys
 from typing import Annotated
 
@@ -55,6 +56,10 @@ for later in ("simulate", "backtest", "doctor", "notifications"):
 
 def main() -> None:
     """Run the command line; ends the process with the exit code of DESIGN section 9."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's encoding lacks is shown escaped; it must not end the command.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="promotion-pipeline")
     except PromotionError as error:

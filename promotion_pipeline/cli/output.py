@@ -71,7 +71,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
 
 
 def _is_number(cell: object) -> bool:
-    text = str(cell).strip().removesuffix("%").strip().replace(",", "").replace("+", "")
+    text = str(cell).strip().removeprefix(">").removesuffix("%").strip().replace(",", "").replace("+", "")
     return text in {"", "-"} or text.lstrip("-").replace(".", "", 1).isdigit()
 
 
@@ -92,6 +92,11 @@ def percent(value: float | None, *, signed: bool = False, digits: int = 2) -> st
     if value is None:
         return "-"
     return f"{value:+,.{digits}f} %" if signed else f"{value:,.{digits}f} %"
+
+
+def confidence(value: float | None) -> str:
+    """Percent; what is short of certainty never reads as certain."""
+    return "> 99.99 %" if value is not None and value >= 99.995 else percent(value)
 
 
 def rate(value: float | None) -> str:

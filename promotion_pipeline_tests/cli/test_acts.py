@@ -77,6 +77,24 @@ def test_approve_promotes_what_waits_and_decline_holds_it(store: Store, run: Run
     assert "on hold: declined by maria: not now" in run("check", "subject").out
 
 
+def test_a_hold_keeps_the_sweep_away_until_it_is_lifted(store: Store, run: Run) -> None:
+    seeded = seed_experiment(store, "checkout")
+    assert run("hold", "checkout", "--reason", "not now", "--by", "maria").code == 0
+    assert "held" in run("auto-check", "--by", "cron").out
+    assert split_of(store, seeded)["treatment"] == 50
+    assert run("release", "checkout", "--by", "maria").code == 0
+    assert "1 promoted" in run("auto-check", "--by", "cron").err
+
+
+def test_verify_tells_a_record_that_follows_from_the_data(store: Store, run: Run) -> None:
+    seed_experiment(store, "checkout")
+    run("promote", "checkout", "--by", "maria")
+    done = run("history", "checkout", "--verify")
+    assert (done.code, "same" in done.out) == (0, True)
+    assert run("history", "checkout", "--verify", "--json").data[0]["isSame"] is True
+    assert run("history", "checkout", "--shadow", "--json").data["count"] == 0
+
+
 def test_a_ramp_is_set_by_option(store: Store, run: Run) -> None:
     seeded = seed_experiment(store, "checkout")
     data = run("promote", "checkout", "--by", "maria", "--set", "ramp_steps=75,100", "--json").data

@@ -24,6 +24,7 @@ COMMANDS = [
     ["approve"],
     ["decline"],
     ["rollback"],
+    ["hold"],
     ["release"],
     ["history"],
     ["auto-check"],
@@ -91,6 +92,12 @@ def test_an_unknown_setting_exits_2_with_a_suggestion(run_anywhere: Run, monkeyp
     monkeypatch.setenv("AUTO_PROMOTION_MIN_SAMPLE_SIZ", "5")
     done = run_anywhere("check")
     assert (done.code, "AUTO_PROMOTION_MIN_SAMPLE_SIZE" in done.err) == (2, True)
+
+
+def test_a_terminal_without_unicode_gets_escapes(store: Store, store_environment: dict[str, str]) -> None:
+    seed_experiment(store, "größe")
+    done = spawn("check", "größe", environment=store_environment | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert (done.code, "gr\\xf6\\xdfe: eligible" in done.out) == (0, True)
 
 
 def test_no_color_is_honoured_on_a_terminal(store: Store, store_environment: dict[str, str]) -> None:
