@@ -15,6 +15,10 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.sources.configuration import Engine, TimeKind
 
 
+LARGEST = "1e100"
+"""A latency or value beyond it is no measurement, and its square may overflow; NaN and infinity are beyond it too."""
+
+
 class Cell(StrEnum):
     """What a column of inline rows holds."""
 
@@ -67,12 +71,19 @@ class Dialect:
     between_rows: str = ",\n        "
     name_values: bool = False
     """Whether a row names its values, where the rowset cannot name its columns."""
+    bound: str | None = None
+    """A literal of LARGEST that a column of any numeric type can be compared with; default: a double."""
     user_key: str = "{}"
     """A column of text, ready to be grouped and sorted."""
     fence: str = ""
     """Keeps the planner from computing an expression again wherever its column is used."""
     longest_query: int | None = None
     """Characters that the engine takes."""
+
+    @property
+    def largest(self) -> str:
+        """The literal of LARGEST."""
+        return self.bound or f"CAST('{LARGEST}' AS {self.double})"
 
     def identifier(self, *parts: str) -> str:
         """A quoted name.
@@ -197,6 +208,8 @@ DIALECTS: Mapping[Engine, Dialect] = {
             ),
         },
         uuid="UUID {}",
+        # A numeric may be larger than any double: it is compared before it is cast.
+        bound=LARGEST,
         user_key='{} COLLATE "C"',
         fence="\n    OFFSET 0",
     ),

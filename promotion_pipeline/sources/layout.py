@@ -63,7 +63,7 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     (r"uuid", Kind.UUID),
     (r"bool(ean)?", Kind.BOOLEAN),
     (r"u?(tiny|small|big|huge)?int(eger|\d+)?|u?int\d+|long|short|byte|tinyint|smallint", Kind.INTEGER),
-    (r"(decimal|numeric|number|float|double|real)\b.*", Kind.NUMBER),
+    (r"(decimal|numeric|number|b?float|double|real)\d*\b.*", Kind.NUMBER),
     (r"(text|string|varchar|character varying|char|character|bpchar|fixedstring)\b.*", Kind.TEXT),
     (r"timestamptz|timestamp(\(\d\))? with time zone|timestamp_ltz|datetime(64)?\b.*", Kind.INSTANT),
     (r"timestamp(\(\d\))? without time zone|timestamp_(ntz|s|ms|ns|us)", Kind.NAIVE),

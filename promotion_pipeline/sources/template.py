@@ -27,8 +27,6 @@ USER_COUNTS = (
     "crossed_users",
 )
 USER_SUMS = ("user_value_sum_squares", "user_value_requests_sum_products")
-LARGEST = "1e100"
-"""A latency or value beyond it is no measurement, and its square may overflow; NaN and infinity are beyond it too."""
 
 # Squares are of doubles: an integer's square may overflow, and sums of decimals differ between the engines.
 REQUESTS = """(
@@ -36,8 +34,8 @@ REQUESTS = """(
         {user} AS user_key,
         CASE WHEN {converted} THEN 1 END AS converted_flag,
         CASE WHEN {is_error} THEN 1 END AS error_flag,
-        CASE WHEN {latency} >= 0 AND {latency} < {largest} THEN {latency} END AS latency,
-        CASE WHEN ABS({value}) < {largest} THEN {value} END AS amount
+        CASE WHEN {latency} >= 0 AND {latency} < {largest} THEN CAST({latency} AS {double}) END AS latency,
+        CASE WHEN ABS({value}) < {largest} THEN CAST({value} AS {double}) END AS amount
     FROM {table} AS request
     LEFT JOIN arms
         ON arms.experiment_key = {experiment} AND arms.variant_key = {variant}
@@ -196,7 +194,8 @@ def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, conditio
         is_error=_flag(dialect, layout.is_error),
         latency=_number(dialect, layout.latency_ms),
         value=_number(dialect, layout.value),
-        largest=f"CAST('{LARGEST}' AS {dialect.double})",
+        largest=dialect.largest,
+        double=dialect.double,
         table=log.table,
         experiment=_key(dialect, layout.experiment),
         variant=_key(dialect, layout.variant),
@@ -215,8 +214,7 @@ def _flag(dialect: Dialect, column: Column | None) -> str:
 
 
 def _number(dialect: Dialect, column: Column | None) -> str:
-    value = "NULL" if column is None else f"request.{dialect.identifier(column.name)}"
-    return f"CAST({value} AS {dialect.double})"
+    return f"CAST(NULL AS {dialect.double})" if column is None else f"request.{dialect.identifier(column.name)}"
 
 
 def _key(dialect: Dialect, column: Column) -> str:

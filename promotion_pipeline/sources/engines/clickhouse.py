@@ -38,8 +38,8 @@ class _ClickhouseSource(RequestSource):
     def run(self, query: str) -> pa.Table:
         """The rows of a query."""
         answer = self._answer(query, "ArrowStream")
-        reader: Any = pyarrow.ipc.RecordBatchStreamReader(io.BytesIO(answer))
-        return reader.read_all()
+        ipc: Any = pyarrow.ipc
+        return ipc.open_stream(io.BytesIO(answer)).read_all()
 
     def _refused(self, message: str) -> Exception:
         if any(f"({name})" in message for name in MISSING):

@@ -67,7 +67,7 @@ def _session(config: SourceConfig) -> Any:
         if url is not None and url.startswith("sc://"):
             needed("grpc", "spark")
             return builder.remote(url).getOrCreate()
-        builder = builder.config("spark.ui.enabled", "false").config("spark.sql.session.timeZone", "UTC")
+        builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
         return (builder.master(url) if url else builder).getOrCreate()
     except DependencyError:
         raise
