@@ -99,8 +99,9 @@ def print_promotion(promotion: Promotion) -> None:
     )
     output.print_styled(
         f"  {output.percent(promotion.improvement, signed=True)} over {promotion.control_variant_name}"
-        f" at {output.confidence(promotion.confidence)} confidence, {promotion.sample_size:,} requests in the smaller arm,"
-        f" evidence {str(promotion.evidence).replace('_', ' ')}, as of {output.when(promotion.evaluated_as_of)}"
+        f" at {output.confidence(promotion.confidence)} confidence,"
+        f" {promotion.sample_size:,} requests in the smaller arm, evidence {str(promotion.evidence).replace('_', ' ')},"
+        f" as of {output.when(promotion.evaluated_as_of)}"
     )
     for warning in promotion.warnings:
         output.print_styled(f"  ! {warning}", "yellow")
