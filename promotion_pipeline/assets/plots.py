@@ -57,7 +57,10 @@ def _forest(rows: list[_Row]) -> str:
     lines = [
         _line(row, TOP + ROW * number + 8, x(row.lower), x(row.lift), x(row.upper)) for number, row in enumerate(rows)
     ]
-    marks = [_label(x(mark), height - 8, "middle", MUTED, f"{mark:+.0f}") for mark in sorted({low, 0.0, high})]
+    marks = [
+        _label(x(mark), height - 8, "middle", MUTED, f"{mark:+.0f}" if mark else "0")
+        for mark in sorted({low, 0.0, high})
+    ]
     return "".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"'

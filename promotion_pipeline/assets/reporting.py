@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -15,6 +16,19 @@ from promotion_pipeline.evaluation import Verdict, explain
 from promotion_pipeline.partitions import hour_key
 
 MAX_TABLE_ROWS = 50
+LEGEND = """
+- **promotable**: all five checks pass and the evidence holds: promoted unattended, unless it is on hold, its data is \
+stale, or a person is to be asked.
+- **eligible**: all five checks pass, but looking every hour could have made this winner: a person may approve it, or \
+the next hours settle it.
+- **not_yet**: too little runtime, sample or confidence; more data may settle it.
+- **rejected**: enough data, and the nearest treatment falls short on improvement or fails too often.
+- **inconclusive**: the data cannot be judged: no rows, no control, nothing converted, a split that does not sum to 100.
+- **error**: the data contradicts itself, or the experiment's own thresholds are wrong.
+
+Lift and confidence are the nearest treatment's against control, over everything since the traffic split last changed. \
+Confidence is that of one look at the numbers; the always-valid interval is in the table and in the picture beside this.
+"""
 _ORDER = {verdict.value: rank for rank, verdict in enumerate(Verdict)}
 
 
@@ -39,12 +53,16 @@ def report_hours(
 
 
 def verdict_table(decisions: pd.DataFrame, base_url: str) -> str:
-    """The decisions about one hour as Markdown, what asks for attention first.
+    """The decisions about one hour as Markdown, what asks for attention first, and what the words mean.
+
+    With its legend it is long enough for the UI to show it in a window of its own; a narrow cell would cut it off.
 
     Args:
         decisions: rows of `Evaluation.decisions` with the experiments' `name`.
         base_url: where the evidence page is.
     """
+    if decisions.empty:
+        return "No experiment was running."
     rows = ranked(decisions)
     lines = ["| experiment | verdict | candidate | lift | confidence | why |", "| --- | --- | --- | --- | --- | --- |"]
     for record in rows.head(MAX_TABLE_ROWS).to_dict("records"):
@@ -56,7 +74,7 @@ def verdict_table(decisions: pd.DataFrame, base_url: str) -> str:
         lines.append(f"| {name} | {verdict} | {cell(row['candidate_variant_name'])} | {lift} | {confidence} | {why} |")
     if len(rows) > MAX_TABLE_ROWS:
         lines.append(f"\n{len(rows) - MAX_TABLE_ROWS:,} more are in the table `eligibility_decisions`.")
-    return "\n".join(lines)
+    return "\n".join([*lines, LEGEND])
 
 
 def ranked(decisions: pd.DataFrame) -> pd.DataFrame:
@@ -70,7 +88,8 @@ def cell(value: object) -> str:
     """Text that cannot break a table or carry markup: names are what a user typed."""
     if value is None or value != value:
         return "–"
-    return escape(" ".join(str(value).split()), quote=False).replace("|", "\\|").replace("[", "\\[").replace("`", "\\`")
+    text = escape(" ".join(str(value).split()), quote=False)
+    return re.sub(r"([|\[\]`*_<>\\])", r"\\\1", text)
 
 
 def _percent(value: Any, form: str) -> str:
