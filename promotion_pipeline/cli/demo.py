@@ -51,6 +51,8 @@ def demo(requests: Requests = DEFAULT_REQUESTS, force: Force = False, as_json: J
 
             store = stack.enter_context(open_store(Settings.from_environment()))
         result = run_demo(store, requests, force=force, step=steps.step)
+    if store.settings.slack_token or store.settings.pagerduty_routing_key or store.settings.smtp_host:
+        output.note("Notifications are configured: `dev` will deliver those of the demo too.")
     if as_json:
         output.print_json(_as_json(result, steps.seconds))
     else:
