@@ -129,7 +129,8 @@ def release(store: Store, subject: Subject) -> Answers:
 
 def watch(store: Store, subject: Subject) -> Answers:
     """The hourly watch, which rolls back what fails."""
-    found = [r for r in watch_promotions(store) if r.action is WatchAction.ROLLED_BACK]
+    watched = [result for result in watch_promotions(store) if result.experiment_name == subject.name]
+    found = [result for result in watched if result.action is WatchAction.ROLLED_BACK]
     return tuple(Acknowledged(Action.ROLL_BACK, subject.id, r.promotion_id) for r in found)
 
 

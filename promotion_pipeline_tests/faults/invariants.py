@@ -66,7 +66,7 @@ def read_states(connection: Connection, ids: Sequence[UUID] | None = None) -> li
         states = {row["id"]: State(row, {name: [] for name in TABLES}) for row in found}
         for name, query in TABLES.items():
             statement = query.format("WHERE experiment_id = ANY(%(ids)s)")
-            for row in connection.execute(statement, {"ids": wanted}):  # type: ignore[call-overload]
+            for row in connection.execute(statement, {"ids": wanted}):
                 states[row["experiment_id"]].rows[name].append(row)
     connection.isolation_level = None
     return list(states.values())

@@ -14,8 +14,10 @@ CLEAR_OF_THE_HOUR_SECONDS = 30.0
 MOST_AT_ONCE = 25
 
 
-def kill_everywhere(theatre: Theatre, rng: random.Random, kills: int, acts: Sequence[Act] = ACTS) -> Tally:
-    """Every crash point and every message of every act; then instants at random until there are `kills`.
+def kill_everywhere(
+    theatre: Theatre, rng: random.Random, kills: int, scale: float = 1.0, acts: Sequence[Act] = ACTS
+) -> Tally:
+    """Every crash point and every message of every act, or a share of them; then any instant until there are `kills`.
 
     After each kill: every rule holds at once; the next tick, or the person who repeats the act, finishes it; and
     doing that once more changes nothing.
@@ -25,7 +27,8 @@ def kill_everywhere(theatre: Theatre, rng: random.Random, kills: int, acts: Sequ
         campaigns = [_Campaign(stage, act, tally, rng) for act in acts]
         for campaign in campaigns:
             campaign.measure()
-            campaign.kill_at(campaign.points() + campaign.messages())
+            fates = campaign.points() + campaign.messages()
+            campaign.kill_at(fates if scale >= 1 else rng.sample(fates, round(len(fates) * scale)))
         while tally.done < kills:
             rng.choice(campaigns).kill_at([Fate(Moment.ANY)] * 5)
         tally.check(stage.store, when="after all kills")
@@ -62,7 +65,8 @@ class _Campaign:
 
     def measure(self) -> None:
         """Live through the act, once cold and once warm: how many messages it sends, and how long it takes."""
-        for subject in self._subjects(2):
+        for _ in range(2):
+            subject = self._subjects(1)[0]
             ended = run_worker(self.stage.store, self.act.name, subject, Fate(Moment.NEVER))
             self.seconds, self.trips = ended.seconds, ended.trips
             self.tally.note(ended.answers)

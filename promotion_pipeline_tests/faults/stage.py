@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -182,19 +183,22 @@ class Stage:
 
 @dataclass
 class Theatre:
-    """A server and as many stages on it as are asked for."""
+    """A server and as many stages on it as are asked for; `template` is made where it is missing."""
 
     server: EmbeddedServer
+    template: str = TEMPLATE
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[Stage]:
         """A fresh database with the schema, dropped afterwards."""
         admin = self.server.url("postgres")
-        create_database(admin, TEMPLATE)
-        migrate.upgrade(self.server.url(TEMPLATE))
-        name = f"faults_{next(self._numbers)}"
-        create_database(admin, name, TEMPLATE)
+        number = next(self._numbers)
+        if number == 0:
+            create_database(admin, self.template)
+            migrate.upgrade(self.server.url(self.template))
+        name = f"faults_{os.getpid()}_{number}"
+        create_database(admin, name, self.template)
         url = self.server.url(name)
         try:
             yield Stage(Store(url, Settings(home=self.server.home), self.server))

@@ -58,10 +58,12 @@ class Tally:
         effect: Mapping[Action, int] | None = None,
     ) -> list[State]:
         """Hold experiments (None: all) against every rule, the ledger, and the effect that they must have."""
+        # Before the snapshot: what is acknowledged meanwhile need not be in it.
+        ledger = self.ledger.copy()
         with store.connect() as connection:
             states = read_states(connection, ids)
         by_experiment: dict[UUID, list[Acknowledged]] = {}
-        for answer in self.ledger:
+        for answer in ledger:
             by_experiment.setdefault(answer.experiment_id, []).append(answer)
         for state in states:
             self.checked += 1

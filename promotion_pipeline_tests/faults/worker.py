@@ -63,13 +63,20 @@ class _Trips:
         self.fate = fate
         self.made = 0
 
-    def pass_on(self, connection: psycopg.Connection[Any], steps: Generator[Any, Any, Any], rest: Any) -> Any:
-        self.made += 1
-        if self.made == self.fate.trip:
-            # It yields for the first time when all is sent and it waits for the answer.
-            next(steps)
-            die()
-        return psycopg.Connection.wait(connection, steps, *rest)
+    def watched(self, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """The same steps, with a death after the message was sent: they yield first when they wait for the answer.
+
+        Steps that never yield send nothing.
+        """
+        try:
+            state = next(steps)
+            self.made += 1
+            if self.made == self.fate.trip:
+                die()
+            while True:
+                state = steps.send((yield state))
+        except StopIteration as end:
+            return end.value
 
 
 _trips = _Trips(Fate(Moment.NEVER))
@@ -80,7 +87,7 @@ class CountedConnection(psycopg.Connection[DictRow]):
 
     def wait(self, gen: Any, *rest: Any) -> Any:
         """Every message to the database goes through here."""
-        return _trips.pass_on(self, gen, rest)
+        return super().wait(_trips.watched(gen), *rest)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,136 @@
+"""The acknowledgement of COMMIT lost: was it done? Whoever repeats the act is told, and it is not done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from promotion_pipeline.errors import DependencyError
+from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.store.database import Store
+from promotion_pipeline_tests.faults.acts import ACTS, ASKED, BACK, PROMOTED, Act
+from promotion_pipeline_tests.faults.http import Door, Reply, open_door
+from promotion_pipeline_tests.faults.proxy import Cut, Proxy
+from promotion_pipeline_tests.faults.stage import Setting, Stage, Subject, Theatre
+from promotion_pipeline_tests.faults.tally import Tally
+
+CLEAR_OF_THE_HOUR_SECONDS = 15.0
+LOST = (Cut.ANSWER, Cut.AT_ONCE)
+DOWN, DONE, CONFLICT = 503, 200, 409
+
+
+@dataclass(frozen=True)
+class Request:
+    """One act over HTTP, sent twice.
+
+    `first` is the status of the one whose COMMIT is lost, `second` that of its repetition.
+    """
+
+    act: str
+    setting: Setting
+    effect: Mapping[Action, int]
+    second: int
+    has_key: bool = True
+    first: int = DOWN
+    commit: int = 1
+    body: Mapping[str, str] = field(default_factory=dict)
+
+
+WHY = {"reason": "errors"}
+APPROVED = {**ASKED, Action.APPROVE: 1, **PROMOTED}
+REQUESTS = (
+    Request("promote", Setting.DECIDED, PROMOTED, DONE),
+    Request("promote", Setting.DECIDED, PROMOTED, CONFLICT, has_key=False),
+    Request("approve", Setting.ASKED, APPROVED, DONE),
+    Request("approve", Setting.ASKED, APPROVED, CONFLICT, has_key=False),
+    Request("rollback", Setting.PROMOTED, BACK, CONFLICT, body=WHY),
+    Request("rollback", Setting.PROMOTED, BACK, CONFLICT, has_key=False, body=WHY),
+    # The second COMMIT of a request with a key is that of its stored answer: the act itself was answered.
+    Request("promote", Setting.DECIDED, PROMOTED, DONE, first=DONE, commit=2),
+    Request("rollback", Setting.PROMOTED, BACK, DONE, first=DONE, commit=2, body=WHY),
+)
+
+
+def lose_answers(theatre: Theatre, rng: random.Random, losses: int, never_arrived: int) -> Tally:
+    """`losses` answers to COMMIT lost, over every act and door; and `never_arrived` COMMITs that were not made."""
+    tally = Tally("lost acknowledgements", "lost acknowledgements")
+    cases: list[Act | Request] = [*ACTS, *REQUESTS]
+    lost = rng.sample(pairs := list(itertools.product(cases, LOST)), len(pairs))
+    unmade = [(case, Cut.REQUEST) for case in rng.sample(cases, len(cases))]
+    plan = [*_as_many(lost, losses), *_as_many(unmade, never_arrived)]
+    with theatre.stage() as stage, Proxy(stage.store.url) as proxy:
+        cut_off = Store(proxy.url, stage.store.settings)
+        with open_door(stage.store, cut_off) as door:
+            campaign = _Campaign(stage, proxy, cut_off, door, tally)
+            for case, cut in plan:
+                campaign.run(case, cut)
+        tally.check(stage.store, when="after all lost answers")
+    return tally.finish()
+
+
+_Item = TypeVar("_Item")
+
+
+def _as_many(items: Sequence[_Item], count: int) -> Iterator[_Item]:
+    return itertools.islice(itertools.cycle(items), count)
+
+
+@dataclass
+class _Campaign:
+    stage: Stage
+    proxy: Proxy
+    cut_off: Store
+    door: Door
+    tally: Tally
+    _keys: Iterator[int] = field(default_factory=itertools.count)
+
+    def run(self, case: Act | Request, cut: Cut) -> None:
+        """One act whose COMMIT is cut, and its repetition."""
+        self.stage.keep_clear_of_the_hour(CLEAR_OF_THE_HOUR_SECONDS)
+        subject, before = self.stage.subjects(case.setting, 1)[0], self.proxy.cuts
+        name = f"{case.name if isinstance(case, Act) else f'HTTP {case.act}'!r}, COMMIT cut: {cut.value}"
+        if isinstance(case, Act):
+            self._act(case, subject, cut, name)
+        else:
+            self._request(case, subject, cut, name)
+        if self.proxy.cuts != before + 1:
+            self.tally.unexpected.append(f"{name}: no COMMIT came by")
+        self.proxy.disarm()
+        if cut in LOST:
+            self.tally.done += 1
+        else:
+            self.tally.extra["COMMITs that never arrived"] += 1
+        self.tally.check(self.stage.store, [subject.id], when=f"{name}, repeated", effect=case.effect)
+
+    def _act(self, act: Act, subject: Subject, cut: Cut, name: str) -> None:
+        self.proxy.arm(cut)
+        with contextlib.suppress(DependencyError):
+            self.tally.unexpected.append(f"{name}: answered {act.do(self.cut_off, subject)}")
+        self.tally.check(self.stage.store, [subject.id], when=name)
+        self.tally.note(act.again(self.cut_off, subject))
+
+    def _request(self, case: Request, subject: Subject, cut: Cut, name: str) -> None:
+        key = f"key-{next(self._keys)}" if case.has_key else None
+        self.proxy.arm(cut, case.commit)
+        first = self.door.post(subject, case.act, dict(case.body), key)
+        self.tally.note(first.answers)
+        self.tally.check(self.stage.store, [subject.id], when=name)
+        second = self.door.post(subject, case.act, dict(case.body), key)
+        self.tally.note(second.answers)
+        self._judge(case, first, second, cut, name)
+
+    def _judge(self, case: Request, first: Reply, second: Reply, cut: Cut, name: str) -> None:
+        """The statuses are those expected, and both answers speak of the same promotion."""
+        wanted = case.second
+        if cut is Cut.REQUEST:
+            # Nothing was committed. With the act itself the repetition does it; with its stored answer only, it
+            # is asked anew: the promotion is recognised, the rollback is a conflict.
+            wanted = DONE if case.commit == 1 or case.act == "promote" else CONFLICT
+        if (first.status, second.status) != (case.first, wanted):
+            self.tally.unexpected.append(f"{name}: answered {first.status}, then {second.status} {second.said}")
+        if first.status == second.status == DONE and first.said != second.said:
+            self.tally.doubles.append(f"{name}: answered {first.said}, then {second.said}")

@@ -1,0 +1,139 @@
+"""Two daemons: the same tick twice, at once, in two processes; and a daemon killed in the middle of its run."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection as Pipe
+
+from psycopg import sql
+
+from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.faults import FaultPoint
+from promotion_pipeline.promotion.pending import CLAIM_SECONDS
+from promotion_pipeline.store.database import connect, create_database
+from promotion_pipeline_tests.faults.daemons import DAGSTER, dagster_daemon, plain_daemon
+from promotion_pipeline_tests.faults.racers import a_process
+from promotion_pipeline_tests.faults.stage import Setting, Stage, Subject, Theatre
+from promotion_pipeline_tests.faults.tally import Tally
+from promotion_pipeline_tests.faults.worker import PROCESSES
+
+CLEAR_OF_THE_HOUR_SECONDS = 60.0
+PROMOTED = {Action.PROMOTE: 1}
+EFFECTS = {
+    Setting.DECIDED: PROMOTED,
+    Setting.UNPROVEN: {Action.REQUEST_APPROVAL: 1},
+    Setting.APPROVED: {Action.REQUEST_APPROVAL: 1, Action.APPROVE: 1, **PROMOTED},
+    Setting.RAMPING: {**PROMOTED, Action.RAMP: 1},
+}
+"""One of each waits in every tick."""
+DYING = (FaultPoint.ATTEMPT_BEGUN, FaultPoint.TRAFFIC_SET, FaultPoint.BEFORE_COMMIT, FaultPoint.ATTEMPT_UNFINISHED)
+
+
+def tick_twice(theatre: Theatre, rng: random.Random, ticks: int) -> Tally:
+    """The same pending acts, applied by two processes at once, in the same order or another."""
+    tally = Tally("ticks", "ticks run twice")
+    with theatre.stage() as stage, _pair(stage, plain_daemon) as pipes:
+        for number in range(ticks):
+            subjects = _waiting(stage)
+            for pipe in pipes:
+                pipe.send(subjects if number % 2 else rng.sample(subjects, len(subjects)))
+            _hear(tally, pipes)
+            _check(tally, stage, subjects, f"tick {number + 1}")
+        tally.check(stage.store, when="after all ticks")
+    return tally.finish()
+
+
+def tick_two_daemons(theatre: Theatre, rng: random.Random, ticks: int, killed: int) -> Tally:
+    """Sensor and apply job of two Dagster processes on one instance; then runs whose process is killed."""
+    tally = Tally("daemons", "ticks of two daemons")
+    with theatre.stage() as stage, _instance(stage), _pair(stage, dagster_daemon) as pipes:
+        for pipe in pipes:
+            pipe.recv()
+        for number in range(ticks):
+            subjects = _waiting(stage)
+            _tick(tally, pipes)
+            _check(tally, stage, subjects, f"tick {number + 1} of two daemons")
+        for number in range(killed):
+            point, subjects = DYING[number % len(DYING)], _waiting(stage)
+            _die_in_run(tally, stage, point)
+            tally.check(stage.store, [s.id for s in subjects], when=f"a daemon killed at {point.value}")
+            _let_claims_run_out(stage)
+            _tick(tally, pipes)
+            _check(tally, stage, subjects, f"the tick after one killed at {point.value}")
+        tally.check(stage.store, when="after all ticks of two daemons")
+    return tally.finish()
+
+
+def _waiting(stage: Stage) -> list[Subject]:
+    stage.keep_clear_of_the_hour(CLEAR_OF_THE_HOUR_SECONDS)
+    return [subject for setting in EFFECTS for subject in stage.subjects(setting, 1)]
+
+
+@contextlib.contextmanager
+def _pair(stage: Stage, daemon: Callable[..., None]) -> Iterator[list[Pipe]]:
+    barrier = PROCESSES.Barrier(2)
+    with contextlib.ExitStack() as stack:
+        arguments = (stage.store.url, stage.store.settings, barrier)
+        yield [stack.enter_context(a_process(daemon, *arguments)) for _ in range(2)]
+
+
+def _tick(tally: Tally, pipes: Sequence[Pipe]) -> None:
+    for pipe in pipes:
+        pipe.send("")
+    _hear(tally, pipes)
+
+
+def _hear(tally: Tally, pipes: Sequence[Pipe]) -> None:
+    tally.done += 1
+    for found in [found for pipe in pipes for found in pipe.recv()]:
+        tally.note(found.answers)
+        if found.trouble:
+            tally.unexpected.append(found.trouble)
+
+
+def _check(tally: Tally, stage: Stage, subjects: Sequence[Subject], when: str) -> None:
+    for subject in subjects:
+        tally.check(stage.store, [subject.id], when=when, effect=EFFECTS[subject.setting])
+
+
+def _die_in_run(tally: Tally, stage: Stage, point: FaultPoint) -> None:
+    """A third daemon begins the tick and is killed in it."""
+    with a_process(dagster_daemon, stage.store.url, stage.store.settings, PROCESSES.Barrier(1)) as pipe:
+        pipe.recv()
+        pipe.send(point.value)
+        try:
+            tally.unexpected.append(f"a daemon lived through {point.value}: {pipe.recv()}")
+        except EOFError:
+            tally.extra["runs killed under Dagster"] += 1
+
+
+def _let_claims_run_out(stage: Stage) -> None:
+    with stage.store.connect() as connection:
+        connection.execute(
+            "UPDATE promotion_attempts SET started_at = started_at - %s * interval '1 second'"
+            " WHERE finished_at IS NULL",
+            [CLAIM_SECONDS + 1],
+        )
+
+
+@contextlib.contextmanager
+def _instance(stage: Stage) -> Iterator[None]:
+    """Dagster's tables, in a database of their own."""
+    from promotion_pipeline.dagster_instance import open_instance
+    from promotion_pipeline_tests.faults.daemons import with_dagster
+
+    server = stage.store.server
+    assert server is not None
+    admin = server.url("postgres")
+    with connect(stage.store.url) as connection:
+        name = f"{connection.info.dbname}{DAGSTER}"
+    create_database(admin, name)
+    try:
+        with open_instance(with_dagster(stage.store)) as instance:
+            assert instance.get_runs_count() == 0
+        yield
+    finally:
+        with connect(admin) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
