@@ -12,17 +12,19 @@ from promotion_pipeline.sources.engines.base import RequestSource, needed, one_l
 
 
 class DuckdbSource(RequestSource):
-    """Parquet files of a path or glob, local or in S3.
+    """Parquet files of a path or glob, local or in S3, through a connection of the caller or one of its own.
 
     S3 takes its credentials from where the AWS tools take them, and DuckDB downloads its extension `httpfs` once.
     """
 
-    def __init__(self, config: SourceConfig) -> None:
+    def __init__(self, config: SourceConfig, connection: Any = None) -> None:
         super().__init__(config)
         self._duckdb = needed("duckdb", "duckdb")
-        self._connection: Any = self._duckdb.connect()
-        self._connection.execute("SET enable_progress_bar = false")
-        if self._files.startswith("s3://"):
+        self._own = connection is None
+        self._connection: Any = self._duckdb.connect() if connection is None else connection
+        if self._own:
+            self._connection.execute("SET enable_progress_bar = false")
+        if self._own and self._files.startswith("s3://"):
             self._execute("INSTALL httpfs; LOAD httpfs; INSTALL aws; LOAD aws")
             self._execute("CREATE SECRET request_log (TYPE s3, PROVIDER credential_chain)")
 
@@ -60,5 +62,6 @@ class DuckdbSource(RequestSource):
             raise InputError(f"DuckDB cannot read {self._files} as Parquet: {one_line(error)}") from None
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connection if it was made here."""
+        if self._own:
+            self._connection.close()

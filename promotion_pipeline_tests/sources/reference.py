@@ -1,0 +1,118 @@
+"""The sums of a log straight from its rows: no SQL, every hour computed from the beginning."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from promotion_pipeline.store.rollup import IDS, ROLLUP_COLUMNS
+
+HOUR = timedelta(hours=1)
+EXACT = (
+    "requests",
+    "conversions",
+    "errors",
+    "latency_samples",
+    "user_requests",
+    "user_conversions",
+    "new_users",
+    "user_conversions_sum_squares",
+    "user_requests_sum_squares",
+    "user_conversions_requests_sum_products",
+    "crossed_users",
+)
+CLOSE = (
+    "latency_ms_sum",
+    "latency_ms_sum_squares",
+    "value_sum",
+    "value_sum_squares",
+    "user_value_sum_squares",
+    "user_value_requests_sum_products",
+)
+RELATIVE = 1e-12
+
+
+def expected(log: pd.DataFrame, phases: pd.DataFrame, start: datetime, end: datetime) -> pd.DataFrame:
+    """What the rollup of [start, end) must be; `log` as `logs.requests` gives it, missing numbers as NaN."""
+    matched = log.merge(phases, on=["experiment_id", "variant_id"])
+    before_end = matched["ended_at"].isna() | (matched["created_at"] < matched["ended_at"])
+    inside = (matched["created_at"] >= matched["started_at"]) & before_end
+    matched = matched[inside & (matched["created_at"] < end)]
+    matched = matched.assign(
+        hour=matched["created_at"].dt.floor("h"),
+        latency=matched["latency_ms"].where((matched["latency_ms"] >= 0) & (matched["latency_ms"] < 1e100)),
+        amount=matched["value"].where(matched["value"].abs() < 1e100),
+    )
+    rows = []
+    window = matched[matched["created_at"] >= start]
+    for (hour, phase_id), group in window.groupby(["hour", "phase_id"]):
+        phase = matched[matched["phase_id"] == phase_id]
+        before, after = _moments(phase, hour), _moments(phase, hour + HOUR)
+        for variant_id, own in group.groupby("variant_id"):
+            was = before.get(variant_id, dict.fromkeys(after[variant_id], 0))
+            increments = {name: value - was[name] for name, value in after[variant_id].items()}
+            rows.append(
+                {
+                    "hour": hour,
+                    "experiment_id": own["experiment_id"].iloc[0],
+                    "phase_id": phase_id,
+                    "variant_id": variant_id,
+                    **_sums(own),
+                    **increments,
+                }
+            )
+    return pd.DataFrame(rows)[list(ROLLUP_COLUMNS)].sort_values(["hour", "phase_id", "variant_id"], ignore_index=True)
+
+
+def _sums(own: pd.DataFrame) -> dict[str, object]:
+    latency, amount, known = own["latency"].dropna(), own["amount"].dropna(), own["user_id"].notna()
+    return {
+        "requests": len(own),
+        "conversions": int(own["converted"].sum()),
+        "errors": int(own["is_error"].sum()),
+        "latency_samples": len(latency),
+        "user_requests": int(known.sum()),
+        "user_conversions": int((known & own["converted"]).sum()),
+        "latency_ms_sum": math.fsum(latency),
+        "latency_ms_sum_squares": math.fsum(latency**2),
+        "value_sum": math.fsum(amount),
+        "value_sum_squares": math.fsum(amount**2),
+        "newest_request_at": own["created_at"].max(),
+    }
+
+
+def _moments(phase: pd.DataFrame, end: datetime) -> dict[str, dict[str, float]]:
+    """The cumulative user-level sums of each variant, over everything before `end`."""
+    seen = phase[(phase["created_at"] < end) & phase["user_id"].notna()]
+    users = seen.groupby(["variant_id", "user_id"]).agg(
+        d=("converted", "size"), y=("converted", "sum"), v=("amount", "sum"), first=("hour", "min")
+    )
+    order = users.reset_index().sort_values(["first", "variant_id"]).groupby("user_id").cumcount()
+    users["crossed"] = np.asarray(order.reindex(np.arange(len(users))) > 0)
+    found = {}
+    for variant_id, own in users.groupby(level="variant_id"):
+        found[str(variant_id)] = {
+            "new_users": len(own),
+            "user_conversions_sum_squares": int((own["y"] ** 2).sum()),
+            "user_requests_sum_squares": int((own["d"] ** 2).sum()),
+            "user_conversions_requests_sum_products": int((own["y"] * own["d"]).sum()),
+            "crossed_users": int(own["crossed"].sum()),
+            "user_value_sum_squares": math.fsum(own["v"] ** 2),
+            "user_value_requests_sum_products": math.fsum(own["v"] * own["d"]),
+        }
+    return {variant_id: found.get(variant_id, dict.fromkeys(next(iter(found.values())), 0)) for variant_id in found}
+
+
+def assert_same(found: pd.DataFrame, wanted: pd.DataFrame, *, relative: float = RELATIVE) -> None:
+    """Keys, whole numbers and newest times are equal, and the doubles within `relative` of what was added up."""
+    keys = ["hour", *IDS]
+    plain = found.astype(dict.fromkeys(IDS, "str")).sort_values(["hour", "phase_id", "variant_id"], ignore_index=True)
+    assert plain[keys].to_dict("list") == wanted[keys].astype(dict.fromkeys(IDS, "str")).to_dict("list")
+    for name in EXACT:
+        assert plain[name].tolist() == wanted[name].tolist(), name
+    assert plain["newest_request_at"].tolist() == wanted["newest_request_at"].tolist()
+    for name in CLOSE:
+        np.testing.assert_allclose(plain[name], wanted[name], rtol=relative, atol=0.0, err_msg=name)
