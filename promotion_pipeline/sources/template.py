@@ -67,7 +67,8 @@ FROM (
         MAX(request.created) AS newest
     FROM {requests}
     GROUP BY request.bucket, request.arm
-) AS hourly{moments}"""
+) AS hourly{moments}
+"""
 
 # d, y, v are a user's totals up to and including the hour; before it they are less the hour's own share. Hours before
 # the window count as one, whose row is left out: a user has one row of the past, however long it is.

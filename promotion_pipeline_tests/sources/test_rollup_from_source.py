@@ -1,0 +1,131 @@
+"""The rollup of a log elsewhere is the rollup of the same requests at home, also when they come late."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from promotion_pipeline.errors import InputError
+from promotion_pipeline.sources import Columns, RequestSource, SourceConfig, parse_source, rollup_from_source
+from promotion_pipeline.sources.engines.duckdb import DuckdbSource
+from promotion_pipeline.sources.engines.postgresql import PostgresqlSource
+from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.frames import read_rollups
+from promotion_pipeline.store.rollup import rollup_window
+from promotion_pipeline_tests.seeding import Seeded, count
+from promotion_pipeline_tests.sources.reference import CLOSE, EXACT
+from promotion_pipeline_tests.store.user_moments import END, HOUR, HOURS, START, insert, seed
+
+LOG = parse_source({"engine": "postgresql", "table": "request_log"})
+
+
+@pytest.fixture
+def seeded(store: Store, connection: Connection) -> Seeded:
+    """Two phases of an experiment whose requests are not in the product's table but in `request_log`."""
+    made = seed(store, "elsewhere")
+    insert(connection, made, np.random.default_rng(1), 800, 30)
+    connection.execute("CREATE TABLE request_log AS TABLE ai_requests")
+    connection.execute("UPDATE request_log SET variant_id = gen_random_uuid() WHERE user_id IS NULL AND converted")
+    connection.execute("TRUNCATE ai_requests")
+    return made
+
+
+@pytest.fixture
+def source(store: Store) -> RequestSource:
+    return PostgresqlSource(LOG, store.url)
+
+
+def at_home(store: Store, connection: Connection) -> pd.DataFrame:
+    """The rollups that the product makes of the log as it is now, if it is in its own table."""
+    connection.execute("INSERT INTO ai_requests SELECT * FROM request_log")
+    before = read_rollups(store, START, END)
+    connection.execute("TRUNCATE hourly_variant_rollups, hourly_user_rollups")
+    rollup_window(store, START, END)
+    wanted = read_rollups(store, START, END)
+    connection.execute("TRUNCATE ai_requests, hourly_user_rollups")
+    assert len(before) == len(wanted)
+    return wanted
+
+
+def assert_equal(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
+    keys = ["hour", "phase_id", "variant_id"]
+    ordered = [
+        frame.astype({"phase_id": "str", "variant_id": "str"}).sort_values(keys, ignore_index=True)
+        for frame in (found, wanted)
+    ]
+    pd.testing.assert_frame_equal(
+        ordered[0][[*keys, *EXACT, "newest_request_at"]], ordered[1][[*keys, *EXACT, "newest_request_at"]]
+    )
+    for name in CLOSE:
+        np.testing.assert_allclose(ordered[0][name], ordered[1][name], rtol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("step", [7, HOURS])
+def test_windows_of_any_length_add_up_to_the_rollup_at_home(
+    store: Store, connection: Connection, seeded: Seeded, source: RequestSource, step: int
+) -> None:
+    done = [
+        rollup_from_source(store, source, START + k * HOUR, min(START + (k + step) * HOUR, END))
+        for k in range(0, HOURS, step)
+    ]
+    found = read_rollups(store, START, END)
+    strangers = count(store, "SELECT count(*) FROM request_log WHERE user_id IS NULL AND converted")
+    assert sum(one.requests for one in done) == 800
+    assert sum(one.unassigned_requests for one in done) == strangers > 0
+    assert sum(one.rows for one in done) == sum(one.changed_rows for one in done) == len(found)
+    assert count(store, "SELECT sum(requests)::bigint FROM rollup_hours") == 800
+    assert count(store, "SELECT sum(unassigned_requests)::bigint FROM rollup_hours") == strangers
+    assert_equal(found, at_home(store, connection))
+
+
+def test_an_unchanged_log_changes_nothing(store: Store, seeded: Seeded, source: RequestSource) -> None:
+    rollup_from_source(store, source, START, END)
+    assert rollup_from_source(store, source, START, END).changed_rows == 0
+
+
+def test_late_requests_reach_every_later_hour_of_their_users(
+    store: Store, connection: Connection, seeded: Seeded, source: RequestSource
+) -> None:
+    rollup_from_source(store, source, START, END)
+    insert(connection, seeded, np.random.default_rng(2), 200, 30)
+    connection.execute("DELETE FROM ai_requests WHERE created_at < %s", (START + 5 * HOUR,))
+    connection.execute("DELETE FROM ai_requests WHERE created_at >= %s", (START + 9 * HOUR,))
+    connection.execute("INSERT INTO request_log SELECT * FROM ai_requests")
+    connection.execute("TRUNCATE ai_requests")
+    rollup_from_source(store, source, START + 5 * HOUR, START + 9 * HOUR)
+    found = read_rollups(store, START, END)
+    assert_equal(found, at_home(store, connection))
+
+
+def test_requests_that_are_gone_leave_no_row(
+    store: Store, connection: Connection, seeded: Seeded, source: RequestSource
+) -> None:
+    rollup_from_source(store, source, START, END)
+    connection.execute("DELETE FROM request_log WHERE created_at < %s", (START + 6 * HOUR,))
+    done = rollup_from_source(store, source, START, START + 6 * HOUR)
+    assert done.changed_rows > 0
+    assert count(store, "SELECT count(*) FROM hourly_variant_rollups WHERE hour < %s", START + 6 * HOUR) == 0
+
+
+def test_an_hour_that_is_not_complete_is_refused(store: Store, source: RequestSource) -> None:
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    with pytest.raises(InputError, match="after the newest complete hour"):
+        rollup_from_source(store, source, now, now + timedelta(hours=1))
+
+
+def test_a_store_without_experiments_counts_strangers_only(
+    store: Store, connection: Connection, tmp_path: Path
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    files = tmp_path / "x.parquet"
+    duckdb.sql(
+        f"COPY (SELECT 'a' AS experiment_id, 'b' AS variant_id, TIMESTAMPTZ '{START}' AS created_at,"
+        f" true AS converted) TO '{files}' (FORMAT parquet)"
+    )
+    config = SourceConfig(engine="duckdb", files=str(files), columns=Columns())
+    done = rollup_from_source(store, DuckdbSource(config), START, START + HOUR)
+    assert (done.rows, done.requests, done.unassigned_requests) == (0, 1, 1)
