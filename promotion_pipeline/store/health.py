@@ -107,10 +107,14 @@ def freshness(store: Store, at: datetime) -> list[Freshness]:
         FROM ab_experiment_phases AS phase
         JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
         LEFT JOIN LATERAL (
-            SELECT rollup.newest_request_at FROM hourly_variant_rollups AS rollup
-            WHERE rollup.experiment_id = phase.experiment_id AND rollup.phase_id = phase.id AND rollup.hour < %(at)s
-                AND rollup.newest_request_at IS NOT NULL
-            ORDER BY rollup.hour DESC, rollup.newest_request_at DESC LIMIT 1
+            SELECT max(rollup.newest_request_at) AS newest_request_at
+            FROM (
+                SELECT hour FROM hourly_variant_rollups AS earlier
+                WHERE earlier.experiment_id = phase.experiment_id AND earlier.phase_id = phase.id
+                    AND earlier.hour < %(at)s AND earlier.requests > 0
+                ORDER BY earlier.hour DESC LIMIT 1
+            ) AS last
+            JOIN hourly_variant_rollups AS rollup ON rollup.hour = last.hour AND rollup.phase_id = phase.id
         ) AS newest ON true
         WHERE phase.is_running AND phase.started_at < %(at)s AND coalesce(phase.ended_at, 'infinity') >= %(at)s
             AND experiment.rollup_source = 'requests'
