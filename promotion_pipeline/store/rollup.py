@@ -166,6 +166,17 @@ def rollup_missing(store: Store, end: datetime) -> RollupResult:
         InputError: `end` is naive, not a whole hour, or after the newest complete hour.
         DependencyError: the database cannot be reached.
     """
+    missing = missing_window(store, end)
+    return RollupResult(0, 0, 0, 0) if missing is None else rollup_window(store, *missing)
+
+
+def missing_window(store: Store, end: datetime) -> tuple[datetime, datetime] | None:
+    """From the first to the last hour before `end` that was never rolled up, since the oldest phase that is running.
+
+    Raises:
+        InputError: `end` is naive or not a whole hour.
+        DependencyError: the database cannot be reached.
+    """
     require_hours(None, end)
     with store.connect() as connection:
         row = connection.execute(
@@ -181,9 +192,7 @@ def rollup_missing(store: Store, end: datetime) -> RollupResult:
                 """
             ).format(start=hour_of(sql.SQL("min(phase.started_at)")), end=time_literal(end))
         ).fetchone()
-    if row is None or row["first"] is None:
-        return RollupResult(0, 0, 0, 0)
-    return rollup_window(store, row["first"], row["after_last"])
+    return None if row is None or row["first"] is None else (row["first"], row["after_last"])
 
 
 def _find_moved_hours(connection: psycopg.Connection[Any], start: datetime, end: datetime) -> None:
