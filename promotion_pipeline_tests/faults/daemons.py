@@ -10,7 +10,6 @@ from multiprocessing.synchronize import Barrier
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.promotion.pending import apply_pending
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults import acts
@@ -33,7 +32,7 @@ def plain_daemon(url: str, settings: Settings, barrier: Barrier, pipe: Pipe) -> 
 def _applied(store: Store, subject: Subject) -> Heard:
     try:
         answers: Answers = acts.acknowledged(apply_pending(store, subject.id, f"daemon {os.getpid()}"), subject)
-    except PromotionError as error:
+    except Exception as error:
         return Heard("tick", trouble=f"{subject.name}: {type(error).__name__}: {error}")
     return Heard("tick", answers)
 
@@ -58,7 +57,7 @@ def dagster_daemon(url: str, settings: Settings, barrier: Barrier, pipe: Pipe) -
                 barrier.wait(BARRIER_SECONDS)
             try:
                 run = graph.tick_sensor()
-            except PromotionError as error:
+            except Exception as error:
                 pipe.send([Heard("tick", trouble=str(error))])
             else:
                 pipe.send([Heard("tick", refusal="" if run is not None else "nothing waits")])

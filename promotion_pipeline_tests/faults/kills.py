@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 
 from promotion_pipeline_tests.faults.acts import ACTS, Act
 from promotion_pipeline_tests.faults.stage import Stage, Subject, Theatre
@@ -100,8 +101,8 @@ class _Campaign:
 
     def _finish(self, subject: Subject, fate: str) -> None:
         for which in ("next", "second"):
-            self.tally.note(self.act.again(self.stage.store, subject))
             when = f"{self.act.name!r} after {fate} and the {which} tick"
+            self.tally.attempt(when, partial(self.act.again, self.stage.store, subject))
             self.tally.check(self.stage.store, [subject.id], when=when, effect=self.act.effect)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -108,10 +107,14 @@ class _Campaign:
 
     def _act(self, act: Act, subject: Subject, cut: Cut, name: str) -> None:
         self.proxy.arm(cut)
-        with contextlib.suppress(DependencyError):
+        try:
             self.tally.unexpected.append(f"{name}: answered {act.do(self.cut_off, subject)}")
+        except DependencyError:
+            self.tally.extra["callers told that the database went away"] += 1
+        except Exception as error:
+            self.tally.unexpected.append(f"{name}: {type(error).__name__}: {error}")
         self.tally.check(self.stage.store, [subject.id], when=name)
-        self.tally.note(act.again(self.cut_off, subject))
+        self.tally.attempt(f"{name}, repeated", lambda: act.again(self.cut_off, subject))
 
     def _request(self, case: Request, subject: Subject, cut: Cut, name: str) -> None:
         key = f"key-{next(self._keys)}" if case.has_key else None
@@ -119,6 +122,7 @@ class _Campaign:
         first = self.door.post(subject, case.act, dict(case.body), key)
         self.tally.note(first.answers)
         self.tally.check(self.stage.store, [subject.id], when=name)
+        self.tally.extra["callers told that the database went away"] += first.status == DOWN
         second = self.door.post(subject, case.act, dict(case.body), key)
         self.tally.note(second.answers)
         self._judge(case, first, second, cut, name)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from promotion_pipeline.errors import ConflictError, DependencyError, PromotionError
+from promotion_pipeline.errors import ConflictError, DependencyError
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded import EmbeddedServer
 from promotion_pipeline_tests.faults.acts import Answers, Do, apply, or_conflict, promote, release, roll_back
@@ -123,7 +123,7 @@ class _Load:
                 continue
             except ConflictError:
                 return
-            except PromotionError as error:
+            except Exception as error:
                 with self._lock:
                     self.tally.unexpected.append(f"{subject.name}: {type(error).__name__}: {error}")
                 return

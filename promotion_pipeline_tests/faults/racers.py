@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.errors import ConflictError, NotEligibleError, PromotionError
+from promotion_pipeline.errors import ConflictError, NotEligibleError
 from promotion_pipeline.promotion.events import Action
 from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
 from promotion_pipeline.promotion.promote import promote_winner
@@ -117,7 +117,7 @@ def _move(store: Store, door: Door, subject: Subject, barrier: Barrier, move: st
         return Heard(move, answers=MOVES[move](store, door, subject))
     except REFUSED as error:
         return Heard(move, refusal=error.code)
-    except (PromotionError, AssertionError, httpx.HTTPError) as error:
+    except Exception as error:
         return Heard(move, trouble=f"{type(error).__name__}: {error}")
 
 

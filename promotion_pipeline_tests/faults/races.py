@@ -65,6 +65,7 @@ def _judge(tally: Tally, stage: Stage, subject: Subject, heard: Sequence[Heard],
     tally.extra["acts at 32 at once"] += len(heard)
     tally.extra["of them done"] += sum(bool(found.answers) for found in heard)
     tally.extra["of them refused clearly"] += sum(bool(found.refusal) for found in heard)
+    tally.extra["of them found it done"] += sum(not (f.answers or f.refusal or f.trouble) for f in heard)
     tally.unexpected += [f"{name}: {found.move}: {found.trouble}" for found in heard if found.trouble]
     for found in heard:
         tally.note(found.answers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -48,6 +48,13 @@ class Tally:
     def note(self, answers: Iterable[Acknowledged]) -> None:
         """Keep what was acknowledged: it must be found from now on."""
         self.ledger.update(answers)
+
+    def attempt(self, what: str, act: Callable[[], Iterable[Acknowledged]]) -> None:
+        """Act and keep what was acknowledged; an error that nobody expects is a finding, not the end."""
+        try:
+            self.note(act())
+        except Exception as error:
+            self.unexpected.append(f"{what}: {type(error).__name__}: {error}")
 
     def check(
         self,
