@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from promotion_pipeline.store.database import Store
 
 DEFAULT_PORT = 3000
-START_SECONDS = 120.0
+START_SECONDS = 240.0
 Port = Annotated[
     int | None,
     typer.Option(

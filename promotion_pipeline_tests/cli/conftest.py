@@ -55,5 +55,5 @@ def run_anywhere(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
 def spawn(*arguments: str, environment: Mapping[str, str]) -> Ran:
     """The same in a process of its own."""
     command = [sys.executable, "-m", "promotion_pipeline.cli", *arguments]
-    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False, timeout=280)
     return Ran(done.returncode, done.stdout, done.stderr)
