@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from promotion_pipeline import names
+from promotion_pipeline.sources import unbalanced_hours
 from promotion_pipeline.store import health
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
@@ -34,7 +35,7 @@ class Window:
 
 
 def _requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckResult:
-    hours = health.unbalanced_hours(store, window.start, window.end)
+    hours = unbalanced_hours(store, window.start, window.end)
     late = sum(max(h.source_requests - h.counted_requests, 0) for h in hours)
     vanished = sum(max(h.counted_requests - h.source_requests, 0) for h in hours)
     lost = sum(abs(h.counted_requests - h.assigned_requests) for h in hours)

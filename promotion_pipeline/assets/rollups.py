@@ -15,9 +15,9 @@ from promotion_pipeline.checks import ROLLUP_CHECKS, ask, specs_of
 from promotion_pipeline.failures import step_failures
 from promotion_pipeline.partitions import hourly
 from promotion_pipeline.resources import StoreResource
+from promotion_pipeline.sources import roll_up, roll_up_missing
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.health import freshness, hour_counts
-from promotion_pipeline.store.rollup import rollup_missing, rollup_window
 
 DESCRIPTION = """\
 Additive sums for every hour, experiment, phase and variant: requests, conversions, errors, latency, value, users.
@@ -68,8 +68,8 @@ def _roll_up(context: dg.AssetExecutionContext, store: Store) -> tuple[pd.DataFr
     """The counts of each hour, and what is told about the run as a whole."""
     window, started = context.partition_time_window, time.perf_counter()
     first = window.start - timedelta(hours=store.settings.lookback_hours)
-    done = rollup_window(store, first, window.end)
-    caught_up = rollup_missing(store, first)
+    done = roll_up(store, first, window.end)
+    caught_up = roll_up_missing(store, first)
     seconds = time.perf_counter() - started
     stale = freshness(store, window.end)
     return pd.DataFrame(hour_counts(store, window.start, window.end)).set_index("hour"), {

@@ -59,9 +59,9 @@ def evaluate(
 ) -> None:
     """Evaluate a range of hours."""
     from promotion_pipeline.config import parse_config
+    from promotion_pipeline.sources import roll_up_missing
     from promotion_pipeline.store.clock import newest_complete_hour
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.rollup import rollup_missing
     from promotion_pipeline.store.window import evaluate_window
 
     first, last = parse_time(start, "--from"), parse_time(end, "--to")
@@ -74,7 +74,7 @@ def evaluate(
         raise InputError(f"--to {end!r} is in the future: the newest complete hour ends {output.when(newest)}")
     assert first is not None
     with output.progress("Evaluate") as advance:
-        rollup_missing(store, last)
+        roll_up_missing(store, last)
         result = evaluate_window(
             store,
             first,

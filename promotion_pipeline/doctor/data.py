@@ -9,8 +9,8 @@ from promotion_pipeline.doctor.findings import Result, listed, ok, problem, sql_
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.notifications.numbers import instant_text
+from promotion_pipeline.sources import unbalanced_hours
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
-from promotion_pipeline.store.health import unbalanced_hours
 
 HOUR = timedelta(hours=1)
 MINUTES_TO_DECIDE = 20

@@ -14,7 +14,6 @@ from enum import StrEnum
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.sources.configuration import Engine, TimeKind
 
-
 LARGEST = "1e100"
 """A latency or value beyond it is no measurement, and its square may overflow; NaN and infinity are beyond it too."""
 

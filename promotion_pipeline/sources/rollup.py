@@ -17,7 +17,15 @@ from promotion_pipeline.sources.configuration import SourceConfig
 from promotion_pipeline.sources.dialects import DIALECTS
 from promotion_pipeline.sources.engines.base import RequestSource
 from promotion_pipeline.sources.layout import assumed
-from promotion_pipeline.sources.template import COUNTS, SUMS, USER_COUNTS, USER_SUMS, Log, rollup_sql
+from promotion_pipeline.sources.template import (
+    COUNTS,
+    SUMS,
+    USER_COUNTS,
+    USER_SUMS,
+    Log,
+    requests_by_hour_sql,
+    rollup_sql,
+)
 from promotion_pipeline.store.bulk import HOUR, identifiers, read_frame, require_hours, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
@@ -66,6 +74,16 @@ def read_source_rollups(
     return _read(source, phases, start, end, run)[0]
 
 
+def requests_by_hour(source: RequestSource, start: datetime, end: datetime) -> pd.Series[int]:
+    """The number of the log's requests in each hour of [start, end) that has any, known arms or not.
+
+    Raises as `read_source_rollups`.
+    """
+    require_hours(start, end)
+    rows = source.run(requests_by_hour_sql(source.log, start, end)).to_pandas()
+    return pd.Series(_whole(rows["requests"]), index=_hours(rows["hour_number"]))
+
+
 def _read(
     source: RequestSource | Log, phases: pd.DataFrame, start: datetime, end: datetime, run: Runner | None = None
 ) -> tuple[pd.DataFrame, pd.Series[int]]:
@@ -85,7 +103,7 @@ def _frame(rows: pa.Table | pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFr
     given: pd.DataFrame = rows.to_pandas() if isinstance(rows, pa.Table) else rows
     given = given.rename(columns=str.lower)
     arm = given["arm"].astype("float64").fillna(-1).to_numpy().astype(np.int64)
-    hour = pd.to_datetime(_whole(given["hour_number"]) * 3600, unit="s", utc=True).as_unit("us")
+    hour = _hours(given["hour_number"])
     strangers = pd.Series(_whole(given["requests"]), index=hour)[arm < 0].groupby(level=0).sum()
     known = np.flatnonzero(arm >= 0)
     known = known[np.lexsort((arm[known], hour.asi8[known]))]
@@ -99,6 +117,10 @@ def _frame(rows: pa.Table | pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFr
     newest = pd.to_datetime(_whole(given["newest_request_micros"])[known], unit="us", utc=True)
     frame["newest_request_at"] = newest.as_unit("us")
     return frame[list(ROLLUP_COLUMNS)], strangers
+
+
+def _hours(numbers: pd.Series[Any]) -> pd.DatetimeIndex:
+    return pd.to_datetime(_whole(numbers) * 3600, unit="s", utc=True).as_unit("us")
 
 
 def _whole(values: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.int64]]:

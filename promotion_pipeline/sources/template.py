@@ -111,6 +111,16 @@ LEFT JOIN (
 ) AS moments ON moments.bucket = hourly.bucket AND moments.arm = hourly.arm"""
 TOTALS = """PARTITION BY own.phase, own.user_key, own.arm ORDER BY own.bucket
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"""
+BY_HOUR = """SELECT {hour} AS hour_number, counted.requests AS requests
+FROM (
+    SELECT request.bucket AS bucket, CAST(COUNT(*) AS {integer}) AS requests
+    FROM (
+        SELECT {bucket} AS bucket FROM {table} AS request
+        WHERE request.{created_at} >= {start} AND request.{created_at} < {end}
+    ) AS request
+    GROUP BY request.bucket
+) AS counted
+"""
 NO_KEY = "00000000-0000-0000-0000-000000000000"
 
 
@@ -157,6 +167,20 @@ def rollup_sql(log: Log, phases: pd.DataFrame, start: datetime, end: datetime) -
             f" {dialect.longest_query:,}: ask for fewer experiments or a shorter window at a time"
         )
     return query
+
+
+def requests_by_hour_sql(log: Log, start: datetime, end: datetime) -> str:
+    """The query whose rows are the number of requests of each hour of [start, end), known or not."""
+    time, created = log.dialect.form(log.layout.time), log.dialect.identifier(log.layout.created_at.name)
+    return BY_HOUR.format(
+        hour=time.hour.format(bucket="counted.bucket"),
+        integer=log.dialect.integer,
+        bucket=time.bucket.format(time=f"request.{created}"),
+        table=log.table,
+        created_at=created,
+        start=log.dialect.time(start, log.layout.time),
+        end=log.dialect.time(end, log.layout.time),
+    )
 
 
 def _moment_column(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,16 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.sources import Columns, RequestSource, SourceConfig, parse_source, rollup_from_source
+from promotion_pipeline.sources import (
+    Columns,
+    RequestSource,
+    SourceConfig,
+    parse_source,
+    roll_up,
+    roll_up_missing,
+    rollup_from_source,
+    unbalanced_hours,
+)
 from promotion_pipeline.sources.engines.duckdb import DuckdbSource
 from promotion_pipeline.sources.engines.postgresql import PostgresqlSource
 from promotion_pipeline.store.database import Connection, Store
@@ -109,6 +119,24 @@ def test_requests_that_are_gone_leave_no_row(
     done = rollup_from_source(store, source, START, START + 6 * HOUR)
     assert done.changed_rows > 0
     assert count(store, "SELECT count(*) FROM hourly_variant_rollups WHERE hour < %s", START + 6 * HOUR) == 0
+
+
+def test_the_configuration_decides_where_requests_are_read(
+    store: Store, connection: Connection, seeded: Seeded, tmp_path: Path
+) -> None:
+    assert roll_up(store, START, END).requests == 0
+    file = tmp_path / "source.toml"
+    file.write_text('engine = "postgresql"\ntable = "request_log"\n')
+    there = dataclasses.replace(store, settings=store.settings.model_copy(update={"source": file}))
+    connection.execute("DELETE FROM rollup_hours WHERE hour >= %s", (START + 20 * HOUR,))
+    assert roll_up(there, START, START + 20 * HOUR).requests < 800
+    roll_up_missing(there, END)
+    assert count(store, "SELECT sum(requests)::bigint FROM rollup_hours") == 800
+    assert unbalanced_hours(there, START, END) == []
+    connection.execute("DELETE FROM request_log WHERE created_at < %s", (START + HOUR,))
+    lost = unbalanced_hours(there, START, END)
+    assert [(hour.hour, hour.source_requests) for hour in lost] == [(START, 0)]
+    assert lost[0].counted_requests == lost[0].assigned_requests > 0
 
 
 def test_an_hour_that_is_not_complete_is_refused(store: Store, source: RequestSource) -> None:
