@@ -1,0 +1,75 @@
+"""The rollup of wherever the requests are: the product's own table, or the log of AUTO_PROMOTION_SOURCE."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pandas as pd
+from psycopg import sql
+
+from promotion_pipeline.sources.configuration import load_source
+from promotion_pipeline.sources.connect import open_source
+from promotion_pipeline.sources.rollup import requests_by_hour, rollup_from_source
+from promotion_pipeline.store import health
+from promotion_pipeline.store.bulk import read_frame, require_hours, time_literal
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.rollup import RollupResult, missing_window, rollup_window
+
+_STORED = sql.SQL(
+    """
+    SELECT rolled.hour, rolled.requests AS counted,
+        (rolled.unassigned_requests + coalesce(sum(rollup.requests), 0))::bigint AS assigned
+    FROM rollup_hours AS rolled
+    LEFT JOIN (hourly_variant_rollups AS rollup JOIN ab_experiments AS experiment
+            ON experiment.id = rollup.experiment_id AND experiment.rollup_source = 'requests')
+        ON rollup.hour = rolled.hour
+    WHERE rolled.hour >= {start} AND rolled.hour < {end}
+    GROUP BY rolled.hour ORDER BY rolled.hour
+    """
+)
+
+
+def roll_up(store: Store, start: datetime, end: datetime) -> RollupResult:
+    """Bring the rollups of [start, end) in line with the requests, and mark its hours as rolled up.
+
+    Raises:
+        InputError: the window is naive, not of whole hours, or ends after the newest complete hour.
+        ConfigError: the configuration of the log is wrong.
+        DependencyError: the database or the engine of the log cannot be reached.
+    """
+    config = load_source(store.settings)
+    if config is None:
+        return rollup_window(store, start, end)
+    with open_source(config, store) as source:
+        return rollup_from_source(store, source, start, end)
+
+
+def roll_up_missing(store: Store, end: datetime) -> RollupResult:
+    """Roll up the hours before `end` that never were, back to the start of the oldest phase that is running.
+
+    Raises as `roll_up`.
+    """
+    missing = missing_window(store, end)
+    return RollupResult(0, 0, 0, 0) if missing is None else roll_up(store, *missing)
+
+
+def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[health.HourCount]:
+    """The hours in [start, end) that were rolled up and whose sums are not those of their requests.
+
+    Raises as `roll_up`.
+    """
+    config = load_source(store.settings)
+    if config is None:
+        return health.unbalanced_hours(store, start, end)
+    require_hours(start, end)
+    with open_source(config, store) as source:
+        counted = requests_by_hour(source, start, end)
+    stored = read_frame(store, _STORED.format(start=time_literal(start), end=time_literal(end))).set_index("hour")
+    stored["source"] = counted.reindex(stored.index, fill_value=0)
+    lost = stored[(stored["source"] != stored["counted"]) | (stored["assigned"] != stored["counted"])]
+    return [
+        health.HourCount(pd.Timestamp(hour).to_pydatetime(), int(source_requests), int(counted_requests), int(assigned))
+        for hour, source_requests, counted_requests, assigned in zip(
+            lost.index, lost["source"], lost["counted"], lost["assigned"], strict=True
+        )
+    ]
