@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from promotion_pipeline.api import experiments, sweep, system
+from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.api.guard import Door
 from promotion_pipeline.api.middleware import BodyLimit, RequestContext
 from promotion_pipeline.api.openapi import api_routes, describe
@@ -46,7 +47,7 @@ def create_app(store: Store, settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.door = Door(kept, settings or store.settings)
+    app.state.door = Door(kept, settings or store.settings, CheckBatcher(kept))
     for part in (system, experiments, sweep, pages):
         # Flat, as they are: what is in `app.routes` is all there is, and each says who may call it.
         app.router.routes.extend(part.router.routes)

@@ -31,7 +31,6 @@ from promotion_pipeline.api.recall import eligibility_when_promoted, promotion_o
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.errors import AlreadyPromotedError
 from promotion_pipeline.promotion.approvals import approval_history, approve_promotion, decline_promotion
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.holds import hold_promotion, release_hold
 from promotion_pipeline.promotion.models import Approval, Hold, Promotion, PromotionEligibility
@@ -69,7 +68,7 @@ def check(
     }
     overrides = {key: value for key, value in given.items() if value is not None}
     config = parse_config(overrides, source="query") if overrides else None
-    return Answer(data=check_promotion_eligibility(name, config, as_of=as_of, store=here.store))
+    return Answer(data=here.door.checks.check(name, config, as_of))
 
 
 @router.post("/{name:path}/promote", operation_id="promoteWinner")

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from promotion_pipeline.api import problems
 from promotion_pipeline.api.access import NOBODY, Access, Principal, access_of, identify, json_object
+from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.api.problems import Problem, suggestion
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import PromotionError
@@ -47,6 +48,7 @@ class Door:
 
     store: Store
     settings: Settings
+    checks: CheckBatcher
 
 
 @dataclass

@@ -17,6 +17,8 @@ from promotion_pipeline.store.database import open_store
 
 CRON_SECRET_VARIABLE = ENVIRONMENT_PREFIX + "CRON_SECRET"
 GRACE_SECONDS = 30
+KEEP_ALIVE_SECONDS = 75
+"""Longer than proxies and clients keep idle connections, so that none is closed under a request."""
 
 logger = logging.getLogger("promotion_pipeline.api")
 
@@ -43,6 +45,7 @@ def serve(host: str = "127.0.0.1", port: int = 8000, settings: Settings | None =
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
 
 

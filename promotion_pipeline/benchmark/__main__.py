@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from promotion_pipeline.benchmark import evaluation, hourly
+from promotion_pipeline.benchmark import doors, evaluation, hourly
 from promotion_pipeline.benchmark.measure import machine
 
-PARTS: dict[str, Callable[[], str]] = {"evaluation": evaluation.report, "hourly": hourly.report}
+PARTS: dict[str, Callable[[], str]] = {"evaluation": evaluation.report, "hourly": hourly.report, "doors": doors.report}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.api.guard import Door
 from promotion_pipeline.api.pool import MOST_IDLE, PooledStore, pooled
 from promotion_pipeline.errors import NotFoundError
@@ -104,7 +105,7 @@ def test_the_product_works_on_a_store_that_keeps_its_connections(kept: PooledSto
 def test_a_database_that_is_down_is_a_503_that_does_not_name_it(api: Api) -> None:
     reachable: Door = api.app.state.door
     unreachable = Store("postgresql://someone:hunter2hunter2@127.0.0.1:1/nowhere", api.store.settings)
-    api.app.state.door = Door(unreachable, reachable.settings)
+    api.app.state.door = Door(unreachable, reachable.settings, CheckBatcher(unreachable))
 
     for client, method, path in (
         (api.nobody, "GET", "/health"),

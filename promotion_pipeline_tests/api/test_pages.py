@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote
 
 import httpx
@@ -162,7 +163,7 @@ def test_the_browser_gets_a_secret_of_the_session_and_never_the_token(api: Api) 
 
 def test_over_tls_the_cookie_is_for_tls_only(api: Api) -> None:
     door = api.app.state.door
-    api.app.state.door = type(door)(door.store, door.settings.model_copy(update={"public_url": "https://ab.example"}))
+    api.app.state.door = replace(door, settings=door.settings.model_copy(update={"public_url": "https://ab.example"}))
 
     assert "Secure" in api.nobody.post("/login", data={"token": api.secrets["viewer"]}).headers["set-cookie"]
 
