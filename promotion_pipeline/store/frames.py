@@ -291,17 +291,18 @@ def _insert_decisions(
             """
             INSERT INTO eligibility_decisions ({names}, label)
             SELECT {names}, {label} FROM incoming
-            WHERE EXISTS (
+            WHERE {exists} (
                 SELECT 1 FROM eligibility_decisions AS decided
                 WHERE decided.hour = incoming.hour AND decided.experiment_id = incoming.experiment_id
-                    AND decided.label = {record}) = {decided_before}
+                    AND decided.label = {record})
             ON CONFLICT (hour, experiment_id, label) {conflict}
             """
         ).format(
             names=identifiers(names),
             label=sql.Literal(label),
             record=sql.Literal(RECORD),
-            decided_before=sql.Literal(decided_before),
+            # Written so that it becomes a join: asked row by row, a table that was empty is scanned for each of them.
+            exists=sql.SQL("EXISTS" if decided_before else "NOT EXISTS"),
             conflict=sql.SQL("DO NOTHING") if label == RECORD else conflict,
         )
     ).rowcount
