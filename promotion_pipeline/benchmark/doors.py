@@ -35,6 +35,7 @@ HOUR = timedelta(hours=1)
 HISTORY_HOURS = 336
 REQUESTS_AN_HOUR = 100
 """Of each variant. The newest hour is still in `ai_requests`, as it is before the hourly run."""
+NO_ANSWER = 0
 
 SEED = {
     "experiments": """
@@ -256,7 +257,8 @@ def _http_lines(replies: Sequence[Reply], floor: Sequence[Reply], rate: int, bus
 
 
 async def _send(address: str, headers: dict[str, str], calls: Sequence[Call], rate: int) -> list[Reply]:
-    limits = httpx.Limits(max_connections=100)
+    # Connections are dropped before the server would: else one may be closed with a request under way.
+    limits = httpx.Limits(max_connections=100, keepalive_expiry=2)
     async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60, limits=limits) as client:
         begin = time.perf_counter() + 0.1
         return await asyncio.gather(*(_one(client, call, begin + n / rate) for n, call in enumerate(calls)))
@@ -265,8 +267,11 @@ async def _send(address: str, headers: dict[str, str], calls: Sequence[Call], ra
 async def _one(client: httpx.AsyncClient, call: Call, due: float) -> Reply:
     await asyncio.sleep(due - time.perf_counter())
     headers = {"Idempotency-Key": call.key} if call.key else {}
-    answer = await client.request(call.method, call.path, json=call.body, headers=headers)
-    return Reply(call.kind, time.perf_counter() - due, answer.status_code)
+    try:
+        status = (await client.request(call.method, call.path, json=call.body, headers=headers)).status_code
+    except httpx.TransportError:
+        status = NO_ANSWER
+    return Reply(call.kind, time.perf_counter() - due, status)
 
 
 def _serve(url: str, pipe: Pipe) -> None:
