@@ -100,7 +100,10 @@ def _load(store: Store, files: Path) -> None:
     reader = duckdb.sql(f"SELECT {columns} FROM '{files}'").to_arrow_reader(100_000)
     options = pyarrow.csv.WriteOptions(include_header=False)
     with store.connect() as connection:
-        with connection.cursor() as cursor, cursor.copy(f"COPY ai_requests ({COLUMNS}) FROM STDIN (FORMAT csv)") as copy:
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(f"COPY ai_requests ({COLUMNS}) FROM STDIN (FORMAT csv)") as copy,
+        ):
             for batch in reader:
                 buffer = io.BytesIO()
                 pyarrow.csv.write_csv(batch, buffer, options)
