@@ -271,6 +271,8 @@ def write_decisions(
     with store.connect() as connection, connection.transaction():
         # Whoever comes second must see the record of the first.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (FRAME_LOCK,))
+        # A table that was empty when it was last analyzed is taken for empty, and scanned anew for each row.
+        connection.execute("SET LOCAL enable_nestloop = off")
         names = copy_frame(connection, "eligibility_decisions", given, "incoming")
         relabelled = _insert_decisions(connection, names, beside, decided_before=True)
         if not may_record:
@@ -301,7 +303,6 @@ def _insert_decisions(
             names=identifiers(names),
             label=sql.Literal(label),
             record=sql.Literal(RECORD),
-            # Written so that it becomes a join: asked row by row, a table that was empty is scanned for each of them.
             exists=sql.SQL("EXISTS" if decided_before else "NOT EXISTS"),
             conflict=sql.SQL("DO NOTHING") if label == RECORD else conflict,
         )
