@@ -27,6 +27,8 @@ def _plain_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AUTO_PROMOTION_")]:
             patch.delenv(name)
+        # The width of the tables that a command prints to a pipe.
+        patch.delenv("COLUMNS", raising=False)
         yield
 
 
