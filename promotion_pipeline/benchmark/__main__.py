@@ -6,10 +6,15 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from promotion_pipeline.benchmark import doors, evaluation, hourly
+from promotion_pipeline.benchmark import doors, evaluation, hourly, rollup
 from promotion_pipeline.benchmark.measure import machine
 
-PARTS: dict[str, Callable[[], str]] = {"evaluation": evaluation.report, "hourly": hourly.report, "doors": doors.report}
+PARTS: dict[str, Callable[[], str]] = {
+    "evaluation": evaluation.report,
+    "hourly": hourly.report,
+    "rollup": rollup.report,
+    "doors": doors.report,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
