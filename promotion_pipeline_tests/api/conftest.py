@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -17,9 +21,13 @@ from pydantic import SecretStr
 
 from promotion_pipeline.api import create_app
 from promotion_pipeline.config import Settings
-from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.database import Store, create_database
+from promotion_pipeline.store.embedded import EmbeddedServer
 from promotion_pipeline.store.tokens import Role, create_token
+from promotion_pipeline_tests.conftest import TEMPLATE
 
+TLS = ssl.create_default_context()
+"""Made once: httpx would make one for each client."""
 CRON_SECRET = "a cron secret, ünïcödé 秘密"
 
 
@@ -80,25 +88,38 @@ class Api:
 StartApi = Callable[..., Api]
 
 
+@contextmanager
+def running_api(store: Store, **settings: Any) -> Iterator[Api]:
+    """A server with the settings given (on top of the store's), and tokens of every role."""
+    chosen = Settings(**{**vars(store.settings), "cron_secret": SecretStr(CRON_SECRET), **settings})
+    where = Store(store.url, chosen)
+    app = create_app(where, chosen)
+    with ExitStack() as stack:
+        url = stack.enter_context(serving(app))
+        secrets = {role.value: create_token(where, f"{role.value}-token", role, "tests")[0] for role in Role}
+        api = Api(app, url, where, secrets)
+        for role, secret in {"nobody": None, **secrets}.items():
+            headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+            client = httpx.Client(base_url=url, headers=headers, timeout=60, verify=TLS)
+            api.clients[role] = stack.enter_context(client)
+        yield api
+
+
 @pytest.fixture
 def start_api(store: Store) -> Iterator[StartApi]:
-    """Starts a server with the settings given (on top of the test's), and tokens of every role."""
+    """Starts servers on the test's database."""
     with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(running_api(store, **settings))
 
-        def start(**settings: Any) -> Api:
-            chosen = Settings(**{**vars(store.settings), "cron_secret": SecretStr(CRON_SECRET), **settings})
-            where = Store(store.url, chosen)
-            app = create_app(where, chosen)
-            url = stack.enter_context(serving(app))
-            secrets = {role.value: create_token(where, f"{role.value}-token", role, "tests")[0] for role in Role}
-            api = Api(app, url, where, secrets)
-            for role, secret in {"nobody": None, **secrets}.items():
-                headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-                client = httpx.Client(base_url=url, headers=headers, timeout=60)
-                api.clients[role] = stack.enter_context(client)
-            return api
 
-        yield start
+@pytest.fixture(scope="module")
+def shared_api(server: EmbeddedServer, server_home: Path) -> Iterator[Api]:
+    """A server that a whole module uses: for requests that are refused and leave nothing behind."""
+    name = f"shared_{os.getpid()}_{uuid4().hex[:8]}"
+    create_database(server.url("postgres"), name, TEMPLATE)
+    url = server.url(name)
+    with running_api(Store(url, Settings(home=server_home, database_url=SecretStr(url)))) as api:
+        yield api
 
 
 @pytest.fixture

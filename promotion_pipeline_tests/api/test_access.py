@@ -46,15 +46,15 @@ LEAST_ROLE = {
 RANK = [None, "viewer", "operator", "admin"]
 
 
-def test_every_route_answers_every_role_as_the_table_says(api: Api) -> None:
-    routes = {(method, route.path_format) for route in api_routes(api.app) for method in route.methods or ()}
+def test_every_route_answers_every_role_as_the_table_says(shared_api: Api) -> None:
+    routes = {(method, route.path_format) for route in api_routes(shared_api.app) for method in route.methods or ()}
     assert {route for route in routes if route[1].startswith(("/api", "/health", "/openapi"))} == LEAST_ROLE.keys()
 
     wrong = []
     for (method, path), least in LEAST_ROLE.items():
         url = path.format(name="no-such-experiment", token_id=uuid4())
         for role in RANK:
-            status = api.as_role(role).request(method, url).status_code
+            status = shared_api.as_role(role).request(method, url).status_code
             if RANK.index(role) >= RANK.index(least):
                 as_expected = status not in (401, 403) and status < 500
             else:
@@ -73,9 +73,9 @@ def test_a_refused_request_does_nothing_even_if_its_body_is_sound(api: Api) -> N
     assert api.viewer.get("/api/monitoring/experiments/checkout/history").json()["data"]["count"] == 0
 
 
-def test_nobody_learns_from_a_refusal_whether_the_rest_was_right(api: Api) -> None:
+def test_nobody_learns_from_a_refusal_whether_the_rest_was_right(shared_api: Api) -> None:
     for query, content in (("?nonsense=1", b"{}"), ("", b"no json"), ("", b'{"promotionType": 7}')):
-        answer = api.nobody.post(PROMOTE + query, content=content)
+        answer = shared_api.nobody.post(PROMOTE + query, content=content)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
@@ -83,19 +83,19 @@ def test_nobody_learns_from_a_refusal_whether_the_rest_was_right(api: Api) -> No
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer pp_wrong", "Basic dXNlcjpwYXNz", "pp_wrong", "Bearer \xff\xfe", "Bearer a b"]
 )
-def test_a_credential_that_is_none_is_refused(api: Api, header: str) -> None:
-    answer = api.nobody.get(PROMOTE, headers=[(b"Authorization", header.encode("latin-1"))])
+def test_a_credential_that_is_none_is_refused(shared_api: Api, header: str) -> None:
+    answer = shared_api.nobody.get(PROMOTE, headers=[(b"Authorization", header.encode("latin-1"))])
 
     assert answer.status_code == 401
 
 
-def test_two_authorization_headers_are_refused(api: Api) -> None:
+def test_two_authorization_headers_are_refused(shared_api: Api) -> None:
     headers = [
-        ("Authorization", f"Bearer {api.secrets['viewer']}"),
-        ("Authorization", f"Bearer {api.secrets['admin']}"),
+        ("Authorization", f"Bearer {shared_api.secrets['viewer']}"),
+        ("Authorization", f"Bearer {shared_api.secrets['admin']}"),
     ]
 
-    assert api.nobody.get(PROMOTE, headers=headers).status_code == 400
+    assert shared_api.nobody.get(PROMOTE, headers=headers).status_code == 400
 
 
 def test_a_revoked_or_expired_token_opens_nothing(api: Api) -> None:
@@ -124,13 +124,13 @@ def test_an_admin_lists_and_revokes_tokens(api: Api) -> None:
     assert admin.delete(f"/api/monitoring/tokens/{listed['viewer-token']['id']}").status_code == 404
 
 
-def test_only_a_hash_of_a_token_is_stored(api: Api) -> None:
-    stored = str(api.rows("SELECT * FROM api_tokens"))
+def test_only_a_hash_of_a_token_is_stored(shared_api: Api) -> None:
+    stored = str(shared_api.rows("SELECT * FROM api_tokens"))
 
-    assert all(secret not in stored for secret in api.secrets.values())
-    assert len({len(secret) for secret in api.secrets.values()}) == 1
-    assert min(map(len, api.secrets.values())) >= 43
-    assert {token.role for token in list_tokens(api.store)} == set(Role)
+    assert all(secret not in stored for secret in shared_api.secrets.values())
+    assert len({len(secret) for secret in shared_api.secrets.values()}) == 1
+    assert min(map(len, shared_api.secrets.values())) >= 43
+    assert {token.role for token in list_tokens(shared_api.store)} == set(Role)
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_only_a_hash_of_a_token_is_stored(api: Api) -> None:
     ids=["body", "header", "bearer"],
 )
 def test_the_cron_secret_opens_the_sweep_and_nothing_else(
-    api: Api, headers: dict[bytes, bytes], body: dict[str, str]
+    shared_api: Api, headers: dict[bytes, bytes], body: dict[str, str]
 ) -> None:
     raw: Any = list(headers.items())
-    assert api.nobody.post(SWEEP, json=body, headers=raw).status_code == 200
-    assert api.nobody.post(PROMOTE, json=body, headers=raw).status_code == 401
-    assert api.nobody.get("/api/monitoring/approvals", headers=raw).status_code == 401
+    assert shared_api.nobody.post(SWEEP, json=body, headers=raw).status_code == 200
+    assert shared_api.nobody.post(PROMOTE, json=body, headers=raw).status_code == 401
+    assert shared_api.nobody.get("/api/monitoring/approvals", headers=raw).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -163,19 +163,19 @@ def test_the_cron_secret_opens_the_sweep_and_nothing_else(
         "\\u0000",
     ],
 )
-def test_a_wrong_cron_secret_is_refused_whatever_characters_it_has(api: Api, secret: str) -> None:
+def test_a_wrong_cron_secret_is_refused_whatever_characters_it_has(shared_api: Api, secret: str) -> None:
     content = ('{"cronSecret": "' + secret + '"}').encode()
 
-    answer = api.nobody.post(SWEEP, content=content, headers={"Content-Type": "application/json"})
+    answer = shared_api.nobody.post(SWEEP, content=content, headers={"Content-Type": "application/json"})
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
 
 @pytest.mark.parametrize("value", ["5", "null", "true", "[]", "{}"])
-def test_a_cron_secret_that_is_no_text_is_refused(api: Api, value: str) -> None:
+def test_a_cron_secret_that_is_no_text_is_refused(shared_api: Api, value: str) -> None:
     content = f'{{"cronSecret": {value}}}'.encode()
 
-    assert api.nobody.post(SWEEP, content=content).status_code == 401
+    assert shared_api.nobody.post(SWEEP, content=content).status_code == 401
 
 
 def test_without_a_cron_secret_in_the_settings_none_is_accepted(start_api: StartApi) -> None:
@@ -274,7 +274,7 @@ def test_the_audit_cannot_be_rewritten(api: Api) -> None:
             api.rows(statement)
 
 
-def test_every_answer_forbids_storing_it(api: Api) -> None:
-    answers: list[httpx.Response] = [api.viewer.get("/api/monitoring/approvals"), api.nobody.get(PROMOTE)]
+def test_every_answer_forbids_storing_it(shared_api: Api) -> None:
+    answers: list[httpx.Response] = [shared_api.viewer.get("/api/monitoring/approvals"), shared_api.nobody.get(PROMOTE)]
 
     assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}

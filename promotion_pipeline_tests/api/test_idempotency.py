@@ -99,8 +99,8 @@ def test_a_refusal_by_the_state_is_kept_and_one_of_form_is_not(api: Api) -> None
 
 
 @pytest.mark.parametrize("key", ["", "with blank", "x" * 201, "ü"])
-def test_a_key_that_is_none_is_refused(api: Api, key: str) -> None:
-    answer = api.operator.post(PROMOTE, headers=[(b"Idempotency-Key", key.encode())])
+def test_a_key_that_is_none_is_refused(shared_api: Api, key: str) -> None:
+    answer = shared_api.operator.post(PROMOTE, headers=[(b"Idempotency-Key", key.encode())])
 
     assert answer.status_code == 422
 

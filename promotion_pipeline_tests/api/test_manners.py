@@ -73,10 +73,10 @@ def test_every_error_is_a_problem(
         (b'{"reason":' + b"[" * 20_000 + b"]" * 20_000 + b"}", 400, "parsing"),
     ],
 )
-def test_a_wrong_body_is_refused_and_explained(api: Api, content: bytes, status: int, said: str) -> None:
+def test_a_wrong_body_is_refused_and_explained(shared_api: Api, content: bytes, status: int, said: str) -> None:
     headers = {"Content-Type": "application/json"}
 
-    answer = api.operator.request("DELETE", PROMOTE, content=content, headers=headers)
+    answer = shared_api.operator.request("DELETE", PROMOTE, content=content, headers=headers)
 
     assert (answer.status_code, said in answer.json()["detail"]) == (status, True), answer.text
 
@@ -93,9 +93,9 @@ def test_a_wrong_body_is_refused_and_explained(api: Api, content: bytes, status:
 )
 @pytest.mark.parametrize("route", [PROMOTE, "/api/monitoring/auto-promotion/check"])
 def test_a_wrong_threshold_in_a_body_is_refused_and_explained(
-    api: Api, route: str, config: dict[str, object], said: str
+    shared_api: Api, route: str, config: dict[str, object], said: str
 ) -> None:
-    answer = api.operator.post(route, json={"config": config})
+    answer = shared_api.operator.post(route, json={"config": config})
 
     assert (answer.status_code, said in answer.json()["detail"]) == (422, True), answer.text
 
@@ -114,18 +114,18 @@ def _body(size: int) -> bytes:
     return json.dumps({"reason": "x", "rolledBackBy": "y"}).encode().ljust(size)
 
 
-def test_a_body_of_the_limit_is_read_and_one_byte_more_is_not(api: Api) -> None:
+def test_a_body_of_the_limit_is_read_and_one_byte_more_is_not(shared_api: Api) -> None:
     headers = {"Content-Type": "application/json"}
     route = f"{EXPERIMENT}/rollback"
 
-    assert api.operator.post(route, content=_body(BODY_LIMIT_BYTES), headers=headers).status_code == 404
-    answer = api.operator.post(route, content=_body(BODY_LIMIT_BYTES + 1), headers=headers)
+    assert shared_api.operator.post(route, content=_body(BODY_LIMIT_BYTES), headers=headers).status_code == 404
+    answer = shared_api.operator.post(route, content=_body(BODY_LIMIT_BYTES + 1), headers=headers)
 
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
     assert answer.headers["x-request-id"]
 
 
-def test_a_body_without_a_length_is_limited_as_well(api: Api) -> None:
+def test_a_body_without_a_length_is_limited_as_well(shared_api: Api) -> None:
     def chunks(size: int) -> Iterator[bytes]:
         content = _body(size)
         yield from (content[start : start + 1000] for start in range(0, size, 1000))
@@ -133,16 +133,16 @@ def test_a_body_without_a_length_is_limited_as_well(api: Api) -> None:
     headers = {"Content-Type": "application/json"}
     route = f"{EXPERIMENT}/rollback"
 
-    assert api.operator.post(route, content=chunks(BODY_LIMIT_BYTES), headers=headers).status_code == 404
-    answer = api.operator.post(route, content=chunks(BODY_LIMIT_BYTES + 1), headers=headers)
+    assert shared_api.operator.post(route, content=chunks(BODY_LIMIT_BYTES), headers=headers).status_code == 404
+    answer = shared_api.operator.post(route, content=chunks(BODY_LIMIT_BYTES + 1), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
-def test_an_endless_body_is_cut_off(api: Api) -> None:
-    address = urlsplit(api.url)
+def test_an_endless_body_is_cut_off(shared_api: Api) -> None:
+    address = urlsplit(shared_api.url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
     connection.putrequest("POST", f"{EXPERIMENT}/rollback")
-    connection.putheader("Authorization", f"Bearer {api.secrets['operator']}")
+    connection.putheader("Authorization", f"Bearer {shared_api.secrets['operator']}")
     connection.putheader("Transfer-Encoding", "chunked")
     connection.endheaders()
     sent = 0
@@ -157,9 +157,9 @@ def test_an_endless_body_is_cut_off(api: Api) -> None:
     connection.close()
 
 
-def test_the_request_id_is_echoed_and_made_where_there_is_none(api: Api) -> None:
-    given = api.viewer.get(PROMOTE, headers={"X-Request-ID": "Trace_1.2-3"})
-    made = {api.viewer.get(PROMOTE).headers["x-request-id"] for _ in range(3)}
+def test_the_request_id_is_echoed_and_made_where_there_is_none(shared_api: Api) -> None:
+    given = shared_api.viewer.get(PROMOTE, headers={"X-Request-ID": "Trace_1.2-3"})
+    made = {shared_api.viewer.get(PROMOTE).headers["x-request-id"] for _ in range(3)}
 
     assert given.headers["x-request-id"] == given.json()["requestId"] == "Trace_1.2-3"
     assert len(made) == 3
@@ -175,18 +175,18 @@ def test_the_request_id_is_echoed_and_made_where_there_is_none(api: Api) -> None
         (b"\xff\xfe", r"[0-9a-f]{32}"),
     ],
 )
-def test_the_request_id_is_cleaned(api: Api, given: bytes, echoed: str) -> None:
-    answer = api.viewer.get("/health", headers=[(b"X-Request-ID", given)])
+def test_the_request_id_is_cleaned(shared_api: Api, given: bytes, echoed: str) -> None:
+    answer = shared_api.viewer.get("/health", headers=[(b"X-Request-ID", given)])
 
     assert re.fullmatch(echoed, answer.headers["x-request-id"])
 
 
-def test_the_log_has_one_line_a_request_and_no_query(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_one_line_a_request_and_no_query(shared_api: Api, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "promotion_pipeline.api"):
-        api.viewer.get(
+        shared_api.viewer.get(
             "/api/monitoring/experiments/a%09%C3%A4/promote?minSampleSize=4711", headers={"X-Request-ID": "id-1"}
         )
-        api.viewer.get("/health")
+        shared_api.viewer.get("/health")
 
     (line,) = [record.getMessage() for record in caplog.records if "id-1" in record.getMessage()]
     assert re.fullmatch(r"id-1 GET /api/monitoring/experiments/a%09%C3%A4/promote 404 [\d.]+ms 'viewer-token'", line)

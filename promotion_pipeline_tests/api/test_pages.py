@@ -16,7 +16,7 @@ from promotion_pipeline.api.openapi import api_routes
 from promotion_pipeline.api.pages.guard import COOKIE, PageRoute, own_address
 from promotion_pipeline.notifications.links import evidence_url
 from promotion_pipeline.store.tokens import revoke_token
-from promotion_pipeline_tests.api.conftest import Api
+from promotion_pipeline_tests.api.conftest import TLS, Api
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,
     UNPROVEN,
@@ -50,7 +50,7 @@ class Browser:
     """Keeps cookies, follows redirects, fills forms."""
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, follow_redirects=True, timeout=60)
+        self.client = httpx.Client(base_url=url, follow_redirects=True, timeout=60, verify=TLS)
 
     def log_in(self, token: str, to: str = "/experiments") -> httpx.Response:
         """Through the form."""
