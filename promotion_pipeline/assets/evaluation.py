@@ -14,6 +14,7 @@ from promotion_pipeline.assets.columns import SCHEMAS
 from promotion_pipeline.assets.plots import lift_plot
 from promotion_pipeline.assets.reporting import report_hours, verdict_table
 from promotion_pipeline.checks import EVALUATION_CHECKS, ask, specs_of
+from promotion_pipeline.config import Settings
 from promotion_pipeline.failures import step_failures
 from promotion_pipeline.partitions import hourly
 from promotion_pipeline.resources import StoreResource
@@ -101,7 +102,7 @@ def evaluation(
     with step_failures(context):
         opened = store.get()
         for table, found in _evaluate(context, config, opened, wanted).items():
-            about = _newest(table, found, opened.settings.public_url)
+            about = _newest(table, found, opened.settings)
             report_hours(context, table.value, found.hours[HOURLY_COLUMNS[table]], about)
             yield dg.MaterializeResult(asset_key=table.value)
         if not config.is_what_if():
@@ -153,7 +154,7 @@ HOURLY_COLUMNS = {
 """Which numbers plot on which table."""
 
 
-def _newest(table: Table, found: WindowResult, base_url: str) -> dict[str, Any]:
+def _newest(table: Table, found: WindowResult, settings: Settings) -> dict[str, Any]:
     """What is told about the run as a whole."""
     about: dict[str, Any] = {
         "rows_written": found.rows[table],
@@ -163,7 +164,7 @@ def _newest(table: Table, found: WindowResult, base_url: str) -> dict[str, Any]:
         about |= {
             "decisions_of_record": found.recorded,
             "decisions_beside_the_record": found.relabelled,
-            "verdicts": dg.MetadataValue.md(verdict_table(found.newest, base_url)),
+            "verdicts": dg.MetadataValue.md(verdict_table(found.newest, settings)),
             "lift": dg.MetadataValue.md(lift_plot(found.newest)),
         }
     return about

@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
-from urllib.parse import quote
 
 import dagster as dg
 import pandas as pd
 
+from promotion_pipeline.config import Settings
 from promotion_pipeline.evaluation import Verdict, explain
+from promotion_pipeline.notifications.links import evidence_url
 from promotion_pipeline.partitions import hour_key
 
 MAX_TABLE_ROWS = 50
@@ -52,14 +53,14 @@ def report_hours(
         context.add_asset_metadata(metadata, asset_key=asset, partition_key=hour_key(hour.to_pydatetime()))
 
 
-def verdict_table(decisions: pd.DataFrame, base_url: str) -> str:
+def verdict_table(decisions: pd.DataFrame, settings: Settings) -> str:
     """The decisions about one hour as Markdown, what asks for attention first, and what the words mean.
 
     With its legend it is long enough for the UI to show it in a window of its own; a narrow cell would cut it off.
 
     Args:
         decisions: rows of `Evaluation.decisions` with the experiments' `name`.
-        base_url: where the evidence page is.
+        settings: say where the evidence page is.
     """
     if decisions.empty:
         return "No experiment was running."
@@ -68,7 +69,7 @@ def verdict_table(decisions: pd.DataFrame, base_url: str) -> str:
     for record in rows.head(MAX_TABLE_ROWS).to_dict("records"):
         row = {str(column): value for column, value in record.items()}
         verdict = "**promotable**" if row["is_promotable"] else str(row["verdict"])
-        name = f"[{cell(row['name'])}]({base_url.rstrip('/')}/experiments/{quote(str(row['name']), safe='')})"
+        name = f"[{cell(row['name'])}]({evidence_url(settings, str(row['name']))})"
         lift, confidence = _percent(row["improvement"], "+.1f"), _percent(row["confidence"], ".2f")
         why = cell(explain(row).summary)
         lines.append(f"| {name} | {verdict} | {cell(row['candidate_variant_name'])} | {lift} | {confidence} | {why} |")

@@ -131,6 +131,21 @@ def test_late_rows_are_noticed_and_read_again_by_the_next_run(stage: Stage) -> N
     assert count(stage.store, "SELECT sum(requests) FROM hourly_variant_rollups") == 20_120
 
 
+def test_stale_and_lopsided_experiments_are_pointed_out_and_fail_no_run(stage: Stage) -> None:
+    seed_experiment(stage.store, "stale", WINNER, end=stage.hours_ago(10))
+    lopsided = (
+        VariantSpec("control", is_control=True, requests=4_000, conversions=400),
+        VariantSpec("treatment", requests=3_000, conversions=300),
+    )
+    seed_experiment(stage.store, "lopsided", lopsided)
+    result = stage.graph.run_hours(stage.hours_ago(1), stage.newest)
+    found = {check.check_name: check for check in result.get_asset_check_evaluations() if not check.passed}
+    assert set(found) == {"requests_are_fresh", "sample_ratio_is_sound"}
+    assert all(check.severity is dg.AssetCheckSeverity.WARN for check in found.values())
+    assert found["requests_are_fresh"].metadata["stalest"].value == ["stale: 10.0 hours"]
+    assert found["sample_ratio_is_sound"].metadata["mismatched_experiments"].value == 1
+
+
 def test_an_hour_that_is_not_over_is_not_decided(stage: Stage) -> None:
     seed_experiment(stage.store, "checkout", WINNER)
     with pytest.raises(RunFailedError, match="newest complete hour"):
