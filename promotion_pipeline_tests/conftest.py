@@ -70,6 +70,9 @@ def connection(store: Store) -> Iterator[Connection]:
 @pytest.fixture
 def store_environment(store: Store, server_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The environment that leads `current_store()`, and processes given it, to the test's store."""
+    # An instance that a fixture of the session holds open names its own storage.
+    for name in ("AUTO_PROMOTION_DAGSTER_DATABASE_URL", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
     variables = {"AUTO_PROMOTION_DATABASE_URL": store.url, "AUTO_PROMOTION_HOME": str(server_home)}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
