@@ -18,6 +18,7 @@ from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.sources import roll_up, roll_up_missing
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.health import freshness, hour_counts
+from promotion_pipeline.store.totals import refresh_totals
 
 DESCRIPTION = """\
 Additive sums for every hour, experiment, phase and variant: requests, conversions, errors, latency, value, users.
@@ -70,6 +71,7 @@ def _roll_up(context: dg.AssetExecutionContext, store: Store) -> tuple[pd.DataFr
     first = window.start - timedelta(hours=store.settings.lookback_hours)
     done = roll_up(store, first, window.end)
     caught_up = roll_up_missing(store, first)
+    refresh_totals(store, window.end)
     seconds = time.perf_counter() - started
     stale = freshness(store, window.end)
     return pd.DataFrame(hour_counts(store, window.start, window.end)).set_index("hour"), {

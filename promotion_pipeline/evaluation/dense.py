@@ -41,7 +41,10 @@ FIRST_TRAFFIC_HOURS = 48
 
 @dataclass(frozen=True)
 class Rows:
-    """Rollup rows that belong to a unit, sorted by unit; `column` is the requested hour that first sees the row."""
+    """Rollup rows that belong to a unit, sorted by unit and hour: sums of floats are then the same in every last bit.
+
+    `column` is the requested hour that first sees the row.
+    """
 
     unit: NDArray[np.int32]
     slot: NDArray[np.int32]
@@ -88,7 +91,9 @@ def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> tuple[R
         raise InputError(f"rollups lack the columns {missing}")
     hour = utc_us(rollups["hour"], "hour")
     _refuse_fractions(hour, "hour")
-    unit, slot = _locate(rollups, layout)
+    unit, slot, source = _locate(rollups, layout)
+    if source is not None:
+        hour = hour[source]
     unknown = np.zeros(len(layout.started_us), dtype=np.int32)
     unknown[unit[(unit >= 0) & (slot < 0)]] |= bit(Reason.UNKNOWN_VARIANT)
     known = (unit >= 0) & (slot >= 0)
@@ -97,16 +102,22 @@ def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> tuple[R
     column = np.searchsorted(hours_us, hour + wait_us)
     keep = known & (hour + HOUR_US > started) & (column < len(hours_us))
     within = keep & (hour + HOUR_US <= started + FIRST_TRAFFIC_HOURS * HOUR_US)
-    kept = np.flatnonzero(keep)
-    if (np.diff(unit[kept]) < 0).any():
-        kept = kept[np.argsort(unit[kept], kind="stable")]
+    kept = _in_order(np.flatnonzero(keep), unit, hour)
     return Rows(
         unit=unit[kept].astype(np.int32),
         slot=slot[kept].astype(np.int32),
         column=column[kept].astype(np.int32),
         in_first_traffic=within[kept],
-        sums=_sum_columns(rollups, kept),
+        sums=_sum_columns(rollups, kept if source is None else source[kept]),
     ), unknown
+
+
+def _in_order(kept: Ints, unit: Ints, hour: Ints) -> Ints:
+    """The rows by unit, then hour. Rows mostly come by the hour, where sorting by unit alone is enough and faster."""
+    if (np.diff(unit[kept]) < 0).any():
+        kept = kept[np.argsort(unit[kept], kind="stable")]
+    backwards = (np.diff(hour[kept]) < 0) & (np.diff(unit[kept]) == 0)
+    return kept[np.lexsort((hour[kept], unit[kept]))] if backwards.any() else kept
 
 
 def blocks(rows: Rows, layout: Layout, hour_count: int) -> Iterator[Block]:
@@ -153,8 +164,12 @@ def _sum_columns(rollups: pd.DataFrame, kept: Ints) -> dict[str, NDArray[np.floa
     return columns
 
 
-def _locate(rollups: pd.DataFrame, layout: Layout) -> tuple[Ints, Ints]:
-    """Unit of each row (-1: not listed) and its slot (-1: the unit has no such variant)."""
+def _locate(rollups: pd.DataFrame, layout: Layout) -> tuple[Ints, Ints, Ints | None]:
+    """Unit of each row (-1: not listed) and its slot (-1: the unit has no such variant).
+
+    A row of a phase whose set-up changed belongs to several units: it is repeated, and the third array says which row
+    it was. None: no row is repeated.
+    """
     frame = layout.frame
     with_phases = _has_phases(rollups, frame)
     names = ["experiment_id", "phase_id"] if with_phases else ["experiment_id"]
@@ -165,13 +180,30 @@ def _locate(rollups: pd.DataFrame, layout: Layout) -> tuple[Ints, Ints]:
         unit_keys = unit_keys * (len(index) + 1) + _positions(frame[name].iloc[first], index)
         codes = _positions(rollups[name], index)
         row_keys = np.where((codes < 0) | (row_keys < 0), -1, row_keys * (len(index) + 1) + codes)
-    unit = _search(unit_keys, row_keys)
+    unit, source = _units_of(unit_keys, row_keys)
     variants = pd.Index(frame["variant_id"].astype(object).unique())
     slot, units = np.nonzero(layout.exists)
     own = units * len(variants) + _positions(frame["variant_id"], variants)[layout.row[slot, units]]
     code = _positions(rollups["variant_id"], variants)
+    code = code if source is None else code[source]
     found = _search(own, np.where((unit < 0) | (code < 0), -1, unit * len(variants) + code))
-    return unit, np.where(found < 0, -1, slot[found] if len(slot) else -1)
+    return unit, np.where(found < 0, -1, slot[found] if len(slot) else -1), source
+
+
+def _units_of(unit_keys: Ints, row_keys: Ints) -> tuple[Ints, Ints | None]:
+    """The unit of each row; where several units have the row's key, the row once for each, and which row it was."""
+    order = np.argsort(unit_keys, kind="stable")
+    distinct, first, count = np.unique(unit_keys[order], return_index=True, return_counts=True)
+    if len(distinct) == len(unit_keys):
+        return _search(unit_keys, row_keys), None
+    key = _search(distinct, row_keys)
+    times = np.where(key < 0, 1, count[key])
+    source = np.repeat(np.arange(len(row_keys)), times)
+    number = np.arange(len(source)) - np.repeat(np.cumsum(times) - times, times)
+    known = key[source] >= 0
+    unit = np.full(len(source), -1, dtype=np.int64)
+    unit[known] = order[first[key[source[known]]] + number[known]]
+    return unit, source
 
 
 def _has_phases(rollups: pd.DataFrame, frame: pd.DataFrame) -> bool:

@@ -27,6 +27,7 @@ from promotion_pipeline.store.bulk import (
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.rollup import COUNTS, IDS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS
+from promotion_pipeline.store.totals import rows_since_totals
 from promotion_pipeline.store.users import KEYS, MOMENTS
 
 RECORD = "record"
@@ -56,17 +57,30 @@ def phase_overlaps(start: datetime | None, end: datetime) -> sql.Composable:
 
 
 def read_rollups(
-    source: Source, start: datetime | None, end: datetime, experiment_ids: Sequence[str] | None = None
+    source: Source,
+    start: datetime | None,
+    end: datetime,
+    experiment_ids: Sequence[str] | None = None,
+    *,
+    settled_before: datetime | None = None,
 ) -> pd.DataFrame:
     """The rollups before `end` of every phase that overlaps [start, end), back to the phase's start.
 
     Cumulative sums need the whole phase. Columns as `hourly_variant_rollups`; ids are categories of text.
+
+    Args:
+        settled_before: hours before it may be summed up already, one or two rows a variant (`rows_since_totals`).
 
     Raises:
         InputError: a time is naive, or an id is no UUID.
         DependencyError: the database cannot be reached.
     """
     _require_window(start, end)
+    if settled_before is not None:
+        phases = sql.SQL("{} AND {}").format(
+            phase_overlaps(start, end), ids_filter(sql.SQL("phase.experiment_id"), experiment_ids)
+        )
+        return read_frame(source, rows_since_totals(phases, stored_columns("rollup"), end, settled_before), IDS)
     query = sql.SQL(
         """
         SELECT {columns} FROM hourly_variant_rollups AS rollup

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -133,6 +134,14 @@ def _blocks(frame: pd.DataFrame, hours: int, ids: list[str] | None) -> Iterator[
         yield frame[frame["experiment_id"].isin(chosen)], chosen
 
 
+def _settled_before(start: datetime, experiments: pd.DataFrame, config: PromotionConfig) -> datetime:
+    """Hours before it are in every decision from `start` on: with an attribution window that lies as far back."""
+    windows = [config.attribution_window_hours or 0.0]
+    if "attribution_window_hours" in experiments.columns:
+        windows.extend(experiments["attribution_window_hours"].dropna().astype(float))
+    return start - HOUR * math.ceil(max(windows))
+
+
 class _Writer:
     """Reads, evaluates and writes block by block, and adds up what a person wants to know of it."""
 
@@ -149,7 +158,8 @@ class _Writer:
 
     def process(self, experiments: pd.DataFrame, ids: list[str] | None, hours: pd.DatetimeIndex) -> None:
         started = time.perf_counter()
-        rollups = read_rollups(self._store, self._start, self._end, ids)
+        settled = _settled_before(self._start, experiments, self._store.settings.thresholds)
+        rollups = read_rollups(self._store, self._start, self._end, ids, settled_before=settled)
         read = time.perf_counter()
         found = evaluate(rollups, experiments, hours=hours, config=self._store.settings.thresholds)
         evaluated = time.perf_counter()
