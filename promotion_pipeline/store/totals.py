@@ -7,6 +7,7 @@ the evaluation adds them, so that totals change no decision, not in the last bit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from psycopg import sql
@@ -98,10 +99,10 @@ def rows_since_totals(
         shown: columns of a rowset `rollup` that has those of `hourly_variant_rollups`.
         settled_before: hours before it are of one piece: no decision that is asked for sees only some of them.
     """
-    carried = {name: sql.SQL("total.{}").format(sql.Identifier(name)) for name in _TYPES}
+    carried: dict[str, sql.Composable] = {name: sql.SQL("total.{}").format(sql.Identifier(name)) for name in _TYPES}
     # A count that fell once stays known: its one request less is given back by the row beside it.
     rest = carried | {"requests": sql.SQL("total.requests - total.first_requests + total.has_fallen::integer")}
-    nothing = {name: sql.SQL("0::{}").format(sql.SQL(kind)) for name, kind in _TYPES.items()}
+    nothing: dict[str, sql.Composable] = {name: sql.SQL("0::{}").format(sql.SQL(kind)) for name, kind in _TYPES.items()}
     early = nothing | {"requests": sql.SQL("total.first_requests")}
     fallen = nothing | {"requests": sql.SQL("-1::bigint")}
     last_hour = sql.SQL("total.before - interval '1 hour'")
@@ -134,7 +135,7 @@ def rows_since_totals(
 
 
 def _from_total(
-    shown: sql.Composable, sums: dict[str, sql.Composable], hour: sql.Composable, condition: sql.Composable
+    shown: sql.Composable, sums: Mapping[str, sql.Composable], hour: sql.Composable, condition: sql.Composable
 ) -> sql.Composed:
     """SQL of rows of `shown` out of the totals that `wanted` names."""
     named = sql.SQL(", ").join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in sums.items())
