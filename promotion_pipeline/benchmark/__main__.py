@@ -6,12 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from promotion_pipeline.benchmark import doors, evaluation, hourly, rollup
+from promotion_pipeline.benchmark import doors, evaluation, hourly, rollup, tick
 from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
     "evaluation": evaluation.report,
     "hourly": hourly.report,
+    "tick": tick.report,
     "rollup": rollup.report,
     "doors": doors.report,
 }

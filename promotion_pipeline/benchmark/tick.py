@@ -1,0 +1,95 @@
+"""The hourly run as production starts it, in a process of its own, beside runs of a job that does nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from promotion_pipeline import names
+from promotion_pipeline.benchmark.seed import HOUR, seed_hours
+from promotion_pipeline.config import Settings
+from promotion_pipeline.dagster_instance import instance_environment
+from promotion_pipeline.errors import DependencyError
+from promotion_pipeline.partitions import range_tags
+from promotion_pipeline.store.database import open_store
+
+TICKS = 5
+REQUESTS_PER_EXPERIMENT = 100
+"""Requests of an experiment in an hour."""
+SIZES = (1_000, 10_000)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process: seconds from its start to its end, and its peak resident memory."""
+
+    seconds: float
+    peak_mb: float
+
+
+def report() -> str:
+    """Print-ready lines: consecutive hours, each decided by a process of its own, at both sizes."""
+    return "\n".join(_report(experiments) for experiments in SIZES)
+
+
+def _report(experiments: int) -> str:
+    with tempfile.TemporaryDirectory() as folder, open_store(Settings(home=Path(folder))) as store:
+        with store.connect() as connection:
+            end = seed_hours(connection, experiments, experiments * REQUESTS_PER_EXPERIMENT, TICKS + 1)
+        environment = {**os.environ, **instance_environment(store), "AUTO_PROMOTION_HOME": folder}
+        runs: dict[str, list[Run]] = {"alone": [], "location": [], "tick": []}
+        for tick in range(TICKS + 1):
+            hour = end - (TICKS + 1 - tick) * HOUR
+            found = {
+                "alone": _run("promotion_pipeline.benchmark.empty_run", "empty_run", {}, environment),
+                "location": _run("promotion_pipeline.benchmark.empty_location", "empty_run", {}, environment),
+                "tick": _run(
+                    "promotion_pipeline.definitions", names.HOURLY_JOB, range_tags(hour, hour + HOUR), environment
+                ),
+            }
+            # The first hour also adds up two weeks, which is done once a day, and only for what ran on.
+            if tick > 0:
+                for name, run in found.items():
+                    runs[name].append(run)
+            else:
+                first = found["tick"]
+    return "\n".join(_lines(experiments, runs, first))
+
+
+def _lines(experiments: int, runs: Mapping[str, list[Run]], first: Run) -> list[str]:
+    middle = {name: statistics.median(run.seconds for run in found) for name, found in runs.items()}
+    memory = max(run.peak_mb for run in runs["tick"])
+    requests = experiments * REQUESTS_PER_EXPERIMENT
+    return [
+        f"hourly tick, {experiments:,} experiments of 3 variants, {requests:,} new requests in the hour, 2 weeks of"
+        f" history; a process each, medians of {TICKS}",
+        f"  {'the tick':36} {middle['tick']:6.2f} s, {memory:,.0f} MB",
+        f"  {'an empty run in this code location':36} {middle['location']:6.2f} s:"
+        f" the tick is {middle['tick'] / middle['location']:.2f} times as long",
+        f"  {'an empty run of a file of its own':36} {middle['alone']:6.2f} s:"
+        f" {middle['tick'] / middle['alone']:.2f} times (without pandas, scipy and the product to import)",
+        f"  {'the first tick of a day':36} {first.seconds:6.2f} s",
+    ]
+
+
+def _run(module: str, job: str, tags: Mapping[str, str], environment: Mapping[str, str]) -> Run:
+    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", module, "-j", job, "--tags", json.dumps(tags)]
+    begin = time.perf_counter()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - begin
+        if process.returncode:
+            log.seek(0)
+            raise DependencyError(f"a run of {job} failed: {log.read().decode(errors='replace')[-2000:]}")
+    # Linux counts kilobytes, macOS bytes.
+    return Run(seconds, usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2))
