@@ -14,6 +14,7 @@ import pandas as pd
 from promotion_pipeline.config import Settings
 from promotion_pipeline.evaluation import Verdict, explain
 from promotion_pipeline.notifications.links import evidence_url
+from promotion_pipeline.notifications.numbers import confidence_text
 from promotion_pipeline.partitions import hour_key
 
 MAX_TABLE_ROWS = 50
@@ -70,7 +71,7 @@ def verdict_table(decisions: pd.DataFrame, settings: Settings) -> str:
         row = {str(column): value for column, value in record.items()}
         verdict = "**promotable**" if row["is_promotable"] else str(row["verdict"])
         name = f"[{cell(row['name'])}]({evidence_url(settings, str(row['name']))})"
-        lift, confidence = _percent(row["improvement"], "+.1f"), _percent(row["confidence"], ".2f")
+        lift, confidence = _percent(row["improvement"], "+.1f"), confidence_text(row["confidence"])
         why = cell(explain(row).summary)
         lines.append(f"| {name} | {verdict} | {cell(row['candidate_variant_name'])} | {lift} | {confidence} | {why} |")
     if len(rows) > MAX_TABLE_ROWS:

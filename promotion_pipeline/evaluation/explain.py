@@ -47,9 +47,7 @@ class _Rule:
 
 
 _RULES = {
-    Reason.MIN_SAMPLE_SIZE: _Rule(
-        "sample_size", "min_sample_size_threshold", "requests", "requests in the smaller arm", ">="
-    ),
+    Reason.MIN_SAMPLE_SIZE: _Rule("sample_size", "min_sample_size_threshold", "requests", "smaller arm", ">="),
     Reason.MIN_CONFIDENCE: _Rule("confidence", "min_confidence_threshold", "%", "confidence", ">="),
     Reason.MIN_IMPROVEMENT: _Rule("improvement", "min_improvement_threshold", "%", "improvement over control", ">="),
     Reason.MIN_RUNTIME: _Rule("runtime_hours", "min_runtime_threshold", "hours", "runtime", ">="),
@@ -82,22 +80,28 @@ def _text(value: float | None, unit: str) -> str:
     if unit == "requests":
         return f"{value:,.0f} requests"
     if unit == "hours":
-        return f"{value:,.1f} hours"
+        return f"{max(value, 0.0):,.1f} hours"
     percent = value * 100 if unit == "fraction" else value
     # 99.9968 is not certainty, and must not be read as it.
     return "over 99.99 %" if 99.995 <= percent < 100 else f"{percent:.2f} %"
 
 
+def _confidence(percent: float | None) -> str:
+    """A confidence in words: never certainty, not even where its p-value is too small for a float."""
+    return _text(None if percent is None else min(percent, 99.999), "%")
+
+
 def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
     observed, threshold = _number(row.get(rule.observed)), float(row[rule.threshold])
+    observed_text = _confidence(observed) if reason is Reason.MIN_CONFIDENCE else _text(observed, rule.unit)
     passed = bool(row[reason.value])
     relation = rule.sign if passed else ("<" if rule.sign == ">=" else ">")
-    message = f"{rule.what} {_text(observed, rule.unit)} {relation} {_text(threshold, rule.unit)}"
+    message = f"{rule.what} {observed_text} {relation} {_text(threshold, rule.unit)}"
     if observed is None:
         message = f"{rule.what} could not be measured; needed {rule.sign} {_text(threshold, rule.unit)}"
     elif reason is Reason.MIN_CONFIDENCE and not passed and observed >= threshold:
-        message = f"confidence {_text(observed, '%')}, but the candidate is behind control"
-    elif _text(observed, rule.unit) == _text(threshold, rule.unit) and observed != threshold:
+        message = f"confidence {observed_text}, but the candidate is behind control"
+    elif observed_text == _text(threshold, rule.unit) and observed != threshold:
         message = f"{rule.what} {observed:.6g} {relation} {threshold:.6g}"
     return Check(reason.value, passed, observed, threshold, rule.unit, message)
 
@@ -129,7 +133,7 @@ def _reason(row: Mapping[str, Any], reason: Reason) -> str:
         return _check(row, reason, _RULES[reason]).message
     if reason is Reason.ALL_CHECKS_PASSED:
         name, lead, sure = (row[key] for key in ("candidate_variant_name", "improvement", "confidence"))
-        return f"All safety checks passed: {name} leads by {lead:.2f} % at {_text(sure, '%')} confidence"
+        return f"All safety checks passed: {name} leads by {lead:.2f} % at {_confidence(sure)} confidence"
     sentences = {
         Reason.NOT_STARTED: "the experiment starts after this hour; wait for its start_date",
         Reason.NO_CONTROL: "no variant is marked as control; set is_control on one",

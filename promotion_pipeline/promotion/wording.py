@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -123,7 +124,7 @@ def _reasons(assessment: Assessment, words: Explanation) -> tuple[str, ...]:
     if Reason.INVALID_CONFIG in codes and assessment.problem:
         return (*words.reasons, assessment.problem)
     if Reason.NOT_STARTED in codes and experiment.phase_started_at and experiment.start_date < assessment.as_of:
-        since = experiment.phase_started_at.isoformat(timespec="seconds")
+        since = f"{experiment.phase_started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         return (f"the split changed at {since}: measurement began anew, and no full hour of it is over",)
     return words.reasons
 

@@ -140,7 +140,7 @@ def test_warnings_of_errors_latency_and_size_do_not_block() -> None:
 def test_every_check_message_carries_both_numbers() -> None:
     explanation = explain(last(evaluate(sums({"control": (900, 90), "variant-a": (950, 99)}), experiment()).decisions))
     messages = {check.name: check.message for check in explanation.checks}
-    assert messages["min_sample_size"] == "requests in the smaller arm 900 requests < 1,000 requests"
+    assert messages["min_sample_size"] == "smaller arm 900 requests < 1,000 requests"
     assert messages["min_runtime"] == "runtime 72.0 hours >= 48.0 hours"
     assert messages["error_rate_acceptable"] == "error rate of the candidate 0.00 % <= 5.00 %"
     assert "4.21 % < 5.00 %" in messages["min_improvement"]
