@@ -9,8 +9,8 @@ from datetime import datetime
 
 from promotion_pipeline.store.evidence import LiftPoint
 
-WIDTH, HEIGHT = 720, 300
-LEFT, RIGHT, TOP, BOTTOM = 80, 14, 14, 40
+WIDTH, HEIGHT = 720, 264
+LEFT, RIGHT, TOP, BOTTOM = 72, 14, 14, 40
 MOST_POINTS = 240
 SETTLED_SHARE = 0.25
 """Share of the looks after which the interval is narrow enough to set the scale."""

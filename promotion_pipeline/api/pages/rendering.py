@@ -64,6 +64,7 @@ def environment() -> Environment:
         hours=hours,
         p_value=p_value,
         confidence=confidence,
+        interval=interval,
     )
     made.globals["area"] = charts
     return made
@@ -84,6 +85,11 @@ def confidence(value: float | None) -> str:
 def rate(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
     """A fraction as percent."""
     return percent(None if value is None else value * 100, digits, signed=signed)
+
+
+def interval(lower: float | None, upper: float | None) -> str:
+    """An interval of fractions as percent; one without an end is none."""
+    return UNKNOWN if lower is None or upper is None else f"{lower * 100:+,.1f} to {upper * 100:+,.1f} %"
 
 
 def number(value: float | None, digits: int = 0) -> str:
