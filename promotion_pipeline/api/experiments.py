@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -27,10 +28,16 @@ from promotion_pipeline.api.bodies import (
     RolledBack,
 )
 from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
-from promotion_pipeline.api.recall import eligibility_when_promoted, promotion_of_this_request
+from promotion_pipeline.api.recall import (
+    acted_once,
+    approval_acted_on,
+    eligibility_when_promoted,
+    hold_acted_on,
+    promotion_acted_on,
+)
 from promotion_pipeline.config import parse_config
-from promotion_pipeline.errors import AlreadyPromotedError
 from promotion_pipeline.promotion.approvals import approval_history, approve_promotion, decline_promotion
+from promotion_pipeline.promotion.events import Action
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.holds import hold_promotion, release_hold
 from promotion_pipeline.promotion.models import Approval, Hold, Promotion, PromotionEligibility
@@ -79,13 +86,13 @@ def promote(name: Name, here: Here, body: PromoteBody | None = None) -> AnswerWi
     here.claim(promotedBy=asked.promoted_by, userId=asked.user_id)
     metadata = _metadata(here, asked.metadata)
     config = _config(asked.config)
-    try:
-        promotion = promote_winner(name, asked.promotion_type, here.actor, config, metadata=metadata, store=here.store)
-    except AlreadyPromotedError:
-        earlier = promotion_of_this_request(here, name)
-        if earlier is None:
-            raise
-        promotion = earlier
+    promotion = acted_once(
+        here,
+        name,
+        Action.PROMOTE,
+        lambda: promote_winner(name, asked.promotion_type, here.actor, config, metadata=metadata, store=here.store),
+        partial(promotion_acted_on, here),
+    )
     return _promoted(promotion)
 
 
@@ -94,8 +101,14 @@ def promote(name: Name, here: Here, body: PromoteBody | None = None) -> AnswerWi
 def roll_back(name: Name, here: Here, body: RollbackBody) -> Answer[RolledBack]:
     """Undo the live promotion and hold automatic promotion; the same as POST .../rollback."""
     here.claim(rolledBackBy=body.rolled_back_by)
-    promotion = rollback_promotion(
-        name, body.reason, here.actor, to=body.to, confirm_drift=body.confirm_drift, store=here.store
+    promotion = acted_once(
+        here,
+        name,
+        Action.ROLL_BACK,
+        lambda: rollback_promotion(
+            name, body.reason, here.actor, to=body.to, confirm_drift=body.confirm_drift, store=here.store
+        ),
+        partial(promotion_acted_on, here),
     )
     return Answer(data=RolledBack(promotion=promotion))
 
@@ -135,15 +148,13 @@ def approve(name: Name, here: Here, body: ApproveBody | None = None) -> AnswerWi
     here.claim(approvedBy=asked.approved_by)
     metadata = _metadata(here, asked.metadata)
     config = _config(asked.config)
-    try:
-        promotion = approve_promotion(
-            name, here.actor, config, reason=asked.reason, metadata=metadata, store=here.store
-        )
-    except AlreadyPromotedError:
-        earlier = promotion_of_this_request(here, name)
-        if earlier is None:
-            raise
-        promotion = earlier
+    promotion = acted_once(
+        here,
+        name,
+        Action.PROMOTE,
+        lambda: approve_promotion(name, here.actor, config, reason=asked.reason, metadata=metadata, store=here.store),
+        partial(promotion_acted_on, here),
+    )
     return _promoted(promotion)
 
 
@@ -152,7 +163,14 @@ def approve(name: Name, here: Here, body: ApproveBody | None = None) -> AnswerWi
 def decline(name: Name, here: Here, body: DeclineBody) -> Answer[dict[str, Approval]]:
     """Say no to the open request; automatic promotion is on hold from then on."""
     here.claim(declinedBy=body.declined_by)
-    return Answer(data={"approval": decline_promotion(name, here.actor, body.reason, store=here.store)})
+    approval = acted_once(
+        here,
+        name,
+        Action.DECLINE,
+        lambda: decline_promotion(name, here.actor, body.reason, store=here.store),
+        partial(approval_acted_on, here),
+    )
+    return Answer(data={"approval": approval})
 
 
 @router.post("/{name:path}/hold", operation_id="holdPromotion")
@@ -160,7 +178,14 @@ def decline(name: Name, here: Here, body: DeclineBody) -> Answer[dict[str, Appro
 def hold(name: Name, here: Here, body: HoldBody) -> Answer[Hold]:
     """Keep the experiment from being promoted unattended; it also pauses a ramp."""
     here.claim(heldBy=body.held_by)
-    return Answer(data=hold_promotion(name, body.reason, here.actor, store=here.store))
+    held = acted_once(
+        here,
+        name,
+        Action.HOLD,
+        lambda: hold_promotion(name, body.reason, here.actor, store=here.store),
+        lambda earlier: hold_acted_on(here, name, earlier.details["hold"], earlier),
+    )
+    return Answer(data=held)
 
 
 @router.post("/{name:path}/release", operation_id="releaseHold")
@@ -169,7 +194,14 @@ def release(name: Name, here: Here, body: ReleaseBody | None = None) -> Answer[H
     """Let the experiment be promoted unattended again."""
     asked = body or ReleaseBody()
     here.claim(releasedBy=asked.released_by)
-    return Answer(data=release_hold(name, here.actor, reason=asked.reason, store=here.store))
+    released = acted_once(
+        here,
+        name,
+        Action.RELEASE_HOLD,
+        lambda: release_hold(name, here.actor, reason=asked.reason, store=here.store),
+        lambda earlier: hold_acted_on(here, name, None, earlier),
+    )
+    return Answer(data=released)
 
 
 def _metadata(here: Visit, given: dict[str, Any] | None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.api.problems import Problem, suggestion
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import PromotionError
+from promotion_pipeline.promotion.acts import asked_through
 from promotion_pipeline.store import door_audit
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.idempotency import Claim, StoredAnswer, try_claim
@@ -59,6 +60,8 @@ class Visit:
     request_id: str
     principal: Principal = NOBODY
     idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    """Of a request with an Idempotency-Key: what must be the same when it is sent again."""
     claims: dict[str, str] = field(default_factory=dict)
     code: str | None = None
     """The problem's code, if one was answered."""
@@ -85,6 +88,11 @@ class Visit:
         """What is kept with the record of the act, to find the request that caused it."""
         marks = {"requestId": self.request_id, "idempotencyKey": self.idempotency_key, "claimed": self.claims or None}
         return {"http": {name: value for name, value in marks.items() if value is not None}}
+
+    def audit_mark(self) -> dict[str, Any]:
+        """The same for the audit, where an act is looked for if its answer was lost."""
+        fingerprint = {"fingerprint": self.fingerprint.hex()} if self.fingerprint else {}
+        return {"http": {**self.mark()["http"], **fingerprint}}
 
 
 class GuardedRoute(APIRoute):
@@ -122,9 +130,11 @@ class GuardedRoute(APIRoute):
         _check_query(request, sorted(parameter.alias for parameter in self.dependant.query_params))
         if is_write and access is not Access.PUBLIC:
             visit.idempotency_key = _key_of(request)
-        if visit.idempotency_key is None:
-            return await act(request)
-        return await _once(visit, visit.idempotency_key, request, body, act)
+        with asked_through(visit.audit_mark):
+            if visit.idempotency_key is None:
+                return await act(request)
+            visit.fingerprint = _fingerprint(request, body)
+            return await _once(visit, visit.idempotency_key, request, act)
 
     def refuse(self, visit: Visit, request: Request, problem: Problem) -> Response:  # noqa: ARG002
         """The answer to a request that was not let in, or whose act was refused."""
@@ -174,9 +184,9 @@ def _fingerprint(request: Request, body: bytes) -> bytes:
     return hashlib.sha256(address + content).digest()
 
 
-async def _once(visit: Visit, key: str, request: Request, body: bytes, act: Handler) -> Response:
+async def _once(visit: Visit, key: str, request: Request, act: Handler) -> Response:
     """Act unless this key has an answer already; a second request with the key waits for the first."""
-    claim = await _claimed(visit, key, _fingerprint(request, body))
+    claim = await _claimed(visit, key, visit.fingerprint)
     try:
         if claim.stored is not None:
             return Response(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -35,6 +36,10 @@ ACT_LOCK = 0x70726F6D6F7465
 """Seed of the advisory lock that acts on one experiment queue on."""
 BUSY = f"another act on this experiment did not finish within {LOCK_SECONDS} s: try again in a moment"
 
+Mark = Callable[[], Mapping[str, Any]]
+"""Says which request asked for an act, as far as the door knows when the act is written."""
+_asked_through: ContextVar[Mark | None] = ContextVar("asked_through", default=None)
+
 _Result = TypeVar("_Result")
 
 
@@ -58,11 +63,13 @@ class Scene:
         return split_of(self.variants)
 
     def audit(self, actor: str, action: str, promotion_id: UUID | None, details: Mapping[str, Any]) -> None:
-        """Append who did what."""
+        """Append who did what, and the request that asked for it."""
+        mark = _asked_through.get()
+        full = {**details, **(mark() if mark is not None else {})}
         self.connection.execute(
             "INSERT INTO promotion_audit (actor, action, experiment_id, promotion_id, details)"
             " VALUES (%s, %s, %s, %s, %s)",
-            [actor, action, self.experiment.id, promotion_id, Jsonb(dict(details))],
+            [actor, action, self.experiment.id, promotion_id, Jsonb(full)],
         )
 
     def notify(
@@ -83,6 +90,16 @@ class Scene:
             "UPDATE ab_experiments SET is_active = %s WHERE id = %s", [is_active, self.experiment.id]
         )
         self.connection.execute("SELECT ab_sync_phase(%s)", [self.experiment.id])
+
+
+@contextlib.contextmanager
+def asked_through(mark: Mark) -> Iterator[None]:
+    """Let the audit of acts in this context name the request that asked for them."""
+    token = _asked_through.set(mark)
+    try:
+        yield
+    finally:
+        _asked_through.reset(token)
 
 
 def chosen(store: Store | None) -> Store:

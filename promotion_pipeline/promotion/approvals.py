@@ -134,7 +134,9 @@ def decline_promotion(experiment_name: str, declined_by: str, reason: str, *, st
         scene.notify(Event.APPROVAL_DECLINED, "info", None, f"declined:{waiting.id}", {**details, "declined_by": actor})
         return declined
 
-    return in_transaction(where, act)
+    answered = in_transaction(where, act)
+    reached(FaultPoint.AFTER_COMMIT)
+    return answered
 
 
 def apply_approval(

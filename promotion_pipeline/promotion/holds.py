@@ -5,6 +5,7 @@ from __future__ import annotations
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
 from promotion_pipeline.promotion.events import Action, Event
+from promotion_pipeline.promotion.faults import FaultPoint, reached
 from promotion_pipeline.promotion.inputs import experiment_name_of, required_text
 from promotion_pipeline.promotion.models import Hold
 from promotion_pipeline.promotion.records import promotions_where
@@ -49,7 +50,9 @@ def release_hold(
         scene.notify(Event.HOLD_RELEASED, "info", promotion_id, key, {**details, "released_by": actor})
         return _set(scene, None, actor)
 
-    return in_transaction(where, act)
+    released = in_transaction(where, act)
+    reached(FaultPoint.AFTER_COMMIT)
+    return released
 
 
 def hold_promotion(experiment_name: str, reason: str, held_by: str, *, store: Store | None = None) -> Hold:
@@ -69,10 +72,13 @@ def hold_promotion(experiment_name: str, reason: str, held_by: str, *, store: St
         scene = lock_experiment(connection, where, name)
         if scene.experiment.hold is not None:
             raise ConflictError(f"{name!r} is on hold already: {scene.experiment.hold}")
-        scene.audit(actor, Action.HOLD, None, {"reason": why})
-        return _set(scene, f"held by {actor}: {why}", actor)
+        hold = f"held by {actor}: {why}"
+        scene.audit(actor, Action.HOLD, None, {"reason": why, "hold": hold})
+        return _set(scene, hold, actor)
 
-    return in_transaction(where, act)
+    held = in_transaction(where, act)
+    reached(FaultPoint.AFTER_COMMIT)
+    return held
 
 
 def _set(scene: Scene, hold: str | None, actor: str) -> Hold:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 import psycopg
 
@@ -53,9 +57,7 @@ class Claim:
             " VALUES (%s, %s, %s, %s, %s, %s)",
             [self.principal, self.key, self.fingerprint, answer.status, answer.body, answer.media_type],
         )
-        self._connection.execute(
-            "DELETE FROM api_idempotency_keys WHERE stored_at < now() - %s::interval", [RETENTION]
-        )
+        self._connection.execute("DELETE FROM api_idempotency_keys WHERE stored_at < now() - %s::interval", [RETENTION])
 
     def release(self) -> None:
         """End the transaction: the answer is kept, the next one with this key may go on."""
@@ -83,6 +85,38 @@ def try_claim(store: Store, principal: str, key: str, fingerprint: bytes) -> Cla
         return Claim(stored, principal, key, fingerprint, connection, stack.pop_all())
 
 
+@dataclass(frozen=True)
+class EarlierAct:
+    """A row of the audit."""
+
+    at: datetime
+    promotion_id: UUID | None
+    details: Mapping[str, Any]
+
+
+def act_under_key(
+    store: Store, experiment_name: str, action: str, actor: str, key: str, fingerprint: bytes
+) -> EarlierAct | None:
+    """The act that was done under a key, whether or not its answer was kept: the audit is written with the act.
+
+    Raises:
+        KeyReusedError: it was asked for by a request with another body.
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        row = connection.execute(
+            "SELECT a.at, a.promotion_id, a.details FROM promotion_audit a JOIN ab_experiments e"
+            " ON e.id = a.experiment_id WHERE e.name = %s AND a.action = %s AND a.actor = %s"
+            " AND a.details #>> '{http,idempotencyKey}' = %s AND a.at >= now() - %s::interval ORDER BY a.id LIMIT 1",
+            [experiment_name, action, actor, key, RETENTION],
+        ).fetchone()
+    if row is None:
+        return None
+    if row["details"]["http"].get("fingerprint") != fingerprint.hex():
+        raise _reused(key)
+    return EarlierAct(**row)
+
+
 def _stored(connection: Connection, principal: str, key: str, fingerprint: bytes) -> StoredAnswer | None:
     row = connection.execute(
         "SELECT fingerprint, status, body, media_type FROM api_idempotency_keys"
@@ -94,7 +128,11 @@ def _stored(connection: Connection, principal: str, key: str, fingerprint: bytes
         connection.execute("DELETE FROM api_idempotency_keys WHERE principal = %s AND key = %s", [principal, key])
         return None
     if bytes(row["fingerprint"]) != fingerprint:
-        raise KeyReusedError(
-            f"Idempotency-Key {key!r} was used for another request: send the same body, or choose a new key"
-        )
+        raise _reused(key)
     return StoredAnswer(row["status"], row["body"], row["media_type"])
+
+
+def _reused(key: str) -> KeyReusedError:
+    return KeyReusedError(
+        f"Idempotency-Key {key!r} was used for another request: send the same body, or choose a new key"
+    )

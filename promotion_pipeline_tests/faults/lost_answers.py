@@ -46,7 +46,7 @@ REQUESTS = (
     Request("promote", Setting.DECIDED, PROMOTED, CONFLICT, has_key=False),
     Request("approve", Setting.ASKED, APPROVED, DONE),
     Request("approve", Setting.ASKED, APPROVED, CONFLICT, has_key=False),
-    Request("rollback", Setting.PROMOTED, BACK, CONFLICT, body=WHY),
+    Request("rollback", Setting.PROMOTED, BACK, DONE, body=WHY),
     Request("rollback", Setting.PROMOTED, BACK, CONFLICT, has_key=False, body=WHY),
     # The second COMMIT of a request with a key is that of its stored answer: the act itself was answered.
     Request("promote", Setting.DECIDED, PROMOTED, DONE, first=DONE, commit=2),
@@ -129,11 +129,8 @@ class _Campaign:
 
     def _judge(self, case: Request, first: Reply, second: Reply, cut: Cut, name: str) -> None:
         """The statuses are those expected, and both answers speak of the same promotion."""
-        wanted = case.second
-        if cut is Cut.REQUEST:
-            # Nothing was committed. With the act itself the repetition does it; with its stored answer only, it
-            # is asked anew: the promotion is recognised, the rollback is a conflict.
-            wanted = DONE if case.commit == 1 or case.act == "promote" else CONFLICT
+        # A COMMIT that never arrived: the repetition does the act, or finds it by its key.
+        wanted = DONE if cut is Cut.REQUEST else case.second
         if (first.status, second.status) != (case.first, wanted):
             self.tally.unexpected.append(f"{name}: answered {first.status}, then {second.status} {second.said}")
         if first.status == second.status == DONE and first.said != second.said:
