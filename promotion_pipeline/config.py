@@ -14,13 +14,24 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "AUTO_PROMOTION_"
 MINIMUM_SECRET_LENGTH = 16
+HIGHEST_MARGIN = 0.25
+"""Of an error rate: above it percent were meant."""
 
 
 class Evidence(StrEnum):
@@ -105,6 +116,14 @@ class PromotionConfig(BaseModel):
     """Hours that each ramp step but the last is held and watched."""
     watch_hours: Annotated[float, Field(ge=0.0, le=24 * 31)] = 48.0
     """Hours that a promotion is watched after it reached 100 percent."""
+    watch_error_rate_margin: Annotated[float, Field(ge=0.0, le=HIGHEST_MARGIN)] = 0.005
+    """Fraction of requests; the watch finds a breach where the winner's error rate exceeds that of before by it."""
+    watch_latency_margin_percent: Annotated[float, Field(ge=0.0, le=1000.0)] = 20.0
+    """Percent by which the winner's mean latency must exceed that of before to be a breach."""
+    watch_primary_margin_percent: Annotated[float, Field(ge=0.0, le=100.0)] = 10.0
+    """Percent by which the winner's primary metric must be worse than before, once control gets no traffic."""
+    watch_primary_margin_to_control_percent: Annotated[float, Field(ge=0.0, le=100.0)] = 3.0
+    """Percent by which it must be worse than control's at the same time, while that gets traffic."""
     auto_rollback: bool = False
     """A breach seen by the watch rolls the promotion back without a person."""
     approval_expiry_hours: Annotated[float, Field(gt=0.0, le=24 * 366)] = 168.0
@@ -118,17 +137,18 @@ class PromotionConfig(BaseModel):
     guardrails: tuple[Guardrail, ...] = ()
     """What may not get worse in an unattended promotion."""
 
-    @field_validator("max_error_rate", mode="before")
+    @field_validator("max_error_rate", "watch_error_rate_margin", mode="before")
     @classmethod
-    def _explain_percent(cls, value: object) -> object:
+    def _explain_percent(cls, value: object, info: ValidationInfo) -> object:
+        most = 1.0 if info.field_name == "max_error_rate" else HIGHEST_MARGIN
         try:
             number = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             return value
-        if number > 1.0:
+        if number > most:
             raise ValueError(
-                f"{value} is above 1: it is a fraction, so {number:g} % is written {number / 100:g}"
-                f" (and {number:g} as a fraction would mean {number * 100:g} %, which no rate can reach)"
+                f"{value} is above {most:g}: it is a fraction, so {number:g} % is written {number / 100:g}"
+                f" (and {number:g} as a fraction would mean {number * 100:g} %, which is out of bounds)"
             )
         return value
 

@@ -139,8 +139,7 @@ def judge_observation(promotion: Promotion, seen: Observation) -> tuple[WatchChe
             before,
             sums.get(winner, Sums()),
             sums.get(control, Sums()),
-            config.primary_metric,
-            config.direction,
+            config,
         )
     )
 
@@ -207,6 +206,7 @@ def _tell(scene: Scene, promotion: Promotion, breach: WatchCheck, actor: str) ->
         "observed": breach.observed,
         "baseline": breach.baseline,
         "control": breach.control,
+        "limit": breach.limit,
         "message": breach.message,
     }
     key = f"watch:{promotion.id}:{promotion.ramp_step}:{breach.metric.value}"

@@ -1,7 +1,7 @@
 """Is the winner worse than it was? Pure rules of the watch after a promotion.
 
-A breach needs a difference that matters (a margin) and one that chance does not explain: z >= 3.72 one-sided,
-p < 0.0001, because the watch looks every hour at two windows and three metrics for days.
+A breach needs a difference that matters (the margins of `PromotionConfig`) and one that chance does not explain:
+z >= 3.72 one-sided, p < 0.0001, because the watch looks every hour at two windows and three metrics for days.
 """
 
 from __future__ import annotations
@@ -10,20 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from promotion_pipeline.config import Direction, PrimaryMetric
+from promotion_pipeline.config import Direction, PrimaryMetric, PromotionConfig
 from promotion_pipeline.statistics import mean_variance_of_mean, two_proportion_z, welch_from_means
 
 BREACH_Z = 3.72
 SMALLEST_SAMPLE = 100
-ERROR_RATE_MARGIN = 0.005
-"""Fraction of requests that must fail beyond the baseline."""
-LATENCY_MARGIN = 1.2
-PRIMARY_MARGIN = 0.1
-"""Fraction of the snapshot's primary metric that the winner must lose, where control gets no traffic."""
-PRIMARY_MARGIN_TO_CONTROL = 0.03
-"""Fraction of control's primary metric at the same time by which the winner must be worse."""
 
 Window = Literal["step", "recent"]
+_WHEN: dict[Window, str] = {"step": "since the last change of traffic", "recent": "in the last hour"}
 
 
 class WatchMetric(StrEnum):
@@ -82,16 +76,13 @@ class WatchCheck:
     """The winner's value in the promotion's snapshot."""
     control: float | None
     """Control's value in the same window; None while it gets no traffic."""
+    limit: float | None
+    """The value from which on it is a breach, if chance does not explain it; None: unmeasured."""
     message: str
 
 
 def judge_window(
-    window: Window,
-    before: Sums,
-    after: Sums,
-    control: Sums,
-    metric: PrimaryMetric = PrimaryMetric.CONVERSION,
-    direction: Direction = Direction.INCREASE,
+    window: Window, before: Sums, after: Sums, control: Sums, config: PromotionConfig
 ) -> tuple[WatchCheck, ...]:
     """The three metrics of the winner in one window, against its snapshot and against control at the same time.
 
@@ -100,9 +91,9 @@ def judge_window(
     control while there is one, since seasons move both, and with the snapshot afterwards.
     """
     return (
-        _errors(window, before, after, control),
-        _latency(window, before, after, control),
-        _primary(window, before, after, control, metric, direction),
+        _errors(window, before, after, control, config.watch_error_rate_margin),
+        _latency(window, before, after, control, config.watch_latency_margin_percent),
+        _primary(window, before, after, control, config),
     )
 
 
@@ -117,56 +108,44 @@ def overall(checks: tuple[WatchCheck, ...]) -> WatchStatus:
     return WatchStatus.CLEAN if measured else WatchStatus.UNMEASURED
 
 
-def _errors(window: Window, before: Sums, after: Sums, control: Sums) -> WatchCheck:
-    observed, baseline = _ratio(after.errors, after.requests), _ratio(before.errors, before.requests)
-    beside = _ratio(control.errors, control.requests)
-    if observed is None or baseline is None:
-        return _check(WatchMetric.ERROR_RATE, window, WatchStatus.UNMEASURED, observed, baseline, beside)
+def _errors(window: Window, before: Sums, after: Sums, control: Sums, margin: float) -> WatchCheck:
+    seen = Levels(*(_ratio(sums.errors, sums.requests) for sums in (after, before, control)))
+    if not seen.is_measured:
+        return _unmeasured(WatchMetric.ERROR_RATE, window, seen)
     z = float(two_proportion_z(before.errors, before.requests, after.errors, after.requests).z)
-    worse = z >= BREACH_Z and observed >= baseline + ERROR_RATE_MARGIN
-    worse = worse and (beside is None or observed >= beside + ERROR_RATE_MARGIN)
-    return _check(WatchMetric.ERROR_RATE, window, _status(worse), observed, baseline, beside)
+    return _judged(WatchMetric.ERROR_RATE, window, seen, seen.worst_reference + margin, z >= BREACH_Z)
 
 
-def _latency(window: Window, before: Sums, after: Sums, control: Sums) -> WatchCheck:
-    observed = _ratio(after.latency_ms_sum, after.latency_samples)
-    baseline = _ratio(before.latency_ms_sum, before.latency_samples)
-    beside = _ratio(control.latency_ms_sum, control.latency_samples)
-    if observed is None or baseline is None:
-        return _check(WatchMetric.LATENCY, window, WatchStatus.UNMEASURED, observed, baseline, beside)
+def _latency(window: Window, before: Sums, after: Sums, control: Sums, margin_percent: float) -> WatchCheck:
+    seen = Levels(*(_ratio(sums.latency_ms_sum, sums.latency_samples) for sums in (after, before, control)))
+    if not seen.is_measured:
+        return _unmeasured(WatchMetric.LATENCY, window, seen)
     (n0, mean0, variance0), (n1, mean1, variance1) = (
         _mean(sums.latency_samples, sums.latency_ms_sum, sums.latency_ms_sum_squares) for sums in (before, after)
     )
     t = float(welch_from_means(n0, mean0, variance0, n1, mean1, variance1, "absolute", 0.05).t)
     # Without any spread every difference is certain; t is NaN then.
     certain = t >= BREACH_Z or (variance0 == variance1 == 0.0)
-    worse = certain and observed >= LATENCY_MARGIN * baseline
-    worse = worse and (beside is None or observed >= LATENCY_MARGIN * beside)
-    return _check(WatchMetric.LATENCY, window, _status(worse), observed, baseline, beside)
+    return _judged(WatchMetric.LATENCY, window, seen, seen.worst_reference * (1.0 + margin_percent / 100.0), certain)
 
 
-def _primary(
-    window: Window, before: Sums, after: Sums, control: Sums, metric: PrimaryMetric, direction: Direction
-) -> WatchCheck:
+def _primary(window: Window, before: Sums, after: Sums, control: Sums, config: PromotionConfig) -> WatchCheck:
     """Conversion, or the mean value of a request (also where users were compared: the watch keeps no users)."""
-    converts = metric is PrimaryMetric.CONVERSION
+    converts = config.primary_metric is PrimaryMetric.CONVERSION
     name = WatchMetric.CONVERSION if converts else WatchMetric.VALUE
-
-    def level(sums: Sums) -> float | None:
-        return _ratio(sums.conversions if converts else sums.value_sum, sums.matured_requests)
-
-    observed, baseline, beside = level(after), level(before), level(control)
-    if observed is None or baseline is None:
-        return _check(name, window, WatchStatus.UNMEASURED, observed, baseline, beside)
-    is_beside = beside is not None
-    reference = control if is_beside else before
-    expected = beside if beside is not None else baseline
-    sign = 1.0 if direction is Direction.INCREASE else -1.0
-    margin = (PRIMARY_MARGIN_TO_CONTROL if is_beside else PRIMARY_MARGIN) * abs(expected)
+    totals = ((sums.conversions if converts else sums.value_sum, sums) for sums in (after, before, control))
+    seen = Levels(*(_ratio(total, sums.matured_requests) for total, sums in totals))
+    if not seen.is_measured:
+        return _unmeasured(name, window, seen)
+    if seen.control is None:
+        expected, reference, percent = seen.baseline, before, config.watch_primary_margin_percent
+    else:
+        expected, reference, percent = seen.control, control, config.watch_primary_margin_to_control_percent
+    assert expected is not None
+    sign = 1.0 if config.direction is Direction.INCREASE else -1.0
+    limit = expected - sign * percent / 100.0 * abs(expected)
     z = sign * (_conversion_z if converts else _value_t)(reference, after)
-    return _check(
-        name, window, _status(z <= -BREACH_Z and sign * (observed - expected) <= -margin), observed, baseline, beside
-    )
+    return _judged(name, window, seen, limit, z <= -BREACH_Z, sign)
 
 
 def _conversion_z(reference: Sums, after: Sums) -> float:
@@ -182,6 +161,25 @@ def _value_t(reference: Sums, after: Sums) -> float:
     return float(welch_from_means(n0, mean0, variance0, n1, mean1, variance1, "absolute", 0.05).t)
 
 
+@dataclass(frozen=True)
+class Levels:
+    """One metric's values; None: under `SMALLEST_SAMPLE` requests."""
+
+    observed: float | None
+    baseline: float | None
+    control: float | None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether now and before can be compared."""
+        return self.observed is not None and self.baseline is not None
+
+    @property
+    def worst_reference(self) -> float:
+        """Where less is better: what hits control too is no fault of the winner's."""
+        return max(level for level in (self.baseline, self.control) if level is not None)
+
+
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole >= SMALLEST_SAMPLE else None
 
@@ -191,26 +189,24 @@ def _mean(n: float, total: float, sum_squares: float) -> tuple[float, float, flo
     return n, float(mean), float(variance)
 
 
-def _status(worse: bool) -> WatchStatus:
-    return WatchStatus.BREACH if worse else WatchStatus.CLEAN
-
-
-def _check(
-    metric: WatchMetric,
-    window: Window,
-    status: WatchStatus,
-    observed: float | None,
-    baseline: float | None,
-    control: float | None,
+def _judged(
+    metric: WatchMetric, window: Window, seen: Levels, limit: float, is_certain: bool, better: float = -1.0
 ) -> WatchCheck:
-    when = "since the last change of traffic" if window == "step" else "in the last hour"
+    """A breach where the observed value is at the limit or worse; `better` is 1 where more is better."""
+    assert seen.observed is not None
+    is_beyond = better * (seen.observed - limit) <= 0.0
+    status = WatchStatus.BREACH if is_certain and is_beyond else WatchStatus.CLEAN
     what = metric.value.replace("_", " ")
-    numbers = f"{_text(metric, observed)} {when}, {_text(metric, baseline)} at the promotion"
-    beside = "" if control is None else f", control has {_text(metric, control)}"
-    message = f"{what} {numbers}{beside}"
-    if status is WatchStatus.UNMEASURED:
-        message = f"{what} could not be measured {when}: under {SMALLEST_SAMPLE} requests"
-    return WatchCheck(metric, window, status, observed, baseline, control, message)
+    numbers = f"{_text(metric, seen.observed)} {_WHEN[window]}, {_text(metric, seen.baseline)} at the promotion"
+    beside = "" if seen.control is None else f", control has {_text(metric, seen.control)}"
+    message = f"{what} {numbers}{beside} (limit {_text(metric, limit)})"
+    return WatchCheck(metric, window, status, seen.observed, seen.baseline, seen.control, limit, message)
+
+
+def _unmeasured(metric: WatchMetric, window: Window, seen: Levels) -> WatchCheck:
+    what = metric.value.replace("_", " ")
+    message = f"{what} could not be measured {_WHEN[window]}: under {SMALLEST_SAMPLE} requests"
+    return WatchCheck(metric, window, WatchStatus.UNMEASURED, seen.observed, seen.baseline, seen.control, None, message)
 
 
 def _text(metric: WatchMetric, value: float | None) -> str:

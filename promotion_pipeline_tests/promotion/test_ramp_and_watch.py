@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from promotion_pipeline import ConflictError, SplitDriftError, get_promotion_history, promote_winner, rollback_promotion
-from promotion_pipeline.config import Direction, Mode, PrimaryMetric
+from promotion_pipeline.config import Direction, Mode, PrimaryMetric, PromotionConfig
 from promotion_pipeline.promotion.holds import hold_promotion
 from promotion_pipeline.promotion.models import Outcome, Promotion
 from promotion_pipeline.promotion.ramp import advance_ramp, advance_ramps
@@ -190,12 +190,12 @@ NOTHING = Sums()
     ],
 )
 def test_what_counts_as_worse(after: Sums, control: Sums, breached: set[str]) -> None:
-    checks = judge_window("step", BEFORE, after, control)
+    checks = judge_window("step", BEFORE, after, control, PromotionConfig())
     assert {c.metric.value for c in checks if c.status is WatchStatus.BREACH} == breached
 
 
 def test_too_few_requests_are_unmeasured_and_never_clean() -> None:
-    checks = judge_window("step", BEFORE, Sums(99, 99, 99, 0, 99, 1.0, 1.0), NOTHING)
+    checks = judge_window("step", BEFORE, Sums(99, 99, 99, 0, 99, 1.0, 1.0), NOTHING, PromotionConfig())
     assert {check.status for check in checks} == {WatchStatus.UNMEASURED}
     assert overall(checks) is WatchStatus.UNMEASURED
 
@@ -214,7 +214,8 @@ def test_the_primary_metric_is_watched_in_its_direction(
     metric: str, direction: str, after: Sums, control: Sums, breached: set[str]
 ) -> None:
     before = replace(BEFORE, value_sum=20_000.0, value_sum_squares=50_000.0)
-    checks = judge_window("step", before, after, control, PrimaryMetric(metric), Direction(direction))
+    config = PromotionConfig(primary_metric=PrimaryMetric(metric), direction=Direction(direction))
+    checks = judge_window("step", before, after, control, config)
     assert {c.metric.value for c in checks if c.status is WatchStatus.BREACH} == breached
 
 
