@@ -17,11 +17,11 @@ from promotion_pipeline.api.pages.guard import COOKIE, PageRoute, own_address
 from promotion_pipeline.notifications.links import evidence_url
 from promotion_pipeline.store.tokens import revoke_token
 from promotion_pipeline_tests.api.conftest import TLS, Api
+from promotion_pipeline_tests.api.looks import write_looks
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,
     UNPROVEN,
     WINNER,
-    Seeded,
     VariantSpec,
     seed_experiment,
     split_of,
@@ -80,25 +80,6 @@ def operator(api: Api, browser: Browser) -> Browser:
     """A browser in which the operator is logged in."""
     browser.log_in(api.secrets["operator"])
     return browser
-
-
-def _write_looks(api: Api, seeded: Seeded, looks: int = 400) -> None:
-    """Hours of a lift that settles at 30 percent, as the hourly run would have written them."""
-    api.rows(
-        """
-        INSERT INTO significance_results (hour, as_of, experiment_id, phase_id, variant_id, lift, improvement,
-            always_valid_lower, always_valid_upper)
-        SELECT at - interval '1 hour', at, p.experiment_id, p.id, %s, 0.3, 30, 0.3 - 5.0 / n, 0.3 + 5.0 / n
-        FROM ab_experiment_phases p, generate_series(1, %s) AS n,
-            LATERAL (SELECT %s::timestamptz - (%s - n) * interval '1 hour' AS at) hours
-        WHERE p.experiment_id = %s AND p.ended_at IS NULL RETURNING 1
-        """,
-        seeded.variant_ids["treatment"],
-        looks,
-        seeded.end,
-        looks,
-        seeded.id,
-    )
 
 
 def test_every_page_answers_every_role_as_the_table_says(api: Api) -> None:
@@ -278,7 +259,7 @@ def test_a_viewer_sees_the_evidence_and_no_buttons(api: Api, browser: Browser) -
 
 def test_the_page_shows_the_checks_the_chart_and_the_variants(api: Api, operator: Browser) -> None:
     seeded = seed_experiment(api.store, "checkout", WINNER, users=4_000)
-    _write_looks(api, seeded)
+    write_looks(api.store, seeded)
 
     text = operator.client.get(PAGE).text
 
@@ -294,7 +275,7 @@ def test_the_page_shows_the_checks_the_chart_and_the_variants(api: Api, operator
 
 def test_after_a_promotion_the_page_shows_what_was_seen_then(api: Api, operator: Browser) -> None:
     seeded = seed_experiment(api.store, "checkout", WINNER)
-    _write_looks(api, seeded)
+    write_looks(api.store, seeded)
 
     text = operator.submit("promote", reason="agreed").text
 
@@ -352,7 +333,7 @@ def test_names_and_reasons_cannot_carry_markup(api: Api, operator: Browser) -> N
 
 def test_pages_run_no_script_and_load_nothing_from_elsewhere(api: Api, operator: Browser) -> None:
     seeded = seed_experiment(api.store, "checkout", WINNER)
-    _write_looks(api, seeded)
+    write_looks(api.store, seeded)
 
     for address in (PAGE, "/experiments", "/login", "/experiments/none"):
         answer = operator.client.get(address)
