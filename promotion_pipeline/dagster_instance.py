@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -27,6 +28,7 @@ NO_CAPTURE = {
 STATEMENT_TIMEOUT_MS = 60_000
 POOL_RECYCLE_SECONDS = 3600
 MAX_CONNECTIONS = 20
+_KEEPING: weakref.WeakSet[dg.DagsterInstance] = weakref.WeakSet()
 
 
 def prepare_home(store: Store) -> Path:
@@ -71,11 +73,21 @@ def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
     variables = instance_environment(store)
     reference = InstanceRef.from_dir(variables["DAGSTER_HOME"], overrides={"compute_logs": NO_CAPTURE})
     with _environment(variables), dg.DagsterInstance.from_ref(reference) as instance:
-        # Keeps connections: otherwise each of the hundreds of events of a run connects anew, which doubles its time.
-        instance.optimize_for_webserver(
-            statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=POOL_RECYCLE_SECONDS, max_overflow=MAX_CONNECTIONS
-        )
+        keep_connections(instance)
         yield instance
+
+
+def keep_connections(instance: dg.DagsterInstance) -> None:
+    """Let an instance keep its connections, as Dagster's web server does.
+
+    Otherwise each of the hundred events of a run connects anew, which costs more than most of what it does.
+    """
+    if instance in _KEEPING or instance.is_ephemeral:
+        return
+    _KEEPING.add(instance)
+    instance.optimize_for_webserver(
+        statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=POOL_RECYCLE_SECONDS, max_overflow=MAX_CONNECTIONS
+    )
 
 
 @contextlib.contextmanager

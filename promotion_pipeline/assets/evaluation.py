@@ -15,6 +15,7 @@ from promotion_pipeline.assets.plots import lift_plot
 from promotion_pipeline.assets.reporting import report_hours, verdict_table
 from promotion_pipeline.checks import EVALUATION_CHECKS, ask, specs_of
 from promotion_pipeline.config import Settings
+from promotion_pipeline.dagster_instance import keep_connections
 from promotion_pipeline.failures import step_failures
 from promotion_pipeline.partitions import hourly
 from promotion_pipeline.resources import StoreResource
@@ -99,6 +100,7 @@ def evaluation(
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Judge the run's hours and write the tables that were asked for."""
     wanted = [table for table in Table if dg.AssetKey(table.value) in context.selected_asset_keys]
+    keep_connections(context.instance)
     with step_failures(context):
         opened = store.get()
         for table, found in _evaluate(context, config, opened, wanted).items():

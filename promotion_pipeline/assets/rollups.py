@@ -12,6 +12,7 @@ from promotion_pipeline import names
 from promotion_pipeline.assets.columns import SCHEMAS
 from promotion_pipeline.assets.reporting import report_hours
 from promotion_pipeline.checks import ROLLUP_CHECKS, ask, specs_of
+from promotion_pipeline.dagster_instance import keep_connections
 from promotion_pipeline.failures import step_failures
 from promotion_pipeline.partitions import hourly
 from promotion_pipeline.resources import StoreResource
@@ -56,6 +57,7 @@ def hourly_variant_rollups(
     context: dg.AssetExecutionContext, store: dg.ResourceParam[StoreResource]
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Roll up the run's hours and whatever of the hours before them changed."""
+    keep_connections(context.instance)
     with step_failures(context):
         opened = store.get()
         if context.selected_asset_keys:

@@ -5,6 +5,7 @@ import dagster as dg
 from promotion_pipeline import names
 from promotion_pipeline.act_events import told_in_run
 from promotion_pipeline.assets.reporting import cell
+from promotion_pipeline.dagster_instance import keep_connections
 from promotion_pipeline.failures import step_failures
 from promotion_pipeline.promotion.watch import WatchAction, WatchResult, watch_promotions
 from promotion_pipeline.promotion.watch_rules import WatchStatus
@@ -31,6 +32,7 @@ def promotion_watch(
     context: dg.AssetExecutionContext, store: dg.ResourceParam[StoreResource]
 ) -> dg.MaterializeResult[None]:
     """Look at every watched promotion."""
+    keep_connections(context.instance)
     with step_failures(context):
         opened = store.get()
         with told_in_run(context, opened):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from promotion_pipeline import definitions
 from promotion_pipeline.benchmark.empty_run import empty_run
-from promotion_pipeline.definitions import defs as product
 
-defs = dg.Definitions.merge(product, dg.Definitions(jobs=[empty_run]))
+defs = dg.Definitions.merge(definitions.defs, dg.Definitions(jobs=[empty_run]))

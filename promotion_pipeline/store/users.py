@@ -74,6 +74,16 @@ _CONTRIBUTIONS = sql.SQL(
 )
 
 
+# What lies before the moved hours is summed up at -infinity, and adds to no hour that is stored: a user with nothing
+# since then has had nothing that could change.
+_WITH_LATER_HOURS = sql.SQL(
+    """
+    SELECT * FROM user_hours_before WHERE (phase_id, user_id) IN (
+        SELECT phase_id, user_id FROM user_hours_before WHERE hour > '-infinity')
+    """
+)
+
+
 def user_hours(hour: sql.Composable, requests: sql.Composable, condition: sql.Composable) -> sql.Composed:
     """SQL of the users' requests by hour, phase and variant.
 
@@ -192,5 +202,5 @@ def _apply(connection: psycopg.Connection[Any], columns: sql.Composable) -> None
             WHERE (stored.hour, stored.phase_id, stored.variant_id)
                 = (moments.hour, moments.phase_id, moments.variant_id)
             """
-        ).format(assignments=assignments, moments=difference(sql.SQL("TABLE user_hours_before"), after))
+        ).format(assignments=assignments, moments=difference(_WITH_LATER_HOURS, after))
     )
