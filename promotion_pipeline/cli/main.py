@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from promotion_pipeline.cli import acts, check, data, database, demo, dev, evaluate, history, serve, sweep, tokens
+from promotion_pipeline.cli import (
+    acts,
+    approvals,
+    check,
+    data,
+    database,
+    demo,
+    dev,
+    evaluate,
+    history,
+    serve,
+    sweep,
+    tokens,
+)
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.errors import DependencyError, PromotionError
 
@@ -46,7 +59,7 @@ def _root(
     pass
 
 
-for module in (demo, dev, check, acts, history, sweep, evaluate, data, serve, tokens, database):
+for module in (demo, dev, check, acts, approvals, history, sweep, evaluate, data, serve, tokens, database):
     module.register(app)
 
 for later in ("simulate", "backtest", "doctor", "notifications"):

@@ -138,6 +138,20 @@ def list_tokens(store: Store) -> list[Token]:
     return [token_from(row) for row in rows]
 
 
+def live_tokens(store: Store, role: Role) -> list[Token]:
+    """The tokens that are neither revoked nor expired and allow what `role` does, by name.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        rows = connection.execute(
+            f"SELECT {COLUMNS} FROM api_tokens t WHERE revoked_at IS NULL"
+            " AND (expires_at IS NULL OR expires_at > now()) ORDER BY name"
+        ).fetchall()
+    return [token for token in map(token_from, rows) if token.role.includes(role)]
+
+
 def revoke_token(store: Store, name_or_id: str, revoked_by: str) -> Token:
     """Make a token useless from now on.
 
