@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from promotion_pipeline.benchmark import doors, evaluation, hourly, rollup, tick
+from promotion_pipeline.benchmark import backfill, doors, evaluation, hourly, rollup, tick
 from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
     "evaluation": evaluation.report,
     "hourly": hourly.report,
     "tick": tick.report,
+    "backfill": backfill.report,
     "rollup": rollup.report,
     "doors": doors.report,
 }

@@ -8,9 +8,14 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from promotion_pipeline.errors import DependencyError
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,34 @@ def peak_memory_mb(call: Callable[[], object]) -> float:
 def _measured(call: Callable[[], object]) -> float:
     call()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process: seconds from its start to its end, and its peak resident memory."""
+
+    seconds: float
+    peak_mb: float
+
+
+def dagster_process(arguments: Sequence[str], environment: Mapping[str, str]) -> Run:
+    """Run `dagster` with these arguments in a process of its own.
+
+    Raises:
+        DependencyError: it failed; the message has the end of its output.
+    """
+    begin = time.perf_counter()
+    with tempfile.TemporaryFile() as log:
+        command = [sys.executable, "-m", "dagster", *arguments]
+        process = subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - begin
+        if process.returncode:
+            log.seek(0)
+            raise DependencyError(f"dagster {arguments[0]} failed: {log.read().decode(errors='replace')[-2000:]}")
+    # Linux counts kilobytes, macOS bytes.
+    return Run(seconds, usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2))
 
 
 def machine() -> str:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from promotion_pipeline import names
+from promotion_pipeline.benchmark.measure import Run, dagster_process
 from promotion_pipeline.benchmark.seed import HOUR, seed_hours
 from promotion_pipeline.config import Settings
 from promotion_pipeline.dagster_instance import instance_environment
-from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.partitions import range_tags
 from promotion_pipeline.store.database import open_store
 
@@ -25,14 +21,6 @@ TICKS = 5
 REQUESTS_PER_EXPERIMENT = 100
 """Requests of an experiment in an hour."""
 SIZES = (1_000, 10_000)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One process: seconds from its start to its end, and its peak resident memory."""
-
-    seconds: float
-    peak_mb: float
 
 
 def report() -> str:
@@ -81,15 +69,4 @@ def _lines(experiments: int, runs: Mapping[str, list[Run]], first: Run) -> list[
 
 
 def _run(module: str, job: str, tags: Mapping[str, str], environment: Mapping[str, str]) -> Run:
-    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", module, "-j", job, "--tags", json.dumps(tags)]
-    begin = time.perf_counter()
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - begin
-        if process.returncode:
-            log.seek(0)
-            raise DependencyError(f"a run of {job} failed: {log.read().decode(errors='replace')[-2000:]}")
-    # Linux counts kilobytes, macOS bytes.
-    return Run(seconds, usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2))
+    return dagster_process(["job", "execute", "-m", module, "-j", job, "--tags", json.dumps(tags)], environment)
