@@ -248,10 +248,15 @@ class Settings(BaseModel):
     smtp_user: str | None = None
     smtp_password: SecretStr | None = None
     smtp_starttls: bool = True
+    """Encrypt before anything else is said; a server that cannot is refused."""
+    smtp_tls: bool | None = None
+    """Encrypt from the first byte instead of by STARTTLS; none: on port 465."""
     email_from: str = "promotion-pipeline@localhost"
     email_to: tuple[str, ...] = ()
     summary_hours: Annotated[int, Field(ge=0, le=24)] = 1
     """Hours that one e-mail summary covers; 0 sends none."""
+    notification_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 90
+    """Days that what everybody was told of is kept; 0 keeps it for good."""
     thresholds: PromotionConfig = PromotionConfig()
     """The environment's layer of the thresholds."""
 

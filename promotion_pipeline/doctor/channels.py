@@ -9,6 +9,7 @@ from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications.channels import Channel
 from promotion_pipeline.notifications.deliver import senders_of
+from promotion_pipeline.notifications.mail import encrypts_from_the_start
 
 ANSWER_SECONDS = 5.0
 OLDEST_WAITING = timedelta(minutes=30)
@@ -34,7 +35,7 @@ def email(subject: Subject) -> Result:
     """Whether the mail server lets us in."""
     settings = subject.settings
     is_local = settings.smtp_host in {"127.0.0.1", "localhost", "::1"}
-    if settings.smtp_user and not settings.smtp_starttls and settings.smtp_port != 465 and not is_local:
+    if settings.smtp_user and not (settings.smtp_starttls or encrypts_from_the_start(settings) or is_local):
         return problem("the mail password would travel in the clear", "export AUTO_PROMOTION_SMTP_STARTTLS=true")
     return _channel(subject, Channel.EMAIL, "promotion-pipeline notifications test --channel email")
 

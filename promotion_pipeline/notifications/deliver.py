@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 import psycopg
@@ -30,6 +30,7 @@ from promotion_pipeline.notifications.fan_out import fan_out
 from promotion_pipeline.notifications.message import shortened
 from promotion_pipeline.notifications.policy import DeliveryPolicy
 from promotion_pipeline.notifications.queue import Claim, Settlement
+from promotion_pipeline.notifications.retention import remove_old
 from promotion_pipeline.notifications.routing import configured_channels
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.notifications.system import enqueue_summary, summary_due
@@ -63,6 +64,8 @@ class DeliveryReport:
 
     channels: Mapping[Channel, ChannelReport] = field(default_factory=dict)
     """By channel; the channels that are on."""
+    removed: int = 0
+    """Old notifications that were removed."""
 
     @property
     def delivered(self) -> int:
@@ -126,14 +129,15 @@ def is_work_waiting(store: Store, settings: Settings | None = None) -> bool:
 def deliver_everything(
     store: Store, settings: Settings | None = None, *, policy: DeliveryPolicy | None = None
 ) -> DeliveryReport:
-    """One pass from beginning to end: write the summary that is due, route, deliver.
+    """One pass from beginning to end: write the summary that is due, route, deliver, remove what is old.
 
     Raises:
         DependencyError: the database cannot be reached.
     """
     enqueue_summary(store, settings)
     fan_out(store, settings)
-    return deliver_due(store, settings, policy=policy)
+    report = deliver_due(store, settings, policy=policy)
+    return replace(report, removed=remove_old(store, settings))
 
 
 def senders_of(

@@ -17,6 +17,7 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications.channels import ANSWER_SECONDS, Channel, Envelope, Found, Outcome, OutcomeKind
 from promotion_pipeline.notifications.message import Message, one_line, shortened
+from promotion_pipeline.notifications.scrub import scrubbed
 
 IMPLICIT_TLS_PORT = 465
 LONGEST_SUBJECT = 200
@@ -60,9 +61,7 @@ class MailSender:
             with self._session() as session:
                 session.noop()
         except (smtplib.SMTPException, OSError) as error:
-            raise DependencyError(
-                f"{_outcome_of(error).error}; check AUTO_PROMOTION_SMTP_HOST, _PORT, _USER, _PASSWORD and _STARTTLS"
-            ) from None
+            raise DependencyError(scrubbed(str(_outcome_of(error).error), self._settings)) from None
         return f"{self._settings.smtp_host}:{self._settings.smtp_port} takes mail"
 
     def close(self) -> None:
@@ -84,14 +83,14 @@ class MailSender:
 
     def _opened(self) -> smtplib.SMTP:
         settings, host = self._settings, str(self._settings.smtp_host)
-        if settings.smtp_port == IMPLICIT_TLS_PORT:
+        if encrypts_from_the_start(settings):
             session: smtplib.SMTP = smtplib.SMTP_SSL(
                 host, settings.smtp_port, timeout=self._answer_seconds, context=ssl.create_default_context()
             )
         else:
             session = smtplib.SMTP(host, settings.smtp_port, timeout=self._answer_seconds)
         try:
-            if settings.smtp_starttls and settings.smtp_port != IMPLICIT_TLS_PORT:
+            if settings.smtp_starttls and not encrypts_from_the_start(settings):
                 session.starttls(context=ssl.create_default_context())
             if settings.smtp_user:
                 password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
@@ -100,6 +99,11 @@ class MailSender:
             session.close()
             raise
         return session
+
+
+def encrypts_from_the_start(settings: Settings) -> bool:
+    """Whether the connection to the mail server is encrypted from its first byte."""
+    return settings.smtp_port == IMPLICIT_TLS_PORT if settings.smtp_tls is None else settings.smtp_tls
 
 
 def mail_of(envelope: Envelope, settings: Settings) -> EmailMessage:
@@ -170,10 +174,30 @@ def _partly_refused(refused: dict[str, tuple[int, bytes]], receivers: list[str],
 def _outcome_of(error: smtplib.SMTPException | OSError) -> Outcome:
     if isinstance(error, smtplib.SMTPDataError) and error.smtp_code in CONTENT_CODES:
         return Outcome(OutcomeKind.REJECTED_FORM, f"the mail server refused the content: {_text(error)}")
-    if isinstance(error, smtplib.SMTPConnectError | socket.gaierror | ConnectionRefusedError):
-        return Outcome(OutcomeKind.RETRY, f"the mail server cannot be reached: {_text(error)}")
+    hint = _hint(error)
+    if hint is not None:
+        return Outcome(OutcomeKind.RETRY, f"{hint[0]}: {_text(error)}; {hint[1]}")
     hung = isinstance(error, TimeoutError) or "timed out" in str(error)
     return Outcome(OutcomeKind.RETRY, f"the mail server did not take it: {_text(error)}", hung=hung)
+
+
+def _hint(error: smtplib.SMTPException | OSError) -> tuple[str, str] | None:
+    """What is wrong, and what to do about it; None where only the server knows."""
+    match error:
+        case smtplib.SMTPConnectError() | socket.gaierror() | ConnectionRefusedError():
+            return "the mail server cannot be reached", "check AUTO_PROMOTION_SMTP_HOST and _PORT"
+        case smtplib.SMTPAuthenticationError():
+            return "the mail server refused the login", "check AUTO_PROMOTION_SMTP_USER and _PASSWORD"
+        case smtplib.SMTPNotSupportedError() if "STARTTLS" in str(error):
+            said = "the mail server does not encrypt, so nothing was said to it"
+            return said, "on a network that you trust, set AUTO_PROMOTION_SMTP_STARTTLS=false"
+        case ssl.SSLCertVerificationError():
+            said = "the mail server's certificate is not trusted"
+            return said, "name the certificates of your own authority in SSL_CERT_FILE"
+        case ssl.SSLError():
+            said = "the mail server does not speak TLS in this way"
+            return said, "check AUTO_PROMOTION_SMTP_PORT, _TLS (encrypted from the first byte) and _STARTTLS"
+    return None
 
 
 def _text(error: Exception) -> str:

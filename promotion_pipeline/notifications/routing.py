@@ -51,6 +51,9 @@ BY_EVENT: dict[str, tuple[Channel, ...]] = {
 RESOLVES: frozenset[str] = frozenset({Event.HOLD_RELEASED, Event.RAMP_STEP, SystemEvent.RUN_RECOVERED})
 """Events that end an incident; the pager hears of them only where it was told of the incident."""
 
+OPENS: frozenset[str] = frozenset({Event.WATCH_BREACH, Event.ROLLBACK, Event.RAMP_BLOCKED, SystemEvent.RUN_FAILURE})
+"""Events that begin an incident which one of those ends."""
+
 MAIL_ONLY: frozenset[str] = frozenset({SystemEvent.HOURLY_SUMMARY})
 """Events that are not worth another channel when theirs is off."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -176,9 +178,18 @@ def _decoded(raw: bytes, kind: str) -> dict[str, Any]:
 
 @dataclass
 class Mailbox:
-    """One mail server without encryption."""
+    """One mail server: encrypting, asking for a login, or neither."""
 
     port: int = 0
+    tls: ssl.SSLContext | None = None
+    """Certificate to encrypt with; none: STARTTLS is not offered."""
+    is_tls_from_the_start: bool = False
+    login: tuple[str, str] | None = None
+    """The only name and password that are let in; none: nobody is asked."""
+    tells_passwords: bool = False
+    """Repeats in its refusal what it was told."""
+    said_in_the_clear: list[bytes] = field(default_factory=list)
+    """Lines that came before any encryption."""
     is_up: bool = True
     refused: dict[str, str] = field(default_factory=dict)
     """Receiver -> what it is refused with."""
@@ -201,6 +212,10 @@ class _MailHandler(socketserver.StreamRequestHandler):
         return box
 
     def handle(self) -> None:
+        self._is_encrypted = False
+        self._user: str | None = None
+        if self._box.is_tls_from_the_start:
+            self._encrypt()
         if self._box.hangs:
             self._box.stop.wait(60)
             return
@@ -208,7 +223,18 @@ class _MailHandler(socketserver.StreamRequestHandler):
         receivers: list[str] = []
         while line := self.rfile.readline():
             verb = line[:4].upper().strip()
-            if verb == b"DATA":
+            if not self._is_encrypted:
+                self._box.said_in_the_clear.append(line)
+            if verb == b"EHLO":
+                self._greet()
+            elif verb == b"STAR":
+                self._say("220 go on")
+                self._encrypt()
+            elif verb == b"AUTH":
+                self._log_in(line)
+            elif verb == b"MAIL" and self._box.login is not None and self._user is None:
+                self._say("530 authentication required")
+            elif verb == b"DATA":
                 if not self._data(receivers):
                     return
                 receivers = []
@@ -224,6 +250,28 @@ class _MailHandler(socketserver.StreamRequestHandler):
                 return
             else:
                 self._say("250 ok")
+
+    def _greet(self) -> None:
+        self._say("250-sink")
+        if self._box.tls is not None and not self._is_encrypted:
+            self._say("250-STARTTLS")
+        if self._box.login is not None:
+            self._say("250-AUTH PLAIN")
+        self._say("250 SMTPUTF8")
+
+    def _encrypt(self) -> None:
+        assert self._box.tls is not None
+        self.request = self._box.tls.wrap_socket(self.request, server_side=True)
+        self._is_encrypted = True
+        self.setup()
+
+    def _log_in(self, line: bytes) -> None:
+        _, user, password = base64.b64decode(line.split()[2]).decode().split("\0")
+        if (user, password) == self._box.login:
+            self._user = user
+            self._say("235 welcome")
+        else:
+            self._say(f"535 wrong: {password if self._box.tells_passwords else 'no such login'}")
 
     def _data(self, receivers: list[str]) -> bool:
         self._say("354 go on")
