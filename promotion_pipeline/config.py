@@ -81,6 +81,15 @@ class Guardrail(StrEnum):
     """Mean latency shown to be less than 20 percent above control's (Welch, one-sided)."""
 
 
+class GroupSequentialSpending(StrEnum):
+    """How an experiment with a planned size spends its error over the looks."""
+
+    OBRIEN_FLEMING = "obrien_fleming"
+    """Hardly anything early: for those who mean to run the plan to its end."""
+    ALPHA_T_SQUARED = "alpha_t_squared"
+    """alpha t^2, t the share of the plan: more of it early."""
+
+
 class PromotionConfig(BaseModel):
     """Thresholds of one evaluation; rates are fractions, `_percent` and confidence are percent.
 
@@ -107,7 +116,12 @@ class PromotionConfig(BaseModel):
     evidence: Evidence = Evidence.ALWAYS_VALID
     """What an unattended promotion needs beyond the contract."""
     planned_sample_size: Annotated[int, Field(ge=100)] | None = None
-    """Requests of the two compared arms that the experiment was planned for; tunes the always-valid interval."""
+    """Requests of the two compared arms that the experiment was planned for; tunes the always-valid interval, and is
+    the end of the plan that the group-sequential boundary is for."""
+    group_sequential_spending: GroupSequentialSpending = GroupSequentialSpending.OBRIEN_FLEMING
+    """Spending function of that boundary."""
+    lift_prior_sd_percent: Annotated[float, Field(gt=0.0, le=1000.0)] = 10.0
+    """How large true lifts usually are: the standard deviation, around 0, that the lift is shrunk towards."""
     max_staleness_hours: Annotated[float, Field(gt=0.0, le=24 * 31)] = 2.0
     """An unattended promotion needs a request of the experiment at most this long before the as-of."""
     ramp_steps: Annotated[tuple[float, ...], Field(min_length=1, max_length=20)] = (100.0,)

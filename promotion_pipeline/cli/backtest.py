@@ -61,10 +61,11 @@ def register(app: typer.Typer) -> None:
             "promotion-pipeline backtest",
             "promotion-pipeline backtest --rule contract --rule unattended,min_confidence_level=99 --list",
             "promotion-pipeline backtest --improvements 0,0.5,1,2 --file asos_digital_experiments.parquet",
-            more="Changes nothing. A rule promotes at the first look that allows it; the rest of the experiment's data"
-            " then says whether the winner was kept, faded below zero, or reversed significantly. An experiment that"
-            " was stopped at its promotion has no such rest. Threshold options hold for every rule that does not set"
-            " them itself.",
+            more="Changes nothing. Reads the rollups that the database has stored, not `ai_requests`: hours that were"
+            " never rolled up are not there. A rule promotes at the first look that allows it; the rest of the"
+            " experiment's data then says whether the winner was kept, faded below zero, or reversed significantly. An"
+            " experiment that was stopped at its promotion has no such rest. Threshold options hold for every rule that"
+            " does not set them itself.",
         ),
     )(takes_thresholds(backtest))
 

@@ -113,6 +113,8 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
     for warning in eligibility.warnings:
         output.print_styled(f"  ! {warning}", "yellow")
     output.print_styled(f"  {_evidence(eligibility)}")
+    for note in eligibility.notes:
+        output.print_styled(f"  {note}")
     for need in eligibility.missing:
         output.print_styled(f"  → {need}")
     if eligibility.hold is not None:

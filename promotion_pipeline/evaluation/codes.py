@@ -93,6 +93,8 @@ class Warn(StrEnum):
     """The smaller arm has under 1000 requests."""
     SAMPLE_RATIO_MISMATCH = "sample_ratio_mismatch"
     """The observed split is not the declared one (p < 0.001): assignment or logging is broken."""
+    SEQUENTIAL_SAMPLE_RATIO_MISMATCH = "sequential_sample_ratio_mismatch"
+    """The split is not the declared one by a test that hourly looks cannot fool (p < 0.001 over all looks at once)."""
     NOT_ALWAYS_VALID = "not_always_valid"
     """Passes the z-test at this look, but not the test that stays valid under hourly looks."""
     REQUEST_LEVEL = "request_level"
@@ -103,7 +105,6 @@ class Warn(StrEnum):
     """An imported sum fell between two looks."""
     MULTIPLE_EXPOSURE = "multiple_exposure"
     """More than 1 percent of the users were served by several variants."""
-
     GUARDRAIL = "guardrail"
     """A guardrail that the experiment names is not kept, or could not be measured."""
 

@@ -8,18 +8,20 @@ import numpy as np
 
 from promotion_pipeline.config import PrimaryMetric
 from promotion_pipeline.evaluation.dense import FIRST_TRAFFIC_HOURS, Block
-from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout, Thresholds
+from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout
+from promotion_pipeline.evaluation.planned import planned_looks
 from promotion_pipeline.evaluation.primary import Primary, known_users, primary_of
 from promotion_pipeline.statistics import (
-    Interval,
     Lift,
     ZTest,
     always_valid_interval,
     always_valid_p_value,
     delta_interval,
     holm,
-    katz_interval,
+    put_katz_on_small_counts,
     relative_lift,
+    sequential_srm_p_value,
+    shrunken_mean,
     srm_chi_square,
     two_proportion_z,
     two_sided_p_value,
@@ -28,8 +30,6 @@ from promotion_pipeline.statistics import (
 SMALLEST_N_STAR = 5000.0
 N_STAR_PER_FIRST_TRAFFIC = 3.5
 CONVERSION = list(PrimaryMetric).index(PrimaryMetric.CONVERSION)
-SMALL_COUNT = 50
-"""Below this many conversions in an arm, the fixed-horizon interval is Katz's."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Comparison:
 
     `lift` and its intervals are fractions, `improvement` and `confidence` percent; `lift_lower/upper` are
     the fixed-horizon interval, `always_valid_lower/upper` the one at alpha / treatments that holds at every look.
+    `shrunken_lift` is the lift to expect after the celebration. The last three are of `PlannedLooks`.
     """
 
     z: Floats
@@ -72,6 +73,10 @@ class Comparison:
     always_valid_lower: Floats
     always_valid_upper: Floats
     adjusted_p_value: Floats
+    shrunken_lift: Floats
+    information_fraction: Floats
+    group_sequential_z: Floats
+    group_sequential_boundary_z: Floats
 
 
 def arms(block: Block, metric: Ints) -> Arms:
@@ -102,36 +107,47 @@ def arms(block: Block, metric: Ints) -> Arms:
 
 
 def compare(own: Arms, block: Block, layout: Layout, hours_us: Ints) -> Comparison:
-    """Pooled z-test, lift, fixed-horizon and always-valid intervals, Holm; O(cells).
+    """Pooled z-test, lift, fixed-horizon and always-valid intervals, Holm, shrinkage, planned looks; O(cells).
 
-    Formulas: `promotion_pipeline.statistics`; the always-valid level is alpha / treatments.
+    Formulas: `promotion_pipeline.statistics`; the always-valid level is alpha / treatments. Holm adjusts over the
+    treatments of an experiment, which decide one question together. The experiments of an hour are questions of their
+    own: adjusting over them would let an experiment's numbers depend on which others run, so that is left to reports.
     """
     confidence_level = layout.thresholds.min_confidence_level[block.units][:, None]
     alpha = 1.0 - confidence_level / 100.0
     shared_alpha = alpha / np.maximum(layout.treatments[block.units], 1)[:, None]
     n = own.requests[:1] + own.requests[1:]
+    metric = layout.thresholds.metric[block.units]
     sign = layout.thresholds.sign[block.units][:, None]
-    test = _z_test(own, layout.thresholds.metric[block.units])
+    test = _z_test(own, metric)
     lift = relative_lift(own.primary.mean[:1], own.primary.variance[:1], own.primary.mean[1:], own.primary.variance[1:])
     signed = sign * lift.lift
-    fixed = delta_interval(signed, lift.standard_error, alpha)
-    _widen_small_counts(fixed, own, layout.thresholds, block.units, alpha)
+    fixed = delta_interval(lift.lift, lift.standard_error, alpha)
+    counts = (own.conversions[:1], own.requests[:1], own.conversions[1:], own.requests[1:])
+    put_katz_on_small_counts(fixed, *counts, alpha[None], where=(metric == CONVERSION)[:, None])
+    rises = bool((sign > 0).all())
     tuned_for = n_star(block, layout, hours_us)
     sequence = always_valid_interval(signed, lift.standard_error, n, tuned_for, shared_alpha)
-    sequence_p = always_valid_p_value(signed, lift.standard_error, n, tuned_for, shared_alpha)
+    looks = planned_looks(own.primary, n, block, layout, shared_alpha)
     return Comparison(
         z=sign * test.z,
         p_value=test.p_value,
         confidence=100.0 * (1.0 - test.p_value),
-        improvement=sign * _improvement_percent(own, lift, layout.thresholds.metric[block.units]),
+        improvement=sign * _improvement_percent(own, lift, metric),
         lift=signed,
         standard_error=lift.standard_error,
-        lift_lower=fixed.lower,
-        lift_upper=fixed.upper,
-        always_valid_p_value=sequence_p,
+        lift_lower=fixed.lower if rises else np.where(sign > 0, fixed.lower, -fixed.upper),
+        lift_upper=fixed.upper if rises else np.where(sign > 0, fixed.upper, -fixed.lower),
+        always_valid_p_value=always_valid_p_value(signed, lift.standard_error, n, tuned_for, shared_alpha),
         always_valid_lower=sequence.lower,
         always_valid_upper=sequence.upper,
         adjusted_p_value=holm(test.p_value, axis=0) if len(test.p_value) > 1 else test.p_value,
+        shrunken_lift=shrunken_mean(
+            signed, lift.standard_error, prior_sd=layout.thresholds.lift_prior_sd[block.units][:, None]
+        ),
+        information_fraction=looks.information_fraction,
+        group_sequential_z=looks.z,
+        group_sequential_boundary_z=looks.boundary_z,
     )
 
 
@@ -156,23 +172,15 @@ def _improvement_percent(own: Arms, lift: Lift, metric: Ints) -> Floats:
     return np.where((metric == CONVERSION)[:, None], of_counts, 100.0 * lift.lift)
 
 
-def _widen_small_counts(fixed: Interval, own: Arms, limits: Thresholds, units: slice, alpha: Floats) -> None:
-    """Put Katz's interval where an arm has under 50 conversions: the lift is too skewed for the delta method."""
-    x0, x1 = own.conversions[:1], own.conversions[1:]
-    small = (np.fmin(x0, x1) < SMALL_COUNT) & (limits.metric[units] == CONVERSION)[:, None]
-    if not small.any():
-        return
-    counts = (x0, own.requests[:1], x1, own.requests[1:], alpha[None])
-    katz = katz_interval(*(np.broadcast_to(values, small.shape)[small] for values in counts))
-    up = np.broadcast_to(limits.sign[units][:, None], small.shape)[small] > 0
-    fixed.lower[small] = np.where(up, katz.lower, -katz.upper)
-    fixed.upper[small] = np.where(up, katz.upper, -katz.lower)
-
-
 def sample_ratio_p_value(own: Arms, block: Block, layout: Layout) -> Floats:
     """Chi-square of users (requests where no user is known) against the declared split, (units, hours)."""
     split = layout.traffic_percent[:, block.units][:, :, None]
     return srm_chi_square(own.clusters, split, axis=0).p_value
+
+
+def sequential_ratio_p_value(own: Arms, block: Block, layout: Layout) -> Floats:
+    """The same question, answered so that it may be asked at every look, (units, hours)."""
+    return sequential_srm_p_value(own.clusters, layout.traffic_percent[:, block.units][:, :, None], axis=0)
 
 
 def known_by_user(own: Arms) -> Bools:

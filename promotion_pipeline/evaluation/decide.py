@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promotion_pipeline.evaluation.codes import ERROR_REASONS, INCONCLUSIVE_REASONS, Reason, Verdict, Warn, bit, bits
-from promotion_pipeline.evaluation.compare import CONVERSION, Arms, Comparison, known_by_user, sample_ratio_p_value
+from promotion_pipeline.evaluation.compare import (
+    CONVERSION,
+    Arms,
+    Comparison,
+    known_by_user,
+    sample_ratio_p_value,
+    sequential_ratio_p_value,
+)
 from promotion_pipeline.evaluation.dense import Block
 from promotion_pipeline.evaluation.guardrails import guarded
 from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout, Thresholds
@@ -19,6 +26,7 @@ LATENCY_MARGIN = 1.2
 SMALL_SAMPLE = 1000
 EXPOSURE_WARNING = 0.01
 EXPOSURE_LIMIT = 0.1
+"""Above this share of known users in several variants nothing is promoted unattended."""
 VERDICTS = tuple(Verdict)
 
 Bits = NDArray[np.int32]
@@ -37,6 +45,11 @@ class Decisions:
     """Age of the phase, less the attribution window: the stretch of time that was judged."""
     sample_size: Ints
     srm_p_value: Floats
+    sequential_srm_p_value: Floats
+    exposure: Floats
+    """Share of the known users that more than one variant served."""
+    crossed: Floats
+    """1: the candidate's z reaches the group-sequential boundary; 0: not; NaN: no plan, or past it."""
     by_user: Bools
     reasons: Bits
     warnings: Bits
@@ -55,10 +68,11 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     checks = {name: pick(passed, candidate, False) for name, passed in per_arm.items()}
     checks[Reason.MIN_RUNTIME] = runtime_hours >= limits.min_runtime_hours
     eligible = judged & np.logical_and.reduce(list(checks.values()))
-    srm_p_value = sample_ratio_p_value(own, block, layout)
+    srm_p_value, sequential_srm = sample_ratio_p_value(own, block, layout), sequential_ratio_p_value(own, block, layout)
     lower = pick(tests.always_valid_lower, candidate, np.nan)
     with np.errstate(invalid="ignore"):
-        evidence = limits.fixed_horizon | ((lower > 0) & (srm_p_value >= SRM_ALPHA))
+        sound = (srm_p_value >= SRM_ALPHA) & (sequential_srm >= SRM_ALPHA)
+        evidence = limits.fixed_horizon | ((lower > 0) & sound)
     exposure = multiple_exposure(block)
     kept = pick(guarded(own, block, layout, hours_us), candidate, False)
     by_user = known_by_user(own)
@@ -70,10 +84,14 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
         runtime_hours=runtime_hours,
         sample_size=pick(np.minimum(own.requests[:1], own.requests[1:]), candidate, 0).astype(np.int64),
         srm_p_value=srm_p_value,
+        sequential_srm_p_value=sequential_srm,
+        exposure=exposure,
+        crossed=_crossed(tests, candidate),
         by_user=by_user,
         reasons=_reasons(problems, eligible, checks),
         warnings=_warnings(own, block, layout, candidate, srm_p_value, by_user)
         | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0))
+        | _flags(Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH, sequential_srm < SRM_ALPHA)
         | _flags(Warn.GUARDRAIL, (candidate >= 0) & ~kept)
         | _flags(Warn.MULTIPLE_EXPOSURE, exposure > EXPOSURE_WARNING),
     )
@@ -99,6 +117,13 @@ def multiple_exposure(block: Block) -> Floats:
     distinct = sums["new_users"].sum(axis=0) - crossed
     with np.errstate(all="ignore"):
         return np.where(distinct > 0, crossed / distinct, 0.0)
+
+
+def _crossed(tests: Comparison, candidate: Ints) -> Floats:
+    z, boundary = tests.group_sequential_z, tests.group_sequential_boundary_z
+    with np.errstate(invalid="ignore"):
+        crossed = np.where(np.isnan(z) | np.isnan(boundary), np.nan, z >= boundary)
+    return pick(crossed, candidate, np.nan)
 
 
 def _flags(code: Warn, where: Bools) -> Bits:

@@ -24,7 +24,22 @@ THRESHOLD_COLUMNS = {
     "min_improvement_threshold": "min_improvement_percent",
     "min_runtime_threshold": "min_runtime_hours",
     "error_rate_threshold": "max_error_rate",
+    "planned_sample_size": "planned_sample_size",
+    "lift_prior_sd": "lift_prior_sd",
 }
+
+CANDIDATE_TESTS = (
+    "confidence",
+    "improvement",
+    "z",
+    "p_value",
+    "always_valid_p_value",
+    "shrunken_lift",
+    "information_fraction",
+    "group_sequential_z",
+    "group_sequential_boundary_z",
+)
+"""Of the comparisons, what a decision says of its candidate."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +166,7 @@ def _decision_columns(
         "candidate": np.where(candidate[shown] >= 0, own_rows, -1),
         "control": layout.row[0, units],
     }
-    for name in ("confidence", "improvement", "z", "p_value", "always_valid_p_value"):
+    for name in CANDIDATE_TESTS:
         columns[name] = pick(getattr(tests, name), candidate, np.nan)[shown]
     columns["lift_lower"] = pick(tests.always_valid_lower, candidate, np.nan)[shown]
     columns["lift_upper"] = pick(tests.always_valid_upper, candidate, np.nan)[shown]
@@ -161,6 +176,9 @@ def _decision_columns(
     columns["conversion_rate"] = pick(own.rate[1:], candidate, np.nan)[shown]
     columns["control_conversion_rate"] = np.where(candidate >= 0, own.rate[0], np.nan)[shown]
     columns["srm_p_value"] = decided.srm_p_value[shown]
+    columns["sequential_srm_p_value"] = decided.sequential_srm_p_value[shown]
+    columns["multiple_exposure"] = decided.exposure[shown]
+    columns["group_sequential_crossed"] = decided.crossed[shown]
     columns["by_user"] = decided.by_user[shown]
     for check, passed in decided.checks.items():
         columns[check.value] = passed[shown]
@@ -220,6 +238,10 @@ def _named_column(layout: Layout, name: str, values: NDArray[Any]) -> Columns:
             return {name: tuples_of(Reason, values)}
         case "warnings":
             return {name: tuples_of(Warn, values)}
+        case "group_sequential_crossed":
+            crossed = np.full(len(values), None, dtype=object)
+            crossed[values == 1], crossed[values == 0] = True, False
+            return {name: crossed}
         case "requests" | "conversions" | "errors" | "users":
             whole = np.isfinite(values).all()
             return {name: values.astype(np.int64) if whole else values}

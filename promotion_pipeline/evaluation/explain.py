@@ -32,6 +32,8 @@ class Explanation:
     checks: tuple[Check, ...]
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What the numbers say besides; nothing hangs on it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,37 @@ def explain(decision: Mapping[str, Any] | pd.Series) -> Explanation:
         checks=tuple(_check(row, reason, rule) for reason, rule in _RULES.items()),
         reasons=tuple(_reason(row, reason) for reason in reasons),
         warnings=tuple(_warning(row, warning) for warning in warnings),
+        notes=tuple(note for note in (_shrunken(row), _planned(row)) if note is not None),
     )
+
+
+def _shrunken(row: Mapping[str, Any]) -> str | None:
+    """The winner's curse, said where the candidate seems to lead."""
+    lift, prior = _number(row.get("shrunken_lift")), _number(row.get("lift_prior_sd"))
+    seen = _number(row.get("improvement"))
+    if lift is None or prior is None or seen is None or seen <= 0:
+        return None
+    return (
+        f"expected to be about {lift * 100:+.1f} % after shrinkage, where true lifts are usually within"
+        f" {prior * 100:g} % of 0: what was picked for its lift looks better than it is"
+    )
+
+
+def _planned(row: Mapping[str, Any]) -> str | None:
+    """The group-sequential look of an experiment that states its planned size."""
+    planned, fraction, z, boundary = (
+        _number(row.get(name))
+        for name in ("planned_sample_size", "information_fraction", "group_sequential_z", "group_sequential_boundary_z")
+    )
+    if planned is None or fraction is None:
+        return None
+    seen = f"{fraction * 100:.0f} % of the planned {planned:,.0f} requests are there"
+    if boundary is None and fraction >= 1:
+        return f"{seen}, and more: looks past the plan have no error left to spend"
+    if z is None or boundary is None:
+        return f"{seen}; nothing can be tested yet"
+    relation = "reaches" if z >= boundary else "is short of"
+    return f"{seen}; z {z:.2f} {relation} the group-sequential boundary {boundary:.2f}"
 
 
 def _number(value: Any) -> float | None:
@@ -165,6 +197,10 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
             p_value = _number(row.get("srm_p_value"))
             found = "unknown" if p_value is None else f"{p_value:.2g}"
             return f"sample ratio mismatch (p = {found}): the traffic is not split as declared"
+        case Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH:
+            p_value = _number(row.get("sequential_srm_p_value"))
+            found = "unknown" if p_value is None else f"{p_value:.2g}"
+            return f"sample ratio mismatch that repeated looks cannot explain (p = {found} over all looks at once)"
         case Warn.NOT_ALWAYS_VALID:
             return "passes the z-test at this look, but not the always-valid test: repeated looks could explain it"
         case Warn.REQUEST_LEVEL:
@@ -174,7 +210,9 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
         case Warn.CORRECTED_COUNTS:
             return "an imported sum fell between two looks; the cumulative sums are what was measured"
         case Warn.MULTIPLE_EXPOSURE:
-            return "more than 1 % of the users were served by several variants"
+            share = _number(row.get("multiple_exposure"))
+            found = "more than 1 %" if share is None else f"{share * 100:.1f} %"
+            return f"{found} of the users were served by several variants; above 10 % nothing is promoted unattended"
         case Warn.GUARDRAIL:
             return "a guardrail of the experiment is not kept, or could not be measured"
         case _ as never:

@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from promotion_pipeline.config import Direction, Evidence, Guardrail, PrimaryMetric, PromotionConfig
+from promotion_pipeline.config import (
+    Direction,
+    Evidence,
+    GroupSequentialSpending,
+    Guardrail,
+    PrimaryMetric,
+    PromotionConfig,
+)
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.codes import Reason, bit
 
@@ -33,6 +40,10 @@ class Thresholds:
     min_runtime_hours: Floats
     max_error_rate: Floats
     planned_sample_size: Floats
+    spending: Ints
+    """Position in `GroupSequentialSpending`."""
+    lift_prior_sd: Floats
+    """A fraction."""
     attribution_window_hours: Floats
     fixed_horizon: Bools
     metric: Ints
@@ -192,6 +203,7 @@ def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Th
     evidence = _column(frame, "evidence", first, config.evidence)
     metric = _column(frame, "primary_metric", first, config.primary_metric)
     direction = _column(frame, "direction", first, config.direction)
+    spending = _column(frame, "group_sequential_spending", first, config.group_sequential_spending)
     guardrails = _column(frame, "guardrails", first, tuple(config.guardrails))
     return Thresholds(
         min_sample_size=number("min_sample_size"),
@@ -200,6 +212,10 @@ def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Th
         min_runtime_hours=number("min_runtime_hours"),
         max_error_rate=number("max_error_rate"),
         planned_sample_size=number("planned_sample_size"),
+        spending=np.array(
+            [list(GroupSequentialSpending).index(GroupSequentialSpending(value)) for value in spending], dtype=np.int64
+        ),
+        lift_prior_sd=number("lift_prior_sd_percent") / 100.0,
         attribution_window_hours=number("attribution_window_hours"),
         fixed_horizon=np.array([value == Evidence.FIXED_HORIZON for value in evidence], dtype=bool),
         metric=np.array([list(PrimaryMetric).index(PrimaryMetric(value)) for value in metric], dtype=np.int64),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from promotion_pipeline.evaluation.codes import Reason, Verdict, Warn
+from promotion_pipeline.evaluation.decide import EXPOSURE_LIMIT
 from promotion_pipeline.statistics import critical_z
 
 LONG_HOURS = 72.0
@@ -55,7 +56,7 @@ def outlook(decision: Mapping[str, Any] | pd.Series, *, requests_per_hour: float
     if not row[Reason.MIN_IMPROVEMENT.value]:
         found.append(_improvement(row))
     if row["is_eligible"] and not row["is_promotable"]:
-        found += [_split(row), _evidence(row, n, rate)]
+        found += [_split(row), _exposure(row), _guardrail(row), _evidence(row, n, rate)]
     needs = tuple(need for need in found if need is not None)
     waits = [need.hours for need in needs]
     return Outlook(None if None in waits else max((wait for wait in waits if wait is not None), default=0.0), needs)
@@ -110,9 +111,24 @@ def _errors(row: dict[str, Any]) -> Need | None:
 
 
 def _split(row: dict[str, Any]) -> Need | None:
-    if Warn.SAMPLE_RATIO_MISMATCH.value not in row["warnings"]:
+    mismatches = {Warn.SAMPLE_RATIO_MISMATCH.value, Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH.value}
+    if mismatches.isdisjoint(row["warnings"]):
         return None
     return Need("evidence", None, "the traffic is not split as declared: repair the assignment, then start a new phase")
+
+
+def _exposure(row: dict[str, Any]) -> Need | None:
+    share = _number(row.get("multiple_exposure"))
+    if not share > EXPOSURE_LIMIT:
+        return None
+    advice = "let a user stay with one variant, then start a new phase"
+    return Need("evidence", None, f"{share * 100:.0f} % of the users were served by several variants: {advice}")
+
+
+def _guardrail(row: dict[str, Any]) -> Need | None:
+    if Warn.GUARDRAIL.value not in row["warnings"]:
+        return None
+    return Need("evidence", None, "a guardrail that the experiment names has to be shown kept; a person may promote it")
 
 
 def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:

@@ -155,9 +155,14 @@ def fact(label: str, value: float | None, shown: Callable[[float | None], str]) 
 def _three_numbers(n: Notification) -> tuple[Fact | None, ...]:
     return (
         fact("Lift over control", n.improvement, signed_percent_text),
+        fact("Expected after shrinkage", n.number("shrunken_lift"), _about),
         fact("Confidence", n.confidence, confidence_text),
         fact("Requests in the smaller arm", n.number("sample_size"), count_text),
     )
+
+
+def _about(fraction: float | None) -> str:
+    return f"about {signed_percent_text(None if fraction is None else 100 * fraction)}"
 
 
 def _measure(value: float | None) -> str:

@@ -179,7 +179,7 @@ def request_approval(scene: Scene, candidate: Candidate, actor: str) -> tuple[Ap
         "withheld": [withheld_sentence(assessment, reason) for reason in withheld_because(assessment)],
     }
     scene.audit(actor, Action.REQUEST_APPROVAL, None, details)
-    numbers = {name: decision[name] for name in ("confidence", "improvement", "sample_size")}
+    numbers = {name: decision[name] for name in ("confidence", "improvement", "sample_size", "shrunken_lift")}
     payload = {**details, **numbers, "warnings": list(eligibility.warnings), "as_of": assessment.as_of.isoformat()}
     scene.notify(Event.APPROVAL_REQUESTED, "info", None, f"approval:{row['id']}", payload)
     return approvals_where(scene.connection, "a.id = %s", [row["id"]])[0], True

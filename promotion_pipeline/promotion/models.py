@@ -81,6 +81,20 @@ class EvidenceResult(Result):
     """Always-valid lower bound of the relative lift, a fraction."""
     lift_upper: Measured = None
     srm_p_value: Measured = None
+    sequential_srm_p_value: Measured = None
+    """Valid however often one looks, as the other is not."""
+    shrunken_lift: Measured = None
+    """The lift to expect, shrunk towards 0; a fraction."""
+    lift_prior_sd: Measured = None
+    """Standard deviation of true lifts that it is shrunk with, a fraction."""
+    information_fraction: Measured = None
+    """Share of the planned requests that are there, at most 1; None: no plan is stated."""
+    group_sequential_z: Measured = None
+    group_sequential_boundary_z: Measured = None
+    """What z must reach at this look; None: no plan is stated, or it is over."""
+    group_sequential_crossed: bool | None = None
+    multiple_exposure: Measured = None
+    """Share of the known users that several variants served."""
     analysis_unit: str | None = None
     is_fresh: bool = False
     newest_request_at: datetime | None = None
@@ -139,6 +153,8 @@ class PromotionEligibility(Result):
     evidence: EvidenceResult
     hold: str | None = None
     """Why automatic promotion is on hold; None: it is not."""
+    notes: tuple[str, ...] = ()
+    """What the numbers say besides; nothing hangs on it."""
     missing: tuple[str, ...] = ()
     """What the decision still lacks and, at the present traffic, when it could be there."""
     missing_hours: Measured = None

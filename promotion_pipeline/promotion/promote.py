@@ -228,6 +228,7 @@ def promotion_payload(promotion: Promotion) -> dict[str, Any]:
         "confidence": promotion.confidence,
         "improvement": promotion.improvement,
         "sample_size": promotion.sample_size,
+        "shrunken_lift": promotion.snapshot["decision"].get("shrunken_lift"),
         "promotion_type": promotion.promotion_type.value,
         "promoted_by": promotion.promoted_by,
         "state": promotion.state.value,

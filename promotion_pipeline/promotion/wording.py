@@ -33,6 +33,17 @@ METRICS = (
     "mean_latency_ms",
     "mean_value",
 )
+BESIDE = (
+    "sequential_srm_p_value",
+    "shrunken_lift",
+    "lift_prior_sd",
+    "information_fraction",
+    "group_sequential_z",
+    "group_sequential_boundary_z",
+    "group_sequential_crossed",
+    "multiple_exposure",
+)
+"""Evidence that decisions recorded by earlier versions do not have."""
 NUMBERS = ("confidence", "improvement", "sample_size", "runtime_hours", "z", "p_value")
 
 
@@ -60,6 +71,7 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
         reason_codes=tuple(row["reasons"]),
         warnings=(*words.warnings, *_stale_warning(assessment, eligible)),
         warning_codes=(*row["warnings"], *(["stale_data"] if eligible and not assessment.is_fresh else [])),
+        notes=words.notes,
         safety_checks=SafetyChecks(**{name: bool(row[name]) for name in CHECKS}),
         checks=tuple(CheckResult(**vars(check)) for check in words.checks),
         evidence=_evidence(assessment, row),
@@ -137,6 +149,7 @@ def _evidence(assessment: Assessment, row: Mapping[str, Any]) -> EvidenceResult:
         lift_lower=row["lift_lower"],
         lift_upper=row["lift_upper"],
         srm_p_value=row["srm_p_value"],
+        **{name: row.get(name) for name in BESIDE},
         analysis_unit=row["analysis_unit"],
         is_fresh=assessment.is_fresh,
         newest_request_at=assessment.watermark,

@@ -15,13 +15,20 @@ from promotion_pipeline.statistics.differences import (
 )
 from promotion_pipeline.statistics.dunnett import dunnett_critical_z, dunnett_p_value
 from promotion_pipeline.statistics.errors import StatisticsError
-from promotion_pipeline.statistics.group_sequential import Boundaries, alpha_spending, group_sequential_boundaries
+from promotion_pipeline.statistics.group_sequential import (
+    Boundaries,
+    Spending,
+    alpha_spending,
+    continuous_boundary,
+    group_sequential_boundaries,
+)
 from promotion_pipeline.statistics.intervals import Interval
 from promotion_pipeline.statistics.lift import (
     Lift,
     delta_interval,
     katz_interval,
     proportion_lift_interval,
+    put_katz_on_small_counts,
     relative_lift,
 )
 from promotion_pipeline.statistics.msprt import msprt_likelihood_ratio
@@ -47,8 +54,8 @@ from promotion_pipeline.statistics.sequential import (
     always_valid_p_value,
     mixture_rho,
 )
-from promotion_pipeline.statistics.sequential_srm import SequentialSrm, sequential_srm
-from promotion_pipeline.statistics.shrinkage import ShrunkenLift, shrunken_lift
+from promotion_pipeline.statistics.sequential_srm import SequentialSrm, sequential_srm, sequential_srm_p_value
+from promotion_pipeline.statistics.shrinkage import ShrunkenLift, shrunken_lift, shrunken_mean
 from promotion_pipeline.statistics.srm import SrmTest, srm_chi_square
 from promotion_pipeline.statistics.welch import (
     Scale,
@@ -71,6 +78,7 @@ __all__ = [
     "Scale",
     "SequentialSrm",
     "ShrunkenLift",
+    "Spending",
     "SrmTest",
     "StatisticsError",
     "UserSums",
@@ -84,6 +92,7 @@ __all__ = [
     "always_valid_p_value",
     "benjamini_hochberg",
     "bonferroni",
+    "continuous_boundary",
     "critical_z",
     "cuped",
     "delta_interval",
@@ -104,12 +113,15 @@ __all__ = [
     "proportion",
     "proportion_lift_interval",
     "proportion_variance_of_mean",
+    "put_katz_on_small_counts",
     "ratio_of_sums",
     "relative_lift",
     "sample_size_two_proportions",
     "score_z",
     "sequential_srm",
+    "sequential_srm_p_value",
     "shrunken_lift",
+    "shrunken_mean",
     "srm_chi_square",
     "t_test",
     "two_proportion_z",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from promotion_pipeline.statistics.arrays import FloatArray, finite, floats, positive, quiet
 from promotion_pipeline.statistics.intervals import Interval, centred
@@ -72,11 +72,27 @@ def proportion_lift_interval(x0: ArrayLike, n0: ArrayLike, x1: ArrayLike, n1: Ar
     x0, n0, x1, n1, alpha = floats(x0, n0, x1, n1, alpha)
     v0, v1 = proportion_variance_of_mean(x0, n0), proportion_variance_of_mean(x1, n1)
     lift = relative_lift(proportion(x0, n0), v0, proportion(x1, n1), v1)
-    delta = delta_interval(lift.lift, lift.standard_error, alpha)
-    small = np.broadcast_to(np.fmin(x0, x1) < SMALL_COUNT, delta.lower.shape)
+    interval = delta_interval(lift.lift, lift.standard_error, alpha)
+    put_katz_on_small_counts(interval, x0, n0, x1, n1, alpha)
+    return interval
+
+
+def put_katz_on_small_counts(
+    interval: Interval,
+    x0: FloatArray,
+    n0: FloatArray,
+    x1: FloatArray,
+    n1: FloatArray,
+    alpha: FloatArray,
+    where: NDArray[np.bool_] | bool = True,
+) -> None:
+    """Replace, in place, the ends of a lift's interval by Katz's where an arm has under 50 conversions.
+
+    Args:
+        where: only there, broadcastable to the interval.
+    """
+    small = np.broadcast_to((np.fmin(x0, x1) < SMALL_COUNT) & where, interval.lower.shape)
     if not small.any():
-        return delta
-    few = (np.broadcast_to(array, small.shape)[small] for array in (x0, n0, x1, n1, alpha))
-    katz = katz_interval(*few)
-    delta.lower[small], delta.upper[small] = katz.lower, katz.upper
-    return delta
+        return
+    katz = katz_interval(*(np.broadcast_to(values, small.shape)[small] for values in (x0, n0, x1, n1, alpha)))
+    interval.lower[small], interval.upper[small] = katz.lower, katz.upper

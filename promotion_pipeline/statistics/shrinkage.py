@@ -32,6 +32,25 @@ class ShrunkenLift:
 
 
 @quiet
+def shrunken_mean(
+    estimate: ArrayLike, standard_error: ArrayLike, *, prior_mean: ArrayLike = 0.0, prior_sd: ArrayLike = np.inf
+) -> FloatArray:
+    """Only the posterior mean of `shrunken_lift`, which is all that an hour of many experiments needs.
+
+    estimate + (prior_mean - estimate) se^2 / (se^2 + prior_sd^2); NaN where the standard error is not above 0.
+
+    Raises:
+        StatisticsError: prior_sd not above 0.
+    """
+    value = finite(estimate)
+    error, centre, spread = floats(standard_error, prior_mean, prior_sd)
+    if np.any(spread <= 0):
+        raise StatisticsError(f"prior_sd is {spread.min():g}, but must be above 0; leave it out for a flat prior.")
+    noise = positive(error) ** 2
+    return np.asarray(value + (centre - value) * (noise / (noise + spread * spread)))
+
+
+@quiet
 def shrunken_lift(
     estimate: ArrayLike,
     standard_error: ArrayLike,
@@ -50,14 +69,9 @@ def shrunken_lift(
     Raises:
         StatisticsError: prior_sd not above 0, or alpha outside (0, 1).
     """
-    value = finite(estimate)
-    error, centre, spread = floats(standard_error, prior_mean, prior_sd)
-    if np.any(spread <= 0):
-        raise StatisticsError(f"prior_sd is {spread.min():g}, but must be above 0; leave it out for a flat prior.")
-    data_precision, prior_precision = 1.0 / positive(error) ** 2, 1.0 / spread**2
-    precision = data_precision + prior_precision
-    mean = np.asarray((value * data_precision + centre * prior_precision) / precision)
-    sd = np.asarray(1.0 / np.sqrt(precision))
+    mean = shrunken_mean(estimate, standard_error, prior_mean=prior_mean, prior_sd=prior_sd)
+    error, spread = floats(standard_error, prior_sd)
+    sd = np.asarray(1.0 / np.sqrt(1.0 / positive(error) ** 2 + 1.0 / spread**2))
     interval = centred(mean, critical_z(alpha) * sd)
     return ShrunkenLift(
         mean,

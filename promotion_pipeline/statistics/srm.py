@@ -38,7 +38,7 @@ def srm_chi_square(observed: ArrayLike, weights: ArrayLike, axis: int = -1) -> S
         StatisticsError: not as many weights as arms.
     """
     counts, shares = floats(observed, weights)
-    counts, shares = _arms_first(counts, shares, axis)
+    counts, shares = arms_first(counts, shares, axis)
     live = shares > 0
     shares = shares / shares.sum(axis=0)
     total = sum(counts, np.zeros(()))
@@ -59,8 +59,12 @@ def srm_chi_square(observed: ArrayLike, weights: ArrayLike, axis: int = -1) -> S
     return SrmTest(statistic, np.where(stray & usable, 0.0, chdtrc(arms - 1.0, statistic)))
 
 
-def _arms_first(counts: FloatArray, shares: FloatArray, axis: int) -> tuple[FloatArray, FloatArray]:
-    """Both with the arms on axis 0 and the same number of further axes."""
+def arms_first(counts: FloatArray, shares: FloatArray, axis: int) -> tuple[FloatArray, FloatArray]:
+    """Counts and shares with the arms on axis 0 and the same number of further axes.
+
+    Raises:
+        StatisticsError: not as many shares as arms.
+    """
     dimensions = max(counts.ndim, shares.ndim)
     aligned = [array.reshape((1,) * (dimensions - array.ndim) + array.shape) for array in (counts, shares)]
     first, second = (np.moveaxis(array, axis, 0) for array in aligned)
