@@ -203,6 +203,24 @@ class PromotionConfig(BaseModel):
         return self.model_dump(mode="json")
 
 
+ACTING_FIELDS = frozenset(
+    {
+        "require_manual_approval",
+        "max_staleness_hours",
+        "ramp_steps",
+        "ramp_hold_hours",
+        "watch_hours",
+        "watch_error_rate_margin",
+        "watch_latency_margin_percent",
+        "watch_primary_margin_percent",
+        "watch_primary_margin_to_control_percent",
+        "auto_rollback",
+        "approval_expiry_hours",
+    }
+)
+"""Thresholds that say what to do with a decision; every other one changes the decision."""
+
+
 def parse_config(values: Mapping[str, Any], *, source: str = "config") -> PromotionConfig:
     """Check a mapping of thresholds, names in snake_case or camelCase.
 

@@ -157,6 +157,10 @@ def let_time_pass(store: Store, seeded: Seeded, hours: int) -> None:
         "UPDATE ab_experiments SET start_date = start_date - %(step)s WHERE id = %(id)s",
         "UPDATE ab_experiment_phases SET started_at = started_at - %(step)s, ended_at = ended_at - %(step)s"
         " WHERE experiment_id = %(id)s",
+        "UPDATE ab_experiment_history SET valid_from = valid_from - %(step)s, valid_until = valid_until - %(step)s,"
+        " noted_at = noted_at - %(step)s, start_date = start_date - %(step)s WHERE experiment_id = %(id)s",
+        "UPDATE ab_hold_history SET valid_from = valid_from - %(step)s, valid_until = valid_until - %(step)s"
+        " WHERE experiment_id = %(id)s",
         "UPDATE ai_requests SET created_at = created_at - %(step)s WHERE experiment_id = %(id)s",
         "UPDATE experiment_promotions SET promoted_at = promoted_at - %(step)s, rollback_at = rollback_at - %(step)s,"
         " step_started_at = step_started_at - %(step)s, evaluated_as_of = evaluated_as_of - %(step)s"

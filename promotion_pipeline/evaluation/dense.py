@@ -95,7 +95,8 @@ def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> tuple[R
     if source is not None:
         hour = hour[source]
     unknown = np.zeros(len(layout.started_us), dtype=np.int32)
-    unknown[unit[(unit >= 0) & (slot < 0)]] |= bit(Reason.UNKNOWN_VARIANT)
+    # A variant that was added after the unit's time says nothing about it.
+    unknown[unit[(unit >= 0) & (slot < 0) & (hour < layout.governs_until_us[unit])]] |= bit(Reason.UNKNOWN_VARIANT)
     known = (unit >= 0) & (slot >= 0)
     started = layout.started_us[unit]
     wait_us = (np.ceil(layout.thresholds.attribution_window_hours) * HOUR_US).astype(np.int64)[unit]

@@ -69,7 +69,8 @@ def evaluate(
             errors, and optionally latency_ms_sum, value_sum and the user sums of `hourly_variant_rollups`.
         experiments: a row per variant (and phase): experiment_id, name, variant_id, variant_name, is_control,
             traffic_percentage, started_at (of the phase); optionally phase_id, ended_at, and columns named as the
-            thresholds of `PromotionConfig` that override `config`.
+            thresholds of `PromotionConfig` that override `config`. Where they change over time: governs_from and
+            governs_until, the as-of bounds (from, until] in which a row is in force; missing until: to this day.
         hours: UTC starts of the hours to decide on; default every hour from the first to the last rollup.
         config: thresholds where the experiment has none of its own.
 

@@ -21,6 +21,7 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.codes import Reason, bit
 
 REQUIRED = ("experiment_id", "name", "variant_id", "variant_name", "is_control", "traffic_percentage", "started_at")
+GOVERNS_FROM, GOVERNS_UNTIL = "governs_from", "governs_until"
 FAR_FUTURE_US = np.iinfo(np.int64).max
 SPLIT_TOLERANCE_PERCENT = 0.05
 HOUR_US = 3_600_000_000
@@ -110,17 +111,19 @@ def build_layout(experiments: pd.DataFrame, config: PromotionConfig) -> Layout:
     started = utc_us(frame["started_at"], "started_at")
     phase = _keys(frame["phase_id"]) if "phase_id" in frame.columns else np.zeros(len(frame), dtype=np.int64)
     experiment = _keys(frame["experiment_id"])
-    started = pd.Series(started).groupby([experiment, phase]).transform("min").to_numpy(dtype=np.int64)
+    segment = utc_us(frame[GOVERNS_FROM], GOVERNS_FROM) if GOVERNS_FROM in frame.columns else np.zeros_like(phase)
+    started = pd.Series(started).groupby([experiment, phase, segment]).transform("min").to_numpy(dtype=np.int64)
     control = frame["is_control"].fillna(False).to_numpy(dtype=bool)
     name_rank = frame["variant_name"].astype(object).map(str).rank(method="dense").to_numpy()
-    order = np.lexsort((name_rank, ~control, phase, started, experiment))
+    order = np.lexsort((name_rank, ~control, phase, started, segment, experiment))
     frame, started, phase = frame.iloc[order].reset_index(drop=True), started[order], phase[order]
-    experiment, control = experiment[order], control[order]
+    experiment, control, segment = experiment[order], control[order], segment[order]
     new_unit = np.ones(len(frame), dtype=bool)
-    new_unit[1:] = (experiment[1:] != experiment[:-1]) | (phase[1:] != phase[:-1])
+    new_unit[1:] = (np.diff(experiment) != 0) | (np.diff(phase) != 0) | (np.diff(segment) != 0)
     unit = np.cumsum(new_unit) - 1
     first = np.flatnonzero(new_unit)
-    if frame.duplicated([c for c in ("experiment_id", "phase_id", "variant_id") if c in frame.columns]).any():
+    keys = ("experiment_id", "phase_id", GOVERNS_FROM, "variant_id")
+    if frame.duplicated([name for name in keys if name in frame.columns]).any():
         raise InputError("experiments list a variant twice in one phase; give one row a (experiment, phase, variant)")
     row = _slots(unit, first, control)
     from_us, until_us = _governed(frame, experiment[first], started[first], first)
@@ -156,7 +159,11 @@ def _slots(unit: Ints, first: Ints, control: Bools) -> Ints:
 
 
 def _governed(frame: pd.DataFrame, experiment: Ints, started: Ints, first: Ints) -> tuple[Ints, Ints]:
-    """As-of bounds (from, until] in which each unit is its experiment's current phase."""
+    """As-of bounds (from, until] in which each unit is its experiment's current phase, under its current set-up."""
+    if GOVERNS_FROM in frame.columns:
+        until = frame[GOVERNS_UNTIL].iloc[first]
+        until_us = np.where(until.isna(), FAR_FUTURE_US, utc_us(until, GOVERNS_UNTIL))
+        return utc_us(frame[GOVERNS_FROM].iloc[first], GOVERNS_FROM), until_us
     from_us = started.copy()
     is_first = np.ones(len(first), dtype=bool)
     is_first[1:] = experiment[1:] != experiment[:-1]

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -31,23 +31,12 @@ from promotion_pipeline.promotion.models import PromotionEligibility
 from promotion_pipeline.promotion.wording import eligibility_of
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.frames import read_experiments
+from promotion_pipeline.store.environment import environment_of
+from promotion_pipeline.store.experiments import overridden, read_experiments, read_present_experiments
 from promotion_pipeline.store.live import rollups_as_of
 
 HOUR = timedelta(hours=1)
 FEW = 20
-ACTING_FIELDS = frozenset(
-    {
-        "require_manual_approval",
-        "max_staleness_hours",
-        "ramp_steps",
-        "ramp_hold_hours",
-        "watch_hours",
-        "auto_rollback",
-        "approval_expiry_hours",
-    }
-)
-"""Thresholds that say what to do with a decision; every other one changes the decision."""
 WATCHED_SUMS = ["latency_samples", "latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares"]
 
 
@@ -137,20 +126,28 @@ def judge_experiments(
 ) -> Judgement:
     """Evaluate experiments that were read already.
 
-    Without `as_of` each is judged on its open phase: what can be acted upon now. With one, on the phase that
-    was current then. `source` is the store for many experiments (bulk reads), or the connection that holds a lock.
+    Without `as_of` each is judged on its open phase and present thresholds: what can be acted upon now. With one, on
+    the phase and the thresholds that were in force then. `source` is the store for many experiments (bulk reads), or
+    the connection that holds a lock.
     """
     hour = as_of_hour(connection, as_of)
-    phases = _open_phases(experiments) if as_of is None else _phases_at(connection, experiments, hour)
-    rollups, frame = _frames(source, [str(e.id) for e in experiments if e.id in phases], phases, hour)
-    frame = _overridden(frame, request)
-    found = evaluate(rollups, frame, hours=pd.DatetimeIndex([hour - HOUR]), config=store.settings.thresholds)
+    settings = store.settings
+    if as_of is None:
+        phases = _open_phases(experiments)
+    else:
+        phases = _phases_at(connection, experiments, hour)
+        experiments = _as_they_were(connection, experiments, hour)
+        settings = settings.model_copy(update={"thresholds": environment_of(connection, settings, hour - HOUR)})
+    ids = [str(experiment.id) for experiment in experiments if experiment.id in phases]
+    rollups, frame = _frames(source, ids, phases, hour, is_now=as_of is None)
+    frame = overridden(frame, request)
+    found = evaluate(rollups, frame, hours=pd.DatetimeIndex([hour - HOUR]), config=settings.thresholds)
     decisions = {UUID(row["experiment_id"]): row for row in _records(found.decisions)}
     metrics = _by_experiment(found.metrics)
     significance = _by_experiment(found.significance)
     watermarks = _watermarks(rollups)
     problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
-    configs = {e.id: _config(store.settings, e, request) for e in experiments}
+    configs = {e.id: _config(settings, e, request) for e in experiments}
     assessments = tuple(
         Assessment(
             experiment=experiment,
@@ -183,23 +180,25 @@ def _phases_at(connection: Connection, experiments: Sequence[Experiment], hour: 
     return {row["experiment_id"]: row["id"] for row in rows}
 
 
+def _as_they_were(connection: Connection, experiments: Sequence[Experiment], hour: datetime) -> list[Experiment]:
+    """The experiments with the thresholds that were in force at an as-of."""
+    rows = connection.execute(
+        "SELECT experiment_id, promotion_config FROM ab_experiment_history"
+        " WHERE experiment_id = ANY(%(ids)s) AND valid_from < %(hour)s AND valid_until >= %(hour)s",
+        {"ids": [e.id for e in experiments], "hour": hour},
+    )
+    known = {row["experiment_id"]: row["promotion_config"] for row in rows}
+    return [replace(e, promotion_config=known.get(e.id, e.promotion_config)) for e in experiments]
+
+
 def _frames(
-    source: Source, ids: list[str], phases: dict[UUID, UUID], hour: datetime
+    source: Source, ids: list[str], phases: dict[UUID, UUID], hour: datetime, *, is_now: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Live rollups and the experiments frame, both of the chosen phases only."""
     wanted = {str(phase) for phase in phases.values()}
-    frame = read_experiments(source, hour - HOUR, hour + HOUR, ids)
+    frame = read_present_experiments(source, ids) if is_now else read_experiments(source, hour - HOUR, hour, ids)
     rollups = rollups_as_of(source, hour, ids)
     return rollups[rollups["phase_id"].isin(wanted)], frame[frame["phase_id"].isin(wanted)]
-
-
-def _overridden(frame: pd.DataFrame, request: PromotionConfig | None) -> pd.DataFrame:
-    """The request is the strongest layer: its values stand in every row."""
-    given = () if request is None else sorted(request.model_fields_set - ACTING_FIELDS)
-    columns = {name: [getattr(request, name)] * len(frame) for name in given}
-    return frame.assign(
-        **{name: pd.Series(values, index=frame.index, dtype=object) for name, values in columns.items()}
-    )
 
 
 def _config(

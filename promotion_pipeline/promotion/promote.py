@@ -11,7 +11,7 @@ import pandas as pd
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from promotion_pipeline.config import Mode, PromotionConfig
+from promotion_pipeline.config import ACTING_FIELDS, Mode, PromotionConfig, Settings
 from promotion_pipeline.errors import (
     AlreadyPromotedError,
     ConflictError,
@@ -21,7 +21,7 @@ from promotion_pipeline.errors import (
 )
 from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
-from promotion_pipeline.promotion.assess import ACTING_FIELDS, Assessment, judge_experiments
+from promotion_pipeline.promotion.assess import Assessment, judge_experiments
 from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.experiments import resolved_config
 from promotion_pipeline.promotion.faults import FaultPoint, reached
@@ -38,7 +38,9 @@ from promotion_pipeline.promotion.records import live_promotion, open_approval, 
 from promotion_pipeline.promotion.snapshot import snapshot_of, split_of_step
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
+from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.environment import environment_id, environments, keep_environment
 
 STANDING_CAVEATS = frozenset({Warn.REQUEST_LEVEL.value})
 """Warnings that say how the data is logged, not that something is wrong: they alone page nobody."""
@@ -203,7 +205,7 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
     scene.set_traffic(split_of_step(snapshot, 0), is_active=False)
     reached(FaultPoint.TRAFFIC_SET)
     if not candidate.is_overridden:
-        write_decision_of_record(scene.connection, candidate.assessment)
+        write_decision_of_record(scene.connection, candidate.assessment, scene.store.settings)
     _settle_approval(scene, signature, promotion)
     details = {"type": signature.kind.value, "winner": promotion.promoted_variant_name, "state": state.value}
     scene.audit(signature.by, Action.PROMOTE, promotion.id, {**details, "metadata": dict(signature.metadata)})
@@ -280,9 +282,25 @@ def insert_promotion(
     return None if row is None else promotion_from(row)
 
 
-def write_decision_of_record(connection: Connection, assessment: Assessment) -> None:
-    """Keep the decision that was acted upon as the one of record, unless its hour has one."""
+def write_decision_of_record(connection: Connection, assessment: Assessment, settings: Settings | None = None) -> None:
+    """Keep the decision that was acted upon as the one of record, unless its hour has one.
+
+    Not where what was in force at the as-of has been changed since: the hour is then decided on what it was.
+
+    Args:
+        settings: those that the decision was made with; kept for its hour.
+    """
     assert assessment.decision is not None
+    hour = assessment.as_of - HOUR
+    if settings is not None:
+        (layer,) = environments(connection, settings, hour, assessment.as_of)
+        changed = connection.execute(
+            "SELECT 1 FROM ab_experiment_history WHERE experiment_id = %s AND valid_from >= %s",
+            [assessment.experiment.id, assessment.as_of],
+        ).fetchone()
+        if changed is not None or layer.id != environment_id(settings.thresholds):
+            return
+        keep_environment(connection, layer)
     known = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = 'eligibility_decisions'::regclass AND attnum > 0"
         " AND NOT attisdropped AND attname NOT IN ('label', 'decided_at')"

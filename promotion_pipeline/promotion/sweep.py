@@ -170,7 +170,7 @@ def _record_shadow(scene: Scene, candidate: Candidate, actor: str, withheld: tup
     if promotion is None:
         return _said(eligibility, Outcome.SHADOW, f"{message} (recorded before)")
     if not candidate.is_overridden:
-        write_decision_of_record(scene.connection, candidate.assessment)
+        write_decision_of_record(scene.connection, candidate.assessment, scene.store.settings)
     scene.audit(actor, Action.SHADOW_PROMOTE, promotion.id, {"winner": promotion.promoted_variant_name})
     return _said(eligibility, Outcome.SHADOW, message, promotion_id=promotion.id)
 

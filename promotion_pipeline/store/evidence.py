@@ -35,6 +35,15 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """A stretch in which automatic promotion was on hold; `valid_until` is None while it is."""
+
+    valid_from: datetime
+    valid_until: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class AuditEntry:
     """Who did what to an experiment."""
 
@@ -101,6 +110,20 @@ def phases_of(store: Store, experiment_id: UUID) -> list[Phase]:
     """
     with store.connect() as connection:
         return [Phase(**row) for row in connection.execute(query, [experiment_id])]
+
+
+def holds_of(store: Store, experiment_id: UUID) -> list[Hold]:
+    """Every hold on automatic promotion, oldest first.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    query = """
+        SELECT valid_from, nullif(valid_until, 'infinity') AS valid_until, hold AS reason
+        FROM ab_hold_history WHERE experiment_id = %s ORDER BY valid_from
+    """
+    with store.connect() as connection:
+        return [Hold(**row) for row in connection.execute(query, [experiment_id])]
 
 
 def audit_of(store: Store, experiment_id: UUID) -> list[AuditEntry]:

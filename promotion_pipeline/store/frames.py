@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import psycopg
 from psycopg import sql
 
-from promotion_pipeline.config import PromotionConfig, parse_config
-from promotion_pipeline.errors import ConfigError, InputError
+from promotion_pipeline.errors import InputError
 from promotion_pipeline.store.bulk import (
     Source,
     copy_frame,
@@ -26,6 +23,7 @@ from promotion_pipeline.store.bulk import (
 )
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.environment import Environment, keep_environment
 from promotion_pipeline.store.rollup import COUNTS, IDS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS
 from promotion_pipeline.store.totals import rows_since_totals
 from promotion_pipeline.store.users import KEYS, MOMENTS
@@ -101,82 +99,6 @@ def stored_columns(alias: str) -> sql.Composed:
     keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in KEYS[1:]]
     rest = identifiers((*COUNTS, *SUMS, *MOMENTS, "newest_request_at"), alias)
     return sql.SQL(", ").join([sql.Identifier(alias, "hour"), *keys, rest])
-
-
-def read_experiments(
-    source: Source,
-    start: datetime | None,
-    end: datetime,
-    experiment_ids: Sequence[str] | None = None,
-    *,
-    running_only: bool = True,
-) -> pd.DataFrame:
-    """A row per phase that overlaps [start, end) and variant, in the form that `evaluate` takes.
-
-    Experiments that have not begun are listed too where they were asked for, or where their start is in the future.
-    `traffic_percentage` is the phase's. A threshold that some experiment sets for itself has a column, missing for
-    the others; `config_error` says what is wrong with an experiment's own thresholds.
-
-    Args:
-        running_only: leave out the phases in which the experiment was not active.
-
-    Raises:
-        InputError: a time is naive, or an id is no UUID.
-        DependencyError: the database cannot be reached.
-    """
-    _require_window(start, end)
-    query = sql.SQL(
-        """
-        SELECT experiment.id::text AS experiment_id, phase.id::text AS phase_id, experiment.name,
-            variant.id::text AS variant_id, variant.name AS variant_name, variant.is_control,
-            coalesce((phase.traffic ->> variant.id::text)::float8, 0) AS traffic_percentage,
-            phase.started_at, phase.ended_at, phase.is_running, experiment.is_active,
-            experiment.rollup_source = 'imported' AS allows_corrections,
-            coalesce(experiment.promotion_config, '{{}}')::text AS promotion_config
-        FROM ab_experiments AS experiment
-        JOIN ab_experiment_phases AS phase ON phase.experiment_id = experiment.id
-        JOIN ab_variants AS variant ON variant.experiment_id = experiment.id
-        WHERE (({overlaps}) OR ({unbegun})) AND (phase.is_running OR {also_stopped}) AND {wanted}
-        ORDER BY experiment.name, phase.started_at, variant.name
-        """
-    ).format(
-        overlaps=phase_overlaps(start, end),
-        unbegun=_unbegun(end, asked_for=experiment_ids is not None),
-        also_stopped=sql.Literal(not running_only),
-        wanted=ids_filter(sql.SQL("experiment.id"), experiment_ids),
-    )
-    return _with_thresholds(read_frame(source, query))
-
-
-def _unbegun(end: datetime, *, asked_for: bool) -> sql.Composable:
-    """Only a first phase can begin after `end` without another that overlaps the window."""
-    return sql.SQL(
-        """phase.started_at >= {} AND (phase.started_at > now() OR {}) AND NOT EXISTS (
-            SELECT 1 FROM ab_experiment_phases AS earlier
-            WHERE earlier.experiment_id = phase.experiment_id AND earlier.started_at < phase.started_at)"""
-    ).format(time_literal(end), sql.Literal(asked_for))
-
-
-def _with_thresholds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Turn the column of JSON into a column a threshold; each distinct text is parsed once."""
-    texts = frame.pop("promotion_config")
-    parsed = {text: _parse(text) for text in texts.unique()}
-    names = sorted({name for config, _ in parsed.values() for name in config})
-    for name in names:
-        frame[name] = texts.map({text: config.get(name, np.nan) for text, (config, _) in parsed.items()})
-    errors = texts.map({text: error for text, (_, error) in parsed.items()})
-    return frame.assign(config_error=errors.astype("str") if len(frame) else errors)
-
-
-def _parse(text: str) -> tuple[dict[str, Any], str | None]:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        return {}, f"promotion_config is {text[:100]}: it must be an object of thresholds"
-    try:
-        config: PromotionConfig = parse_config(value, source="promotion_config")
-    except ConfigError as error:
-        return {}, str(error)
-    return {name: getattr(config, name) for name in config.model_fields_set}, None
 
 
 def replace_rollups(store: Store, frame: pd.DataFrame, start: datetime, end: datetime) -> int:
@@ -263,7 +185,12 @@ def _swap(
 
 
 def write_decisions(
-    store: Store, frame: pd.DataFrame, label: str | None = None, *, may_record: bool = True
+    store: Store,
+    frame: pd.DataFrame,
+    label: str | None = None,
+    *,
+    may_record: bool = True,
+    environments: Sequence[Environment] = (),
 ) -> WriteResult:
     """Record the decisions about hours that have none; store the others beside their record, under `label`.
 
@@ -273,10 +200,11 @@ def write_decisions(
         label: name of a re-evaluation, default 'latest'.
         may_record: False stores every decision under the label, so that a question about other thresholds
             never becomes the decision of record of an hour that has none yet.
+        environments: what the decisions were made with, kept where one of them becomes a record.
 
     Raises:
         InputError: the label is reserved or empty, or a column is missing or of another type.
-        DependencyError: the database cannot be reached.
+        DependencyError: the database cannot be reached, or somebody decided the same hours otherwise meanwhile.
     """
     beside = LATEST if label is None else label.strip()
     if not beside or beside == RECORD:
@@ -293,6 +221,8 @@ def write_decisions(
             relabelled += _insert_decisions(connection, names, beside, decided_before=False)
             return WriteResult(recorded=0, relabelled=relabelled)
         recorded = _insert_decisions(connection, names, RECORD, decided_before=False)
+        for environment in environments if recorded else ():
+            keep_environment(connection, environment)
     return WriteResult(recorded=recorded, relabelled=relabelled)
 
 
@@ -349,7 +279,6 @@ __all__ = [
     "RECORD",
     "ROLLUP_COLUMNS",
     "WriteResult",
-    "read_experiments",
     "read_rollups",
     "replace_metrics",
     "replace_rollups",

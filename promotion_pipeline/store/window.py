@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 import time
@@ -17,8 +18,9 @@ from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.evaluation import Evaluation, Verdict, evaluate
 from promotion_pipeline.store.bulk import HOUR, require_hours
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.environment import Environment, environments
+from promotion_pipeline.store.experiments import overridden, read_experiments
 from promotion_pipeline.store.frames import (
-    read_experiments,
     read_rollups,
     replace_metrics,
     replace_significance,
@@ -72,7 +74,8 @@ def evaluate_window(
 ) -> WindowResult:
     """Judge the hours in [start, end) from the stored rollups and store what was found.
 
-    The first decision about an hour becomes the record. With thresholds in `config`, or a `label`, it is a what-if:
+    Each hour is judged on the phases, splits and thresholds that were in force at its end, the environment's too. The
+    first decision about an hour becomes the record. With thresholds in `config`, or a `label`, it is a what-if:
     decisions go under the label (default 'latest') and none becomes the record; ask for no other table then. Every
     block of experiments is written in transactions of its own, and doing it again gives the same tables.
 
@@ -91,7 +94,7 @@ def evaluate_window(
     request = config or PromotionConfig()
     is_what_if = label is not None or bool(request.model_fields_set)
     ids = _ids_of(store, experiments) if experiments else None
-    frame = _overridden(read_experiments(store, start, end, ids), request)
+    frame = overridden(read_experiments(store, start, end, ids), request)
     hours = pd.date_range(start, end, freq="h", inclusive="left", tz="UTC")
     writer = _Writer(
         store, start, end, {Table.DECISIONS} & set(tables) if is_what_if else set(tables), label, is_what_if
@@ -116,12 +119,6 @@ def _ids_of(store: Store, names: Sequence[str]) -> list[str]:
     return [known[name] for name in names]
 
 
-def _overridden(frame: pd.DataFrame, request: PromotionConfig) -> pd.DataFrame:
-    """The request is the strongest layer: its values stand in every row."""
-    given = {name: getattr(request, name) for name in request.model_fields_set}
-    return frame.assign(**{name: value for name, value in given.items() if not isinstance(value, tuple)})
-
-
 def _blocks(frame: pd.DataFrame, hours: int, ids: list[str] | None) -> Iterator[tuple[pd.DataFrame, list[str] | None]]:
     """The experiments in blocks, each with the ids that its rows replace; one block replaces whatever is there."""
     distinct = list(frame["experiment_id"].unique())
@@ -134,9 +131,9 @@ def _blocks(frame: pd.DataFrame, hours: int, ids: list[str] | None) -> Iterator[
         yield frame[frame["experiment_id"].isin(chosen)], chosen
 
 
-def _settled_before(start: datetime, experiments: pd.DataFrame, config: PromotionConfig) -> datetime:
+def _settled_before(start: datetime, experiments: pd.DataFrame, layers: Sequence[Environment]) -> datetime:
     """Hours before it are in every decision from `start` on: with an attribution window that lies as far back."""
-    windows = [config.attribution_window_hours or 0.0]
+    windows = [layer.config.attribution_window_hours or 0.0 for layer in layers]
     if "attribution_window_hours" in experiments.columns:
         windows.extend(experiments["attribution_window_hours"].dropna().astype(float))
     return start - HOUR * math.ceil(max(windows))
@@ -155,13 +152,15 @@ class _Writer:
         self._rows = {table: 0 for table in Table if table in tables}
         self._recorded = self._relabelled = 0
         self._seconds = {"read": 0.0, "evaluate": 0.0, "write": 0.0}
+        with store.connect() as connection:
+            self._environments = environments(connection, store.settings, start, end)
 
     def process(self, experiments: pd.DataFrame, ids: list[str] | None, hours: pd.DatetimeIndex) -> None:
         started = time.perf_counter()
-        settled = _settled_before(self._start, experiments, self._store.settings.thresholds)
+        settled = _settled_before(self._start, experiments, self._environments)
         rollups = read_rollups(self._store, self._start, self._end, ids, settled_before=settled)
         read = time.perf_counter()
-        found = evaluate(rollups, experiments, hours=hours, config=self._store.settings.thresholds)
+        found = _joined([_under(layer, rollups, experiments) for layer in self._environments])
         evaluated = time.perf_counter()
         self._write(found, ids)
         self._counts.append(_counts(found.decisions, hours))
@@ -181,7 +180,13 @@ class _Writer:
             rows = replace_significance(self._store, found.significance, self._start, self._end, ids)
             self._rows[Table.SIGNIFICANCE] += rows
         if Table.DECISIONS in self._tables:
-            written = write_decisions(self._store, found.decisions, self._label, may_record=not self._is_what_if)
+            written = write_decisions(
+                self._store,
+                found.decisions,
+                self._label,
+                may_record=not self._is_what_if,
+                environments=self._environments,
+            )
             self._recorded += written.recorded
             self._relabelled += written.relabelled
             self._rows[Table.DECISIONS] += written.recorded + written.relabelled
@@ -198,6 +203,29 @@ class _Writer:
             relabelled=self._relabelled,
             seconds=dict(self._seconds),
         )
+
+
+def _under(layer: Environment, rollups: pd.DataFrame, experiments: pd.DataFrame) -> Evaluation:
+    """The evaluation of the hours that an environment is in force for."""
+    # Without gaps: the sums of what lies between two hours would be added in another order.
+    span = pd.date_range(layer.hours[0], layer.hours[-1], freq="h")
+    found = evaluate(rollups, experiments, hours=span, config=layer.config)
+    if len(span) == len(layer.hours):
+        return found
+    parts = (getattr(found, field.name) for field in dataclasses.fields(Evaluation))
+    return Evaluation(*(part[part["hour"].isin(layer.hours)] for part in parts))
+
+
+def _joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """The evaluations of different hours as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Evaluation(
+        *(
+            pd.concat([getattr(part, field.name) for part in parts], ignore_index=True)
+            for field in dataclasses.fields(Evaluation)
+        )
+    )
 
 
 def _counts(decisions: pd.DataFrame, hours: pd.DatetimeIndex) -> pd.DataFrame:

@@ -13,7 +13,8 @@ from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import Evaluation, evaluate
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.frames import read_experiments, read_rollups
+from promotion_pipeline.store.experiments import read_experiments
+from promotion_pipeline.store.frames import read_rollups
 from promotion_pipeline.store.importing import import_asos
 
 FILE = Path(__file__).parents[1] / "data" / "asos_digital_experiments.parquet"

@@ -13,7 +13,8 @@ import pytest
 from promotion_pipeline.errors import ConflictError, InputError
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.frames import read_experiments, read_rollups
+from promotion_pipeline.store.experiments import read_experiments
+from promotion_pipeline.store.frames import read_rollups
 from promotion_pipeline.store.importing import import_asos, import_rollups
 from promotion_pipeline.store.live import rollups_as_of
 from promotion_pipeline.store.rollup import rollup_window
