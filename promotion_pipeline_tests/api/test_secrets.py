@@ -11,12 +11,13 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
+from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.api.conftest import Api, StartApi
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, seed_experiment
 
-SLOTS = ("cron_secret", "slack_token", "pagerduty_routing_key", "smtp_password", "database_url", "dagster_database_url")
+SLOTS = sorted(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
 
 
 def _canary(slot: str) -> str:
