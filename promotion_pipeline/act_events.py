@@ -114,17 +114,3 @@ def experiment_tags(experiments: Iterable[str]) -> dict[str, str]:
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", experiment).strip("-.")[:60] or "unnamed"
         tags[names.EXPERIMENT_TAG_PREFIX + plain] = experiment
     return tags
-
-
-def report_acts(instance: dg.DagsterInstance, store: Store, after: int = 0) -> int:
-    """Tell `instance` of every act after `after` that it does not know yet; returns how many it was told.
-
-    The sensor does this all the time; a command calls it to have its own act shown at once.
-    """
-    told = 0
-    while acts := acts_after(store, after):
-        for act in untold(instance, acts):
-            instance.report_runless_asset_event(act_event(act))
-            told += 1
-        after = acts[-1]["id"]
-    return told
