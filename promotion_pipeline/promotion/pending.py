@@ -105,8 +105,9 @@ _RAMPS = """
 """
 
 _ATTEMPTS = """
+    -- After a step of a ramp the next one may be due within the same hour.
     SELECT experiment_id, kind, count(*) AS made,
-        bool_or(finished_at IS NOT NULL AND outcome <> 'failed') AS is_done,
+        bool_or(finished_at IS NOT NULL AND outcome NOT IN ('failed', 'ramped')) AS is_done,
         bool_or(finished_at IS NULL AND started_at > clock_timestamp() - %(claim)s * interval '1 second') AS is_at_work
     FROM promotion_attempts WHERE as_of = %(as_of)s GROUP BY 1, 2
 """

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from promotion_pipeline import ConfigError, decline_promotion, promote_winner, rollback_promotion
+from promotion_pipeline import (
+    ConfigError,
+    decline_promotion,
+    get_promotion_history,
+    promote_winner,
+    rollback_promotion,
+)
 from promotion_pipeline.config import Mode
 from promotion_pipeline.promotion.assess import judge
 from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.pending import Pending, PendingKind, apply_pending, pending_promotions
 from promotion_pipeline.promotion.promote import write_decision_of_record
+from promotion_pipeline.promotion.states import PromotionState
+from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.rollup import rollup_missing
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,
     UNPROVEN,
     WINNER,
+    VariantSpec,
+    add_requests,
     count,
     let_time_pass,
     seed_experiment,
@@ -146,3 +156,21 @@ def test_a_ramp_step_is_pending_when_due(store: Store) -> None:
     assert [p.kind for p in pending_promotions(store)] == [PendingKind.RAMP]
     assert apply_pending(store, seeded.id, "sensor").outcome is Outcome.RAMP_WAITS
     assert pending_promotions(store) == (), "asked again at the next hour"
+
+
+def test_two_steps_of_a_ramp_may_be_taken_within_an_hour(store: Store) -> None:
+    config = {"rampSteps": [60, 80, 100], "rampHoldHours": 0}
+    seeded = seed_experiment(store, "x", WINNER, promotion_config=config)
+    promote_winner("x", "auto", "sensor", store=store)
+    keys = set()
+    for _ in range(2):
+        with store.connect() as connection:
+            end = database_now(connection)
+        since = get_promotion_history("x", store=store)[0].step_started_at
+        add_requests(store, seeded, VariantSpec("treatment", requests=1_000, conversions=130), start=since, end=end)
+        (waiting,) = pending_promotions(store)
+        keys.add(waiting.run_key)
+        assert apply_pending(store, seeded.id, "sensor").outcome is Outcome.RAMPED
+    assert len(keys) == 2
+    assert pending_promotions(store) == ()
+    assert get_promotion_history("x", store=store)[0].state is PromotionState.PROMOTED
