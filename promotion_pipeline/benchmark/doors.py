@@ -136,7 +136,7 @@ def report(rate: int = 50, seconds: int = 30) -> str:
     calls = load_of(rate * seconds)
     acted = sum(call.kind == "promote" for call in calls)
     with tempfile.TemporaryDirectory() as folder, open_store(Settings(home=Path(folder))) as store:
-        _seed(store, 2 * acted)
+        seed_experiments(store, 2 * acted)
         # Promoted here, rolled back over HTTP.
         lines = _promotions(store, range(acted + 1, 2 * acted + 1))
         lines += _http(store, calls, rate)
@@ -170,7 +170,8 @@ def _path(number: int, act: str) -> str:
     return f"/api/monitoring/experiments/bench-{number}/{act}"
 
 
-def _seed(store: Store, experiments: int) -> None:
+def seed_experiments(store: Store, experiments: int) -> None:
+    """Experiments `bench-1` and on, each with a winner, two weeks of sums, and the newest hour's requests."""
     with store.connect() as connection:
         end = newest_complete_hour(connection)
         values = {
