@@ -14,7 +14,7 @@ Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to lis
 
 def register(app: typer.Typer) -> None:
     """Add `serve`."""
-    summary = "Serve the HTTP API."
+    summary = "Serve the HTTP API and the evidence page."
     app.command(
         "serve",
         short_help=summary,

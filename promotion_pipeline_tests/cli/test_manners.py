@@ -9,37 +9,29 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from promotion_pipeline.cli.main import app
 from promotion_pipeline.cli.options import THRESHOLDS
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.cli.conftest import Run, spawn
-from promotion_pipeline_tests.seeding import seed_experiment
+from promotion_pipeline_tests.seeding import seed_experiment, split_of
 
-COMMANDS = [
-    ["demo"],
-    ["dev"],
-    ["check"],
-    ["promote"],
-    ["approve"],
-    ["decline"],
-    ["rollback"],
-    ["hold"],
-    ["release"],
-    ["history"],
-    ["auto-check"],
-    ["import"],
-    ["import", "rollups"],
-    ["import", "asos"],
-    ["evaluate"],
-    ["serve"],
-    ["tokens"],
-    ["tokens", "create"],
-    ["tokens", "list"],
-    ["tokens", "revoke"],
-    ["db"],
-    ["db", "upgrade"],
-]
+
+def _commands(group: typer.core.TyperGroup, *path: str) -> list[list[str]]:
+    """The words of every command, groups included."""
+    found = []
+    for name, command in group.commands.items():
+        found.append([*path, name])
+        if isinstance(command, typer.core.TyperGroup):
+            found += _commands(command, *path, name)
+    return found
+
+
+ROOT = typer.main.get_command(app)
+assert isinstance(ROOT, typer.core.TyperGroup)
+COMMANDS = _commands(ROOT)
 
 
 @pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
@@ -108,12 +100,38 @@ def test_no_color_is_honoured_on_a_terminal(store: Store, store_environment: dic
     assert "\x1b[" in _on_a_terminal(store_environment | {"TERM": "xterm-256color"}, "check", "checkout")
 
 
-def _on_a_terminal(environment: dict[str, str], *arguments: str) -> str:
-    """What a command writes to a terminal."""
+def test_a_long_command_shows_a_bar_on_a_terminal_and_none_in_a_pipe() -> None:
+    simulate = ("simulate", "--experiments", "20", "--days", "3", "--jobs", "1", "--json")
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    assert "Simulating 20 experiments" in _on_a_terminal(environment, *simulate)
+    assert spawn(*simulate, environment=environment).err == ""
+
+
+def test_an_act_asks_on_a_terminal_unless_told_yes(store: Store, store_environment: dict[str, str]) -> None:
+    seeded = seed_experiment(store, "checkout", users=2000)
+    asked = _on_a_terminal(store_environment, "promote", "checkout", typed="n\n")
+    assert "Move the traffic of 'checkout' to 'treatment'?" in asked
+    assert split_of(store, seeded)["treatment"] == 50
+    assert "?" not in _on_a_terminal(store_environment, "promote", "checkout", "--yes")
+    assert split_of(store, seeded)["treatment"] == 100
+    assert "Set the" in _on_a_terminal(store_environment, "rollback", "checkout", "--reason", "x", typed="n\n")
+    assert split_of(store, seeded)["treatment"] == 100
+    _on_a_terminal(store_environment, "rollback", "checkout", "--reason", "x", "-y")
+    assert split_of(store, seeded)["treatment"] == 50
+
+
+def test_the_shell_completes_commands() -> None:
+    words = {"_PROMOTION_PIPELINE_COMPLETE": "complete_bash", "COMP_WORDS": "promotion-pipeline ro", "COMP_CWORD": "1"}
+    assert spawn(environment={**os.environ, **words}).out.split() == ["rollback"]
+
+
+def _on_a_terminal(environment: dict[str, str], *arguments: str, typed: str = "") -> str:
+    """What a command writes to a terminal on which this is typed."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "promotion_pipeline.cli", *arguments]
     with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
+        os.write(ours, typed.encode())
         written = b""
         try:
             while part := os.read(ours, 65536):
