@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,6 @@ from promotion_pipeline.store.bulk import (
 )
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.environment import Environment, keep_environment
 from promotion_pipeline.store.rollup import COUNTS, IDS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS
 from promotion_pipeline.store.totals import rows_since_totals
 from promotion_pipeline.store.users import KEYS, MOMENTS
@@ -190,7 +189,8 @@ def write_decisions(
     label: str | None = None,
     *,
     may_record: bool = True,
-    environments: Sequence[Environment] = (),
+    decided_only: bool = False,
+    within: Callable[[psycopg.Connection[Any], WriteResult], None] | None = None,
 ) -> WriteResult:
     """Record the decisions about hours that have none; store the others beside their record, under `label`.
 
@@ -200,15 +200,14 @@ def write_decisions(
         label: name of a re-evaluation, default 'latest'.
         may_record: False stores every decision under the label, so that a question about other thresholds
             never becomes the decision of record of an hour that has none yet.
-        environments: what the decisions were made with, kept where one of them becomes a record.
+        decided_only: leave out decisions about hours that have no record.
+        within: called in the transaction after the rows are written.
 
     Raises:
         InputError: the label is reserved or empty, or a column is missing or of another type.
-        DependencyError: the database cannot be reached, or somebody decided the same hours otherwise meanwhile.
+        DependencyError: the database cannot be reached.
     """
-    beside = LATEST if label is None else label.strip()
-    if not beside or beside == RECORD:
-        raise InputError(f"label {label!r} cannot be used: {RECORD!r} is the first decision's; name the re-evaluation")
+    beside = label_beside(label)
     given = frame.drop(columns=[name for name in ("label", "decided_at") if name in frame.columns])
     with store.connect() as connection, connection.transaction():
         # Whoever comes second must see the record of the first.
@@ -216,14 +215,28 @@ def write_decisions(
         # A table that was empty when it was last analyzed is taken for empty, and scanned anew for each row.
         connection.execute("SET LOCAL enable_nestloop = off")
         names = copy_frame(connection, "eligibility_decisions", given, "incoming")
+        recorded = 0
         relabelled = _insert_decisions(connection, names, beside, decided_before=True)
-        if not may_record:
+        if not may_record and not decided_only:
             relabelled += _insert_decisions(connection, names, beside, decided_before=False)
-            return WriteResult(recorded=0, relabelled=relabelled)
-        recorded = _insert_decisions(connection, names, RECORD, decided_before=False)
-        for environment in environments if recorded else ():
-            keep_environment(connection, environment)
-    return WriteResult(recorded=recorded, relabelled=relabelled)
+        elif not decided_only:
+            recorded = _insert_decisions(connection, names, RECORD, decided_before=False)
+        written = WriteResult(recorded=recorded, relabelled=relabelled)
+        if within is not None:
+            within(connection, written)
+    return written
+
+
+def label_beside(label: str | None) -> str:
+    """The name that decisions beside the record get.
+
+    Raises:
+        InputError: it is reserved or empty.
+    """
+    beside = LATEST if label is None else label.strip()
+    if not beside or beside == RECORD:
+        raise InputError(f"label {label!r} cannot be used: {RECORD!r} is the first decision's; name the re-evaluation")
+    return beside
 
 
 def _insert_decisions(

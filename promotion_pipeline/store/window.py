@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import groupby
 
 import pandas as pd
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.evaluation import Evaluation, Verdict, evaluate
+from promotion_pipeline.store.blocks import Block, Notes, Tell, blocks_of, digest, each_block, fingerprint_of
 from promotion_pipeline.store.bulk import HOUR, require_hours
-from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.environment import Environment, environments
+from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.environment import Environment, environments, keep_environment
 from promotion_pipeline.store.experiments import overridden, read_experiments
 from promotion_pipeline.store.frames import (
+    WriteResult,
+    label_beside,
     read_rollups,
     replace_metrics,
     replace_significance,
     write_decisions,
 )
+from promotion_pipeline.store.late import LateVerdict, forget_changes, late_changes, tell_late_verdicts
 
+log = logging.getLogger(__name__)
 DECISIONS_PER_BLOCK = 250_000
 """Decisions held in memory at once: a longer window goes in blocks of experiments, so memory stays flat."""
 
@@ -57,6 +64,8 @@ class WindowResult:
     """Decisions that became the decision of record."""
     relabelled: int = 0
     """Decisions stored beside their record, under the label."""
+    late: tuple[LateVerdict, ...] = ()
+    """Decisions of record that would be others now, and that nobody was told of before."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Time spent on `read`, `evaluate` and `write`."""
 
@@ -70,20 +79,27 @@ def evaluate_window(
     config: PromotionConfig | None = None,
     label: str | None = None,
     tables: Collection[Table] = tuple(Table),
+    decided_only: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    tell: Tell = log.warning,
 ) -> WindowResult:
     """Judge the hours in [start, end) from the stored rollups and store what was found.
 
     Each hour is judged on the phases, splits and thresholds that were in force at its end, the environment's too. The
     first decision about an hour becomes the record. With thresholds in `config`, or a `label`, it is a what-if:
-    decisions go under the label (default 'latest') and none becomes the record; ask for no other table then. Every
-    block of experiments is written in transactions of its own, and doing it again gives the same tables.
+    decisions go under the label (default 'latest') and none becomes the record; ask for no other table then. Decisions
+    of record that would be others now are told once (`late`).
+
+    A long window goes in blocks of experiments, each in transactions of its own and tried again by itself. An
+    evaluation that was cut off and is started again leaves the same tables as one that was not.
 
     Args:
         experiments: names; none means every experiment that was running in the window.
         config: thresholds that override the environment's and the experiments' own.
         tables: what to write.
+        decided_only: store decisions only beside those that are recorded.
         progress: called with the experiments done and their number, after each block.
+        tell: called with a line about a block that failed and is tried again.
 
     Raises:
         InputError: the window is naive, empty or not of whole hours; the label is reserved.
@@ -91,21 +107,66 @@ def evaluate_window(
         DependencyError: the database cannot be reached.
     """
     require_hours(start, end)
+    beside = label_beside(label)
     request = config or PromotionConfig()
     is_what_if = label is not None or bool(request.model_fields_set)
     ids = _ids_of(store, experiments) if experiments else None
     frame = overridden(read_experiments(store, start, end, ids), request)
     hours = pd.date_range(start, end, freq="h", inclusive="left", tz="UTC")
-    writer = _Writer(
-        store, start, end, {Table.DECISIONS} & set(tables) if is_what_if else set(tables), label, is_what_if
-    )
+    blocks = blocks_of(frame, max(1, DECISIONS_PER_BLOCK // len(hours)), ids)
+    wanted = {Table.DECISIONS} & set(tables) if is_what_if else set(tables)
+    asked = digest(start, end, ids, request.model_dump_json(include=request.model_fields_set), label, sorted(wanted))
+    notes = Notes(store, asked) if len(blocks) > 1 else None
+    writer = _Writer(store, start, end, wanted, beside, is_what_if, decided_only, notes)
     done, total = 0, frame["experiment_id"].nunique()
-    for block, block_ids in _blocks(frame, len(hours), ids):
-        writer.process(block, block_ids, hours)
-        done += block["experiment_id"].nunique()
+
+    def process(block: Block) -> None:
+        nonlocal done
+        writer.process(block, hours)
+        done += block.experiments["experiment_id"].nunique()
         if progress is not None:
             progress(done, total)
-    return writer.result(hours, frame)
+
+    each_block(store, blocks, process, tell)
+    if notes is not None:
+        notes.forget()
+    return writer.result(hours, frame, ids)
+
+
+def redecide_late(store: Store, *, tell: Tell = log.warning) -> tuple[LateVerdict, ...]:
+    """Decide again, beside the record, every decided hour whose sums have changed since, and tell what flips.
+
+    From the first changed hour of an experiment on, to its newest decision: each is about all hours before it.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    found: list[LateVerdict] = []
+    for _, same_day in groupby(late_changes(store), key=lambda change: change.first_hour.astimezone(UTC).date()):
+        changes = list(same_day)
+        ids = [str(change.experiment_id) for change in changes]
+        start = min(change.first_hour for change in changes)
+        end = _newest_decided(store, ids)
+        if end > start:
+            names = [change.name for change in changes]
+            tables = [Table.DECISIONS]
+            found += evaluate_window(
+                store, start, end, experiments=names, tables=tables, decided_only=True, tell=tell
+            ).late
+        forget_changes(store, changes)
+    return tuple(found)
+
+
+def _newest_decided(store: Store, ids: list[str]) -> datetime:
+    with store.connect() as connection:
+        row = connection.execute(
+            "SELECT max((SELECT max(hour) FROM eligibility_decisions WHERE experiment_id = wanted.id"
+            " AND label = 'record')) AS hour FROM unnest(%s::uuid[]) AS wanted(id)",
+            [ids],
+        ).fetchone()
+    assert row is not None
+    hour: datetime = row["hour"]
+    return hour + HOUR
 
 
 def _ids_of(store: Store, names: Sequence[str]) -> list[str]:
@@ -117,18 +178,6 @@ def _ids_of(store: Store, names: Sequence[str]) -> list[str]:
             hint = f"did you mean {close[0]!r}?" if close else f"there are {len(known)} experiments"
             raise NotFoundError(f"no experiment is called {name!r}; {hint}")
     return [known[name] for name in names]
-
-
-def _blocks(frame: pd.DataFrame, hours: int, ids: list[str] | None) -> Iterator[tuple[pd.DataFrame, list[str] | None]]:
-    """The experiments in blocks, each with the ids that its rows replace; one block replaces whatever is there."""
-    distinct = list(frame["experiment_id"].unique())
-    size = max(1, DECISIONS_PER_BLOCK // hours)
-    if len(distinct) <= size:
-        yield frame, ids
-        return
-    for first in range(0, len(distinct), size):
-        chosen = [str(value) for value in distinct[first : first + size]]
-        yield frame[frame["experiment_id"].isin(chosen)], chosen
 
 
 def _settled_before(start: datetime, experiments: pd.DataFrame, layers: Sequence[Environment]) -> datetime:
@@ -143,10 +192,19 @@ class _Writer:
     """Reads, evaluates and writes block by block, and adds up what a person wants to know of it."""
 
     def __init__(
-        self, store: Store, start: datetime, end: datetime, tables: set[Table], label: str | None, is_what_if: bool
+        self,
+        store: Store,
+        start: datetime,
+        end: datetime,
+        tables: set[Table],
+        label: str,
+        is_what_if: bool,
+        decided_only: bool,
+        notes: Notes | None,
     ) -> None:
         self._store, self._start, self._end = store, start, end
         self._tables, self._label, self._is_what_if = tables, label, is_what_if
+        self._decided_only, self._notes = decided_only, notes
         self._counts: list[pd.DataFrame] = []
         self._newest: list[pd.DataFrame] = []
         self._rows = {table: 0 for table in Table if table in tables}
@@ -155,14 +213,14 @@ class _Writer:
         with store.connect() as connection:
             self._environments = environments(connection, store.settings, start, end)
 
-    def process(self, experiments: pd.DataFrame, ids: list[str] | None, hours: pd.DatetimeIndex) -> None:
+    def process(self, block: Block, hours: pd.DatetimeIndex) -> None:
         started = time.perf_counter()
-        settled = _settled_before(self._start, experiments, self._environments)
-        rollups = read_rollups(self._store, self._start, self._end, ids, settled_before=settled)
+        settled = _settled_before(self._start, block.experiments, self._environments)
+        rollups = read_rollups(self._store, self._start, self._end, block.ids, settled_before=settled)
         read = time.perf_counter()
-        found = _joined([_under(layer, rollups, experiments) for layer in self._environments])
+        found = _joined([_under(layer, rollups, block.experiments) for layer in self._environments])
         evaluated = time.perf_counter()
-        self._write(found, ids)
+        self._write(found, block)
         self._counts.append(_counts(found.decisions, hours))
         self._newest.append(found.decisions[found.decisions["hour"] == hours[-1]])
         for name, seconds in (
@@ -172,30 +230,48 @@ class _Writer:
         ):
             self._seconds[name] += seconds
 
-    def _write(self, found: Evaluation, ids: list[str] | None) -> None:
+    def _write(self, found: Evaluation, block: Block) -> None:
+        fingerprint = ""
+        if self._notes is not None:
+            fingerprint = fingerprint_of([found.metrics, found.significance, found.decisions])
+            if self._notes.is_written(block, fingerprint):
+                return
         if Table.METRICS in self._tables:
-            rows = replace_metrics(self._store, found.metrics, self._start, self._end, ids)
+            rows = replace_metrics(self._store, found.metrics, self._start, self._end, block.ids)
             self._rows[Table.METRICS] += rows
         if Table.SIGNIFICANCE in self._tables:
-            rows = replace_significance(self._store, found.significance, self._start, self._end, ids)
+            rows = replace_significance(self._store, found.significance, self._start, self._end, block.ids)
             self._rows[Table.SIGNIFICANCE] += rows
-        if Table.DECISIONS in self._tables:
-            written = write_decisions(
-                self._store,
-                found.decisions,
-                self._label,
-                may_record=not self._is_what_if,
-                environments=self._environments,
-            )
-            self._recorded += written.recorded
-            self._relabelled += written.relabelled
-            self._rows[Table.DECISIONS] += written.recorded + written.relabelled
+        if Table.DECISIONS not in self._tables:
+            return
 
-    def result(self, hours: pd.DatetimeIndex, experiments: pd.DataFrame) -> WindowResult:
+        def within(connection: Connection, written: WriteResult) -> None:
+            for layer in self._environments if written.recorded else ():
+                keep_environment(connection, layer)
+            if self._notes is not None:
+                self._notes.note(connection, block, fingerprint)
+
+        written = write_decisions(
+            self._store,
+            found.decisions,
+            self._label,
+            may_record=not self._is_what_if,
+            decided_only=self._decided_only,
+            within=within,
+        )
+        self._recorded += written.recorded
+        self._relabelled += written.relabelled
+        self._rows[Table.DECISIONS] += written.recorded + written.relabelled
+
+    def result(self, hours: pd.DatetimeIndex, experiments: pd.DataFrame, ids: list[str] | None) -> WindowResult:
         names = dict(zip(experiments["experiment_id"], experiments["name"], strict=True))
         newest = pd.concat(self._newest, ignore_index=True)
         newest.insert(0, "name", newest["experiment_id"].astype(object).map(names))
+        late: tuple[LateVerdict, ...] = ()
+        if self._relabelled and not self._is_what_if:
+            late = tell_late_verdicts(self._store, self._start, self._end, ids)
         return WindowResult(
+            late=late,
             hours=pd.concat(self._counts).groupby(level=0).sum().reindex(hours, fill_value=0),
             newest=newest.sort_values("name", ignore_index=True),
             rows=dict(self._rows),
