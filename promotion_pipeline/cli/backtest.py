@@ -95,7 +95,8 @@ def backtest(
     compares = file is not None if by_comparison is None else by_comparison
     if compares:
         rollups, experiments = as_comparisons(rollups, experiments)
-    acts = replay(rollups, experiments, rules, config=Settings.from_environment().thresholds)
+    with output.progress(f"Holding {len(rules)} rules against {experiments['experiment_id'].nunique():,} experiments"):
+        acts = replay(rollups, experiments, rules, config=Settings.from_environment().thresholds)
     records = summarise(acts)
     if as_json:
         output.print_json({"rules": [record.to_json() for record in records], "promotions": _promotions(acts)})

@@ -51,7 +51,8 @@ def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, co
 
     at = parse_time(as_of, "--as-of")
     layer = None if config is None else parse_config(config, source="command line")
-    found = assess(current_store(), None if name is None else [name], layer, as_of=at)
+    with output.progress("Evaluating"):
+        found = assess(current_store(), None if name is None else [name], layer, as_of=at)
     if name is None:
         _print_all(found, as_json)
         return

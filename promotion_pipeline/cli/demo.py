@@ -101,5 +101,7 @@ NEXT = (
     "history demo-search-ranking",
     "rollback demo-checkout-button --reason 'trying it out'",
     "release demo-search-ranking",
+    "tokens create maria --role operator",
+    "serve",
     "dev",
 )

@@ -61,7 +61,8 @@ def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json:
 def _verify(name: str, shadow: bool, as_json: bool) -> None:
     from promotion_pipeline.promotion.verify import verify_history
 
-    found = verify_history(name, shadow=shadow)
+    with output.progress(f"Recomputing the decisions about {name}"):
+        found = verify_history(name, shadow=shadow)
     if as_json:
         output.print_json([each.to_json() for each in found])
     for each in found if not as_json else ():

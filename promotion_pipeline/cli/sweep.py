@@ -42,7 +42,8 @@ def auto_check(by: By = None, dry_run: DryRun = False, as_json: Json = False, co
         return
     from promotion_pipeline.promotion.sweep import auto_check_promotions
 
-    result = auto_check_promotions(actor(by), config)
+    with output.progress("Checking every running experiment"):
+        result = auto_check_promotions(actor(by), config)
     if as_json:
         output.print_json(result.to_json())
     else:

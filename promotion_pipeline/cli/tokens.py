@@ -51,7 +51,10 @@ def create(name: TokenName, role: Role = "viewer", days: Days = None, by: By = N
         output.print_json({"token": secret, **_as_json(token)})
         return
     output.print_line(secret)
-    output.note(f"Keep it: it cannot be shown again. Send it as: Authorization: Bearer TOKEN (role {token.role})")
+    output.note(
+        f"Keep it (role {token.role}): it cannot be shown again. Log in with it on the evidence page, or send it as"
+        " Authorization: Bearer TOKEN"
+    )
 
 
 LIST = "List the tokens, without their secrets."
