@@ -104,6 +104,10 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         always_valid_lower double precision: lower end of the interval of the lift that holds at every look at once
         always_valid_upper double precision: upper end of it
         adjusted_p_value double precision: p_value after Holm over the treatments of the experiment
+        shrunken_lift double precision: the lift to expect, shrunk towards 0 as lift_prior_sd_percent says, a fraction
+        information_fraction double precision: requests of both arms / planned_sample_size, at most 1; null: no plan
+        group_sequential_z double precision: z of the planned looks, by user where users are known
+        group_sequential_boundary_z double precision: what it must reach; holds however often one looks during the plan
     """
     ),
     names.DECISIONS: _schema(
@@ -125,11 +129,20 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         lift_lower double precision: lower end of the always-valid interval of the lift, a fraction
         lift_upper double precision: upper end of it
         sample_size bigint: requests of the smaller of control and candidate
-        runtime_hours double precision: hours since the phase's start
+        runtime_hours double precision: hours since the phase's start, less the attribution window
         error_rate double precision: the candidate's, a fraction
         conversion_rate double precision: the candidate's, a fraction
         control_conversion_rate double precision: control's, a fraction
         srm_p_value double precision: chi-square of the observed split against the declared one
+        sequential_srm_p_value double precision: the same question, valid however often one looks
+        multiple_exposure double precision: users served by several variants / known users, a fraction
+        shrunken_lift double precision: the candidate's lift to expect, shrunk towards 0, a fraction
+        lift_prior_sd double precision: standard deviation of true lifts that it is shrunk with, a fraction
+        planned_sample_size double precision: requests of both arms that were planned; null: no plan
+        information_fraction double precision: share of these that are there, at most 1
+        group_sequential_z double precision: the candidate's z of the planned looks
+        group_sequential_boundary_z double precision: what it must reach; null: no plan, or past it
+        group_sequential_crossed boolean: whether it does
         analysis_unit text: user where users are known, else request
         min_sample_size boolean: check: sample_size >= threshold
         min_confidence boolean: check: confidence >= threshold and the candidate is ahead

@@ -57,6 +57,7 @@ RULES = {
     "contract": "contract checks at every look",
     "unattended": "unattended rule",
     "unattended_by_request": "unattended rule, users ignored",
+    "group_sequential": "group-sequential boundary alone",
 }
 
 
@@ -167,7 +168,7 @@ def _print(campaign: Campaign) -> None:
     for srm in campaign.srm:
         output.print_line(
             f"sample ratio alarms on {srm.unit}s (p < 0.001): {_share(srm.at_last_look)} at the last look,"
-            f" {_share(srm.ever)} at any look"
+            f" {_share(srm.ever)} at any look; by the sequential test {_share(srm.sequential_ever)} at any look"
         )
     output.note("± is one standard error. Hours and lift are those at the promotion.")
 

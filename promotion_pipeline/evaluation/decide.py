@@ -47,7 +47,7 @@ class Decisions:
     srm_p_value: Floats
     sequential_srm_p_value: Floats
     exposure: Floats
-    """Share of the known users that more than one variant served."""
+    """Share of the known users that more than one variant served; NaN where no user is known."""
     crossed: Floats
     """1: the candidate's z reaches the group-sequential boundary; 0: not; NaN: no plan, or past it."""
     by_user: Bools
@@ -85,7 +85,7 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
         sample_size=pick(np.minimum(own.requests[:1], own.requests[1:]), candidate, 0).astype(np.int64),
         srm_p_value=srm_p_value,
         sequential_srm_p_value=sequential_srm,
-        exposure=exposure,
+        exposure=np.where((own.users > 0).any(axis=0), exposure, np.nan),
         crossed=_crossed(tests, candidate),
         by_user=by_user,
         reasons=_reasons(problems, eligible, checks),

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import evaluate
+from promotion_pipeline.evaluation.decide import SRM_ALPHA
 from promotion_pipeline.simulation.rollups import START, USER_COLUMNS, experiments_of, rollups_of
 from promotion_pipeline.simulation.scenario import Scenario
 
-SRM_ALPHA = 0.001
 NOBODY = -1
 
 
@@ -28,6 +28,8 @@ class Rule(StrEnum):
     """What is promoted without a person: the contract and the configured evidence, by user where users are known."""
     UNATTENDED_BY_REQUEST = "unattended_by_request"
     """The same with users ignored, as if each request were independent; only where users are known."""
+    GROUP_SEQUENTIAL = "group_sequential"
+    """The group-sequential boundary alone; only where a planned size is stated. It promotes nothing by itself."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Alarms:
     at_last_look: NDArray[np.bool_]
     ever: NDArray[np.bool_]
     """At any look up to the last."""
+    sequential_ever: NDArray[np.bool_]
+    """The same by the test that is valid at every look."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ def run_batch(scenario: Scenario, config: PromotionConfig, experiments: int, see
         Rule.CONTRACT: _first(decisions, "is_eligible", experiments),
         Rule.UNATTENDED: _first(decisions, "is_promotable", experiments),
     }
+    if config.planned_sample_size is not None:
+        outcomes[Rule.GROUP_SEQUENTIAL] = _first(decisions, "group_sequential_crossed", experiments)
     if scenario.requests_per_user is None:
         return Batch(outcomes, {"request": _alarms(decisions, experiments)})
     blind = evaluate(rollups.drop(columns=list(USER_COLUMNS)), frame, hours=looks, config=config).decisions
@@ -94,6 +100,7 @@ def joined(batches: Sequence[Batch]) -> Batch:
             unit: Alarms(
                 at_last_look=np.concatenate([batch.alarms[unit].at_last_look for batch in batches]),
                 ever=np.concatenate([batch.alarms[unit].ever for batch in batches]),
+                sequential_ever=np.concatenate([batch.alarms[unit].sequential_ever for batch in batches]),
             )
             for unit in units
         },
@@ -123,10 +130,12 @@ def _first(decisions: pd.DataFrame, flag: str, experiments: int) -> Outcomes:
 def _alarms(decisions: pd.DataFrame, experiments: int) -> Alarms:
     number = _numbers(decisions["experiment_id"])
     alarm = decisions["srm_p_value"].to_numpy() < SRM_ALPHA
+    sequential = decisions["sequential_srm_p_value"].to_numpy() < SRM_ALPHA
     last = (decisions["hour"] == decisions["hour"].max()).to_numpy()
     return Alarms(
         at_last_look=np.bincount(number[alarm & last], minlength=experiments) > 0,
         ever=np.bincount(number[alarm], minlength=experiments) > 0,
+        sequential_ever=np.bincount(number[sequential], minlength=experiments) > 0,
     )
 
 

@@ -98,10 +98,17 @@ class SrmSummary:
     """What was counted: "user" or "request"."""
     at_last_look: Estimate
     ever: Estimate
+    sequential_ever: Estimate
+    """By the test that is valid at every look."""
 
     def to_json(self) -> dict[str, Any]:
         """All figures by name."""
-        return {"unit": self.unit, "atLastLook": self.at_last_look.to_json(), "ever": self.ever.to_json()}
+        return {
+            "unit": self.unit,
+            "atLastLook": self.at_last_look.to_json(),
+            "ever": self.ever.to_json(),
+            "sequentialEver": self.sequential_ever.to_json(),
+        }
 
 
 def summarise(rule: Rule, outcomes: Outcomes, scenario: Scenario) -> RuleSummary:
@@ -124,4 +131,4 @@ def summarise(rule: Rule, outcomes: Outcomes, scenario: Scenario) -> RuleSummary
 
 def summarise_alarms(unit: str, alarms: Alarms) -> SrmSummary:
     """Shares of experiments with an alarm."""
-    return SrmSummary(unit, share(alarms.at_last_look), share(alarms.ever))
+    return SrmSummary(unit, share(alarms.at_last_look), share(alarms.ever), share(alarms.sequential_ever))

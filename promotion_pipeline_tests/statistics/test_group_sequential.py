@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as hs
 
-from promotion_pipeline.statistics import StatisticsError, alpha_spending, critical_z, group_sequential_boundaries
+from promotion_pipeline.statistics import (
+    StatisticsError,
+    alpha_spending,
+    continuous_boundary,
+    critical_z,
+    group_sequential_boundaries,
+)
+from promotion_pipeline.statistics.group_sequential import _continuous_table
 
 SPENDING = ["obrien_fleming", "pocock", "power"]
 every_function = pytest.mark.parametrize("spending", SPENDING)
@@ -69,3 +76,38 @@ def test_unknown_options_are_refused_with_the_known_ones() -> None:
         group_sequential_boundaries([0.5, 1.0], 0.025, spending="power", power=0)
     with pytest.raises(StatisticsError, match="alpha is 2"):
         group_sequential_boundaries([0.5, 1.0], 2.0)
+
+
+def test_the_continuous_boundary_is_the_limit_of_ever_more_looks() -> None:
+    rates = np.arange(1, 151) / 150
+    for spending in ("obrien_fleming", "power"):
+        discrete = group_sequential_boundaries(rates, 0.025, spending=spending).critical_z  # type: ignore[arg-type]
+        continuous = continuous_boundary(rates, 0.025, spending=spending)  # type: ignore[arg-type]
+        late = rates > 0.1
+        assert np.all(continuous[late] >= discrete[late])
+        assert np.all(continuous[late] <= discrete[late] * 1.06)
+
+
+def test_the_solved_boundary_is_the_closed_form_where_there_is_one() -> None:
+    rates, solved = _continuous_table(0.025, "obrien_fleming", 2.0)
+    late = rates > 0.1
+    np.testing.assert_allclose(solved[late], continuous_boundary(rates[late], 0.025), rtol=1e-6)
+
+
+@pytest.mark.parametrize("spending", ["obrien_fleming", "power"])
+def test_looks_at_any_time_reject_a_true_null_less_often_than_promised(spending: str) -> None:
+    rng = np.random.default_rng(6)
+    rejected = 0
+    for _ in range(20):
+        rates = np.sort(rng.uniform(0, 1, 60))
+        steps = rng.normal(size=(4_000, 60)) * np.sqrt(np.diff(rates, prepend=0.0))
+        z = steps.cumsum(axis=1) / np.sqrt(rates)
+        rejected += int((z >= continuous_boundary(rates, 0.05, spending=spending)).any(axis=1).sum())  # type: ignore[arg-type]
+    assert 0.03 <= rejected / 80_000 <= 0.05
+
+
+def test_a_continuous_boundary_broadcasts_and_has_none_past_the_plan() -> None:
+    found = continuous_boundary([[0.0, 0.001, 0.5, 1.0, 1.1, np.nan]], [[0.025], [0.01]], spending="power")
+    assert found.shape == (2, 6)
+    assert np.all(np.isinf(found[:, :2])) and np.all(np.isnan(found[:, 4:]))
+    assert np.all(found[1, 2:4] > found[0, 2:4])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as hs
 
-from promotion_pipeline.statistics import StatisticsError, sequential_srm
+from promotion_pipeline.statistics import StatisticsError, sequential_srm, sequential_srm_p_value
 
 LOOKS = hs.lists(hs.lists(hs.integers(0, 500), min_size=3, max_size=3), min_size=1, max_size=12)
 
@@ -88,3 +88,27 @@ def test_a_prior_of_nothing_is_refused() -> None:
         sequential_srm([[5, 5]], [0.5, 0.5], concentration=0)
     with pytest.raises(StatisticsError, match="dirichlet_alpha has 0"):
         sequential_srm([[5, 5]], [0.5, 0.5], dirichlet_alpha=[1, 0])
+
+
+@given(
+    looks=hs.lists(hs.tuples(*[hs.integers(0, 3_000)] * 3), min_size=1, max_size=6),
+    weights=hs.sampled_from([(50, 25, 25), (1, 1, 1), (98, 1.95, 0.05), (60, 40, 0)]),
+)
+def test_a_look_alone_has_the_bayes_factor_of_the_looks_before_it(
+    looks: list[tuple[int, ...]], weights: tuple[float, ...]
+) -> None:
+    totals = np.cumsum(looks, axis=0)
+    whole, alone = sequential_srm(looks, weights), sequential_srm_p_value(totals, weights)
+    expected = np.exp(np.minimum(-whole.log_bayes_factor, 0.0))
+    np.testing.assert_allclose(alone, expected, rtol=1e-7)
+    np.testing.assert_allclose(np.fmin.accumulate(alone), whole.p_value, rtol=1e-7)
+
+
+def test_a_look_alone_has_no_answer_without_counts_or_arms() -> None:
+    assert np.isnan(sequential_srm_p_value([0, 0], [1, 1]))
+    assert np.isnan(sequential_srm_p_value([5, np.nan], [1, 1]))
+    assert np.isnan(sequential_srm_p_value([5, -1], [1, 1]))
+    assert np.isnan(sequential_srm_p_value([5, 0], [1, 0]))
+    assert sequential_srm_p_value([5, 5, 1], [1, 1, 0]) == 0.0
+    with pytest.raises(StatisticsError, match="concentration is 0"):
+        sequential_srm_p_value([5, 5], [1, 1], concentration=0)
