@@ -96,7 +96,7 @@ class EvaluateConfig(EvaluationConfig):
     end: str = Field(default="", description="End of the last hour; empty: the newest complete hour.")
 
 
-@dg.op
+@dg.op(pool=names.EVALUATION_POOL)
 def evaluate_hours(
     context: dg.OpExecutionContext, config: EvaluateConfig, store: dg.ResourceParam[StoreResource]
 ) -> None:
@@ -145,6 +145,7 @@ def _hour(text: str, name: str) -> datetime | None:
     name=names.EVALUATE_JOB,
     description="What would we have decided? Any hours, experiments and thresholds; the answer is stored under a label"
     " beside the decisions of record and promotes nothing. With an empty config: the last 24 hours again.",
+    tags=names.BACKFILL_LANE,
 )
 def evaluate_job() -> None:
     """A range of hours, decided again."""

@@ -36,7 +36,10 @@ LANE_TAG = "promotion_pipeline/lane"
 """What a run does; `dagster.yaml` lets one run a lane go at a time."""
 EVALUATION_LANE = {LANE_TAG: "evaluation"}
 APPLY_LANE = {LANE_TAG: "apply"}
+BACKFILL_LANE = {LANE_TAG: "backfill"}
 DELIVERY_LANE = {LANE_TAG: "delivery"}
+EVALUATION_POOL = "evaluation"
+"""Steps that read the request log or evaluate; `dagster.yaml` says how many runs with such steps go at a time."""
 PENDING_TAG = "promotion_pipeline/pending"
 """What a run of the apply job was launched for, without the attempt number."""
 EXPERIMENT_TAG_PREFIX = "experiment/"

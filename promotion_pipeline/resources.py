@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import dagster as dg
 
-from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.chosen import Part, chosen_part, config_of_part, has_config
 from promotion_pipeline.store.database import Store, current_store
 
 EXECUTOR_VARIABLE = "AUTO_PROMOTION_EXECUTOR"
+EXECUTORS = {
+    "in_process": Part("dagster", "in_process_executor"),
+    "multiprocess": Part("dagster", "multiprocess_executor"),
+    "k8s": Part("dagster_k8s", "k8s_job_executor", "kubernetes"),
+    "celery": Part("dagster_celery", "celery_executor", "celery"),
+    "celery_k8s": Part("dagster_celery_k8s", "celery_k8s_job_executor", "celery"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,34 +41,14 @@ class StoreResource:
 def executor_from_environment() -> dg.ExecutorDefinition:
     """The executor that AUTO_PROMOTION_EXECUTOR names: in_process (default), multiprocess, k8s, celery, celery_k8s.
 
-    In process is the default because a process of its own costs a step three seconds of imports.
+    In process is the default because a process of its own costs a step three seconds of imports. Its configuration,
+    what `execution: config:` of a run would say, is AUTO_PROMOTION_EXECUTOR_CONFIG.
 
     Raises:
-        ConfigError: the name is unknown, or its package is not installed.
+        ConfigError: the name is unknown, its package is not installed, or its configuration is refused.
     """
-    name = os.environ.get(EXECUTOR_VARIABLE, "").strip() or "in_process"
-    match name:
-        case "in_process":
-            return dg.in_process_executor
-        case "multiprocess":
-            return dg.multiprocess_executor
-        case "k8s":
-            return _imported("dagster_k8s", "k8s_job_executor")
-        case "celery":
-            return _imported("dagster_celery", "celery_executor")
-        case "celery_k8s":
-            return _imported("dagster_celery_k8s", "celery_k8s_job_executor")
-    raise ConfigError(
-        f"{EXECUTOR_VARIABLE}={name!r} is unknown; known are in_process, multiprocess, k8s, celery, celery_k8s"
-    )
-
-
-def _imported(module: str, attribute: str) -> dg.ExecutorDefinition:
-    try:
-        found = getattr(__import__(module), attribute)
-    except ImportError:
-        raise ConfigError(
-            f"{EXECUTOR_VARIABLE} needs the package {module.replace('_', '-')}: install it beside promotion-pipeline"
-        ) from None
-    assert isinstance(found, dg.ExecutorDefinition)
-    return found
+    executor = chosen_part(EXECUTOR_VARIABLE, EXECUTORS, "in_process")
+    assert isinstance(executor, dg.ExecutorDefinition)
+    if not has_config(EXECUTOR_VARIABLE):
+        return executor
+    return executor.configured(config_of_part(EXECUTOR_VARIABLE, executor.config_schema.config_type))

@@ -94,6 +94,7 @@ record about the newest complete hour can lead to a promotion, so no backfill ev
     can_subset=True,
     partitions_def=hourly,
     backfill_policy=dg.BackfillPolicy.single_run(),
+    pool=names.EVALUATION_POOL,
 )
 def evaluation(
     context: dg.AssetExecutionContext, config: EvaluationConfig, store: dg.ResourceParam[StoreResource]

@@ -52,6 +52,7 @@ this table works at any hour without seeing a request again.
     can_subset=True,
     partitions_def=hourly,
     backfill_policy=dg.BackfillPolicy.single_run(),
+    pool=names.EVALUATION_POOL,
 )
 def hourly_variant_rollups(
     context: dg.AssetExecutionContext, store: dg.ResourceParam[StoreResource]

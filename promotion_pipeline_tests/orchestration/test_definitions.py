@@ -17,7 +17,6 @@ from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.definitions import defs
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.partitions import hourly, range_tags
-from promotion_pipeline.resources import executor_from_environment
 from promotion_pipeline.store.database import Connection
 
 REPOSITORY = Path(__file__).parents[2]
@@ -114,6 +113,17 @@ def test_column_schemas_are_those_of_the_database(connection: Connection) -> Non
         assert described.items() <= actual.items(), one.key
 
 
+def test_every_column_comes_from_columns_that_there_are() -> None:
+    known = {name: {column.name for column in schema.columns} for name, schema in SCHEMAS.items()}
+    for table, lineage in LINEAGE.items():
+        assert lineage.deps_by_column.keys() <= known[table]
+        for column, origins in lineage.deps_by_column.items():
+            assert origins, (table, column)
+            assert {one.column_name for one in origins} <= set().union(
+                *(known[one.asset_key.to_user_string()] for one in origins)
+            ), (table, column)
+
+
 def test_an_empty_config_is_valid_for_every_job_of_the_launchpad() -> None:
     for name in LAUNCHPAD:
         assert dg.validate_run_config(defs.resolve_job_def(name), {})
@@ -133,15 +143,6 @@ def test_the_files_at_the_top_are_those_that_the_commands_use() -> None:
     assert yaml.safe_load(text)["telemetry"] == {"enabled": False}
     workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text(encoding="utf-8"))
     assert workspace["load_from"][0]["python_module"]["module_name"] == "promotion_pipeline.definitions"
-
-
-def test_the_executor_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert executor_from_environment() is dg.in_process_executor
-    monkeypatch.setenv("AUTO_PROMOTION_EXECUTOR", "multiprocess")
-    assert executor_from_environment() is dg.multiprocess_executor
-    monkeypatch.setenv("AUTO_PROMOTION_EXECUTOR", "kubernetes")
-    with pytest.raises(ConfigError, match="known are in_process"):
-        executor_from_environment()
 
 
 def test_hours_before_the_first_partition_are_refused() -> None:
