@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from promotion_pipeline.assets.lineage import LINEAGE
 from promotion_pipeline.config import Settings
 from promotion_pipeline.evaluation import Verdict, explain
 from promotion_pipeline.notifications.links import evidence_url
@@ -50,7 +51,7 @@ def report_hours(
         assert isinstance(hour, pd.Timestamp)
         metadata: dict[str, Any] = {str(name): int(value) for name, value in row.items()}
         if number == last:
-            metadata |= newest or {}
+            metadata |= {**(newest or {}), "dagster/column_lineage": LINEAGE[asset]}
         context.add_asset_metadata(metadata, asset_key=asset, partition_key=hour_key(hour.to_pydatetime()))
 
 

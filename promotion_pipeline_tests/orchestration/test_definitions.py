@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from promotion_pipeline import dagster_instance, run_config
+from promotion_pipeline.assets.columns import SCHEMAS
+from promotion_pipeline.assets.lineage import LINEAGE
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.definitions import defs
 from promotion_pipeline.errors import ConfigError
@@ -119,9 +121,8 @@ def test_every_column_comes_from_columns_that_there_are() -> None:
         assert lineage.deps_by_column.keys() <= known[table]
         for column, origins in lineage.deps_by_column.items():
             assert origins, (table, column)
-            assert {one.column_name for one in origins} <= set().union(
-                *(known[one.asset_key.to_user_string()] for one in origins)
-            ), (table, column)
+            for one in origins:
+                assert one.column_name in known[one.asset_key.to_user_string()], (table, column)
 
 
 def test_an_empty_config_is_valid_for_every_job_of_the_launchpad() -> None:

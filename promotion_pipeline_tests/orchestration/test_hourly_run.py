@@ -50,6 +50,9 @@ def test_one_run_fills_all_tables_and_tells_every_hour_its_own_numbers(stage: St
     assert "Größe \\| 'x'" in decisions[-1]["verdicts"]
     assert decisions[-1]["lift"].startswith("![")
     assert all("lift" not in event and "verdicts" not in event for event in decisions[:-1])
+    assert {dep.column_name for dep in decisions[-1]["dagster/column_lineage"].deps_by_column["lift_lower"]} == {
+        "always_valid_lower"
+    }
     assert {check.check_name: check.passed for check in result.get_asset_check_evaluations()} == {
         "requests_are_conserved": True,
         "requests_are_fresh": True,
