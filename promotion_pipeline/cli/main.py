@@ -18,6 +18,7 @@ from promotion_pipeline.cli import (
     database,
     demo,
     dev,
+    diff,
     evaluate,
     history,
     serve,
@@ -59,7 +60,7 @@ def _root(
     pass
 
 
-for module in (demo, dev, check, acts, approvals, history, sweep, evaluate, data, serve, tokens, database):
+for module in (demo, dev, check, acts, approvals, history, sweep, evaluate, diff, data, serve, tokens, database):
     module.register(app)
 
 for later in ("simulate", "backtest", "doctor", "notifications"):

@@ -24,7 +24,6 @@ from promotion_pipeline.store.outbox import Level, enqueue
 
 EVENT = "late_verdict"
 """The outbox event."""
-PROMOTABLE = "promotable"
 
 
 @dataclass(frozen=True)
@@ -111,19 +110,20 @@ def forget_changes(store: Store, changes: Sequence[LateChange]) -> None:
         )
 
 
-_OUTCOME = """CASE WHEN {0}.is_eligible
+OUTCOME = """CASE WHEN {0}.is_eligible
     THEN CASE WHEN {0}.is_promotable THEN 'promotable' ELSE 'eligible' END || ': ' || {0}.candidate_variant_name
     ELSE {0}.verdict END"""
+"""SQL of what a decision comes to: `promotable` or the verdict, with the candidate of an eligible one."""
 _NEW_FLIPS = f"""
     WITH flips AS (
-        SELECT record.experiment_id, record.hour, {_OUTCOME.format("record")} AS recorded,
-            {_OUTCOME.format("latest")} AS outcome, latest.is_eligible, latest.candidate_variant_id
+        SELECT record.experiment_id, record.hour, {OUTCOME.format("record")} AS recorded,
+            {OUTCOME.format("latest")} AS outcome, latest.is_eligible, latest.candidate_variant_id
         FROM eligibility_decisions AS record
         JOIN eligibility_decisions AS latest ON latest.experiment_id = record.experiment_id
             AND latest.hour = record.hour AND latest.label = 'latest'
         WHERE record.label = 'record' AND record.hour >= %(start)s AND record.hour < %(end)s
             AND (%(ids)s::uuid[] IS NULL OR record.experiment_id = ANY(%(ids)s))
-            AND {_OUTCOME.format("record")} IS DISTINCT FROM {_OUTCOME.format("latest")}
+            AND {OUTCOME.format("record")} IS DISTINCT FROM {OUTCOME.format("latest")}
     ), told AS (
         INSERT INTO late_verdicts (experiment_id, hour, recorded, outcome, promotion_id)
         SELECT flips.experiment_id, flips.hour, flips.recorded, flips.outcome, promotion.id

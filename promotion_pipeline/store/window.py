@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import logging
 import math
 import time
@@ -16,10 +15,10 @@ from itertools import groupby
 import pandas as pd
 
 from promotion_pipeline.config import PromotionConfig
-from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.evaluation import Evaluation, Verdict, evaluate
 from promotion_pipeline.store.blocks import Block, Notes, Tell, blocks_of, digest, each_block, fingerprint_of
 from promotion_pipeline.store.bulk import HOUR, require_hours
+from promotion_pipeline.store.comparison import ids_of
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import Environment, environments, keep_environment
 from promotion_pipeline.store.experiments import overridden, read_experiments
@@ -110,7 +109,8 @@ def evaluate_window(
     beside = label_beside(label)
     request = config or PromotionConfig()
     is_what_if = label is not None or bool(request.model_fields_set)
-    ids = _ids_of(store, experiments) if experiments else None
+    with store.connect() as connection:
+        ids = ids_of(connection, experiments) if experiments else None
     frame = overridden(read_experiments(store, start, end, ids), request)
     hours = pd.date_range(start, end, freq="h", inclusive="left", tz="UTC")
     blocks = blocks_of(frame, max(1, DECISIONS_PER_BLOCK // len(hours)), ids)
@@ -167,17 +167,6 @@ def _newest_decided(store: Store, ids: list[str]) -> datetime:
     assert row is not None
     hour: datetime = row["hour"]
     return hour + HOUR
-
-
-def _ids_of(store: Store, names: Sequence[str]) -> list[str]:
-    with store.connect() as connection:
-        known = {r["name"]: str(r["id"]) for r in connection.execute("SELECT id, name FROM ab_experiments").fetchall()}
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {len(known)} experiments"
-            raise NotFoundError(f"no experiment is called {name!r}; {hint}")
-    return [known[name] for name in names]
 
 
 def _settled_before(start: datetime, experiments: pd.DataFrame, layers: Sequence[Environment]) -> datetime:
