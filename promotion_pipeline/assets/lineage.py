@@ -1,4 +1,4 @@
-"""Which column comes from which, as the Dagster UI draws it; a test compares the names with the column schemas."""
+"""Which column comes from which: metadata of the newest event, which Dagster+ draws; a test compares the names."""
 
 from __future__ import annotations
 
