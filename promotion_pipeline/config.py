@@ -213,6 +213,8 @@ class Settings(BaseModel):
     """The log's `url`, kept out of that file for its password."""
     lookback_hours: Annotated[int, Field(ge=0, le=24 * 31)] = 48
     """Hours before its window that the rollup reads again for late rows."""
+    keep_requests_days: Annotated[int, Field(ge=2)] | None = None
+    """The hourly run drops the requests of days that ended longer ago; none keeps all."""
     cron_secret: SecretStr | None = None
     """Lets a cron job call the sweep over HTTP."""
     public_url: str = "http://127.0.0.1:8000"
@@ -267,6 +269,20 @@ class Settings(BaseModel):
     def _mail_has_a_receiver(self) -> Self:
         if self.smtp_host and not self.email_to:
             raise ValueError("AUTO_PROMOTION_SMTP_HOST is set but AUTO_PROMOTION_EMAIL_TO names nobody")
+        return self
+
+    @property
+    def least_days_kept(self) -> int:
+        """The fewest days of requests that leave the look-back of the hourly run whole."""
+        return self.lookback_hours // 24 + 2
+
+    @model_validator(mode="after")
+    def _days_kept_cover_the_look_back(self) -> Self:
+        if self.keep_requests_days is not None and self.keep_requests_days < self.least_days_kept:
+            raise ValueError(
+                f"AUTO_PROMOTION_KEEP_REQUESTS_DAYS={self.keep_requests_days} is within the look-back of"
+                f" {self.lookback_hours} hours, which reads late rows: keep at least {self.least_days_kept} days"
+            )
         return self
 
     @classmethod

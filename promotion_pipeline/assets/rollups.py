@@ -18,6 +18,7 @@ from promotion_pipeline.partitions import hourly
 from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.sources import roll_up, roll_up_missing
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.days import drop_old_days, ensure_days_ahead
 from promotion_pipeline.store.health import freshness, hour_counts
 from promotion_pipeline.store.totals import refresh_totals
 
@@ -75,6 +76,9 @@ def _roll_up(context: dg.AssetExecutionContext, store: Store) -> tuple[pd.DataFr
     done = roll_up(store, first, window.end)
     caught_up = roll_up_missing(store, first)
     refresh_totals(store, window.end)
+    ensure_days_ahead(store)
+    if store.settings.keep_requests_days is not None:
+        drop_old_days(store, store.settings.keep_requests_days)
     seconds = time.perf_counter() - started
     stale = freshness(store, window.end)
     return pd.DataFrame(hour_counts(store, window.start, window.end)).set_index("hour"), {

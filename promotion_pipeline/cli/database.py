@@ -1,10 +1,10 @@
-"""`db`: the schema of a database that the product does not keep by itself."""
+"""`db`: the schema of a database that the product does not keep by itself, and what it need not keep."""
 
 from __future__ import annotations
 
 import typer
 
-from promotion_pipeline.cli import output
+from promotion_pipeline.cli import output, retention
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json
 
@@ -16,9 +16,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(
         db,
         name="db",
-        short_help="Bring the database's schema up to date.",
-        help=examples("Bring the database's schema up to date.", "promotion-pipeline db upgrade"),
+        short_help="The database: its schema, and what it need not keep.",
+        help=examples(
+            "The database: its schema, and what it need not keep.",
+            "promotion-pipeline db upgrade",
+            "promotion-pipeline db drop-requests --keep-days 90 --dry-run",
+        ),
     )
+    retention.add_to(db)
 
 
 @db.command(

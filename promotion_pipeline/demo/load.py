@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import numpy as np
@@ -21,6 +21,7 @@ from promotion_pipeline.demo.generate import Requests, generate, request_counts
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.days import ensure_days
 
 DEMO_ID = "de300000-0000-4000-8000-"
 IS_DEMO = f"id::text LIKE '{DEMO_ID}%'"
@@ -95,8 +96,10 @@ def retire_earlier_demo(connection: Connection) -> int:
 
 def seed(store: Store, total: int, advance: Callable[[float], None]) -> Seeded:
     """Write the experiments and about `total` requests, up to this minute of the database's clock."""
+    oldest = max(experiment.hours for experiment in DEMO_EXPERIMENTS)
     with store.connect() as connection:
         end, now = newest_complete_hour(connection), database_now(connection)
+        ensure_days(store, (end - timedelta(hours=oldest)).astimezone(UTC).date(), now.astimezone(UTC).date())
         with connection.transaction():
             ids = _write_experiments(connection, end)
         counts = request_counts(total)
@@ -109,7 +112,6 @@ def seed(store: Store, total: int, advance: Callable[[float], None]) -> Seeded:
                 written += table.num_rows
                 advance(written / whole)
         connection.execute("ANALYZE ai_requests")
-    oldest = max(experiment.hours for experiment in DEMO_EXPERIMENTS)
     return Seeded({name: found[0] for name, found in ids.items()}, written, end - timedelta(hours=oldest), end)
 
 

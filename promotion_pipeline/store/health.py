@@ -39,6 +39,8 @@ class Freshness:
 def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[HourCount]:
     """The hours in [start, end) that were rolled up and whose sums are not those of their requests.
 
+    Hours whose requests were dropped are left out.
+
     Raises:
         InputError: the window is naive, empty or not of whole hours.
         DependencyError: the database cannot be reached.
@@ -61,6 +63,7 @@ def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[HourC
             coalesce(sums.requests, 0) + rolled.unassigned_requests AS assigned_requests
         FROM rollup_hours AS rolled LEFT JOIN source USING (hour) LEFT JOIN sums USING (hour)
         WHERE rolled.hour >= %(start)s AND rolled.hour < %(end)s
+            AND rolled.hour >= coalesce((SELECT before FROM dropped_requests), '-infinity')
             AND (coalesce(source.requests, 0) <> rolled.requests
                 OR coalesce(sums.requests, 0) + rolled.unassigned_requests <> rolled.requests)
         ORDER BY 1

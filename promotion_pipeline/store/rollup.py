@@ -132,7 +132,8 @@ def aggregate_requests(
 def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
     """Bring the rollups of [start, end) in line with the requests, and mark its hours as rolled up.
 
-    Only what changed is written; rollups of imported experiments stay. One transaction; no row leaves the database.
+    Only what changed is written; rollups of imported experiments, and of days whose requests were dropped, stay. One
+    transaction; no row leaves the database.
 
     Raises:
         InputError: the window is naive, not of whole hours, or ends after the newest complete hour.
@@ -147,6 +148,9 @@ def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
                 f" {newest.isoformat()}: later requests would be lost"
             )
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
+        start = max(start, requests_kept_since(connection) or start)
+        if start >= end:
+            return RollupResult(0, 0, 0, 0)
         # The default of 4 MB sorts and hashes a busy hour's users on disk.
         connection.execute("SET LOCAL work_mem = '128MB'")
         connection.execute(sql.SQL("CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS {}").format(aggregation(start, end)))
@@ -155,6 +159,13 @@ def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
         changed = _remove_vanished(connection, start, end) + _write_changed(connection)
         update_moments(connection, hour_of(sql.SQL("request.created_at")))
         return _mark_hours(connection, start, end, changed)
+
+
+def requests_kept_since(connection: psycopg.Connection[Any]) -> datetime | None:
+    """Requests of before this instant may be gone and their sums are final; None: all are there."""
+    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        row = cursor.execute("SELECT before FROM dropped_requests").fetchone()
+    return None if row is None else row[0]
 
 
 def rollup_missing(store: Store, end: datetime) -> RollupResult:
@@ -183,7 +194,8 @@ def missing_window(store: Store, end: datetime) -> tuple[datetime, datetime] | N
             sql.SQL(
                 """
                 SELECT min(passed.hour) AS first, max(passed.hour) + interval '1 hour' AS after_last
-                FROM (SELECT {start} AS start FROM ab_experiment_phases AS phase
+                FROM (SELECT greatest({start}, (SELECT before FROM dropped_requests)) AS start
+                    FROM ab_experiment_phases AS phase
                     JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
                     WHERE phase.ended_at IS NULL AND phase.is_running AND experiment.rollup_source = 'requests'
                     ) AS oldest

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS ab_variants (
     UNIQUE (experiment_id, name)
 );
 
+-- A table of our own making is kept by the day (0010); one that a team brings may be plain.
 CREATE TABLE IF NOT EXISTS ai_requests (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     experiment_id uuid NOT NULL,
@@ -36,10 +37,15 @@ CREATE TABLE IF NOT EXISTS ai_requests (
     converted boolean NOT NULL DEFAULT false,
     value numeric,
     PRIMARY KEY (created_at, id)
-);
+) PARTITION BY RANGE (created_at);
 ALTER TABLE ai_requests
     ADD COLUMN IF NOT EXISTS user_id text,
     ADD COLUMN IF NOT EXISTS value numeric;
+DO $$ BEGIN
+    IF (SELECT relkind FROM pg_class WHERE oid = 'ai_requests'::regclass) = 'p' THEN
+        CREATE TABLE IF NOT EXISTS ai_requests_default PARTITION OF ai_requests DEFAULT;
+    END IF;
+END $$;
 CREATE INDEX IF NOT EXISTS ai_requests_experiment_created_at ON ai_requests (experiment_id, created_at);
 
 -- A stretch of an experiment in which neither the split nor is_active changed.
