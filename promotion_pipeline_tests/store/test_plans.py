@@ -1,0 +1,142 @@
+"""What runs every hour, or whenever a page is opened, reads no large table from end to end.
+
+PostgreSQL itself counts the rows that sequential scans read: the plans that were used, not those that were hoped for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from psycopg import sql
+
+from promotion_pipeline.benchmark.seed import HISTORY_HOURS, seed_hours
+from promotion_pipeline.config import Settings
+from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
+from promotion_pipeline.promotion.history import get_promotion_history
+from promotion_pipeline.promotion.pending import pending_promotions
+from promotion_pipeline.store import health
+from promotion_pipeline.store.database import Store, connect, create_database
+from promotion_pipeline.store.days import ensure_days
+from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.evidence import lift_series, sparklines
+from promotion_pipeline.store.overview import experiment_overviews
+from promotion_pipeline.store.rollup import rollup_window
+from promotion_pipeline.store.totals import refresh_totals
+from promotion_pipeline.store.window import evaluate_window, first_undecided_hour
+from promotion_pipeline_tests.conftest import TEMPLATE
+
+HOUR = timedelta(hours=1)
+EXPERIMENTS = 100
+LARGE = ("ai_requests", "hourly_variant_rollups", "variant_metrics", "significance_results", "eligibility_decisions")
+NAME = "plans"
+
+
+@pytest.fixture(scope="module")
+def busy(server: EmbeddedServer, server_home: Path) -> Iterator[tuple[Store, datetime]]:
+    """Two weeks of 100 experiments, all but the newest hour decided; the store, and the end of the newest hour."""
+    create_database(server.url("postgres"), NAME, TEMPLATE)
+    store = Store(server.url(NAME), Settings(home=server_home))
+    with store.connect() as connection:
+        end = seed_hours(connection, EXPERIMENTS, 30_000, 2)
+    first = (end - HISTORY_HOURS * HOUR).date()
+    ensure_days(store, first, end.date())
+    evaluate_window(store, end - 240 * HOUR, end - HOUR)
+    with store.connect() as connection:
+        connection.execute("VACUUM (ANALYZE)")
+    yield store, end
+    with connect(server.url("postgres")) as admin:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(NAME)))
+
+
+def _scanned(store: Store) -> dict[str, int]:
+    """Rows read by sequential scans so far, by large table; partitions count for their table."""
+    with store.connect() as connection:
+        deadline = time.monotonic() + 30
+        # A backend hands in its counts when it ends.
+        while connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        ).fetchall():
+            assert time.monotonic() < deadline, "a connection was left open"
+            time.sleep(0.02)
+        rows = connection.execute("SELECT relname, seq_tup_read FROM pg_stat_user_tables").fetchall()
+    return {table: sum(row["seq_tup_read"] for row in rows if row["relname"].startswith(table)) for table in LARGE}
+
+
+def _rows(store: Store) -> dict[str, int]:
+    with store.connect() as connection:
+        return {
+            table: connection.execute(
+                sql.SQL("SELECT count(*) AS rows FROM {}").format(sql.Identifier(table))
+            ).fetchall()[0]["rows"]
+            for table in LARGE
+        }
+
+
+def _an_experiment(store: Store) -> tuple[UUID, UUID, UUID, str]:
+    with store.connect() as connection:
+        row = connection.execute(
+            """SELECT phase.experiment_id, phase.id, variant.id AS variant_id, experiment.name
+            FROM ab_experiment_phases AS phase JOIN ab_variants AS variant USING (experiment_id)
+            JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+            WHERE NOT variant.is_control LIMIT 1"""
+        ).fetchone()
+    assert row is not None
+    return row["experiment_id"], row["id"], row["variant_id"], row["name"]
+
+
+def _hourly_work(store: Store, end: datetime) -> None:
+    rollup_window(store, end - HOUR, end)
+    refresh_totals(store, end)
+    evaluate_window(store, end - HOUR, end)
+
+
+def _series(store: Store, end: datetime) -> None:
+    experiment, phase, variant, _ = _an_experiment(store)
+    lift_series(store, experiment, phase, variant, 200)
+    sparklines(store, [experiment])
+
+
+def _one_check(store: Store, end: datetime) -> None:
+    name = _an_experiment(store)[3]
+    check_promotion_eligibility(name, store=store)
+    get_promotion_history(name, store=store)
+
+
+WORK: dict[str, Callable[[Store, datetime], object]] = {
+    "what the sensor asks": lambda store, end: pending_promotions(store),
+    "which hours are to be decided": lambda store, end: first_undecided_hour(store, end - 48 * HOUR, end),
+    "whether requests are conserved": lambda store, end: health.unbalanced_hours(store, end - HOUR, end),
+    "whether requests are fresh": lambda store, end: health.freshness(store, end),
+    "whether metrics are possible": lambda store, end: health.impossible_metrics(store, end - HOUR, end),
+    "the list of experiments": lambda store, end: experiment_overviews(store),
+    "the chart of an experiment": _series,
+    "one experiment's check and history": _one_check,
+    "the rollup and the decisions of an hour": _hourly_work,
+}
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_no_large_table_is_read_whole(busy: tuple[Store, datetime], work: str) -> None:
+    store, end = busy
+    if work == "the rollup and the decisions of an hour":
+        # Once a day the totals are made from all there is.
+        refresh_totals(store, end)
+    rows, before = _rows(store), _scanned(store)
+    WORK[work](store, end)
+    after = _scanned(store)
+    read = {table: after[table] - before[table] for table in LARGE}
+    assert {table: count for table, count in read.items() if count > 0.2 * rows[table]} == {}
+
+
+def test_a_table_that_is_read_whole_is_found_out(busy: tuple[Store, datetime]) -> None:
+    store, _ = busy
+    rows, before = _rows(store), _scanned(store)
+    with store.connect() as connection:
+        connection.execute("SELECT sum(conversions) FROM variant_metrics")
+    assert _scanned(store)["variant_metrics"] - before["variant_metrics"] == rows["variant_metrics"]
