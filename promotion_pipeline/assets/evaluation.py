@@ -11,6 +11,7 @@ import dagster as dg
 
 from promotion_pipeline import names
 from promotion_pipeline.assets.columns import SCHEMAS
+from promotion_pipeline.assets.discoveries import discoveries
 from promotion_pipeline.assets.plots import lift_plot
 from promotion_pipeline.assets.reporting import report_hours, verdict_table
 from promotion_pipeline.checks import EVALUATION_CHECKS, ask, specs_of
@@ -64,7 +65,10 @@ Every treatment against control at the end of each hour.
 - `z`, `p_value`, `confidence`: the pooled z-test. It is meant for **one** look; looked at every hour it would call
   a winner in 13.5 % of experiments without any difference (two variants, 14 days).
 - `always_valid_*`: an interval that holds at every look at once. An unattended promotion needs its lower end above 0.
-- `adjusted_p_value`: Holm over the treatments of an experiment.
+- `adjusted_p_value`: Holm over the treatments of an experiment. How many comparisons of the newest hour remain after
+  Benjamini-Hochberg over all experiments is told with the run (discoveries).
+- `shrunken_lift`: the lift to expect: what was picked for its lift looks better than it is.
+- `group_sequential_*`: planned looks, where an experiment states its `planned_sample_size`.
 """
 DECISIONS_DESCRIPTION = f"""\
 The verdict on every experiment at the end of each hour, with the five checks and both numbers of each.
@@ -106,6 +110,8 @@ def evaluation(
         opened = store.get()
         for table, found in _evaluate(context, config, opened, wanted).items():
             about = _newest(table, found, opened.settings)
+            if table is Table.SIGNIFICANCE:
+                about |= discoveries(opened, found.hours.index[-1].to_pydatetime())
             report_hours(context, table.value, found.hours[HOURLY_COLUMNS[table]], about)
             yield dg.MaterializeResult(asset_key=table.value)
         if not config.is_what_if():
