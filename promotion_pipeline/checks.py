@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 from promotion_pipeline import names
-from promotion_pipeline.sources import unbalanced_hours
+from promotion_pipeline.sources import unbalanced_hours, unbalanced_old_hours
 from promotion_pipeline.store import health
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
@@ -47,6 +47,25 @@ def _requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckResult
         if hours
         else "The sums of every hour are those of its requests.",
         metadata={"late_requests": late, "vanished_requests": vanished, "lost_requests": lost, "hours": worst[:SHOWN]},
+    )
+
+
+def _old_requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckResult:
+    hours = unbalanced_old_hours(store, window.start, window.end)
+    late = sum(max(h.source_requests - h.counted_requests, 0) for h in hours)
+    described = "No request came after the look-back had passed its hour."
+    if hours:
+        first, last = hours[0].hour, hours[-1].hour + timedelta(hours=1)
+        described = (
+            f"{late:,} requests came into {len(hours):,} hours that are not read again. Materialize these hours, or run"
+            f" `promotion-pipeline evaluate --from {first:%Y-%m-%dT%H:%MZ} --to {last:%Y-%m-%dT%H:%MZ} --roll-up`: what"
+            " they change is told, and no decision of record is rewritten."
+        )
+    return _result(
+        passed=not hours,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=described,
+        metadata={"late_requests": late, "hours": [f"{h.hour:%Y-%m-%d %H:%M}" for h in hours][:SHOWN]},
     )
 
 
@@ -131,6 +150,11 @@ class Check:
 ROLLUP_CHECKS = {
     "requests_are_conserved": Check(
         names.ROLLUPS, "Do the sums of every hour add up to the requests that are there now?", _requests_are_conserved
+    ),
+    "old_requests_are_conserved": Check(
+        names.ROLLUPS,
+        "Did requests come into hours that the look-back does not reach any more?",
+        _old_requests_are_conserved,
     ),
     "requests_are_fresh": Check(
         names.ROLLUPS, "Did every running experiment have a request lately?", _requests_are_fresh

@@ -13,6 +13,7 @@ from promotion_pipeline import names
 from promotion_pipeline.act_events import told_in_run
 from promotion_pipeline.errors import DependencyError, InputError, PromotionError
 from promotion_pipeline.failures import step_failures
+from promotion_pipeline.markdown import diff_table, late_table
 from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
 from promotion_pipeline.promotion.holds import release_hold
 from promotion_pipeline.promotion.models import Outcome
@@ -24,7 +25,7 @@ from promotion_pipeline.run_config import EvaluationConfig, ThresholdConfig
 from promotion_pipeline.store.clock import newest_complete_hour, require_utc
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.frames import LATEST
-from promotion_pipeline.store.window import Table, evaluate_window
+from promotion_pipeline.store.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff
 
 DEFAULT_EVALUATION = timedelta(hours=24)
 ACT_TAGS = {"dagster/max_runtime": "1800"}
@@ -113,7 +114,9 @@ def evaluate_hours(
             label=config.label.strip() or None,
             tables=[Table.DECISIONS],
             progress=lambda done, total: context.log.info(f"{done:,} of {total:,} experiments judged"),
+            tell=context.log.warning,
         )
+        compared = _compared(context, config, opened, start, end, found)
     metadata: dict[str, dg.MetadataValue[Any] | str | int] = {
         "label": config.label.strip() or LATEST,
         "from": start.isoformat(),
@@ -122,8 +125,25 @@ def evaluate_hours(
         "decisions_of_record": found.recorded,
         "decisions_beside_the_record": found.relabelled,
         **{str(name): int(total) for name, total in found.hours.sum().items()},
+        **compared,
     }
     context.log_event(dg.AssetObservation(names.DECISIONS, metadata=metadata))
+
+
+def _compared(
+    context: dg.OpExecutionContext,
+    config: EvaluateConfig,
+    store: Store,
+    start: datetime,
+    end: datetime,
+    found: WindowResult,
+) -> dict[str, dg.MetadataValue[Any]]:
+    """What the decisions of record would be otherwise: under the what-if, or with the rows that came late."""
+    if config.is_what_if():
+        diff = what_if_diff(store, config.label.strip() or LATEST, start, end, config.experiments)
+        return {} if diff is None else {"diff_to_the_record": dg.MetadataValue.md(diff_table(diff))}
+    late = (*found.late, *redecide_late(store, tell=context.log.warning))
+    return {"late_rows": dg.MetadataValue.md(late_table(late))}
 
 
 def _range(config: EvaluateConfig, store: Store) -> tuple[datetime, datetime]:

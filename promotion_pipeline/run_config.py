@@ -5,7 +5,15 @@ from __future__ import annotations
 import dagster as dg
 from pydantic import Field
 
-from promotion_pipeline.config import Direction, Evidence, PrimaryMetric, PromotionConfig, parse_config
+from promotion_pipeline.config import (
+    Direction,
+    Evidence,
+    GroupSequentialSpending,
+    Guardrail,
+    PrimaryMetric,
+    PromotionConfig,
+    parse_config,
+)
 
 
 class ThresholdConfig(dg.Config):
@@ -17,10 +25,17 @@ class ThresholdConfig(dg.Config):
     min_runtime_hours: float | None = Field(default=None, description="Hours.")
     max_error_rate: float | None = Field(default=None, description="A fraction: 0.05 is 5 percent.")
     planned_sample_size: int | None = Field(default=None, description="Requests of the two arms.")
+    group_sequential_spending: str | None = Field(
+        default=None, description=" or ".join(f"'{s.value}'" for s in GroupSequentialSpending)
+    )
+    lift_prior_sd_percent: float | None = Field(default=None, description="Percent; how far true lifts lie from 0.")
     attribution_window_hours: float | None = Field(default=None, description="Hours a request takes to mature.")
     evidence: str | None = Field(default=None, description=" or ".join(f"'{e.value}'" for e in Evidence))
     primary_metric: str | None = Field(default=None, description=" or ".join(f"'{m.value}'" for m in PrimaryMetric))
     direction: str | None = Field(default=None, description=" or ".join(f"'{d.value}'" for d in Direction))
+    guardrails: list[str] | None = Field(
+        default=None, description="Any of " + ", ".join(f"'{g.value}'" for g in Guardrail) + "; [] for none."
+    )
 
     def thresholds(self) -> PromotionConfig:
         """The thresholds that were given.

@@ -4,7 +4,7 @@ They are one step, because judging is one pass over all experiments and hours, a
 Any of the three can still be materialized alone: the step then writes only that table.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -18,11 +18,14 @@ from promotion_pipeline.checks import EVALUATION_CHECKS, ask, specs_of
 from promotion_pipeline.config import Settings
 from promotion_pipeline.dagster_instance import keep_connections
 from promotion_pipeline.failures import step_failures
+from promotion_pipeline.markdown import diff_table, late_table
 from promotion_pipeline.partitions import hourly
 from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.run_config import EvaluationConfig
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.window import Table, WindowResult, evaluate_window
+from promotion_pipeline.store.frames import LATEST
+from promotion_pipeline.store.late import LateVerdict
+from promotion_pipeline.store.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff
 
 CONFIG_BLOCK = f"""\
 ```yaml
@@ -31,6 +34,7 @@ ops:
     config:
       label: "99 %"
       min_confidence_level: 99
+      guardrails: ["error_rate"]
       experiments: ["checkout"]
 ```"""
 
@@ -78,6 +82,9 @@ judged; `error` contradicts itself. Not eligible is an answer, not a failure.
 
 **Decisions of record are written once.** The first decision about an hour stays as it was made. Only a decision of
 record about the newest complete hour can lead to a promotion, so no backfill ever moves traffic.
+
+**Late rows:** where sums of decided hours change, these hours are decided again beside the record, as `latest`; a
+decision that would be another one is listed here and announced, once.
 {WHAT_IF}"""
 
 
@@ -108,10 +115,15 @@ def evaluation(
     keep_connections(context.instance)
     with step_failures(context):
         opened = store.get()
+        # Before the run's own hours, whose decisions know the late rows already.
+        is_regular = Table.DECISIONS in wanted and not config.is_what_if()
+        late = redecide_late(opened, tell=context.log.warning) if is_regular else ()
         for table, found in _evaluate(context, config, opened, wanted).items():
             about = _newest(table, found, opened.settings)
             if table is Table.SIGNIFICANCE:
                 about |= discoveries(opened, found.hours.index[-1].to_pydatetime())
+            if table is Table.DECISIONS:
+                about |= _compared(context, config, opened, (*late, *found.late))
             report_hours(context, table.value, found.hours[HOURLY_COLUMNS[table]], about)
             yield dg.MaterializeResult(asset_key=table.value)
         if not config.is_what_if():
@@ -141,9 +153,27 @@ def _evaluate(
                 label=label,
                 tables=tables,
                 progress=lambda done, total: context.log.info(f"{done:,} of {total:,} experiments judged"),
+                tell=context.log.warning,
             )
             found |= dict.fromkeys(tables, result)
     return found
+
+
+def _compared(
+    context: dg.AssetExecutionContext, config: EvaluationConfig, store: Store, late: Sequence[LateVerdict]
+) -> dict[str, Any]:
+    """What the decisions of record would be otherwise: under the what-if, or with the rows that came late."""
+    if config.is_what_if():
+        window = context.partition_time_window
+        label = config.label.strip() or LATEST
+        diff = what_if_diff(store, label, window.start, window.end, config.experiments)
+        return {} if diff is None else {"diff_to_the_record": dg.MetadataValue.md(diff_table(diff))}
+    for verdict in late:
+        context.log.warning(f"{verdict.experiment_name}: {verdict.summary}")
+    return {
+        "decisions_that_late_rows_would_change": sum(len(verdict.flips) for verdict in late),
+        **({"late_rows": dg.MetadataValue.md(late_table(late))} if late else {}),
+    }
 
 
 HOURLY_COLUMNS = {

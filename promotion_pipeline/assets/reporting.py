@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import dagster as dg
@@ -14,6 +12,7 @@ import pandas as pd
 from promotion_pipeline.assets.lineage import LINEAGE
 from promotion_pipeline.config import Settings
 from promotion_pipeline.evaluation import Verdict, explain
+from promotion_pipeline.markdown import cell
 from promotion_pipeline.notifications.links import evidence_url
 from promotion_pipeline.notifications.numbers import confidence_text
 from promotion_pipeline.partitions import hour_key
@@ -85,14 +84,6 @@ def ranked(decisions: pd.DataFrame) -> pd.DataFrame:
     verdict = decisions["verdict"].astype(object).map(_ORDER)
     order = pd.DataFrame({"promotable": ~decisions["is_promotable"], "verdict": verdict, "name": decisions["name"]})
     return decisions.loc[order.sort_values(["promotable", "verdict", "name"]).index]
-
-
-def cell(value: object) -> str:
-    """Text that cannot break a table or carry markup: names are what a user typed."""
-    if value is None or value != value:
-        return "–"
-    text = escape(" ".join(str(value).split()), quote=False)
-    return re.sub(r"([|\[\]`*_<>\\])", r"\\\1", text)
 
 
 def _percent(value: Any, form: str) -> str:

@@ -4,9 +4,9 @@ import dagster as dg
 
 from promotion_pipeline import names
 from promotion_pipeline.act_events import told_in_run
-from promotion_pipeline.assets.reporting import cell
 from promotion_pipeline.dagster_instance import keep_connections
 from promotion_pipeline.failures import step_failures
+from promotion_pipeline.markdown import cell
 from promotion_pipeline.promotion.watch import WatchAction, WatchResult, watch_promotions
 from promotion_pipeline.promotion.watch_rules import WatchStatus
 from promotion_pipeline.resources import StoreResource

@@ -13,6 +13,7 @@ from promotion_pipeline.cli.options import Json, parse_time, takes_thresholds
 from promotion_pipeline.errors import InputError
 
 if TYPE_CHECKING:
+    from promotion_pipeline.store.late import LateVerdict
     from promotion_pipeline.store.window import WindowResult
 
 From = Annotated[
@@ -31,6 +32,10 @@ Label = Annotated[
     str | None, typer.Option("--label", metavar="TEXT", help="Store the decisions under this name; default: latest.")
 ]
 
+RollUp = Annotated[
+    bool, typer.Option("--roll-up", help="Read the requests of these hours again first, so that late rows count.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add `evaluate`."""
@@ -42,9 +47,12 @@ def register(app: typer.Typer) -> None:
             summary,
             "promotion-pipeline evaluate --from 2026-03-01 --to 2026-04-01",
             "promotion-pipeline evaluate --from 2026-03-01 --min-confidence-level 99 --label '99 %'",
+            "promotion-pipeline evaluate --from 2026-03-01 --set guardrails=error_rate,latency --label guarded",
+            "promotion-pipeline evaluate --from 2026-03-01 --to 2026-03-08 --roll-up",
             "promotion-pipeline evaluate --from 2026-03-01 --experiment demo-checkout-button --json",
             more="The first decision about an hour is the one of record and stays; any later one is stored beside it"
-            " under the label.",
+            " under the label: `promotion-pipeline diff record LABEL` lists what changes. An evaluation that was cut"
+            " off goes on where it was when it is started again.",
         ),
     )(takes_thresholds(evaluate))
 
@@ -54,15 +62,16 @@ def evaluate(
     end: Until = None,
     experiment: Experiments = None,
     label: Label = None,
+    roll_up: RollUp = False,
     as_json: Json = False,
     config: Any = None,
 ) -> None:
     """Evaluate a range of hours."""
+    from promotion_pipeline import sources
     from promotion_pipeline.config import parse_config
-    from promotion_pipeline.sources import roll_up_missing
     from promotion_pipeline.store.clock import newest_complete_hour
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.window import evaluate_window
+    from promotion_pipeline.store.window import evaluate_window, redecide_late
 
     first, last = parse_time(start, "--from"), parse_time(end, "--to")
     thresholds = None if config is None else parse_config(config, source="command line")
@@ -74,7 +83,9 @@ def evaluate(
         raise InputError(f"--to {end!r} is in the future: the newest complete hour ends {output.when(newest)}")
     assert first is not None
     with output.progress("Evaluate") as advance:
-        roll_up_missing(store, last)
+        sources.roll_up_missing(store, last)
+        if roll_up:
+            sources.roll_up(store, first, last)
         result = evaluate_window(
             store,
             first,
@@ -83,11 +94,15 @@ def evaluate(
             config=thresholds,
             label=label,
             progress=lambda done, total: advance(done / max(total, 1)),
+            tell=output.note,
         )
+        late = (*result.late, *redecide_late(store, tell=output.note))
     if as_json:
-        output.print_json(_as_json(result))
+        output.print_json(_as_json(result) | {"lateVerdicts": [_late_json(verdict) for verdict in late]})
     else:
         _print(result)
+    for verdict in late:
+        output.note(f"{verdict.experiment_name}: {verdict.summary}")
 
 
 def _as_json(result: WindowResult) -> dict[str, Any]:
@@ -104,6 +119,20 @@ def _as_json(result: WindowResult) -> dict[str, Any]:
                 "isPromotable": bool(row["is_promotable"]),
             }
             for row in result.newest.to_dict("records")
+        ],
+    }
+
+
+def _late_json(late: LateVerdict) -> dict[str, Any]:
+    return {
+        "experimentName": late.experiment_name,
+        "level": late.level,
+        "flips": [
+            {"hour": flip.hour.isoformat(), "recorded": flip.recorded, "now": flip.outcome} for flip in late.flips
+        ],
+        "promotions": [
+            {"id": str(stood.id), "winner": stood.winner, "isLive": stood.is_live, "holds": stood.is_still_eligible}
+            for stood in late.promotions
         ],
     }
 

@@ -103,7 +103,9 @@ def _pair(text: str) -> tuple[str, object]:
     if not separator or not name.strip():
         raise InputError(f"--set {text!r} is not NAME=VALUE: write for example --set ramp_steps=75,100")
     field = name.strip().replace("-", "_")
-    return field, value.split(",") if field in {"ramp_steps", "rampSteps"} else value.strip()
+    if field in {"ramp_steps", "rampSteps", "guardrails"}:
+        return field, [part.strip() for part in value.split(",") if part.strip()]
+    return field, value.strip()
 
 
 def parse_time(text: str | None, option: str) -> datetime | None:

@@ -14,7 +14,7 @@ from promotion_pipeline.sources.configuration import (
     parse_source,
 )
 from promotion_pipeline.sources.connect import open_source
-from promotion_pipeline.sources.dispatch import roll_up, roll_up_missing, unbalanced_hours
+from promotion_pipeline.sources.dispatch import roll_up, roll_up_missing, unbalanced_hours, unbalanced_old_hours
 from promotion_pipeline.sources.engines.base import RequestSource
 from promotion_pipeline.sources.rollup import compiled_log, read_source_rollups, rollup_from_source
 from promotion_pipeline.sources.template import Log, rollup_sql
@@ -38,4 +38,5 @@ __all__ = [
     "rollup_from_source",
     "rollup_sql",
     "unbalanced_hours",
+    "unbalanced_old_hours",
 ]

@@ -10,8 +10,8 @@ from psycopg import sql
 from promotion_pipeline.sources.configuration import load_source
 from promotion_pipeline.sources.connect import open_source
 from promotion_pipeline.sources.rollup import requests_by_hour, rollup_from_source
-from promotion_pipeline.store import health
-from promotion_pipeline.store.bulk import read_frame, require_hours, time_literal
+from promotion_pipeline.store import health, old_hours
+from promotion_pipeline.store.bulk import HOUR, read_frame, require_hours, time_literal
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.rollup import RollupResult, missing_window, rollup_window
 
@@ -51,6 +51,19 @@ def roll_up_missing(store: Store, end: datetime) -> RollupResult:
     """
     missing = missing_window(store, end)
     return RollupResult(0, 0, 0, 0) if missing is None else roll_up(store, *missing)
+
+
+def unbalanced_old_hours(store: Store, start: datetime, end: datetime) -> list[health.HourCount]:
+    """The hours beyond the look-back of the run of [start, end) whose sums are not those of their requests.
+
+    Of seven days in the product's own table; of a log elsewhere, where each hour is a query, the hour just beyond.
+
+    Raises as `roll_up`.
+    """
+    hours = old_hours.old_hours(store.settings.lookback_hours, start, end)
+    if load_source(store.settings) is None:
+        return old_hours.unbalanced_old_hours(store, hours)
+    return unbalanced_hours(store, hours[-1], hours[-1] + HOUR)
 
 
 def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[health.HourCount]:

@@ -15,14 +15,16 @@ from itertools import groupby
 import pandas as pd
 
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.evaluation import Evaluation, Verdict, evaluate
 from promotion_pipeline.store.blocks import Block, Notes, Tell, blocks_of, digest, each_block, fingerprint_of
 from promotion_pipeline.store.bulk import HOUR, require_hours
-from promotion_pipeline.store.comparison import ids_of
+from promotion_pipeline.store.comparison import LabelDiff, compare_labels, ids_of
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import Environment, environments, keep_environment
 from promotion_pipeline.store.experiments import overridden, read_experiments
 from promotion_pipeline.store.frames import (
+    RECORD,
     WriteResult,
     label_beside,
     read_rollups,
@@ -155,6 +157,19 @@ def redecide_late(store: Store, *, tell: Tell = log.warning) -> tuple[LateVerdic
             ).late
         forget_changes(store, changes)
     return tuple(found)
+
+
+def what_if_diff(
+    store: Store, label: str, start: datetime, end: datetime, experiments: Sequence[str] = ()
+) -> LabelDiff | None:
+    """What a what-if that was just stored changes of the record; None where there is nothing to compare.
+
+    Raises as `compare_labels`.
+    """
+    try:
+        return compare_labels(store, RECORD, label, start, end, experiments)
+    except NotFoundError:
+        return None
 
 
 def _newest_decided(store: Store, ids: list[str]) -> datetime:

@@ -55,6 +55,7 @@ def test_one_run_fills_all_tables_and_tells_every_hour_its_own_numbers(stage: St
     }
     assert {check.check_name: check.passed for check in result.get_asset_check_evaluations()} == {
         "requests_are_conserved": True,
+        "old_requests_are_conserved": True,
         "requests_are_fresh": True,
         "metrics_are_possible": True,
         "probabilities_are_possible": True,
