@@ -62,9 +62,19 @@ def lift_series(store: Store, experiment_id: UUID, phase_id: UUID, variant_id: U
     """
     query = """
         SELECT as_of, lift, always_valid_lower AS lower, always_valid_upper AS upper FROM (
-            SELECT *, row_number() OVER (ORDER BY hour DESC) - 1 AS age, count(*) OVER () AS looks
-            FROM significance_results WHERE experiment_id = %(experiment)s AND phase_id = %(phase)s
-                AND variant_id = %(variant)s
+            SELECT look.*, row_number() OVER (ORDER BY look.as_of DESC) - 1 AS age, count(*) OVER () AS looks
+            FROM ab_experiment_phases AS phase
+            CROSS JOIN LATERAL generate_series(
+                date_bin('1 hour', phase.started_at, '2000-01-01 00:00:00+00'),
+                coalesce(phase.ended_at, now()), '1 hour'
+            ) AS passed (hour)
+            -- One row by its whole key, an hour after the other: the key begins with the hour.
+            CROSS JOIN LATERAL (
+                SELECT * FROM significance_results AS found WHERE found.hour = passed.hour
+                    AND found.experiment_id = %(experiment)s AND found.variant_id = %(variant)s
+                    AND found.phase_id = phase.id LIMIT 1
+            ) AS look
+            WHERE phase.id = %(phase)s
         ) looks WHERE age %% greatest(1, ceil(looks::numeric / %(points)s)::bigint) = 0 ORDER BY as_of
     """
     values = {"experiment": experiment_id, "phase": phase_id, "variant": variant_id, "points": points}
