@@ -154,9 +154,9 @@ class _WebServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def web_server() -> Iterator[Web]:
+def web_server(port: int = 0) -> Iterator[Web]:
     """Run one until the block ends."""
-    with _WebServer(("127.0.0.1", 0), _WebHandler) as server:
+    with _WebServer(("127.0.0.1", port), _WebHandler) as server:
         server.web = web = Web(url=f"http://127.0.0.1:{server.server_address[1]}")
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
@@ -303,9 +303,9 @@ class _MailServer(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def mail_server() -> Iterator[Mailbox]:
+def mail_server(port: int = 0) -> Iterator[Mailbox]:
     """Run one until the block ends."""
-    with _MailServer(("127.0.0.1", 0), _MailHandler) as server:
+    with _MailServer(("127.0.0.1", port), _MailHandler) as server:
         server.box = box = Mailbox(port=server.server_address[1])
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:

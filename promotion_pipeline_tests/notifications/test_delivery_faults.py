@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -17,10 +18,11 @@ from promotion_pipeline_tests.notifications.helpers import (
     deliver,
     make_all_due,
     rows,
+    settings_with,
     states,
     write,
 )
-from promotion_pipeline_tests.notifications.servers import Mailbox, Mood, Web
+from promotion_pipeline_tests.notifications.servers import Mailbox, Mood, Web, mail_server, web_server
 
 ONLY = Callable[[str], Store]
 
@@ -45,6 +47,21 @@ def test_a_broken_channel_is_tried_again_until_it_works(only: ONLY, slack: Web) 
     assert report.channels["slack"].delivered == 1
     assert report.channels["slack"].retried == 1
     assert len(slack.confirmed) == 1
+
+
+def test_what_finds_nobody_there_is_delivered_when_somebody_is(channels: Store) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        web_port, mail_port = one.getsockname()[1], other.getsockname()[1]
+    address = f"http://127.0.0.1:{web_port}"
+    store = settings_with(channels, slack_base_url=f"{address}/api/", pagerduty_base_url=address, smtp_port=mail_port)
+    write(store, "rollback", "critical")
+    deliver(store, ONE_TRY)
+    assert set(states(store).values()) == {"pending"}
+    assert all("cannot be reached" in row["last_error"] for row in rows(store).values())
+    make_all_due(store)
+    with web_server(web_port) as web, mail_server(mail_port) as mailbox:
+        assert deliver(store).delivered == 3
+    assert (len(web.confirmed), len(mailbox.confirmed)) == (2, 1)
 
 
 def test_retry_after_is_honoured_and_rests_the_whole_channel(only: ONLY, slack: Web) -> None:
