@@ -12,6 +12,8 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.process_environment import variables
 from promotion_pipeline.store.database import Store
 
 URL_VARIABLE = "AUTO_PROMOTION_DAGSTER_DATABASE_URL"
@@ -70,9 +72,26 @@ def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
     Raises:
         DependencyError: the database of Dagster's storage cannot be reached or created.
     """
-    variables = instance_environment(store)
-    reference = InstanceRef.from_dir(variables["DAGSTER_HOME"], overrides={"compute_logs": NO_CAPTURE})
-    with _environment(variables), dg.DagsterInstance.from_ref(reference) as instance:
+    added = instance_environment(store)
+    reference = InstanceRef.from_dir(added["DAGSTER_HOME"], overrides={"compute_logs": NO_CAPTURE})
+    with variables(added), dg.DagsterInstance.from_ref(reference) as instance:
+        keep_connections(instance)
+        yield instance
+
+
+@contextlib.contextmanager
+def open_configured_instance(store: Store) -> Iterator[dg.DagsterInstance]:
+    """The instance of the daemon and the web server: that of DAGSTER_HOME, else that of this store, as configured.
+
+    Raises:
+        ConfigError: DAGSTER_HOME has no `dagster.yaml`: Dagster would open an instance of its own in files there.
+        DependencyError: the database of Dagster's storage cannot be reached or created.
+    """
+    added = instance_environment(store)
+    home = os.environ.get("DAGSTER_HOME", "").strip() or added["DAGSTER_HOME"]
+    if not (Path(home) / "dagster.yaml").exists():
+        raise ConfigError(f"DAGSTER_HOME={home} has no dagster.yaml: name the folder that the daemon is started with")
+    with variables(added | {"DAGSTER_HOME": home}), dg.DagsterInstance.from_config(home) as instance:
         keep_connections(instance)
         yield instance
 
@@ -88,17 +107,3 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
     instance.optimize_for_webserver(
         statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=POOL_RECYCLE_SECONDS, max_overflow=MAX_CONNECTIONS
     )
-
-
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from promotion_pipeline import names
 from promotion_pipeline.doctor.findings import Result, ok, problem
-from promotion_pipeline.doctor.subject import Subject, variables
+from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications.numbers import duration_text
 from promotion_pipeline.notifications.routing import configured_channels
+from promotion_pipeline.process_environment import variables
 from promotion_pipeline.store.database import SQLALCHEMY_SCHEME
 
 if TYPE_CHECKING:
