@@ -109,14 +109,17 @@ def pick(values: NDArray[Scalar], candidate: Ints, default: float) -> NDArray[Sc
 
 
 def multiple_exposure(block: Block) -> Floats:
-    """Share of the known users that more than one variant served, (units, hours); 0 where no user is known."""
+    """Share of the known users that more than one variant served, (units, hours); 0 where no user is known.
+
+    A user of three variants counts twice: with more than two variants it errs upwards, to 1 at most.
+    """
     sums = block.sums
     if "crossed_users" not in sums or "new_users" not in sums:
         return np.zeros(sums["requests"].shape[1:])
     crossed = sums["crossed_users"].sum(axis=0)
     distinct = sums["new_users"].sum(axis=0) - crossed
     with np.errstate(all="ignore"):
-        return np.where(distinct > 0, crossed / distinct, 0.0)
+        return np.where(distinct > 0, np.minimum(crossed / distinct, 1.0), 0.0)
 
 
 def _crossed(tests: Comparison, candidate: Ints) -> Floats:

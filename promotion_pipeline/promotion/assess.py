@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 
 from promotion_pipeline.config import PromotionConfig, Settings
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.evaluation import evaluate
+from promotion_pipeline.evaluation import Outlook, evaluate, outlook
 from promotion_pipeline.promotion.acts import database_errors
 from promotion_pipeline.promotion.experiments import (
     Experiment,
@@ -28,6 +28,7 @@ from promotion_pipeline.promotion.experiments import (
 )
 from promotion_pipeline.promotion.inputs import as_of_hour
 from promotion_pipeline.promotion.models import PromotionEligibility
+from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.wording import eligibility_of
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Connection, Store
@@ -59,11 +60,22 @@ class Assessment:
     problem: str | None = None
     is_enabled: bool = True
     """AUTO_PROMOTION_ENABLED."""
+    traffic: Mapping[str, float] = field(default_factory=dict)
+    """Requests an hour at present, by variant id; empty: not known."""
 
     @cached_property
     def eligibility(self) -> PromotionEligibility:
         """The answer in words and numbers."""
         return eligibility_of(self)
+
+    @cached_property
+    def outlook(self) -> Outlook | None:
+        """What is missing and, at the present traffic, when it could be there; None where nothing can be judged."""
+        if self.decision is None:
+            return None
+        arms = [self.decision[f"{arm}_variant_id"] for arm in ("candidate", "control")]
+        known = [self.traffic[arm] for arm in arms if arm in self.traffic]
+        return outlook(self.decision, requests_per_hour=min(known) if len(known) == len(arms) else None)
 
     @property
     def is_fresh(self) -> bool:
@@ -145,7 +157,7 @@ def judge_experiments(
     decisions = {UUID(row["experiment_id"]): row for row in _records(found.decisions)}
     metrics = _by_experiment(found.metrics)
     significance = _by_experiment(found.significance)
-    watermarks = _watermarks(rollups)
+    watermarks, traffic = _watermarks(rollups), present_traffic(rollups, frame, hour)
     problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
     configs = {e.id: _config(settings, e, request) for e in experiments}
     assessments = tuple(
@@ -160,6 +172,7 @@ def judge_experiments(
             watermark=watermarks.get(experiment.id),
             problem=problems.get(experiment.id) or configs[experiment.id][1],
             is_enabled=store.settings.enabled,
+            traffic=traffic,
         )
         for experiment in experiments
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from promotion_pipeline.config import Evidence
-from promotion_pipeline.evaluation import Reason, Verdict, outlook
+from promotion_pipeline.evaluation import Reason, Verdict
 from promotion_pipeline.evaluation.explain import Explanation, explain
 from promotion_pipeline.promotion.models import (
     CheckResult,
@@ -52,7 +52,7 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
     if assessment.decision is None:
         return _not_evaluated(assessment)
     row = assessment.decision
-    words, ahead = explain(row), outlook(row)
+    words, ahead = explain(row), assessment.outlook
     eligible = bool(row["is_eligible"])
     candidate = row["candidate_variant_name"]
     candidate_id = _uuid(row["candidate_variant_id"])

@@ -11,7 +11,7 @@ from uuid import UUID
 from promotion_pipeline.api.pages.charts import MOST_POINTS, LiftChart, lift_chart
 from promotion_pipeline.api.recall import eligibility_when_promoted
 from promotion_pipeline.config import parse_config
-from promotion_pipeline.evaluation.outlook import Need, outlook
+from promotion_pipeline.evaluation.outlook import Need
 from promotion_pipeline.promotion.approvals import approval_history
 from promotion_pipeline.promotion.assess import Assessment, judge
 from promotion_pipeline.promotion.history import get_promotion_history
@@ -143,8 +143,7 @@ def _waiting(approvals: Sequence[Approval]) -> Approval | None:
 
 
 def _needs(assessment: Assessment) -> tuple[Need, ...]:
-    found = None if assessment.decision is None else outlook(assessment.decision)
-    return () if found is None else found.needs
+    return () if assessment.outlook is None else assessment.outlook.needs
 
 
 def _threshold(eligibility: PromotionEligibility) -> float:
