@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from promotion_pipeline.cli import output, retention
+from promotion_pipeline.cli import output, prune, retention
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json
 
@@ -21,9 +21,11 @@ def register(app: typer.Typer) -> None:
             "The database: its schema, and what it need not keep.",
             "promotion-pipeline db upgrade",
             "promotion-pipeline db drop-requests --keep-days 90 --dry-run",
+            "promotion-pipeline db prune-runs --older-than-days 90 --dry-run",
         ),
     )
     retention.add_to(db)
+    prune.add_to(db)
 
 
 @db.command(
