@@ -46,9 +46,7 @@ def prune_runs(
         InputError: `before` is less than a day ago.
     """
     if now - before < SHORTEST:
-        raise InputError(
-            f"runs that ended after {(now - SHORTEST).isoformat()} are kept: ask for an earlier time"
-        )
+        raise InputError(f"runs that ended after {(now - SHORTEST).isoformat()} are kept: ask for an earlier time")
     # Looked up first: a page begins after the last run of the one before, which must still be there.
     old = list(_ended_before(instance, before))
     newest = {job: _newest_run(instance, job) for job in {job for _, job in old}}
