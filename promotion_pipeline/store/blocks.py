@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import psycopg
 
@@ -162,8 +161,9 @@ def fingerprint_of(frames: Sequence[pd.DataFrame]) -> str:
 def _bytes(column: pd.Series[Any]) -> bytes:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy().tobytes() + "\0".join(map(str, column.cat.categories)).encode()
-    if column.dtype == object:
-        codes, distinct = pd.factorize(column)
-        return codes.tobytes() + "\0".join(map(str, distinct)).encode()
-    values = column.to_numpy()
-    return values.astype(np.int64).tobytes() if values.dtype.kind == "M" else values.tobytes()
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column.astype("int64").to_numpy().tobytes()
+    if column.dtype.kind in "biuf":
+        return column.to_numpy().tobytes()
+    codes, distinct = pd.factorize(column)
+    return codes.tobytes() + "\0".join(map(str, distinct)).encode()
