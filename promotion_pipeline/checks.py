@@ -19,6 +19,7 @@ from promotion_pipeline.sources import unbalanced_hours, unbalanced_old_hours
 from promotion_pipeline.store import health
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.usual import quiet_experiments
 from promotion_pipeline.store.window import first_undecided_hour
 
 LONE_CHECK_WINDOW = timedelta(hours=24)
@@ -82,6 +83,22 @@ def _requests_are_fresh(store: Store, window: Window) -> dg.AssetCheckResult:
             "stale_experiments": len(stale),
             "max_staleness_hours": round(max((row.staleness_hours for row in seen), default=0.0), 3),
             "stalest": [f"{row.name}: {row.staleness_hours:.1f} hours" for row in stale[:SHOWN]],
+        },
+    )
+
+
+def _requests_are_as_many_as_usual(store: Store, window: Window) -> dg.AssetCheckResult:
+    quiet = quiet_experiments(store, window.end)
+    return _result(
+        passed=not quiet,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(quiet):,} experiments had far fewer requests in the last hour than usual at this hour of the"
+        " day: they are not promoted unattended."
+        if quiet
+        else "No experiment had far fewer requests than usual.",
+        metadata={
+            "quiet_experiments": len(quiet),
+            "experiments": [f"{name}: {one.requests:,} of {one.usual:,.0f}" for name, one in quiet.items()][:SHOWN],
         },
     )
 
@@ -158,6 +175,11 @@ ROLLUP_CHECKS = {
     ),
     "requests_are_fresh": Check(
         names.ROLLUPS, "Did every running experiment have a request lately?", _requests_are_fresh
+    ),
+    "requests_are_as_many_as_usual": Check(
+        names.ROLLUPS,
+        "Did any experiment have far fewer requests than is usual at this hour of the day?",
+        _requests_are_as_many_as_usual,
     ),
 }
 EVALUATION_CHECKS = {

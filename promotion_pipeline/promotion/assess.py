@@ -35,6 +35,7 @@ from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import environment_of
 from promotion_pipeline.store.experiments import overridden, read_experiments, read_present_experiments
 from promotion_pipeline.store.live import rollups_as_of
+from promotion_pipeline.store.usual import HourTraffic, hour_traffic
 
 HOUR = timedelta(hours=1)
 FEW = 20
@@ -57,6 +58,8 @@ class Assessment:
     metrics: tuple[dict[str, Any], ...] = ()
     significance: tuple[dict[str, Any], ...] = ()
     watermark: datetime | None = None
+    newest_hour: HourTraffic | None = None
+    """Requests of the newest hour, and how many are usual."""
     problem: str | None = None
     is_enabled: bool = True
     """AUTO_PROMOTION_ENABLED."""
@@ -83,6 +86,11 @@ class Assessment:
         if self.watermark is None or self.config is None:
             return False
         return self.as_of - self.watermark <= timedelta(hours=self.config.max_staleness_hours)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the newest hour has far fewer requests than usual."""
+        return self.newest_hour is not None and self.newest_hour.is_quiet
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,7 @@ def judge_experiments(
     metrics = _by_experiment(found.metrics)
     significance = _by_experiment(found.significance)
     watermarks, traffic = _watermarks(rollups), present_traffic(rollups, frame, hour)
+    newest_hours = hour_traffic(rollups, _started(frame), hour - HOUR)
     problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
     configs = {e.id: _config(settings, e, request) for e in experiments}
     assessments = tuple(
@@ -170,6 +179,7 @@ def judge_experiments(
             metrics=tuple(metrics.get(experiment.id, ())),
             significance=tuple(significance.get(experiment.id, ())),
             watermark=watermarks.get(experiment.id),
+            newest_hour=newest_hours.get(str(experiment.id)),
             problem=problems.get(experiment.id) or configs[experiment.id][1],
             is_enabled=store.settings.enabled,
             traffic=traffic,
@@ -177,6 +187,12 @@ def judge_experiments(
         for experiment in experiments
     )
     return Judgement(hour, assessments, rollups)
+
+
+def _started(frame: pd.DataFrame) -> dict[str, datetime]:
+    """When the phases that are judged began, by experiment; imported sums come when they come."""
+    own = frame[~frame["allows_corrections"].astype(bool)].drop_duplicates("experiment_id")
+    return dict(zip(own["experiment_id"].astype(str), own["started_at"], strict=True))
 
 
 def _open_phases(experiments: Sequence[Experiment]) -> dict[UUID, UUID]:

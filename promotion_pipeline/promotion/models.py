@@ -61,6 +61,8 @@ class WithheldReason(StrEnum):
     """The always-valid test or the sample ratio does not carry it yet."""
     STALE = "stale"
     """No request of the experiment is recent enough."""
+    LOW_TRAFFIC = "low_traffic"
+    """The newest hour has far fewer requests than usual: some may be missing."""
     MANUAL_APPROVAL = "manual_approval"
     """The thresholds ask for a person."""
     HELD = "held"
@@ -75,7 +77,7 @@ class EvidenceResult(Result):
     required: str
     """`always_valid` or `fixed_horizon`."""
     is_met: bool
-    """The evidence is there and the data is fresh."""
+    """The evidence is there, and the data is fresh and complete as far as one can see."""
     always_valid_p_value: Measured = None
     lift_lower: Measured = None
     """Always-valid lower bound of the relative lift, a fraction."""

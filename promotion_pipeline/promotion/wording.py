@@ -69,8 +69,8 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
         **{name: row[name] for name in NUMBERS},
         reasons=_reasons(assessment, words),
         reason_codes=tuple(row["reasons"]),
-        warnings=(*words.warnings, *_stale_warning(assessment, eligible)),
-        warning_codes=(*row["warnings"], *(["stale_data"] if eligible and not assessment.is_fresh else [])),
+        warnings=(*words.warnings, *(_data_warnings(assessment).values() if eligible else ())),
+        warning_codes=(*row["warnings"], *(_data_warnings(assessment) if eligible else ())),
         notes=words.notes,
         safety_checks=SafetyChecks(**{name: bool(row[name]) for name in CHECKS}),
         checks=tuple(CheckResult(**vars(check)) for check in words.checks),
@@ -92,6 +92,7 @@ def withheld_because(assessment: Assessment) -> tuple[WithheldReason, ...]:
     found = {
         WithheldReason.EVIDENCE: not row["is_promotable"],
         WithheldReason.STALE: not assessment.is_fresh,
+        WithheldReason.LOW_TRAFFIC: assessment.is_quiet,
         WithheldReason.MANUAL_APPROVAL: config.require_manual_approval,
         WithheldReason.HELD: assessment.experiment.hold is not None,
         WithheldReason.DISABLED: not assessment.is_enabled,
@@ -106,6 +107,8 @@ def withheld_sentence(assessment: Assessment, reason: WithheldReason) -> str:
             return "the evidence for an unattended promotion is not there yet"
         case WithheldReason.STALE:
             return _staleness(assessment)
+        case WithheldReason.LOW_TRAFFIC:
+            return _low_traffic(assessment)
         case WithheldReason.MANUAL_APPROVAL:
             return "its thresholds ask for a person's approval"
         case WithheldReason.HELD:
@@ -144,7 +147,7 @@ def _reasons(assessment: Assessment, words: Explanation) -> tuple[str, ...]:
 def _evidence(assessment: Assessment, row: Mapping[str, Any]) -> EvidenceResult:
     return EvidenceResult(
         required=_required(assessment),
-        is_met=bool(row["is_promotable"]) and assessment.is_fresh,
+        is_met=bool(row["is_promotable"]) and assessment.is_fresh and not assessment.is_quiet,
         always_valid_p_value=row["always_valid_p_value"],
         lift_lower=row["lift_lower"],
         lift_upper=row["lift_upper"],
@@ -161,8 +164,14 @@ def _required(assessment: Assessment) -> Evidence:
     return Evidence.ALWAYS_VALID if assessment.config is None else assessment.config.evidence
 
 
-def _stale_warning(assessment: Assessment, eligible: bool) -> list[str]:
-    return [_staleness(assessment)] if eligible and not assessment.is_fresh else []
+def _data_warnings(assessment: Assessment) -> dict[str, str]:
+    """What is wrong with the data as a whole: code and sentence."""
+    found = {"stale_data": _staleness(assessment)} if not assessment.is_fresh else {}
+    return found | ({"low_traffic": _low_traffic(assessment)} if assessment.is_quiet else {})
+
+
+def _low_traffic(assessment: Assessment) -> str:
+    return "" if assessment.newest_hour is None else assessment.newest_hour.sentence
 
 
 def _staleness(assessment: Assessment) -> str:

@@ -57,6 +57,7 @@ def test_one_run_fills_all_tables_and_tells_every_hour_its_own_numbers(stage: St
         "requests_are_conserved": True,
         "old_requests_are_conserved": True,
         "requests_are_fresh": True,
+        "requests_are_as_many_as_usual": True,
         "metrics_are_possible": True,
         "probabilities_are_possible": True,
         "sample_ratio_is_sound": True,
@@ -144,7 +145,7 @@ def test_stale_and_lopsided_experiments_are_pointed_out_and_fail_no_run(stage: S
     seed_experiment(stage.store, "lopsided", lopsided)
     result = stage.graph.run_hours(stage.hours_ago(1), stage.newest)
     found = {check.check_name: check for check in result.get_asset_check_evaluations() if not check.passed}
-    assert set(found) == {"requests_are_fresh", "sample_ratio_is_sound"}
+    assert set(found) == {"requests_are_fresh", "requests_are_as_many_as_usual", "sample_ratio_is_sound"}
     assert all(check.severity is dg.AssetCheckSeverity.WARN for check in found.values())
     assert found["requests_are_fresh"].metadata["stalest"].value == ["stale: 10.0 hours"]
     assert found["sample_ratio_is_sound"].metadata["mismatched_experiments"].value == 1

@@ -1,0 +1,100 @@
+"""Requests an hour against what is usual: an hour with far fewer says that logging or delivery is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from psycopg import sql
+
+from promotion_pipeline.store.bulk import HOUR, read_frame, require_hours, time_literal
+from promotion_pipeline.store.database import Store
+
+DAYS = 7
+"""Days before, whose same hour of the day says what is usual."""
+FEWEST_DAYS = 3
+USUAL_AT_LEAST = 50
+"""Fewer requests an hour vary by themselves."""
+QUIET_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class HourTraffic:
+    """An experiment's requests in one hour."""
+
+    requests: int
+    usual: float | None
+    """Median of the same hour of the day on the days before, in the phase; None: too few days or requests to say."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there are far fewer than usual."""
+        return self.usual is not None and self.requests < QUIET_SHARE * self.usual
+
+    @property
+    def sentence(self) -> str:
+        """Both numbers in words."""
+        usual = 0.0 if self.usual is None else self.usual
+        return (
+            f"the newest hour has {self.requests:,} requests, usual at this hour of the day are {usual:,.0f}:"
+            " some may be missing"
+        )
+
+
+def hour_traffic(rollups: pd.DataFrame, started: Mapping[str, datetime], hour: datetime) -> dict[str, HourTraffic]:
+    """The traffic of experiments in an hour.
+
+    Args:
+        rollups: rows of experiment_id, hour and requests, of `hour` and the same hours of the days before at least.
+        started: start of the phase by experiment id.
+    """
+    hours = pd.DatetimeIndex([hour - timedelta(days=day) for day in range(DAYS + 1)]).as_unit("us")
+    ids = list(started)
+    own = rollups.loc[rollups["hour"].isin(hours), ["experiment_id", "hour", "requests"]]
+    own = own.assign(experiment_id=own["experiment_id"].astype(str))
+    counts = own.groupby(["experiment_id", "hour"])["requests"].sum().unstack()
+    counts = counts.reindex(index=ids, columns=hours).fillna(0.0)
+    begun = pd.DatetimeIndex([started[key] for key in ids]).as_unit("us")
+    in_phase = hours[1:].to_numpy()[None, :] >= begun.to_numpy()[:, None]
+    before = np.where(in_phase, counts.to_numpy()[:, 1:], np.nan)
+    found = {}
+    for key, now, days in zip(ids, counts[hours[0]], before, strict=True):
+        known = days[~np.isnan(days)]
+        usual = float(np.median(known)) if len(known) >= FEWEST_DAYS else 0.0
+        found[key] = HourTraffic(int(now), usual if usual >= USUAL_AT_LEAST else None)
+    return found
+
+
+def quiet_experiments(store: Store, at: datetime) -> dict[str, HourTraffic]:
+    """The experiments running at `at` whose last hour before it has far fewer requests than usual, by name.
+
+    Imported ones are left out.
+
+    Raises:
+        InputError: `at` is naive or not a whole hour.
+        DependencyError: the database cannot be reached.
+    """
+    require_hours(None, at)
+    hour = at - HOUR
+    rows = read_frame(
+        store,
+        sql.SQL(
+            """
+            SELECT experiment.name AS experiment_id, phase.started_at, passed.hour,
+                coalesce(sum(rollup.requests), 0)::bigint AS requests
+            FROM ab_experiment_phases AS phase
+            JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+            CROSS JOIN generate_series({first}, {hour}, '1 day') AS passed(hour)
+            LEFT JOIN hourly_variant_rollups AS rollup ON rollup.hour = passed.hour AND rollup.phase_id = phase.id
+            WHERE phase.is_running AND phase.started_at < {at} AND coalesce(phase.ended_at, 'infinity') >= {at}
+                AND experiment.rollup_source = 'requests'
+            GROUP BY 1, 2, 3
+            """
+        ).format(first=time_literal(hour - timedelta(days=DAYS)), hour=time_literal(hour), at=time_literal(at)),
+    )
+    first = rows.drop_duplicates("experiment_id")
+    started = dict(zip(first["experiment_id"], first["started_at"], strict=True))
+    return {name: traffic for name, traffic in hour_traffic(rows, started, hour).items() if traffic.is_quiet}
