@@ -114,6 +114,11 @@ OUTCOME = """CASE WHEN {0}.is_eligible
     THEN CASE WHEN {0}.is_promotable THEN 'promotable' ELSE 'eligible' END || ': ' || {0}.candidate_variant_name
     ELSE {0}.verdict END"""
 """SQL of what a decision comes to: `promotable` or the verdict, with the candidate of an eligible one."""
+# Hours that were decided before their environment was kept may be judged on another one now: that is no late row.
+_THRESHOLDS = (
+    "{0}.min_sample_size_threshold, {0}.min_confidence_threshold, {0}.min_improvement_threshold,"
+    " {0}.min_runtime_threshold, {0}.error_rate_threshold"
+)
 _NEW_FLIPS = f"""
     WITH flips AS (
         SELECT record.experiment_id, record.hour, {OUTCOME.format("record")} AS recorded,
@@ -124,6 +129,7 @@ _NEW_FLIPS = f"""
         WHERE record.label = 'record' AND record.hour >= %(start)s AND record.hour < %(end)s
             AND (%(ids)s::uuid[] IS NULL OR record.experiment_id = ANY(%(ids)s))
             AND {OUTCOME.format("record")} IS DISTINCT FROM {OUTCOME.format("latest")}
+            AND ({_THRESHOLDS.format("record")}) = ({_THRESHOLDS.format("latest")})
     ), told AS (
         INSERT INTO late_verdicts (experiment_id, hour, recorded, outcome, promotion_id)
         SELECT flips.experiment_id, flips.hour, flips.recorded, flips.outcome, promotion.id

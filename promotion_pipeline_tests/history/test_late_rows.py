@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from promotion_pipeline.notifications.compose import compose
+from promotion_pipeline.notifications.notification import Notification
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.store.database import Connection, Store
@@ -94,6 +96,21 @@ def test_a_live_promotion_that_stood_on_a_flipped_decision_is_critical(
     assert (alert["level"], alert["promotion_id"]) == (level, promotion.id)
     assert words in alert["payload"]["messages"][1]
     assert ("rollback checkout" in alert["payload"]["next_step"]) is not is_rolled_back
+
+
+def test_the_alert_says_what_changed_and_what_to_do(store: Store, connection: Connection) -> None:
+    seeded = decided(store)
+    promote_winner("checkout", "auto", "anna", store=store)
+    rows_come_late(store, seeded, 2)
+    redecide_late(store)
+    (alert,) = alerts(connection)
+    given = {"experiment_name": "checkout", "variant_names": {}} | dict.fromkeys(
+        ("confidence", "improvement", "promoted_at", "rollback_at")
+    )
+    message = compose(Notification.from_row({**alert, **given}), store.settings)
+    assert message.title == "checkout: late rows would change 2 decisions"
+    assert any("would not be eligible with these rows" in sentence for sentence in message.what_happened)
+    assert "promotion-pipeline diff record latest --experiment checkout" in message.next_step
 
 
 def test_more_late_rows_that_flip_more_are_told_again_for_these_only(store: Store, connection: Connection) -> None:
