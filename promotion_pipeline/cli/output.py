@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -122,18 +123,33 @@ def split_text(split: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {float(share):g} %" for name, share in split.items())
 
 
+QUICK_SECONDS = 2.0
+"""What ends sooner needs no bar."""
+
+
 @contextlib.contextmanager
 def progress(title: str) -> Iterator[Callable[[float], None]]:
-    """A bar on stderr while the body runs; call the yielded function with the fraction done. Silent in a pipe."""
+    """A bar on stderr once the body runs for two seconds; call the yielded function with the fraction done.
+
+    Silent in a pipe.
+    """
     if not sys.stderr.isatty():
         yield _ignore
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
-        task = bar.add_task(title, total=None)
+    bar = Progress(*columns, console=console(sys.stderr), transient=True)
+    task = bar.add_task(title, total=None)
+    begin = threading.Timer(QUICK_SECONDS, bar.start)
+    begin.daemon = True
+    begin.start()
+    try:
         yield lambda fraction: bar.update(task, total=1.0, completed=fraction)
+    finally:
+        begin.cancel()
+        begin.join()
+        bar.stop()
 
 
 def _ignore(_fraction: float) -> None:

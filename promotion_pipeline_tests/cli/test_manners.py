@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ def _commands(group: typer.core.TyperGroup, *path: str) -> list[list[str]]:
 ROOT = typer.main.get_command(app)
 assert isinstance(ROOT, typer.core.TyperGroup)
 COMMANDS = _commands(ROOT)
+COLOUR = r"\x1b\[[0-9;]*m"
 
 
 @pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
@@ -96,15 +98,23 @@ def test_no_color_is_honoured_on_a_terminal(store: Store, store_environment: dic
     seed_experiment(store, "checkout")
     plain = _on_a_terminal(store_environment | {"NO_COLOR": "1"}, "check", "checkout")
     assert "checkout: eligible" in plain
-    assert "\x1b[" not in plain
-    assert "\x1b[" in _on_a_terminal(store_environment | {"TERM": "xterm-256color"}, "check", "checkout")
+    assert not re.search(COLOUR, plain)
+    assert re.search(COLOUR, _on_a_terminal(store_environment | {"TERM": "xterm-256color"}, "check", "checkout"))
 
 
-def test_a_long_command_shows_a_bar_on_a_terminal_and_none_in_a_pipe() -> None:
-    simulate = ("simulate", "--experiments", "20", "--days", "3", "--jobs", "1", "--json")
-    environment = {**os.environ, "TERM": "xterm-256color"}
-    assert "Simulating 20 experiments" in _on_a_terminal(environment, *simulate)
-    assert spawn(*simulate, environment=environment).err == ""
+def test_what_takes_long_shows_a_bar_on_a_terminal_and_none_in_a_pipe() -> None:
+    """It takes as long as it takes to see the bar."""
+    code = "from promotion_pipeline.cli import output\nwith output.progress('Simulating'):\n    input()"
+    command = [sys.executable, "-c", code]
+    shown = _conversation(command, {**os.environ, "TERM": "xterm-256color"}, typed="\n", after="Simulating")
+    assert "Simulating" in shown
+    piped = subprocess.run(command, input="\n", capture_output=True, text=True, check=True)
+    assert piped.stderr == ""
+
+
+def test_what_is_quick_shows_no_bar() -> None:
+    code = "from promotion_pipeline.cli import output\nwith output.progress('Simulating'):\n    pass"
+    assert _conversation([sys.executable, "-c", code], {**os.environ, "TERM": "xterm-256color"}) == ""
 
 
 def test_an_act_asks_on_a_terminal_unless_told_yes(store: Store, store_environment: dict[str, str]) -> None:
@@ -127,14 +137,23 @@ def test_the_shell_completes_commands() -> None:
 
 def _on_a_terminal(environment: dict[str, str], *arguments: str, typed: str = "") -> str:
     """What a command writes to a terminal on which this is typed."""
+    return _conversation([sys.executable, "-m", "promotion_pipeline.cli", *arguments], environment, typed=typed)
+
+
+def _conversation(command: list[str], environment: dict[str, str], *, typed: str = "", after: str = "") -> str:
+    """What a program writes to a terminal on which something is typed after something was seen."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "promotion_pipeline.cli", *arguments]
     with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
-        os.write(ours, typed.encode())
-        written = b""
+        written, to_type = b"", typed.encode()
         try:
-            while part := os.read(ours, 65536):
+            while True:
+                if to_type and after.encode() in written:
+                    os.write(ours, to_type)
+                    to_type = b""
+                part = os.read(ours, 65536)
+                if not part:
+                    break
                 written += part
         except OSError:
             pass
