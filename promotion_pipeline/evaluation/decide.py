@@ -102,6 +102,9 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 def pick(values: NDArray[Scalar], candidate: Ints, default: float) -> NDArray[Scalar]:
     """The candidate's entry of an array (treatments, units, hours), `default` where there is no candidate."""
+    if np.isnan(default) and values.size > 0 and not any(values.strides) and np.isnan(values.flat[0]):
+        # Broadcast from one NaN: a test that no experiment of the block has.
+        return np.broadcast_to(values.flat[0], candidate.shape)
     cells = candidate.size
     at = np.maximum(candidate, 0).ravel() * cells + np.arange(cells)
     chosen = np.broadcast_to(values, (len(values), *candidate.shape)).reshape(-1).take(at).reshape(candidate.shape)
@@ -123,10 +126,10 @@ def multiple_exposure(block: Block) -> Floats:
 
 
 def _crossed(tests: Comparison, candidate: Ints) -> Floats:
-    z, boundary = tests.group_sequential_z, tests.group_sequential_boundary_z
+    z = pick(tests.group_sequential_z, candidate, np.nan)
+    boundary = pick(tests.group_sequential_boundary_z, candidate, np.nan)
     with np.errstate(invalid="ignore"):
-        crossed = np.where(np.isnan(z) | np.isnan(boundary), np.nan, z >= boundary)
-    return pick(crossed, candidate, np.nan)
+        return np.where(np.isnan(z) | np.isnan(boundary), np.nan, z >= boundary)
 
 
 def _flags(code: Warn, where: Bools) -> Bits:
