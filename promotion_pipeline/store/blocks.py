@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -54,8 +54,8 @@ def blocks_of(frame: pd.DataFrame, size: int, ids: list[str] | None) -> list[Blo
     ]
 
 
-def each_block(store: Store, blocks: Sequence[Block], act: Callable[[Block], None], tell: Tell) -> None:
-    """Do every block; one that fails is tried again, and then left out while the others go on.
+def each_block(store: Store, blocks: Sequence[Block], act: Callable[[Block], None], tell: Tell) -> Iterator[Block]:
+    """Do every block, and give it out; one that fails is tried again, and then left out while the others go on.
 
     Raises:
         PromotionError: some block failed for good; the message names it and its error.
@@ -65,6 +65,7 @@ def each_block(store: Store, blocks: Sequence[Block], act: Callable[[Block], Non
     for block in blocks:
         error = _tried(block, act, tell)
         if error is None:
+            yield block
             continue
         if len(blocks) == 1:
             raise error

@@ -121,15 +121,10 @@ def evaluate_window(
     notes = Notes(store, asked) if len(blocks) > 1 else None
     writer = _Writer(store, start, end, wanted, beside, is_what_if, decided_only, notes)
     done, total = 0, frame["experiment_id"].nunique()
-
-    def process(block: Block) -> None:
-        nonlocal done
-        writer.process(block, hours)
+    for block in each_block(store, blocks, lambda block: writer.process(block, hours), tell):
         done += block.experiments["experiment_id"].nunique()
         if progress is not None:
             progress(done, total)
-
-    each_block(store, blocks, process, tell)
     if notes is not None:
         notes.forget()
     return writer.result(hours, frame, ids)

@@ -72,7 +72,7 @@ class Quarter:
 
     def change(self, connection: Connection, at: datetime) -> None:
         """One change of one experiment, noted by the triggers, as if the clock had shown `at`."""
-        name = str(self.rng.choice(NAMES))
+        name = str(self.rng.choice([name for name in NAMES if begins(name) < at]))
         row = connection.execute("SELECT id FROM ab_experiments WHERE name = %s", [name]).fetchone()
         assert row is not None
         config = CONFIGS[self.rng.integers(len(CONFIGS))]
@@ -109,6 +109,11 @@ def happened_at(connection: Connection, began: datetime, at: datetime) -> None:
             connection.execute(statement, {"at": at, "began": began})
 
 
+def begins(name: str) -> datetime:
+    """When an experiment starts."""
+    return START + timedelta(days=9, minutes=20) if name == "late-starter" else START - timedelta(minutes=35)
+
+
 def seed(store: Store) -> None:
     """Six experiments and a quarter of their hourly sums; late-starter begins in the second week."""
     two = [VariantSpec("control", is_control=True), VariantSpec("treatment")]
@@ -116,7 +121,7 @@ def seed(store: Store) -> None:
     ten = [VariantSpec("control", is_control=True, traffic=10), *arms]
     configs = {"by-value": {"primary_metric": "value_mean"}, "matures": {"attribution_window_hours": 30}}
     for name in NAMES:
-        start = START + timedelta(days=9, minutes=20) if name == "late-starter" else START + timedelta(minutes=-35)
+        start = begins(name)
         variants = ten if name == "many-arms" else two
         seed_experiment(store, name, variants, start=start, end=start + HOUR, promotion_config=configs.get(name))
 
