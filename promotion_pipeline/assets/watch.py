@@ -10,6 +10,7 @@ from promotion_pipeline.markdown import cell
 from promotion_pipeline.promotion.watch import WatchAction, WatchResult, watch_promotions
 from promotion_pipeline.promotion.watch_rules import WatchStatus
 from promotion_pipeline.resources import StoreResource
+from promotion_pipeline.store.health import act_counts
 
 DESCRIPTION = """\
 Every hour, what became of each promotion that ramps or was completed less than `watch_hours` (default 48) ago: the
@@ -42,6 +43,7 @@ def promotion_watch(
             "watched": len(found),
             "breached": sum(result.status is WatchStatus.BREACH for result in found),
             "rolled_back": sum(result.action is WatchAction.ROLLED_BACK for result in found),
+            **act_counts(opened),
             "promotions": dg.MetadataValue.md(_table(found)),
         }
     )

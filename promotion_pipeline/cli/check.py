@@ -61,6 +61,7 @@ def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, co
         output.print_json(eligibility.to_json())
     else:
         print_eligibility(eligibility)
+        _print_next(eligibility)
     if not eligibility.is_eligible:
         raise typer.Exit(NotEligibleError.exit_code)
 
@@ -121,8 +122,17 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
     if eligibility.hold is not None:
         output.print_styled(f"  on hold: {eligibility.hold}", "yellow")
     print_variants(eligibility.variants)
-    if eligibility.is_eligible:
-        output.note(f"Next: {output.program()} promote {shell_name(eligibility.experiment_name)} --dry-run")
+
+
+def _print_next(eligibility: PromotionEligibility) -> None:
+    """What to type next: an answer where one is waited for."""
+    from promotion_pipeline.promotion.approvals import open_approvals
+
+    if not eligibility.is_eligible:
+        return
+    waits = any(asked.experiment_name == eligibility.experiment_name for asked in open_approvals())
+    act = "approve {}" if waits else "promote {} --dry-run"
+    output.note(f"Next: {output.program()} {act.format(shell_name(eligibility.experiment_name))}")
 
 
 def _evidence(eligibility: PromotionEligibility) -> str:

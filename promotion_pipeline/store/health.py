@@ -128,6 +128,21 @@ def freshness(store: Store, at: datetime) -> list[Freshness]:
     return [Freshness(**row) for row in rows]
 
 
+def act_counts(store: Store) -> dict[str, int]:
+    """How many promotions and rollbacks the last hour saw (`promoted_last_hour`, `rolled_back_last_hour`), and how many
+    experiments wait for a person now (`waiting_for_approval`); shadow promotions are left out."""
+    return _rows(
+        store,
+        """
+        SELECT count(*) FILTER (WHERE promoted_at > now() - interval '1 hour') AS promoted_last_hour,
+            count(*) FILTER (WHERE rollback_at > now() - interval '1 hour') AS rolled_back_last_hour,
+            (SELECT count(*) FROM promotion_approvals WHERE state = 'awaiting_approval') AS waiting_for_approval
+        FROM experiment_promotions WHERE state <> 'shadow'
+        """,
+        {},
+    )[0]
+
+
 METRIC_RULES: dict[str, LiteralString] = {
     "more conversions or errors than requests": "conversions > requests OR errors > requests",
     "a negative count": "requests < 0 OR conversions < 0 OR errors < 0 OR users < 0",

@@ -57,3 +57,8 @@ def test_answered_and_expired_requests_are_not_listed(store: Store, run: Run) ->
     assert run("approvals", "--json").data == []
     nothing = run("approvals")
     assert (nothing.code, nothing.out, nothing.err) == (0, "", "Nothing waits for approval.\n")
+
+
+def test_a_check_of_what_waits_says_how_to_answer(store: Store, run: Run) -> None:
+    ask_about(store, "banner")
+    assert "approve banner" in run("check", "banner").err

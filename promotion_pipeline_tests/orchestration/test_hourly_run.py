@@ -63,7 +63,11 @@ def test_one_run_fills_all_tables_and_tells_every_hour_its_own_numbers(stage: St
         "sample_ratio_is_sound": True,
         "every_experiment_is_decided": True,
     }
-    assert stage.instance.get_latest_materialization_event(dg.AssetKey("promotion_watch")) is not None
+    watched = stage.instance.get_latest_materialization_event(dg.AssetKey("promotion_watch"))
+    assert watched is not None
+    assert watched.asset_materialization is not None
+    numbers = {name: value.value for name, value in watched.asset_materialization.metadata.items()}
+    assert numbers["promoted_last_hour"] == numbers["waiting_for_approval"] == 0
 
 
 def test_a_run_without_experiments_succeeds(stage: Stage) -> None:
