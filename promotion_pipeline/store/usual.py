@@ -79,22 +79,32 @@ def quiet_experiments(store: Store, at: datetime) -> dict[str, HourTraffic]:
     """
     require_hours(None, at)
     hour = at - HOUR
-    rows = read_frame(
-        store,
-        sql.SQL(
-            """
-            SELECT experiment.name AS experiment_id, phase.started_at, passed.hour,
-                coalesce(sum(rollup.requests), 0)::bigint AS requests
-            FROM ab_experiment_phases AS phase
-            JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-            CROSS JOIN generate_series({first}, {hour}, '1 day') AS passed(hour)
-            LEFT JOIN hourly_variant_rollups AS rollup ON rollup.hour = passed.hour AND rollup.phase_id = phase.id
-            WHERE phase.is_running AND phase.started_at < {at} AND coalesce(phase.ended_at, 'infinity') >= {at}
-                AND experiment.rollup_source = 'requests'
-            GROUP BY 1, 2, 3
-            """
-        ).format(first=time_literal(hour - timedelta(days=DAYS)), hour=time_literal(hour), at=time_literal(at)),
+    query = sql.SQL(
+        """
+        WITH counts AS (
+            SELECT phase_id, hour, sum(requests) AS requests FROM hourly_variant_rollups
+            WHERE hour = ANY(ARRAY(SELECT generate_series({first}, {hour}, '1 day'))) GROUP BY 1, 2
+        ), suspects AS (
+            -- A median is at most the largest: few experiments need a closer look.
+            SELECT phase_id FROM counts GROUP BY 1
+            HAVING coalesce(max(requests) FILTER (WHERE hour = {hour}), 0) < {share} * max(requests)
+        )
+        SELECT experiment.name AS experiment_id, phase.started_at, counts.hour, counts.requests::bigint AS requests
+        FROM suspects JOIN counts USING (phase_id)
+        JOIN ab_experiment_phases AS phase ON phase.id = suspects.phase_id
+        JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+        WHERE phase.is_running AND phase.started_at < {at} AND coalesce(phase.ended_at, 'infinity') >= {at}
+            AND experiment.rollup_source = 'requests'
+        """
+    ).format(
+        first=time_literal(hour - timedelta(days=DAYS)),
+        hour=time_literal(hour),
+        at=time_literal(at),
+        share=sql.Literal(QUIET_SHARE),
     )
+    with store.connect() as connection:
+        # Few rows: a bulk read would cost more for its connection.
+        rows = read_frame(connection, query)
     first = rows.drop_duplicates("experiment_id")
     started = dict(zip(first["experiment_id"], first["started_at"], strict=True))
     return {name: traffic for name, traffic in hour_traffic(rows, started, hour).items() if traffic.is_quiet}
