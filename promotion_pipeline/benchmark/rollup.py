@@ -27,6 +27,7 @@ from promotion_pipeline.sources.engines.base import needed
 from promotion_pipeline.sources.engines.duckdb import DuckdbSource
 from promotion_pipeline.sources.engines.postgresql import PostgresqlSource
 from promotion_pipeline.store.database import Store, open_store
+from promotion_pipeline.store.days import ensure_days
 from promotion_pipeline.store.rollup import aggregate_requests, rollup_window
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -78,6 +79,7 @@ def _month(requests: int) -> Iterator[tuple[Store, Path]]:
             with store.connect() as connection, connection.transaction():
                 for statement in by_hand.SEED:
                     connection.execute(statement, {"experiments": EXPERIMENTS, "arms": ARMS, "start": START})
+            ensure_days(store, START.date(), END.date())
             _write_parquet(files, requests)
             _load(store, files)
             yield store, files
