@@ -89,6 +89,8 @@ def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> tuple[R
     missing = [name for name in ("experiment_id", "variant_id", "hour", *REQUIRED_SUMS) if name not in rollups.columns]
     if missing:
         raise InputError(f"rollups lack the columns {missing}")
+    if not len(layout.started_us):
+        rollups = rollups.iloc[:0]
     hour = utc_us(rollups["hour"], "hour")
     _refuse_fractions(hour, "hour")
     unit, slot, source = _locate(rollups, layout)

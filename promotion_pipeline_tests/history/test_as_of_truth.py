@@ -180,6 +180,16 @@ def test_holds_are_told_as_they_were(store: Store) -> None:
     assert hold.valid_until is not None and hold.valid_until > hold.valid_from
 
 
+def test_hours_in_which_every_experiment_was_stopped_have_no_decision(store: Store, connection: Connection) -> None:
+    seeded = seed_experiment(store, "checkout")
+    rollup_window(store, seeded.start, seeded.end)
+    changed(connection, seeded, 1.5, "UPDATE ab_experiments SET is_active = false")
+    evaluate_window(store, seeded.end - 2 * HOUR, seeded.end - HOUR)
+    evaluate_window(store, seeded.end - HOUR, seeded.end)
+    evaluate_window(store, seeded.end - 3 * HOUR, seeded.end)
+    assert len(verdicts(connection)) == 1
+
+
 def test_an_experiment_that_is_announced_is_not_started_until_it_starts(store: Store, connection: Connection) -> None:
     end = seed_experiment(store, "now").end
     seed_experiment(store, "later", [VariantSpec("control", True), VariantSpec("b")], start=end + 5 * HOUR)
