@@ -51,13 +51,14 @@ CHANGES = (
     "SELECT count(*) FROM ab_variants WHERE experiment_id = %(id)s)",
     "UPDATE ab_experiments SET auto_promotion_hold = CASE WHEN auto_promotion_hold IS NULL THEN 'wait' END"
     " WHERE name = %(name)s",
-    "UPDATE ab_experiments SET is_active = NOT is_active WHERE name = %(name)s",
+    "UPDATE ab_experiments SET is_active = false WHERE name = %(name)s",
     "UPDATE ab_variants SET name = name || '''' WHERE experiment_id = %(id)s AND NOT is_control",
     "UPDATE ab_variants SET is_control = NOT is_control WHERE experiment_id = %(id)s AND 2 = ("
     "SELECT count(*) FROM ab_variants WHERE experiment_id = %(id)s)",
 )
 
 
+RESTART = "UPDATE ab_experiments SET is_active = true WHERE name = %(name)s"
 CHANGES_AN_HOUR = 0.06
 
 
@@ -73,10 +74,12 @@ class Quarter:
     def change(self, connection: Connection, at: datetime) -> None:
         """One change of one experiment, noted by the triggers, as if the clock had shown `at`."""
         name = str(self.rng.choice([name for name in NAMES if begins(name) < at]))
-        row = connection.execute("SELECT id FROM ab_experiments WHERE name = %s", [name]).fetchone()
+        row = connection.execute("SELECT id, is_active FROM ab_experiments WHERE name = %s", [name]).fetchone()
         assert row is not None
         config = CONFIGS[self.rng.integers(len(CONFIGS))]
         statement = CHANGES[self.rng.choice(len(CHANGES), p=[0.4, 0.2, 0.1, 0.15, 0.1, 0.05])]
+        if not row["is_active"]:
+            statement = RESTART
         connection.execute(statement, {"name": name, "id": row["id"], "config": Jsonb(config)})  # type: ignore[call-overload]
         happened_at(connection, self.began, at)
 

@@ -55,9 +55,9 @@ def states(connection: Connection) -> list[dict[str, Any]]:
 def test_a_quarter_that_changed_all_the_time_is_decided_again_bit_for_bit(store: Store) -> None:
     hours = DAYS * 24
     ended = live_through(store, hours, longest=48)
-    assert count(store, "SELECT count(*) FROM eligibility_decisions WHERE label = 'record'") > hours
-    assert count(store, "SELECT count(DISTINCT verdict) FROM eligibility_decisions") == 5
-    assert count(store, "SELECT count(*) FROM ab_experiment_history") > 50
+    assert count(store, "SELECT count(*) FROM eligibility_decisions WHERE label = 'record'") > 3 * hours
+    assert count(store, "SELECT count(DISTINCT verdict) FROM eligibility_decisions") >= 4
+    assert count(store, "SELECT count(*) FROM ab_experiment_history") > 40
     assert {table: len(rows) for table, rows in differences(ended, hours).items()} == dict.fromkeys(Table, 0)
 
 
