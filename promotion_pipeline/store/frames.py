@@ -242,6 +242,9 @@ def label_beside(label: str | None) -> str:
 def _insert_decisions(
     connection: psycopg.Connection[Any], names: Sequence[str], label: str, *, decided_before: bool
 ) -> int:
+    span = connection.execute("SELECT min(hour) AS first, max(hour) AS last FROM incoming").fetchone()
+    if span is None or span["first"] is None:
+        return 0
     values = [name for name in names if name not in {"hour", "experiment_id"}]
     replacement = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in values)
     conflict = sql.SQL("DO UPDATE SET {}, decided_at = now()").format(replacement)
@@ -253,13 +256,16 @@ def _insert_decisions(
             WHERE {exists} (
                 SELECT 1 FROM eligibility_decisions AS decided
                 WHERE decided.hour = incoming.hour AND decided.experiment_id = incoming.experiment_id
-                    AND decided.label = {record})
+                    AND decided.label = {record} AND decided.hour BETWEEN {first} AND {last})
             ON CONFLICT (hour, experiment_id, label) {conflict}
             """
         ).format(
             names=identifiers(names),
             label=sql.Literal(label),
             record=sql.Literal(RECORD),
+            # Says it once more, in literals: otherwise all hours that were ever decided are read.
+            first=time_literal(span["first"]),
+            last=time_literal(span["last"]),
             exists=sql.SQL("EXISTS" if decided_before else "NOT EXISTS"),
             conflict=sql.SQL("DO NOTHING") if label == RECORD else conflict,
         )

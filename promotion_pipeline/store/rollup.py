@@ -45,39 +45,42 @@ def hour_of(column: sql.Composable) -> sql.Composed:
     return sql.SQL("date_bin('1 hour', {}, '2000-01-01 00:00:00+00'::timestamptz)").format(column)
 
 
-# The cast comes before the square, which would overflow an integer; `< 'Infinity'` is false for NaN as well.
+# Casts come before the square, which would overflow an integer; `< 'Infinity'` is false for NaN as well. Rows are
+# grouped by a small number in place of three ids, and OFFSET 0 keeps a cast from being done again wherever it is used.
 _AGGREGATE = sql.SQL(
     """
-    SELECT {hour} AS hour, request.experiment_id, phase.id AS phase_id, known.variant_id,
-        count(*) AS requests,
-        count(*) FILTER (WHERE request.converted) AS conversions,
-        count(*) FILTER (WHERE request.is_error) AS errors,
-        count(latency.ms) AS latency_samples,
-        count(request.user_id) AS user_requests,
-        count(request.user_id) FILTER (WHERE request.converted) AS user_conversions,
-        coalesce(sum(latency.ms), 0)::float8 AS latency_ms_sum,
-        coalesce(sum(latency.ms * latency.ms), 0)::float8 AS latency_ms_sum_squares,
-        coalesce(sum(value.amount), 0)::float8 AS value_sum,
-        coalesce(sum(value.amount * value.amount), 0)::float8 AS value_sum_squares,
-        max(request.created_at) AS newest_request_at
-    FROM ai_requests AS request
-    LEFT JOIN (
-        SELECT variant.id AS variant_id, variant.experiment_id
-        FROM ab_variants AS variant JOIN ab_experiments AS experiment ON experiment.id = variant.experiment_id
-        WHERE experiment.rollup_source = 'requests'
-    ) AS known ON known.variant_id = request.variant_id AND known.experiment_id = request.experiment_id
-    LEFT JOIN ab_experiment_phases AS phase ON phase.experiment_id = known.experiment_id
-        AND request.created_at >= phase.started_at
-        AND request.created_at < coalesce(phase.ended_at, 'infinity')
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN given >= 0 AND given < 'Infinity' THEN given END
-        FROM (SELECT request.latency_ms::float8) AS a(given)
-    ) AS latency(ms)
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN abs(given) < 'Infinity' THEN given END FROM (SELECT request.value::float8) AS a(given)
-    ) AS value(amount)
-    WHERE request.created_at >= {start} AND request.created_at < {end} AND {condition}
-    GROUP BY 1, 2, 3, 4
+    WITH arms AS MATERIALIZED (
+        SELECT row_number() OVER ()::integer AS arm, variant.experiment_id, variant.id AS variant_id,
+            phase.id AS phase_id, phase.started_at, coalesce(phase.ended_at, 'infinity') AS ended_at
+        FROM ab_variants AS variant
+        JOIN ab_experiments AS experiment
+            ON experiment.id = variant.experiment_id AND experiment.rollup_source = 'requests'
+        JOIN ab_experiment_phases AS phase ON phase.experiment_id = variant.experiment_id
+    ), sums AS (
+        SELECT hour, arm, count(*) AS requests,
+            count(*) FILTER (WHERE converted) AS conversions,
+            count(*) FILTER (WHERE is_error) AS errors,
+            count(*) FILTER (WHERE latency >= 0 AND latency < 'Infinity') AS latency_samples,
+            count(user_id) AS user_requests,
+            count(user_id) FILTER (WHERE converted) AS user_conversions,
+            coalesce(sum(latency) FILTER (WHERE latency >= 0 AND latency < 'Infinity'), 0) AS latency_ms_sum,
+            coalesce(sum(latency * latency) FILTER (WHERE latency >= 0 AND latency < 'Infinity'), 0)
+                AS latency_ms_sum_squares,
+            coalesce(sum(amount) FILTER (WHERE abs(amount) < 'Infinity'), 0) AS value_sum,
+            coalesce(sum(amount * amount) FILTER (WHERE abs(amount) < 'Infinity'), 0) AS value_sum_squares,
+            max(created_at) AS newest_request_at
+        FROM (
+            SELECT {hour} AS hour, arms.arm, request.created_at, request.user_id, request.converted, request.is_error,
+                request.latency_ms::float8 AS latency, request.value::float8 AS amount
+            FROM ai_requests AS request
+            LEFT JOIN arms ON arms.experiment_id = request.experiment_id AND arms.variant_id = request.variant_id
+                AND request.created_at >= arms.started_at AND request.created_at < arms.ended_at
+            WHERE request.created_at >= {start} AND request.created_at < {end} AND {condition}
+            OFFSET 0
+        ) AS request
+        GROUP BY hour, arm
+    )
+    SELECT sums.*, arms.experiment_id, arms.phase_id, arms.variant_id FROM sums LEFT JOIN arms USING (arm)
     """
 )
 
