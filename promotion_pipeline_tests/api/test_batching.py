@@ -20,6 +20,15 @@ FEW = (VariantSpec("control", is_control=True, requests=10), VariantSpec("treatm
 STRICT = PromotionConfig(min_sample_size=20_000)
 
 
+def _rounded(value: Any) -> Any:
+    """Without the last bits of a sum of latencies: rows that are read in another order are added in another order."""
+    if isinstance(value, float):
+        return float(f"{value:.12g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def test_everybody_gets_the_answer_that_one_alone_gets(store: Store) -> None:
     for name, variants in (("clear", WINNER), ("nothing", NO_DIFFERENCE), ("unproven", UNPROVEN)):
         seed_experiment(store, name, variants)
@@ -31,7 +40,7 @@ def test_everybody_gets_the_answer_that_one_alone_gets(store: Store) -> None:
     with ThreadPoolExecutor(24) as pool:
         together = list(pool.map(lambda question: batcher.check(*question, None), questions * 3))
 
-    assert together == alone * 3
+    assert [_rounded(one.model_dump()) for one in together] == [_rounded(one.model_dump()) for one in alone] * 3
     assert batcher._groups == {}
 
 
