@@ -17,9 +17,9 @@ from psycopg import sql
 
 from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, parse_config
 from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.store.arms import hour_of
 from promotion_pipeline.store.bulk import Source, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import require_utc
-from promotion_pipeline.store.rollup import hour_of
 
 _FRAME = sql.SQL(
     """

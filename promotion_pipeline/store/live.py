@@ -8,6 +8,7 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
+from promotion_pipeline.store.arms import REQUEST_HOUR, hour_of
 from promotion_pipeline.store.bulk import (
     HOUR,
     Source,
@@ -18,8 +19,8 @@ from promotion_pipeline.store.bulk import (
     time_literal,
 )
 from promotion_pipeline.store.frames import phase_overlaps, stored_columns
-from promotion_pipeline.store.rollup import COUNTS, IDS, SUMS, aggregation, as_columns, hour_of
-from promotion_pipeline.store.users import MOMENTS, difference, since, user_hours
+from promotion_pipeline.store.rollup import COUNTS, IDS, SUMS, aggregation, as_columns
+from promotion_pipeline.store.users import MOMENTS, USER_HOUR, difference, known_user_hours, user_hours
 
 
 def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
@@ -35,9 +36,8 @@ def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str]
     require_hours(None, as_of)
     start = _first_hour_to_aggregate(source, as_of, experiment_ids)
     overlaps = phase_overlaps(as_of - HOUR, as_of)
-    hour = hour_of(sql.SQL("request.created_at"))
     unrolled = sql.SQL("{} AND NOT EXISTS (SELECT 1 FROM rollup_hours AS rolled WHERE rolled.hour = {})").format(
-        ids_filter(sql.SQL("request.experiment_id"), experiment_ids), hour
+        ids_filter(sql.SQL("request.experiment_id"), experiment_ids), REQUEST_HOUR
     )
     stored = sql.SQL(
         """
@@ -74,14 +74,9 @@ def _moments_of_unrolled(
     window = sql.SQL("request.created_at >= {} AND request.created_at < {} AND {}").format(
         time_literal(start), time_literal(as_of), unrolled
     )
-    unseen = user_hours(hour_of(sql.SQL("request.created_at")), sql.SQL("ai_requests AS request"), window)
-    columns = identifiers(("hour", "phase_id", "variant_id", "user_id", "requests", "conversions", "value"))
-    known = sql.SQL(
-        """SELECT {} FROM hourly_user_rollups JOIN (SELECT DISTINCT phase_id, user_id FROM unseen) AS met
-        USING (phase_id, user_id)"""
-    ).format(columns)
-    known = sql.SQL("SELECT {} FROM ({}) AS known").format(columns, since(known, time_literal(start)))
-    both = sql.SQL("{} UNION ALL SELECT {} FROM unseen").format(known, columns)
+    met = sql.SQL("(SELECT DISTINCT phase_id, user_id FROM unseen)")
+    known = known_user_hours(met, start)
+    both = sql.SQL("SELECT {} FROM ({}) AS known UNION ALL SELECT {} FROM unseen").format(USER_HOUR, known, USER_HOUR)
     counts = sql.SQL(", ").join(
         [
             *(sql.SQL("0::bigint AS {}").format(sql.Identifier(name)) for name in COUNTS),
@@ -98,7 +93,7 @@ def _moments_of_unrolled(
         WHERE moments.hour < {as_of} AND {overlaps})
         """
     ).format(
-        unseen=unseen,
+        unseen=user_hours(window),
         counts=counts,
         moments=identifiers(tuple(MOMENTS), "moments"),
         difference=difference(known, both),

@@ -23,9 +23,7 @@ def old_hours(lookback_hours: int, start: datetime, end: datetime) -> list[datet
     require_hours(start, end)
     length = min(int((end - start) / HOUR), 24)
     last = end - HOUR - timedelta(hours=lookback_hours)
-    return sorted(
-        last - timedelta(days=day) - number * HOUR for day in range(1, DAYS + 1) for number in range(length)
-    )
+    return sorted(last - timedelta(days=day) - number * HOUR for day in range(1, DAYS + 1) for number in range(length))
 
 
 def unbalanced_old_hours(store: Store, hours: list[datetime]) -> list[HourCount]:

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.store.arms import ARMS, REQUEST_HOUR, WITH_ARMS, hour_of
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, require_hours, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
@@ -40,23 +41,11 @@ class RollupResult:
     """Rollup rows that were added, changed or removed."""
 
 
-def hour_of(column: sql.Composable) -> sql.Composed:
-    """The UTC start of the hour of a timestamptz; faster than date_trunc and the same in every time zone."""
-    return sql.SQL("date_bin('1 hour', {}, '2000-01-01 00:00:00+00'::timestamptz)").format(column)
-
-
-# Casts come before the square, which would overflow an integer; `< 'Infinity'` is false for NaN as well. Rows are
-# grouped by a small number in place of three ids, and OFFSET 0 keeps a cast from being done again wherever it is used.
+# Casts come before the square, which would overflow an integer; `< 'Infinity'` is false for NaN as well. OFFSET 0
+# keeps a cast from being done again wherever it is used.
 _AGGREGATE = sql.SQL(
     """
-    WITH arms AS MATERIALIZED (
-        SELECT row_number() OVER ()::integer AS arm, variant.experiment_id, variant.id AS variant_id,
-            phase.id AS phase_id, phase.started_at, coalesce(phase.ended_at, 'infinity') AS ended_at
-        FROM ab_variants AS variant
-        JOIN ab_experiments AS experiment
-            ON experiment.id = variant.experiment_id AND experiment.rollup_source = 'requests'
-        JOIN ab_experiment_phases AS phase ON phase.experiment_id = variant.experiment_id
-    ), sums AS (
+    WITH {arms}, sums AS (
         SELECT hour, arm, count(*) AS requests,
             count(*) FILTER (WHERE converted) AS conversions,
             count(*) FILTER (WHERE is_error) AS errors,
@@ -72,9 +61,7 @@ _AGGREGATE = sql.SQL(
         FROM (
             SELECT {hour} AS hour, arms.arm, request.created_at, request.user_id, request.converted, request.is_error,
                 request.latency_ms::float8 AS latency, request.value::float8 AS amount
-            FROM ai_requests AS request
-            LEFT JOIN arms ON arms.experiment_id = request.experiment_id AND arms.variant_id = request.variant_id
-                AND request.created_at >= arms.started_at AND request.created_at < arms.ended_at
+            FROM {requests}
             WHERE request.created_at >= {start} AND request.created_at < {end} AND {condition}
             OFFSET 0
         ) AS request
@@ -91,7 +78,9 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
     `condition` may restrict `request`.
     """
     return _AGGREGATE.format(
-        hour=hour_of(sql.SQL("request.created_at")),
+        arms=ARMS,
+        requests=WITH_ARMS,
+        hour=REQUEST_HOUR,
         start=time_literal(start),
         end=time_literal(end),
         condition=condition or sql.SQL("true"),
@@ -160,7 +149,7 @@ def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
         connection.execute("ANALYZE fresh")
         _find_moved_hours(connection, start, end)
         changed = _remove_vanished(connection, start, end) + _write_changed(connection)
-        update_moments(connection, hour_of(sql.SQL("request.created_at")))
+        update_moments(connection)
         return _mark_hours(connection, start, end, changed)
 
 

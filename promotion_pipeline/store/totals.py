@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 from psycopg import sql
 
 from promotion_pipeline.evaluation.dense import FIRST_TRAFFIC_HOURS
+from promotion_pipeline.store.arms import hour_of
 from promotion_pipeline.store.bulk import identifiers, time_literal
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.rollup import COUNTS, SUMS, hour_of
+from promotion_pipeline.store.rollup import COUNTS, SUMS
 from promotion_pipeline.store.users import KEYS, MOMENTS
 
 KEPT_DAYS = 35

@@ -3,17 +3,21 @@
 With a user's totals y, d before an hour and its share dy, dd of the hour, the increments of the sums over users are
 inc(y^2) = 2 y dy + dy^2, inc(d^2) = 2 d dd + dd^2, inc(y d) = y dd + d dy + dy dd. A late row changes not only its
 own hour's increments but those of every later hour of the same user. So a rollup recomputes the users whose hours
-changed, over all their hours, and adds the difference: whole numbers, hence exact however often it is done.
+changed, from the first hour that changed on, and adds the difference: whole numbers, hence exact however often it is
+done. What lies before that hour is one row of `user_totals`, less the hours since.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from promotion_pipeline.store.bulk import identifiers
+from promotion_pipeline.store.arms import ARMS, REQUEST_HOUR, WITH_ARMS
+from promotion_pipeline.store.bulk import identifiers, time_literal
 
 KEYS = ("hour", "experiment_id", "phase_id", "variant_id")
 MOMENTS = {
@@ -26,25 +30,32 @@ MOMENTS = {
     "crossed_users": "bigint",
 }
 """Columns of `hourly_variant_rollups` that are made here, with their types."""
+USER_HOUR = identifiers(("hour", "phase_id", "user_id", "variant_id", "requests", "conversions", "value"))
+"""Columns of a row of user hours: what a user did in an hour, by variant."""
 
+# OFFSET 0 keeps the grouping from changing how the requests are read.
 _USER_HOURS = sql.SQL(
     """
-    SELECT {hour} AS hour, phase.id AS phase_id, known.id AS variant_id, request.user_id,
-        count(*)::integer AS requests,
-        (count(*) FILTER (WHERE request.converted))::integer AS conversions,
-        coalesce(sum(request.value) FILTER (WHERE abs(request.value::float8) < 'Infinity'), 0)::numeric AS value
-    FROM {requests}
-    JOIN ab_variants AS known ON known.id = request.variant_id AND known.experiment_id = request.experiment_id
-    JOIN ab_experiments AS experiment
-        ON experiment.id = known.experiment_id AND experiment.rollup_source = 'requests'
-    JOIN ab_experiment_phases AS phase ON phase.experiment_id = known.experiment_id
-        AND request.created_at >= phase.started_at AND request.created_at < coalesce(phase.ended_at, 'infinity')
-    WHERE request.user_id IS NOT NULL AND {condition}
-    GROUP BY 1, 2, 3, 4
+    WITH {arms}, sums AS (
+        SELECT hour, arm, user_id, count(*)::integer AS requests,
+            (count(*) FILTER (WHERE converted))::integer AS conversions,
+            coalesce(sum(value) FILTER (WHERE abs(value::float8) < 'Infinity'), 0)::numeric AS value
+        FROM (
+            SELECT {hour} AS hour, arms.arm, request.user_id, request.converted, request.value
+            FROM {requests}
+            WHERE request.user_id IS NOT NULL AND {condition}
+            OFFSET 0
+        ) AS request
+        WHERE arm IS NOT NULL
+        GROUP BY hour, arm, user_id
+    )
+    SELECT hour, phase_id, user_id, variant_id, requests, conversions, value FROM sums JOIN arms USING (arm)
     """
 )
 
-# Totals up to and including the hour are d, y, v; before it, they are less the hour's own share.
+# Totals up to and including the hour are d, y, v; before it, they are less the hour's own share. All windows are of
+# one order, and so of one sort. A user's first hour with a variant is a crossing if another variant came before: in an
+# earlier hour, or in the same and with a smaller id.
 _CONTRIBUTIONS = sql.SQL(
     """
     SELECT hour, phase_id, variant_id,
@@ -54,28 +65,47 @@ _CONTRIBUTIONS = sql.SQL(
         sum(y * d - (y - dy) * (d - dd))::bigint AS user_conversions_requests_sum_products,
         sum(v * v - (v - dv) * (v - dv)) AS user_value_sum_squares,
         sum(v * d - (v - dv) * (d - dd)) AS user_value_requests_sum_products,
-        count(*) FILTER (WHERE is_first AND rank_of_first > 1)::bigint AS crossed_users
+        count(*) FILTER (WHERE is_first AND (met_at < hour OR met_others_at <= hour))::bigint AS crossed_users
     FROM (
-        SELECT *, row_number() OVER (
-            PARTITION BY phase_id, user_id, is_first ORDER BY hour, variant_id) AS rank_of_first
-        FROM (
-            SELECT hour, phase_id, variant_id, user_id,
-                requests::bigint AS dd, conversions::bigint AS dy, value AS dv,
-                (sum(requests) OVER totals)::bigint AS d,
-                (sum(conversions) OVER totals)::bigint AS y,
-                sum(value) OVER totals AS v,
-                row_number() OVER totals = 1 AS is_first
-            FROM ({user_hours}) AS own
-            WINDOW totals AS (PARTITION BY phase_id, user_id, variant_id ORDER BY hour ROWS UNBOUNDED PRECEDING)
-        ) AS running
-    ) AS ranked
+        SELECT hour, phase_id, variant_id,
+            requests::bigint AS dd, conversions::bigint AS dy, value AS dv,
+            (sum(requests) OVER totals)::bigint AS d,
+            (sum(conversions) OVER totals)::bigint AS y,
+            sum(value) OVER totals AS v,
+            row_number() OVER totals = 1 AS is_first,
+            min(hour) OVER person AS met_at,
+            min(hour) OVER others AS met_others_at
+        FROM ({user_hours}) AS own
+        WINDOW
+            totals AS (PARTITION BY phase_id, user_id, variant_id ORDER BY hour ROWS UNBOUNDED PRECEDING),
+            person AS (PARTITION BY phase_id, user_id),
+            others AS (PARTITION BY phase_id, user_id ORDER BY variant_id, hour
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ) AS running
     GROUP BY hour, phase_id, variant_id
     """
 )
 
+# What lies before the cutoff is at -infinity, and adds to no hour that is stored.
+_KNOWN = sql.SQL(
+    """
+    WITH later AS MATERIALIZED (
+        SELECT {columns} FROM hourly_user_rollups JOIN {users} AS met USING (phase_id, user_id) WHERE hour >= {cutoff}
+    )
+    SELECT '-infinity'::timestamptz AS hour, phase_id, user_id, variant_id, sum(requests)::bigint AS requests,
+        sum(conversions)::bigint AS conversions, sum(value) AS value
+    FROM (
+        SELECT phase_id, user_id, variant_id, requests, conversions, value
+        FROM user_totals JOIN {users} AS met USING (phase_id, user_id)
+        UNION ALL SELECT phase_id, user_id, variant_id, -requests, -conversions, -value FROM later
+    ) AS earlier
+    GROUP BY phase_id, user_id, variant_id
+    HAVING sum(requests) > 0
+    UNION ALL SELECT {columns} FROM later
+    """
+)
 
-# What lies before the moved hours is summed up at -infinity, and adds to no hour that is stored: a user with nothing
-# since then has had nothing that could change.
+# A user with nothing since the cutoff has had nothing that could change.
 _WITH_LATER_HOURS = sql.SQL(
     """
     SELECT * FROM user_hours_before WHERE (phase_id, user_id) IN (
@@ -84,15 +114,21 @@ _WITH_LATER_HOURS = sql.SQL(
 )
 
 
-def user_hours(hour: sql.Composable, requests: sql.Composable, condition: sql.Composable) -> sql.Composed:
-    """SQL of the users' requests by hour, phase and variant.
+def user_hours(condition: sql.Composable) -> sql.Composed:
+    """SQL of the users' requests by hour, phase and variant, columns USER_HOUR.
 
-    Args:
-        hour: the UTC start of the hour of `request`.
-        requests: a rowset called `request`.
-        condition: which of its rows.
+    `condition` restricts `request`; name its times as literals, which choose the days to read. One scan of them.
     """
-    return _USER_HOURS.format(hour=hour, requests=requests, condition=condition)
+    return _USER_HOURS.format(arms=ARMS, hour=REQUEST_HOUR, requests=WITH_ARMS, condition=condition)
+
+
+def known_user_hours(users: sql.Composable, cutoff: datetime) -> sql.Composed:
+    """SQL of the stored hours of `users`, a rowset of (phase_id, user_id), columns USER_HOUR.
+
+    All hours before `cutoff` of a user and variant are one row at -infinity: the moments from `cutoff` on need no
+    more. O(users + rows since `cutoff`), however long the phase.
+    """
+    return _KNOWN.format(columns=USER_HOUR, users=users, cutoff=time_literal(cutoff))
 
 
 def difference(before: sql.Composable, after: sql.Composable) -> sql.Composed:
@@ -108,6 +144,7 @@ def difference(before: sql.Composable, after: sql.Composable) -> sql.Composed:
         SELECT hour, phase_id, variant_id, {sums}
         FROM (SELECT 1 AS sign, gained.* FROM ({after}) AS gained
             UNION ALL SELECT -1, lost.* FROM ({before}) AS lost) AS signed
+        WHERE hour > '-infinity'
         GROUP BY hour, phase_id, variant_id
         HAVING {moved}
         """
@@ -119,27 +156,27 @@ def difference(before: sql.Composable, after: sql.Composable) -> sql.Composed:
     )
 
 
-def update_moments(connection: psycopg.Connection[Any], hour: sql.Composable) -> None:
+def update_moments(connection: psycopg.Connection[Any]) -> None:
     """Bring users and moments in line with the requests of the hours in the temporary table `moved_hours`.
 
     Call it in the transaction that has written the counts of those hours. `moved_hours` has the columns hour and
-    phase_id. O(requests of these hours + all hours of the users whose requests changed).
+    phase_id. O(requests of these hours + hours since the first of them, of the users whose requests changed).
     """
-    requests = sql.SQL(
-        """(SELECT DISTINCT hour FROM moved_hours) AS moved
-        JOIN ai_requests AS request
-            ON request.created_at >= moved.hour AND request.created_at < moved.hour + interval '1 hour'"""
+    spans = _moved_spans(connection)
+    if not spans:
+        return
+    moved = sql.SQL("SELECT hour, phase_id FROM moved_hours")
+    in_spans = sql.SQL(" OR ").join(
+        sql.SQL("request.created_at >= {} AND request.created_at < {}").format(time_literal(start), time_literal(end))
+        for start, end in spans
     )
-    of_moved = sql.SQL("(moved.hour, phase.id) IN (SELECT hour, phase_id FROM moved_hours)")
     connection.execute(
-        sql.SQL("CREATE TEMPORARY TABLE fresh_user_hours ON COMMIT DROP AS {}").format(
-            user_hours(hour, requests, of_moved)
-        )
+        sql.SQL(
+            "CREATE TEMPORARY TABLE fresh_user_hours ON COMMIT DROP AS"
+            " SELECT {} FROM ({}) AS found WHERE (hour, phase_id) IN ({})"
+        ).format(USER_HOUR, user_hours(sql.SQL("({})").format(in_spans)), moved)
     )
-    columns = identifiers(("phase_id", "user_id", "variant_id", "hour", "requests", "conversions", "value"))
-    stored = sql.SQL(
-        "SELECT {} FROM hourly_user_rollups WHERE (hour, phase_id) IN (SELECT hour, phase_id FROM moved_hours)"
-    ).format(columns)
+    stored = sql.SQL("SELECT {} FROM hourly_user_rollups WHERE (hour, phase_id) IN ({})").format(USER_HOUR, moved)
     connection.execute(
         sql.SQL(
             """
@@ -148,34 +185,32 @@ def update_moments(connection: psycopg.Connection[Any], hour: sql.Composable) ->
                 (SELECT {columns} FROM fresh_user_hours EXCEPT {stored})
                 UNION ALL ({stored} EXCEPT SELECT {columns} FROM fresh_user_hours)) AS different
             """
-        ).format(columns=columns, stored=stored)
+        ).format(columns=USER_HOUR, stored=stored)
     )
     connection.execute("ANALYZE fresh_user_hours")
     connection.execute("ANALYZE changed_users")
-    _apply(connection, columns)
+    _apply(connection, spans[0][0])
 
 
-def since(user_hours: sql.Composable, cutoff: sql.Composable) -> sql.Composed:
-    """SQL of the user hours with all those before `cutoff` of a user and variant as one row at -infinity.
-
-    The moments of hours from `cutoff` on need only the totals before it.
-    """
-    return sql.SQL(
-        """
-        SELECT phase_id, user_id, variant_id, CASE WHEN hour < {cutoff} THEN '-infinity' ELSE hour END AS hour,
-            sum(requests)::bigint AS requests, sum(conversions)::bigint AS conversions, sum(value) AS value
-        FROM ({user_hours}) AS own
-        GROUP BY 1, 2, 3, 4
-        """
-    ).format(cutoff=cutoff, user_hours=user_hours)
+def _moved_spans(connection: psycopg.Connection[Any]) -> Sequence[tuple[datetime, datetime]]:
+    """The moved hours as [start, end) without gaps, the earliest first."""
+    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT min(hour), max(hour) + interval '1 hour'
+            FROM (SELECT hour, hour - interval '1 hour' * row_number() OVER (ORDER BY hour) AS span
+                FROM (SELECT DISTINCT hour FROM moved_hours) AS moved) AS numbered
+            GROUP BY span ORDER BY 1
+            """
+        ).fetchall()
 
 
-def _apply(connection: psycopg.Connection[Any], columns: sql.Composable) -> None:
+def _apply(connection: psycopg.Connection[Any], first_moved: datetime) -> None:
     """Replace the changed users' hours, and add what that changes in the moments of every later hour."""
-    history = sql.SQL("SELECT {} FROM hourly_user_rollups JOIN changed_users USING (phase_id, user_id)").format(columns)
-    first_moved = sql.SQL("(SELECT min(hour) FROM moved_hours)")
     connection.execute(
-        sql.SQL("CREATE TEMPORARY TABLE user_hours_before ON COMMIT DROP AS {}").format(since(history, first_moved))
+        sql.SQL("CREATE TEMPORARY TABLE user_hours_before ON COMMIT DROP AS {}").format(
+            known_user_hours(sql.SQL("changed_users"), first_moved)
+        )
     )
     connection.execute(
         """
@@ -184,12 +219,13 @@ def _apply(connection: psycopg.Connection[Any], columns: sql.Composable) -> None
             AND (stored.hour, stored.phase_id) IN (SELECT hour, phase_id FROM moved_hours)
         """
     )
-    fresh = sql.SQL("SELECT {} FROM fresh_user_hours JOIN changed_users USING (phase_id, user_id)").format(columns)
-    connection.execute(sql.SQL("INSERT INTO hourly_user_rollups ({}) {}").format(columns, fresh))
+    fresh = sql.SQL("SELECT {} FROM fresh_user_hours JOIN changed_users USING (phase_id, user_id)").format(USER_HOUR)
+    # In the order of the key, which the index takes in faster.
+    connection.execute(sql.SQL("INSERT INTO hourly_user_rollups ({}) {} ORDER BY 1, 2, 3, 4").format(USER_HOUR, fresh))
     after = sql.SQL(
         "SELECT {} FROM user_hours_before WHERE (hour, phase_id) NOT IN (SELECT hour, phase_id FROM moved_hours)"
         " UNION ALL {}"
-    ).format(columns, fresh)
+    ).format(USER_HOUR, fresh)
     assignments = sql.SQL(", ").join(
         sql.SQL("{0} = stored.{0} + moments.{0}").format(sql.Identifier(name)) for name in MOMENTS
     )
