@@ -23,6 +23,16 @@ STICKING_OUT = """
         it => it.getBoundingClientRect().right > innerWidth + 1 && !it.closest('.scroll, svg')).map(it => it.outerHTML)
 """
 """Elements wider than the window, but for those that scroll by themselves."""
+BROKEN_WORDS = """
+    [...document.querySelectorAll('label, button, summary')].flatMap(it => [...it.childNodes].filter(
+        node => node.nodeType === Node.TEXT_NODE).flatMap(node => [...node.data.matchAll(/\\b\\w{1,20}\\b/g)].filter(word => {
+            const range = document.createRange();
+            range.setStart(node, word.index);
+            range.setEnd(node, word.index + word[0].length);
+            return range.getClientRects().length > 1;
+        }).map(word => word[0])))
+"""
+"""Words of up to 20 letters, of labels and buttons, that go on in the next line."""
 SWEEP = "/api/monitoring/auto-promotion/check"
 
 
@@ -91,12 +101,13 @@ def _waiting(api: Api, name: str) -> Seeded:
 
 
 def _is_sound(page: Page) -> None:
-    """No serious barrier, and nothing sticks out of the window."""
+    """No serious barrier, nothing sticks out of the window, and no control is so narrow that it breaks a word."""
     found = Axe().run(page).response["violations"]
     assert [
         (rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found if rule["impact"] in SERIOUS
     ] == [], page.url
     assert page.evaluate(STICKING_OUT) == [], page.url
+    assert page.evaluate(BROKEN_WORDS) == [], page.url
 
 
 def _act(page: Page, title: str, reason: str) -> None:
