@@ -32,6 +32,12 @@ _ROLLED_UP = """
     INSERT INTO rollup_hours (hour, requests)
     SELECT hour, 0 FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', '1 hour')
         AS hour"""
+_USERS = """
+    INSERT INTO hourly_user_rollups (hour, phase_id, user_id, variant_id, requests, conversions, value)
+    SELECT %(start)s, phase.id, 'user-' || number || '-' || reader, variant.id, 20, 1, 0
+    FROM (SELECT *, row_number() OVER (ORDER BY id) AS number FROM ab_variants) AS variant
+    JOIN ab_experiment_phases AS phase USING (experiment_id)
+    CROSS JOIN generate_series(0, %(users)s) AS reader"""
 _REQUESTS = """
     INSERT INTO ai_requests (experiment_id, variant_id, user_id, created_at, latency_ms, is_error, converted)
     SELECT variant.experiment_id, variant.id, 'user-' || number || '-' || (random() * %(users)s)::int,
@@ -58,6 +64,8 @@ def seed_hours(
 ) -> datetime:
     """Experiments with two weeks of rollups, and requests in each of the newest `hours`, not rolled up yet.
 
+    Their users are known: each has been served before.
+
     The look-back before these hours has no requests, and no rollups that it would find to be wrong.
 
     Returns:
@@ -69,6 +77,7 @@ def seed_hours(
     seed_experiments(connection, experiments, start)
     seed_history(connection, start, fresh - (lookback_hours + 12) * HOUR)
     connection.execute(_ROLLED_UP, {"start": start, "end": fresh})
+    connection.execute(_USERS, {"start": start, "users": USERS_PER_ARM})
     each = requests_per_hour * hours // (experiments * ARMS)
     connection.execute(_REQUESTS, {"start": fresh, "end": end, "users": USERS_PER_ARM, "each": each})
     connection.execute("VACUUM (ANALYZE)")

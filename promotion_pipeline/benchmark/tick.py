@@ -18,20 +18,19 @@ from promotion_pipeline.partitions import range_tags
 from promotion_pipeline.store.database import open_store
 
 TICKS = 5
-REQUESTS_PER_EXPERIMENT = 100
-"""Requests of an experiment in an hour."""
-SIZES = (1_000, 10_000)
+LOADS = ((1_000, 10), (1_000, 100), (10_000, 10))
+"""Experiments, and requests of each in an hour."""
 
 
 def report() -> str:
-    """Print-ready lines: consecutive hours, each decided by a process of its own, at both sizes."""
-    return "\n".join(_report(experiments) for experiments in SIZES)
+    """Print-ready lines: consecutive hours, each decided by a process of its own, at every load."""
+    return "\n".join(_report(experiments, requests) for experiments, requests in LOADS)
 
 
-def _report(experiments: int) -> str:
+def _report(experiments: int, requests_each: int) -> str:
     with tempfile.TemporaryDirectory() as folder, open_store(Settings(home=Path(folder))) as store:
         with store.connect() as connection:
-            end = seed_hours(connection, experiments, experiments * REQUESTS_PER_EXPERIMENT, TICKS + 1)
+            end = seed_hours(connection, experiments, experiments * requests_each, TICKS + 1)
         environment = {**os.environ, **instance_environment(store), "AUTO_PROMOTION_HOME": folder}
         runs: dict[str, list[Run]] = {"alone": [], "location": [], "tick": []}
         for tick in range(TICKS + 1):
@@ -49,13 +48,12 @@ def _report(experiments: int) -> str:
                     runs[name].append(run)
             else:
                 first = found["tick"]
-    return "\n".join(_lines(experiments, runs, first))
+    return "\n".join(_lines(experiments, experiments * requests_each, runs, first))
 
 
-def _lines(experiments: int, runs: Mapping[str, list[Run]], first: Run) -> list[str]:
+def _lines(experiments: int, requests: int, runs: Mapping[str, list[Run]], first: Run) -> list[str]:
     middle = {name: statistics.median(run.seconds for run in found) for name, found in runs.items()}
     memory = max(run.peak_mb for run in runs["tick"])
-    requests = experiments * REQUESTS_PER_EXPERIMENT
     return [
         f"hourly tick, {experiments:,} experiments of 3 variants, {requests:,} new requests in the hour, 2 weeks of"
         f" history; a process each, medians of {TICKS}",
