@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from promotion_pipeline.chosen import Part, chosen_part, config_of_part, has_config
-from promotion_pipeline.store.database import Store, current_store
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.pool import current_pooled_store
 
 EXECUTOR_VARIABLE = "AUTO_PROMOTION_EXECUTOR"
 EXECUTORS = {
@@ -35,7 +36,7 @@ class StoreResource:
         Raises:
             DependencyError: the database cannot be reached, or its schema is behind.
         """
-        return self.given if self.given is not None else current_store()
+        return self.given if self.given is not None else current_pooled_store()
 
 
 def executor_from_environment() -> dg.ExecutorDefinition:

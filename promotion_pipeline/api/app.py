@@ -17,10 +17,10 @@ from promotion_pipeline.api.guard import Door
 from promotion_pipeline.api.middleware import BodyLimit, RequestContext
 from promotion_pipeline.api.openapi import api_routes, describe
 from promotion_pipeline.api.pages import routes as pages
-from promotion_pipeline.api.pool import pooled
 from promotion_pipeline.api.problems import answer_error, answer_wrong_method
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.pool import pooled
 
 
 def create_app(store: Store, settings: Settings | None = None) -> FastAPI:

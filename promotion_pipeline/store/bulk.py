@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import adbc_driver_manager
-import adbc_driver_postgresql.dbapi
 import pandas as pd
 import psycopg
 import pyarrow as pa
@@ -19,6 +18,7 @@ from psycopg import sql
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store, cannot_reach
+from promotion_pipeline.store.pool import arrow_connection
 
 Source: TypeAlias = Store | psycopg.Connection[Any]
 """A store, or a connection whose transaction the statement shall be part of."""
@@ -67,7 +67,7 @@ def _to_pandas(table: pa.Table, categories: Sequence[str]) -> pd.DataFrame:
 def _read_over_adbc(store: Store, query: sql.Composed) -> pa.Table:
     text = query.as_string(None)
     try:
-        with adbc_driver_postgresql.dbapi.connect(store.url) as connection, connection.cursor() as cursor:
+        with arrow_connection(store) as connection, connection.cursor() as cursor:
             cursor.execute(text)
             return cursor.fetch_arrow_table()
     except adbc_driver_manager.OperationalError as error:

@@ -166,17 +166,15 @@ def update_moments(connection: psycopg.Connection[Any]) -> None:
     if not spans:
         return
     moved = sql.SQL("SELECT hour, phase_id FROM moved_hours")
-    in_spans = sql.SQL(" OR ").join(
-        sql.SQL("request.created_at >= {} AND request.created_at < {}").format(time_literal(start), time_literal(end))
-        for start, end in spans
-    )
     connection.execute(
         sql.SQL(
             "CREATE TEMPORARY TABLE fresh_user_hours ON COMMIT DROP AS"
             " SELECT {} FROM ({}) AS found WHERE (hour, phase_id) IN ({})"
-        ).format(USER_HOUR, user_hours(sql.SQL("({})").format(in_spans)), moved)
+        ).format(USER_HOUR, user_hours(_within(spans, sql.SQL("request.created_at"))), moved)
     )
-    stored = sql.SQL("SELECT {} FROM hourly_user_rollups WHERE (hour, phase_id) IN ({})").format(USER_HOUR, moved)
+    stored = sql.SQL("SELECT {} FROM hourly_user_rollups WHERE {} AND (hour, phase_id) IN ({})").format(
+        USER_HOUR, _within(spans, sql.SQL("hour")), moved
+    )
     connection.execute(
         sql.SQL(
             """
@@ -189,7 +187,7 @@ def update_moments(connection: psycopg.Connection[Any]) -> None:
     )
     connection.execute("ANALYZE fresh_user_hours")
     connection.execute("ANALYZE changed_users")
-    _apply(connection, spans[0][0])
+    _apply(connection, spans)
 
 
 def _moved_spans(connection: psycopg.Connection[Any]) -> Sequence[tuple[datetime, datetime]]:
@@ -205,19 +203,30 @@ def _moved_spans(connection: psycopg.Connection[Any]) -> Sequence[tuple[datetime
         ).fetchall()
 
 
-def _apply(connection: psycopg.Connection[Any], first_moved: datetime) -> None:
+def _within(spans: Sequence[tuple[datetime, datetime]], column: sql.Composable) -> sql.Composed:
+    """SQL: a time lies in one of the spans; literals, so that only these days and pages are read."""
+    each = [
+        sql.SQL("{0} >= {1} AND {0} < {2}").format(column, time_literal(start), time_literal(end))
+        for start, end in spans
+    ]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(each))
+
+
+def _apply(connection: psycopg.Connection[Any], spans: Sequence[tuple[datetime, datetime]]) -> None:
     """Replace the changed users' hours, and add what that changes in the moments of every later hour."""
     connection.execute(
         sql.SQL("CREATE TEMPORARY TABLE user_hours_before ON COMMIT DROP AS {}").format(
-            known_user_hours(sql.SQL("changed_users"), first_moved)
+            known_user_hours(sql.SQL("changed_users"), spans[0][0])
         )
     )
     connection.execute(
-        """
-        DELETE FROM hourly_user_rollups AS stored USING changed_users
-        WHERE (stored.phase_id, stored.user_id) = (changed_users.phase_id, changed_users.user_id)
-            AND (stored.hour, stored.phase_id) IN (SELECT hour, phase_id FROM moved_hours)
-        """
+        sql.SQL(
+            """
+            DELETE FROM hourly_user_rollups AS stored USING changed_users
+            WHERE (stored.phase_id, stored.user_id) = (changed_users.phase_id, changed_users.user_id)
+                AND {} AND (stored.hour, stored.phase_id) IN (SELECT hour, phase_id FROM moved_hours)
+            """
+        ).format(_within(spans, sql.SQL("stored.hour")))
     )
     fresh = sql.SQL("SELECT {} FROM fresh_user_hours JOIN changed_users USING (phase_id, user_id)").format(USER_HOUR)
     # In the order of the key, which the index takes in faster.

@@ -25,7 +25,8 @@ STICKING_OUT = """
 """Elements wider than the window, but for those that scroll by themselves."""
 BROKEN_WORDS = """
     [...document.querySelectorAll('label, button, summary')].flatMap(it => [...it.childNodes].filter(
-        node => node.nodeType === Node.TEXT_NODE).flatMap(node => [...node.data.matchAll(/\\b\\w{1,20}\\b/g)].filter(word => {
+        node => node.nodeType === Node.TEXT_NODE
+    ).flatMap(node => [...node.data.matchAll(/\\b\\w{1,20}\\b/g)].filter(word => {
             const range = document.createRange();
             range.setStart(node, word.index);
             range.setEnd(node, word.index + word[0].length);

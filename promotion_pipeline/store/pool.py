@@ -1,17 +1,22 @@
-"""A store that keeps its connections: a request opens none where an idle one is left."""
+"""A store that keeps its connections: who asks for one opens none where an idle one is left."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
 import threading
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import adbc_driver_manager.dbapi
+import adbc_driver_postgresql.dbapi
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
-from promotion_pipeline.store.database import Connection, Store, connect
+from promotion_pipeline.store.database import Connection, Store, connect, current_store
 
 MOST_IDLE = 20
 
@@ -90,6 +95,7 @@ class PooledStore(Store):
     """The store of a process with many short requests."""
 
     idle: IdleConnections = field(default_factory=IdleConnections, repr=False, compare=False)
+    idle_arrow: deque[adbc_driver_manager.dbapi.Connection] = field(default_factory=deque, repr=False, compare=False)
 
     def open_connection(self) -> Connection:
         """An idle connection, else a new one."""
@@ -105,6 +111,9 @@ class PooledStore(Store):
         """Close every idle connection."""
         with contextlib.suppress(psycopg.Error):
             self.idle.close()
+        while self.idle_arrow:
+            with contextlib.suppress(adbc_driver_manager.Error):
+                self.idle_arrow.pop().close()
 
 
 def pooled(store: Store) -> PooledStore:
@@ -112,3 +121,60 @@ def pooled(store: Store) -> PooledStore:
     if isinstance(store, PooledStore):
         return store
     return PooledStore(store.url, store.settings, store.server)
+
+
+@contextlib.contextmanager
+def arrow_connection(store: Store) -> Iterator[adbc_driver_manager.dbapi.Connection]:
+    """A connection that reads Arrow tables; opening one costs as much as reading 100,000 numbers.
+
+    Raises:
+        adbc_driver_manager.Error: the database cannot be reached, or refuses the statement.
+    """
+    kept = _idle_arrow(store) if isinstance(store, PooledStore) else None
+    connection = kept or adbc_driver_postgresql.dbapi.connect(store.url, autocommit=True)
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
+    if isinstance(store, PooledStore) and not store.idle_arrow:
+        store.idle_arrow.append(connection)
+    else:
+        connection.close()
+
+
+def _idle_arrow(store: PooledStore) -> adbc_driver_manager.dbapi.Connection | None:
+    """An idle connection that still answers, if there is one."""
+    try:
+        connection = store.idle_arrow.pop()
+    except IndexError:
+        return None
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchall()
+    except adbc_driver_manager.Error:
+        with contextlib.suppress(adbc_driver_manager.Error):
+            connection.close()
+        return None
+    return connection
+
+
+_kept: dict[tuple[int, str], PooledStore] = {}
+_kept_lock = threading.Lock()
+
+
+def current_pooled_store() -> PooledStore:
+    """`current_store`, with connections that are kept until the process exits.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        DependencyError: the database cannot be reached, or its schema is behind or ahead.
+    """
+    store = current_store()
+    key = (os.getpid(), store.url)
+    with _kept_lock:
+        if key not in _kept or _kept[key].server is not store.server:
+            _kept[key] = pooled(store)
+            atexit.register(_kept[key].close)
+        return _kept[key]
