@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.rows import DictRow
 
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.frames import read_rollups
@@ -23,6 +24,18 @@ from promotion_pipeline_tests.store.user_moments import (
     insert,
     seed,
 )
+
+
+def _totals(connection: Connection) -> list[DictRow]:
+    return connection.execute("SELECT * FROM user_totals ORDER BY phase_id, user_id, variant_id").fetchall()
+
+
+def _sums_of_hours(connection: Connection) -> list[DictRow]:
+    return connection.execute(
+        """SELECT phase_id, user_id, variant_id, sum(requests)::bigint AS requests,
+            sum(conversions)::bigint AS conversions, sum(value) AS value
+        FROM hourly_user_rollups GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+    ).fetchall()
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -44,6 +57,7 @@ def test_late_rows_and_several_phases_keep_the_moments_exact(
         own = [str(seeded.id)]
         rollup_window(store, START, END)
         assert_same(read_rollups(store, START, END, own), raw)
+        assert _totals(connection) == _sums_of_hours(connection)
 
 
 def test_hours_that_were_not_rolled_up_yet_count_as_if_they_were(store: Store, connection: Connection) -> None:
@@ -87,3 +101,28 @@ def test_requests_that_are_deleted_leave_the_moments(
     )
     rollup_window(store, START + window[0] * HOUR, START + window[1] * HOUR)
     assert_same(read_rollups(store, START, END), from_raw_rows(connection))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM hourly_user_rollups WHERE hour = (SELECT max(hour) FROM hourly_user_rollups)",
+        "DELETE FROM hourly_user_rollups WHERE phase_id = (SELECT phase_id FROM hourly_user_rollups LIMIT 1)",
+        "UPDATE hourly_user_rollups SET requests = requests + 1, user_id = 'user 1' WHERE user_id = 'nobody'",
+        "UPDATE hourly_user_rollups SET requests = requests + 3, conversions = 0, value = value / 2",
+        "INSERT INTO hourly_user_rollups SELECT phase_id, user_id, variant_id, hour + interval '9 days', 1, 1, 0.5"
+        " FROM hourly_user_rollups",
+        "TRUNCATE hourly_user_rollups",
+    ],
+)
+def test_the_totals_of_users_follow_their_hours_whatever_changes_them(
+    store: Store, connection: Connection, change: str
+) -> None:
+    seeded = seed(store, "totals")
+    insert(connection, seeded, np.random.default_rng(5), 300, 25)
+    rollup_window(store, START, END)
+    before = _totals(connection)
+    assert before
+    connection.execute(change.encode())
+    assert _totals(connection) == _sums_of_hours(connection)
+    assert (_totals(connection) == before) == ("nobody" in change)
