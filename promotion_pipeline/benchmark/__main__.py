@@ -1,4 +1,4 @@
-"""`python -m promotion_pipeline.benchmark [PART ...]`: all parts unless some are named; the large ones only if named."""
+"""`python -m promotion_pipeline.benchmark [PART ...]`: all parts unless some are named; large ones only if named."""
 
 from __future__ import annotations
 
