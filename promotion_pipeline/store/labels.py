@@ -30,6 +30,6 @@ def label_beside(label: str | None, record: str = RECORD) -> str:
     if label is None:
         return LATEST if record == RECORD else SHADOW_LATEST
     beside = label.strip()
-    if not beside or beside in {RECORD, SHADOW, SHADOW_LATEST}:
+    if not beside or beside in {RECORD, SHADOW}:
         raise InputError(f"label {label!r} cannot be used: it is that of the first decisions; name the re-evaluation")
     return beside
