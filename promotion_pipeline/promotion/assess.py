@@ -16,11 +16,13 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 
-from promotion_pipeline.config import PromotionConfig, Settings
+from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, Settings
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.evaluation import Outlook, evaluate, outlook
+from promotion_pipeline.evaluation.stricter import Overruled, stricter_of
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, is_fresh
 from promotion_pipeline.promotion.acts import database_errors
+from promotion_pipeline.promotion.distrust import distrust_of
 from promotion_pipeline.promotion.experiments import (
     Experiment,
     experiments_named,
@@ -73,6 +75,12 @@ class Assessment:
     """What made the decision that would be acted upon."""
     is_phase_current: bool = True
     """The experiment's tables say what its open phase says."""
+    request: PromotionConfig | None = None
+    """The thresholds that the request brought."""
+    overruled: tuple[Overruled, ...] = ()
+    """Which of them the experiment's own overruled."""
+    is_overridden: bool = False
+    """Decided with other thresholds than the experiment's own, so this is not the decision of record."""
     traffic: Mapping[str, float] = field(default_factory=dict)
     """Requests an hour at present, by variant id; empty: not known."""
 
@@ -89,6 +97,11 @@ class Assessment:
         arms = [self.decision[f"{arm}_variant_id"] for arm in ("candidate", "control")]
         known = [self.traffic[arm] for arm in arms if arm in self.traffic]
         return outlook(self.decision, requests_per_hour=min(known) if len(known) == len(arms) else None)
+
+    @property
+    def distrust(self) -> str | None:
+        """Why the numbers cannot be trusted; None: nothing is known against them."""
+        return None if self.decision is None else distrust_of(self.decision, self.metrics)
 
     @property
     def is_fresh(self) -> bool:
@@ -154,8 +167,9 @@ def judge(
     experiment_names: Sequence[str] | None,
     request: PromotionConfig | None = None,
     as_of: datetime | None = None,
+    made_by: MadeBy | None = None,
 ) -> Judgement:
-    """`assess` with everything behind the answers."""
+    """`assess` with everything behind the answers; `made_by` as `judge_experiments`."""
     with store.connect() as connection, database_errors():
         if experiment_names is None:
             experiments = running_experiments(connection)
@@ -163,7 +177,7 @@ def judge(
             experiments = experiments_named(connection, experiment_names)
         # A bulk read opens connections of its own, which pays only for many rows.
         source: Source = connection if len(experiments) <= FEW else store
-        return judge_experiments(store, connection, experiments, request, as_of, source=source)
+        return judge_experiments(store, connection, experiments, request, as_of, source=source, made_by=made_by)
 
 
 def judge_experiments(
@@ -181,6 +195,7 @@ def judge_experiments(
     Without `as_of` each is judged on its open phase and present thresholds: what can be acted upon now. With one, on
     the phase and the thresholds that were in force then. `source` is the store for many experiments (bulk reads), or
     the connection that holds a lock. `made_by` says who acts on what is found; None: whoever made the hour's record.
+    Whoever acts without being a person acts on the stricter of the request and the experiment's own thresholds.
     """
     hour = as_of_hour(connection, as_of)
     now = database_now(connection) if as_of is None else hour
@@ -193,7 +208,10 @@ def judge_experiments(
         settings = settings.model_copy(update={"thresholds": environment_of(connection, settings, hour - HOUR)})
     ids = [str(experiment.id) for experiment in experiments if experiment.id in phases]
     rollups, frame = _frames(source, ids, phases, hour, is_now=as_of is None)
-    frame = overridden(frame, request)
+    is_unattended = made_by is not None and made_by is not MadeBy.PERSON
+    configs = {e.id: _configs(settings, e, request, is_unattended=is_unattended) for e in experiments}
+    used = {str(key): config.used for key, config in configs.items() if config.used is not None}
+    frame = overridden(frame, request, used)
     found = evaluate(rollups, frame, hours=pd.DatetimeIndex([hour - HOUR]), config=settings.thresholds)
     decisions = {UUID(row["experiment_id"]): row for row in _records(found.decisions)}
     metrics = _by_experiment(found.metrics)
@@ -207,21 +225,23 @@ def judge_experiments(
     if as_of is None:
         makers = makers or _makers(connection, settings, every, hour)
         unnoted = unnoted_experiments(connection, every)
-    configs = {e.id: _config(settings, e, request) for e in experiments}
     assessments = tuple(
         Assessment(
             experiment=experiment,
             as_of=hour,
             phase_id=phases.get(experiment.id),
-            config=configs[experiment.id][0],
+            config=configs[experiment.id].used,
             decision=decisions.get(experiment.id),
             metrics=tuple(metrics.get(experiment.id, ())),
             significance=tuple(significance.get(experiment.id, ())),
             watermark=watermarks.get(experiment.id),
             newest_hour=newest_hours.get(str(experiment.id)),
-            problem=problems.get(experiment.id) or configs[experiment.id][1],
+            problem=problems.get(experiment.id) or configs[experiment.id].problem,
             is_enabled=store.settings.enabled,
             now=now,
+            request=request,
+            overruled=configs[experiment.id].overruled,
+            is_overridden=configs[experiment.id].is_overridden,
             made_by=makers.get(experiment.id, MadeBy.AUTOMATION),
             is_phase_current=experiment.id not in unnoted,
             traffic=traffic,
@@ -282,14 +302,26 @@ def _makers(connection: Connection, settings: Settings, ids: list[UUID], hour: d
     return {row["experiment_id"]: MadeBy(row["made_by"]) for row in rows}
 
 
-def _config(
-    settings: Settings, experiment: Experiment, request: PromotionConfig | None
-) -> tuple[PromotionConfig | None, str | None]:
-    """The experiment's thresholds, or what is wrong with its own."""
+@dataclass(frozen=True)
+class _Configs:
+    """The thresholds that one experiment is judged on; `problem`: its own cannot be used."""
+
+    used: PromotionConfig | None = None
+    overruled: tuple[Overruled, ...] = ()
+    is_overridden: bool = False
+    problem: str | None = None
+
+
+def _configs(
+    settings: Settings, experiment: Experiment, request: PromotionConfig | None, *, is_unattended: bool
+) -> _Configs:
     try:
-        return resolved_config(settings, experiment, request), None
+        own = resolved_config(settings, experiment)
+        used, overruled = stricter_of(request, own) if is_unattended else (settings.threshold_config(own, request), ())
     except ConfigError as error:
-        return None, str(error)
+        return _Configs(problem=str(error))
+    deciding = set() if request is None else request.model_fields_set - ACTING_FIELDS
+    return _Configs(used, overruled, any(getattr(used, name) != getattr(own, name) for name in deciding))
 
 
 def _problems(
