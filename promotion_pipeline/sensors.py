@@ -9,6 +9,7 @@ from promotion_pipeline.act_events import act_event, acts_after, experiment_tags
 from promotion_pipeline.promotion.pending import Pending, pending_promotions
 from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.deployments import note_deployment
 
 INTERVAL_SECONDS = 30
 SETTLED_SECONDS = 20.0
@@ -29,7 +30,11 @@ def promotion_sensor(
     context: dg.SensorEvaluationContext, store: dg.ResourceParam[StoreResource]
 ) -> dg.RunRequest | dg.SkipReason:
     """One run for everything that waits, or the reason why there is none."""
-    return pending_run(context.instance, store.get())
+    opened = store.get()
+    second = note_deployment(opened)
+    if second is not None:
+        context.log.warning(second)
+    return pending_run(context.instance, opened)
 
 
 def pending_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | dg.SkipReason:

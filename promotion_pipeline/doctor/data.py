@@ -11,7 +11,9 @@ from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.notifications.numbers import instant_text
 from promotion_pipeline.sources import unbalanced_hours
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
+from promotion_pipeline.store.deployments import second_deployment
 from promotion_pipeline.store.labels import record_label
+from promotion_pipeline.store.phases import unnoted_experiments
 
 HOUR = timedelta(hours=1)
 MINUTES_TO_DECIDE = 20
@@ -124,6 +126,32 @@ def controls(subject: Subject) -> Result:
         f" WHERE e.id = v.experiment_id AND e.name = {sql_text(first['name'])}"
     )
     return problem(said, f"{sql_command(statement)}  (with the name of its control variant)")
+
+
+def deployments(subject: Subject) -> Result:
+    """Whether one deployment alone acts on this database."""
+    said = second_deployment(subject.database)
+    if said is None:
+        return ok("no second deployment acts with other thresholds")
+    return problem(
+        said, "export AUTO_PROMOTION_MODE=shadow  (in the one that shall not act; or give both the same thresholds)"
+    )
+
+
+def phases(subject: Subject) -> Result:
+    """Whether what is measured is what the experiments' tables say."""
+    unnoted = unnoted_experiments(subject.database)
+    rows = subject.database.execute(
+        "SELECT name FROM ab_experiments WHERE id = ANY(%s) AND is_active ORDER BY name", [list(unnoted)]
+    ).fetchall()
+    if not rows:
+        return ok("every running experiment is measured on the split that its tables say")
+    names = [row["name"] for row in rows]
+    return problem(
+        f"{listed(names)} {'was' if len(names) == 1 else 'were'} changed past the database's triggers (logical"
+        " replication, a restore, session_replication_role): nothing is promoted on what was measured before",
+        "promotion-pipeline auto-check  (or wait for the hourly run: both measure anew from then on)",
+    )
 
 
 def thresholds(subject: Subject) -> Result:

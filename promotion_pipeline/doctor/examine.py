@@ -63,6 +63,8 @@ CHECKS = (
     Check("splits", Needs.SCHEMA, data.splits),
     Check("controls", Needs.SCHEMA, data.controls),
     Check("thresholds", Needs.SCHEMA, data.thresholds),
+    Check("phases", Needs.SCHEMA, data.phases),
+    Check("deployments", Needs.SCHEMA, data.deployments),
     Check("Slack", Needs.NOTHING, channels.slack),
     Check("PagerDuty", Needs.NOTHING, channels.pagerduty),
     Check("e-mail", Needs.NOTHING, channels.email),

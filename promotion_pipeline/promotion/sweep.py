@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -43,7 +44,10 @@ from promotion_pipeline.promotion.snapshot import json_ready, snapshot_of
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.deployments import note_deployment
 from promotion_pipeline.store.phases import note_unnoted
+
+log = logging.getLogger(__name__)
 
 
 def auto_check_promotions(user_id: str, config: ConfigLike = None, *, store: Store | None = None) -> AutoCheckResult:
@@ -70,6 +74,9 @@ def auto_check_promotions(user_id: str, config: ConfigLike = None, *, store: Sto
     """
     actor, request = required_text(user_id, "user_id"), request_config(config)
     where = chosen(store)
+    second = note_deployment(where)
+    if second is not None:
+        log.warning(second)
     note_unnoted(where)
     if where.settings.mode is Mode.LIVE:
         expire_approvals(where)

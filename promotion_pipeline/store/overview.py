@@ -45,6 +45,8 @@ class ExperimentOverview(_Row):
     improvement: float | None
     """Percent."""
     sample_size: int | None
+    is_split_broken: bool
+    """The traffic was not split as declared, so the numbers cannot be trusted."""
     promoted_variant: str | None
     """The winner of the live promotion; None: there is none."""
     promotion_state: str | None
@@ -55,7 +57,10 @@ _OVERVIEW = """
     SELECT e.id, e.name, e.is_active, e.start_date, e.auto_promotion_hold AS hold,
         coalesce(v.variants, '[]') AS variants,
         d.as_of, d.verdict, d.is_eligible, d.candidate_variant_name AS candidate, d.confidence, d.improvement,
-        d.sample_size, p.promoted_variant_name AS promoted_variant, p.state AS promotion_state,
+        d.sample_size,
+        coalesce(d.warnings && ARRAY['sample_ratio_mismatch', 'sequential_sample_ratio_mismatch'], false)
+            AS is_split_broken,
+        p.promoted_variant_name AS promoted_variant, p.state AS promotion_state,
         a.id IS NOT NULL AS waits_for_approval
     FROM ab_experiments e
     LEFT JOIN LATERAL (

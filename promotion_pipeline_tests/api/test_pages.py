@@ -366,3 +366,25 @@ def test_the_addresses_of_messages_are_addresses_of_pages(api: Api, operator: Br
     link = evidence_url(api.store.settings.model_copy(update={"public_url": api.url}), "größe 1/2")
 
     assert "<h1>größe 1/2</h1>" in operator.client.get(link).text
+
+
+def test_a_broken_split_comes_first_and_asks_for_a_tick_and_a_reason(api: Api, operator: Browser) -> None:
+    broken = (
+        VariantSpec("control", is_control=True, requests=12_000, conversions=1_200),
+        VariantSpec("treatment", requests=8_000, conversions=1_100),
+    )
+    seeded = seed_experiment(api.store, "checkout", broken)
+    page = operator.client.get(PAGE).text
+    lead = page[page.index('aria-label="Verdict"') :]
+    assert lead.index("The numbers cannot be trusted") < lead.index("passes all five checks")
+    assert "control has 12,000 of 20,000 requests" in lead
+    assert 'name="despite" value="sample_ratio_mismatch" required' in page
+
+    refused = operator.submit("promote", reason="I like it")
+    assert refused.status_code == 409
+    assert split_of(api.store, seeded)["treatment"] == 50
+    operator.submit("promote", reason="the bot is known", despite="sample_ratio_mismatch").raise_for_status()
+    assert split_of(api.store, seeded)["treatment"] == 100
+    (promotion,) = api.viewer.get("/api/monitoring/experiments/checkout/history").json()["data"]["history"]
+    assert promotion["metadata"]["despite"] == ["sample_ratio_mismatch"]
+    assert promotion["metadata"]["reason"] == "the bot is known"

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from promotion_pipeline_tests.api.conftest import CRON_SECRET, Api, StartApi
-from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, WINNER, seed_experiment, split_of
+from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, WINNER, VariantSpec, seed_experiment, split_of
 
 EXPERIMENT = "/api/monitoring/experiments/checkout"
 CHECK_FIELDS = {
@@ -293,3 +293,25 @@ def test_the_list_shows_every_experiment(api: Api) -> None:
 
 def test_health_needs_no_credential_and_says_nothing_else(api: Api) -> None:
     assert api.nobody.get("/health").json() == {"success": True, "data": {"status": "ok"}}
+
+
+def test_the_specifications_body_promotes_a_broken_split_and_one_that_acknowledges_says_so(api: Api) -> None:
+    broken = (
+        VariantSpec("control", is_control=True, requests=12_000, conversions=1_200),
+        VariantSpec("treatment", requests=8_000, conversions=1_100),
+    )
+    for name in ("first", "second"):
+        seed_experiment(api.store, name, broken)
+    body = {"promotionType": "manual", "promotedBy": "user-123", "userId": "user-123"}
+    data = api.viewer.get("/api/monitoring/experiments/first/promote").json()["data"]
+    assert data["summary"].startswith("the numbers cannot be trusted") and data["distrust"]
+    promoted = api.operator.post("/api/monitoring/experiments/first/promote", json=body)
+    assert promoted.json()["data"]["promotion"]["metadata"]["unacknowledged"] == ["sample_ratio_mismatch"]
+
+    path = "/api/monitoring/experiments/second/promote"
+    refused = api.operator.post(path, json={**body, "despite": []})
+    assert (refused.status_code, refused.json()["code"]) == (409, "untrusted")
+    asked = {**body, "despite": ["sample_ratio_mismatch"]}
+    assert api.operator.post(path, json=asked).status_code == 422
+    done = api.operator.post(path, json={**asked, "metadata": {"reason": "the bot is known"}})
+    assert done.json()["data"]["promotion"]["metadata"]["despite"] == ["sample_ratio_mismatch"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.cli.conftest import Run
-from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, seed_experiment, split_of
+from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, VariantSpec, seed_experiment, split_of
 
 
 def test_promote_then_rollback_then_release_is_told_by_the_history(store: Store, run: Run) -> None:
@@ -111,3 +111,32 @@ def test_an_experiment_without_promotions_has_an_empty_history(store: Store, run
         "latestPromotion": None,
     }
     assert run("history", "chekout").code == 1
+
+
+BROKEN = (
+    VariantSpec("control", is_control=True, requests=12_000, conversions=1_200),
+    VariantSpec("treatment", requests=8_000, conversions=1_100),
+)
+
+
+def test_a_broken_split_is_said_first_and_has_to_be_acknowledged(store: Store, run: Run) -> None:
+    seeded = seed_experiment(store, "checkout", BROKEN)
+    checked = run("check", "checkout").out
+    assert checked.index("THE NUMBERS CANNOT BE TRUSTED") < checked.index("passes all five checks")
+    assert "cannot be trusted" in run("check").out
+    refused = run("promote", "checkout", "--by", "maria", "--reason", "I like it")
+    assert (refused.code, "--despite sample_ratio_mismatch" in refused.err) == (4, True)
+    assert run("promote", "checkout", "--by", "maria", "--despite", "sample_ratio_mismatch").code == 2
+    assert split_of(store, seeded)["treatment"] == 50
+    despite = ("--despite", "sample_ratio_mismatch", "--reason", "the bot is known")
+    done = run("promote", "checkout", "--by", "maria", *despite, "--json")
+    assert done.code == 0
+    assert done.data["promotion"]["metadata"] == {"reason": "the bot is known", "despite": ["sample_ratio_mismatch"]}
+
+
+def test_an_approval_of_a_broken_split_has_to_be_acknowledged(store: Store, run: Run) -> None:
+    seed_experiment(store, "checkout", BROKEN)
+    run("auto-check", "--by", "cron")
+    assert run("approve", "checkout", "--by", "maria", "--reason", "fine").code == 4
+    despite = ("--despite", "sample_ratio_mismatch", "--reason", "the bot is known")
+    assert run("approve", "checkout", "--by", "maria", *despite).code == 0

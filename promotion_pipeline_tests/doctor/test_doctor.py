@@ -251,3 +251,25 @@ def repair(patient: Patient, fix: str | None) -> None:
     assert command[0] == "python"
     environment = {**os.environ, **patient.environment}
     subprocess.run([sys.executable, *command[1:]], env=environment, check=True, capture_output=True)
+
+
+def test_two_live_deployments_with_other_thresholds(patient: Patient) -> None:
+    for size in (1000, 5000):
+        patient.execute(
+            "INSERT INTO live_deployments (id, config, since) VALUES"
+            f" ('{size}', '{{\"min_sample_size\": {size}}}', now() - interval '1 hour')"
+        )
+    found = patient.finding("deployments")
+    assert found.status is Status.PROBLEM
+    assert "min_sample_size 1000 and 5000" in found.message
+    assert "AUTO_PROMOTION_MODE=shadow" in str(found.fix)
+
+
+def test_an_experiment_changed_past_the_triggers(patient: Patient) -> None:
+    seed_experiment(patient.store, "replicated", WINNER)
+    with patient.store.connect() as connection, connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute("UPDATE ab_variants SET traffic_percentage = CASE WHEN is_control THEN 90 ELSE 10 END")
+    found = patient.finding("phases")
+    assert found.status is Status.PROBLEM
+    assert "replicated" in found.message and "past the database's triggers" in found.message

@@ -13,6 +13,7 @@ from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.deployments import note_deployment, second_deployment
 from promotion_pipeline.store.rollup import rollup_window
 from promotion_pipeline.store.window import evaluate_window, first_undecided_hour
 from promotion_pipeline_tests.promotion.test_pending import names
@@ -84,3 +85,52 @@ def test_a_what_if_does_not_take_a_name_that_decisions_are_kept_under(store: Sto
     seeded = seed_experiment(store, "x", WINNER)
     with pytest.raises(InputError, match="cannot be used"):
         evaluate_window(store, seeded.end - HOUR, seeded.end, label=label)
+
+
+def with_thresholds(store: Store, **thresholds: object) -> Store:
+    config = store.settings.thresholds.overridden_by(thresholds)
+    return Store(store.url, store.settings.model_copy(update={"thresholds": config}))
+
+
+def let_it_be_later(store: Store, minutes: int) -> None:
+    """As if everything was noted so many minutes ago."""
+    with store.connect() as connection:
+        connection.execute(
+            "UPDATE live_deployments SET since = since - %(by)s, seen_at = seen_at - %(by)s",
+            {"by": timedelta(minutes=minutes)},
+        )
+
+
+def test_a_second_live_deployment_with_other_thresholds_is_told_of_once_by_each(store: Store) -> None:
+    other = with_thresholds(store, min_sample_size=5000)
+    assert [note_deployment(store), note_deployment(other)] == [None, None]
+    let_it_be_later(store, 11)
+    assert note_deployment(store) is None, "the other has not looked again yet"
+    said = note_deployment(other)
+    assert said is not None
+    assert "min_sample_size 1000 and 5000" in said
+    assert note_deployment(store) == said
+    assert [note_deployment(store), note_deployment(other)] == [None, None]
+    with store.connect() as connection:
+        assert second_deployment(connection) == said
+    let_it_be_later(store, 121)
+    with store.connect() as connection:
+        assert second_deployment(connection) is None, "neither is at work any more"
+
+
+def test_a_deployment_that_is_started_again_with_other_thresholds_is_no_second_one(store: Store) -> None:
+    for _ in range(3):
+        assert note_deployment(store) is None
+        let_it_be_later(store, 11)
+    changed = with_thresholds(store, require_manual_approval=True)
+    for _ in range(3):
+        assert note_deployment(changed) is None
+        let_it_be_later(store, 11)
+
+
+def test_neither_a_shadow_nor_the_same_thresholds_elsewhere_are_a_second_one(store: Store) -> None:
+    for _ in range(3):
+        assert note_deployment(store) is None
+        assert note_deployment(shadow_of(store, STRICT)) is None
+        assert note_deployment(Store(store.url, store.settings)) is None
+        let_it_be_later(store, 11)
