@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -26,8 +26,9 @@ from promotion_pipeline.sources.template import (
     requests_by_hour_sql,
     rollup_sql,
 )
-from promotion_pipeline.store.bulk import HOUR, identifiers, read_frame, require_hours, time_literal
+from promotion_pipeline.store.bulk import HOUR, identifiers, ids_filter, read_frame, require_hours, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
+from promotion_pipeline.store.coverage import SeenPhase, restate, seen_phases
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.frames import replace_rollups
 from promotion_pipeline.store.rollup import IDS, ROLLUP_COLUMNS, RollupResult
@@ -85,7 +86,13 @@ def requests_by_hour(source: RequestSource, start: datetime, end: datetime) -> p
 
 
 def _read(
-    source: RequestSource | Log, phases: pd.DataFrame, start: datetime, end: datetime, run: Runner | None = None
+    source: RequestSource | Log,
+    phases: pd.DataFrame,
+    start: datetime,
+    end: datetime,
+    run: Runner | None = None,
+    *,
+    known_only: bool = False,
 ) -> tuple[pd.DataFrame, pd.Series[int]]:
     """The rollups, and the requests of no known arm by hour."""
     require_hours(start, end)
@@ -95,7 +102,7 @@ def _read(
             raise InputError("this engine is not run here: pass run, which takes the SQL and gives back its rows")
         run = source.run
     arms = phases.reset_index(drop=True).sort_values(["phase_id", "variant_id"], ignore_index=True)
-    rows = run(rollup_sql(log, arms, start, end))
+    rows = run(rollup_sql(log, arms, start, end, known_only=known_only))
     return _frame(rows, arms)
 
 
@@ -131,15 +138,25 @@ def _double(values: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return values.to_numpy().astype(np.float64)
 
 
-def rollup_from_source(store: Store, source: RequestSource, start: datetime, end: datetime) -> RollupResult:
+def rollup_from_source(
+    store: Store,
+    source: RequestSource,
+    start: datetime,
+    end: datetime,
+    experiment_ids: Sequence[str] | None = None,
+) -> RollupResult:
     """Bring the rollups of [start, end) in line with the log, and mark its hours as rolled up.
 
     Where requests came late into hours that were rolled up before, later hours of their phases are read again too: a
     late request changes its user's totals in each of them. Rows that came before `start` since their hours were
     rolled up are not counted until a window reaches them.
 
+    Args:
+        experiment_ids: bring the rollups of these alone in line; no hour is marked then.
+
     Raises:
-        InputError: the window is naive, not of whole hours, or ends after the newest complete hour.
+        InputError: the window is naive, not of whole hours, or ends after the newest complete hour, or an id is no
+            UUID.
         ConfigError: a column of the log is missing or of another type than it must be.
         DependencyError: the database or the engine cannot be reached, or the engine refuses the query.
     """
@@ -151,12 +168,16 @@ def rollup_from_source(store: Store, source: RequestSource, start: datetime, end
             f"the window ends at {end.isoformat()}, after the newest complete hour, which ends at"
             f" {newest.isoformat()}: later requests would be lost"
         )
+    if experiment_ids is not None:
+        return _rollup_of(store, source, start, end, experiment_ids)
+    seen = _seen(store, start, end)
     frame, strangers = _read(source, read_phases(store, start, end), start, end)
     changed = _changed(store, frame, start, end)
     if source.log.with_users and (last := _last_to_repair(store, changed, end)) > end:
+        seen = _seen(store, start, last)
         frame, strangers = _read(source, read_phases(store, start, last), start, last)
         changed, end = _changed(store, frame, start, last), last
-    rows = replace_rollups(store, frame, start, end)
+    rows = replace_rollups(store, frame, start, end, seen=seen)
     _note_strangers(store, strangers, start, end)
     unassigned = int(strangers.sum())
     return RollupResult(
@@ -167,7 +188,58 @@ def rollup_from_source(store: Store, source: RequestSource, start: datetime, end
     )
 
 
-def _changed(store: Store, frame: pd.DataFrame, start: datetime, end: datetime) -> pd.DataFrame:
+def _rollup_of(
+    store: Store, source: RequestSource, start: datetime, end: datetime, experiment_ids: Sequence[str]
+) -> RollupResult:
+    """Some experiments' rollups, from `start` to their newest stored hour: a request changes its user's later totals."""
+    end = max(end, _newest_stored(store, experiment_ids) or end)
+    seen = _seen(store, start, end, experiment_ids)
+    phases = read_phases(store, start, end, experiment_ids)
+    frame, _ = _read(source, phases, start, end, known_only=True)
+    changed = _changed(store, frame, start, end, experiment_ids)
+    before = _requests_by_hour(store, start, end, experiment_ids)
+    rows = replace_rollups(store, frame, start, end, experiment_ids=experiment_ids, seen=seen)
+    delta = frame.groupby("hour")["requests"].sum().sub(before, fill_value=0).astype("int64")
+    if len(delta := delta[delta != 0]):
+        counted = requests_by_hour(source, delta.index.min().to_pydatetime(), delta.index.max().to_pydatetime() + HOUR)
+        with store.connect() as connection:
+            restate(connection, delta, counted.reindex(delta.index, fill_value=0))
+    return RollupResult(rows, int(frame["requests"].sum()), 0, len(changed))
+
+
+def _seen(
+    store: Store, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None
+) -> Sequence[SeenPhase]:
+    with store.connect() as connection:
+        return seen_phases(connection, start, end, experiment_ids)
+
+
+def _newest_stored(store: Store, experiment_ids: Sequence[str]) -> datetime | None:
+    with store.connect() as connection:
+        row = connection.execute(
+            "SELECT max((SELECT max(hour) FROM hourly_variant_rollups WHERE experiment_id = wanted.id)) AS hour"
+            " FROM unnest(%s::uuid[]) AS wanted(id)",
+            (list(experiment_ids),),
+        ).fetchone()
+    assert row is not None
+    return None if row["hour"] is None else row["hour"] + HOUR
+
+
+def _requests_by_hour(store: Store, start: datetime, end: datetime, experiment_ids: Sequence[str]) -> pd.Series[int]:
+    """The requests of the stored rollups of some experiments."""
+    stored = read_frame(
+        store,
+        sql.SQL(
+            "SELECT hour, sum(requests)::bigint AS requests FROM hourly_variant_rollups"
+            " WHERE hour >= {} AND hour < {} AND {} GROUP BY hour"
+        ).format(time_literal(start), time_literal(end), ids_filter(sql.SQL("experiment_id"), experiment_ids)),
+    )
+    return stored.set_index("hour")["requests"]
+
+
+def _changed(
+    store: Store, frame: pd.DataFrame, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None
+) -> pd.DataFrame:
     """The KEYS of the rows of [start, end) that are not as stored, and whether their hour was rolled up before."""
     exact, close = (*COUNTS, *USER_COUNTS), (*SUMS, *USER_SUMS)
     stored = read_frame(
@@ -176,9 +248,14 @@ def _changed(store: Store, frame: pd.DataFrame, start: datetime, end: datetime) 
             """
             SELECT rollup.hour, rollup.phase_id::text, rollup.variant_id::text, {columns}
             FROM hourly_variant_rollups AS rollup JOIN ab_experiments AS experiment ON experiment.id = experiment_id
-            WHERE experiment.rollup_source = 'requests' AND hour >= {start} AND hour < {end}
+            WHERE experiment.rollup_source = 'requests' AND hour >= {start} AND hour < {end} AND {wanted}
             """
-        ).format(columns=identifiers((*exact, *close), "rollup"), start=time_literal(start), end=time_literal(end)),
+        ).format(
+            columns=identifiers((*exact, *close), "rollup"),
+            start=time_literal(start),
+            end=time_literal(end),
+            wanted=ids_filter(sql.SQL("experiment.id"), experiment_ids),
+        ),
     ).set_index(KEYS)
     fresh = frame.astype({"phase_id": "str", "variant_id": "str"}).set_index(KEYS)
     before, after = stored.align(fresh[stored.columns], join="outer")

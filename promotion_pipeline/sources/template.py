@@ -37,7 +37,7 @@ REQUESTS = """(
         CASE WHEN {latency} >= 0 AND {latency} < {largest} THEN CAST({latency} AS {double}) END AS latency,
         CASE WHEN ABS({value}) < {largest} THEN CAST({value} AS {double}) END AS amount
     FROM {table} AS request
-    LEFT JOIN arms
+    {join} arms
         ON arms.experiment_key = {experiment} AND arms.variant_key = {variant}
         AND request.{created_at} >= arms.started AND request.{created_at} < arms.ended
     WHERE request.{created_at} >= {first} AND request.{created_at} < {end}{condition}{fence}
@@ -141,10 +141,13 @@ class Log:
         return self.users and self.layout.user_id is not None
 
 
-def rollup_sql(log: Log, phases: pd.DataFrame, start: datetime, end: datetime) -> str:
+def rollup_sql(log: Log, phases: pd.DataFrame, start: datetime, end: datetime, *, known_only: bool = False) -> str:
     """The query whose rows are the sums of [start, end) by hour and arm, the row's number in `phases`.
 
     Cost: one scan of the window; with users another of everything since the oldest start of a phase.
+
+    Args:
+        known_only: leave the requests of no known arm out, instead of counting them.
 
     Raises:
         InputError: the engine has no such type or cannot be given a name, or the query is longer than it takes.
@@ -156,7 +159,7 @@ def rollup_sql(log: Log, phases: pd.DataFrame, start: datetime, end: datetime) -
         hour=time.hour.format(bucket="hourly.bucket"),
         newest=time.micros.format(time="hourly.newest"),
         moment_columns="".join(_moment_column(name) for name in (*USER_COUNTS, *USER_SUMS)) if log.with_users else "",
-        requests=_requests(log, time, start, end, ""),
+        requests=_requests(log, time, start, end, "", "JOIN" if known_only else "LEFT JOIN"),
         moments=_moments(log, time, oldest, start, end) if log.with_users else "",
         integer=dialect.integer,
         double=dialect.double,
@@ -208,11 +211,11 @@ def _moments(log: Log, time: TimeForm, oldest: datetime, start: datetime, end: d
         totals=TOTALS,
         clamped=f"GREATEST(request.bucket, {bucket(start - HOUR)})" if oldest < start else "request.bucket",
         start_bucket=bucket(start),
-        requests=_requests(log, time, oldest, end, " AND {} IS NOT NULL"),
+        requests=_requests(log, time, oldest, end, " AND {} IS NOT NULL", "LEFT JOIN"),
     )
 
 
-def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, condition: str) -> str:
+def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, condition: str, join: str) -> str:
     dialect, layout = log.dialect, log.layout
     user = f"CAST(NULL AS {dialect.text})"
     if log.with_users and layout.user_id is not None:
@@ -236,6 +239,7 @@ def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, conditio
         first=dialect.time(first, layout.time),
         end=dialect.time(end, layout.time),
         condition=condition,
+        join=join,
         fence=dialect.fence,
     )
 
