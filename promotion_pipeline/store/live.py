@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 import pandas as pd
 from psycopg import sql
@@ -22,16 +23,21 @@ from promotion_pipeline.store.frames import phase_overlaps, stored_columns
 from promotion_pipeline.store.rollup import COUNTS, IDS, SUMS, aggregation, as_columns
 from promotion_pipeline.store.users import MOMENTS, USER_HOUR, difference, known_user_hours, user_hours
 
+ReadLog: TypeAlias = Callable[[datetime, datetime, Sequence[str] | None], pd.DataFrame]
+"""The sums of [start, end) of these experiments in a log elsewhere, with user-level sums; columns ROLLUP_COLUMNS."""
 
-def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
+
+def rollups_as_of(
+    source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None, read_log: ReadLog | None = None
+) -> pd.DataFrame:
     """The rollups before `as_of` of every phase of its last hour, back to the phase's start.
 
-    Hours that were rolled up are read, the others are aggregated from the requests, in one statement and so from one
-    snapshot. Columns as `hourly_variant_rollups`. Nothing is written.
+    Hours that were rolled up are read, the others are aggregated from the requests: of `ai_requests` in one statement
+    and so from one snapshot, of a log elsewhere by `read_log`. Columns as `hourly_variant_rollups`. Nothing is written.
 
     Raises:
         InputError: `as_of` is naive or not a whole hour, or an id is no UUID.
-        DependencyError: the database cannot be reached.
+        DependencyError: the database, or a log elsewhere, cannot be reached.
     """
     require_hours(None, as_of)
     start = _first_hour_to_aggregate(source, as_of, experiment_ids)
@@ -56,6 +62,9 @@ def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str]
     )
     if start is None:
         return read_frame(source, stored, IDS)
+    if read_log is not None:
+        fresh = _unrolled_only(source, read_log(start, as_of, experiment_ids), start, as_of)
+        return pd.concat([read_frame(source, stored), fresh.astype(dict.fromkeys(IDS, "str"))], ignore_index=True)
     aggregated = sql.SQL(
         """
         SELECT {columns} FROM ({aggregation} OFFSET 0) AS rollup
@@ -65,6 +74,23 @@ def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str]
     ).format(columns=as_columns("rollup"), aggregation=aggregation(start, as_of, unrolled), overlaps=overlaps)
     moments = _moments_of_unrolled(start, as_of, unrolled, overlaps)
     return read_frame(source, sql.SQL("{} UNION ALL {} UNION ALL {}").format(stored, aggregated, moments), IDS)
+
+
+def _unrolled_only(source: Source, frame: pd.DataFrame, start: datetime, as_of: datetime) -> pd.DataFrame:
+    """The rows of hours that were not rolled up and of phases of the last hour before `as_of`."""
+    rolled = read_frame(
+        source,
+        sql.SQL("SELECT hour FROM rollup_hours WHERE hour >= {} AND hour < {}").format(
+            time_literal(start), time_literal(as_of)
+        ),
+    )["hour"]
+    phases = read_frame(
+        source,
+        sql.SQL("SELECT phase.id::text AS id FROM ab_experiment_phases AS phase WHERE {}").format(
+            phase_overlaps(as_of - HOUR, as_of)
+        ),
+    )["id"]
+    return frame[~frame["hour"].isin(rolled) & frame["phase_id"].astype(str).isin(phases)]
 
 
 def _moments_of_unrolled(
