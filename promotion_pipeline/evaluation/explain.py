@@ -59,15 +59,15 @@ _RULES = {
 }
 
 
-def explain(decision: Mapping[str, Any] | pd.Series) -> Explanation:
-    """Word one row of `Evaluation.decisions`."""
+def explain(decision: Mapping[str, Any] | pd.Series, log: str = "the log") -> Explanation:
+    """Word one row of `Evaluation.decisions`; `log` is what the log of the requests is called."""
     row: dict[str, Any] = {str(name): value for name, value in decision.items()}
     reasons = tuple(Reason(code) for code in row["reasons"])
     warnings = tuple(Warn(code) for code in row["warnings"])
     return Explanation(
         summary=_summary(row, Verdict(row["verdict"])),
         checks=tuple(_check(row, reason, rule) for reason, rule in _RULES.items()),
-        reasons=tuple(_reason(row, reason) for reason in reasons),
+        reasons=tuple(_reason(row, reason, log) for reason in reasons),
         warnings=tuple(_warning(row, warning) for warning in warnings),
         notes=tuple(note for note in (_shrunken(row), _planned(row)) if note is not None),
     )
@@ -160,7 +160,7 @@ def _summary(row: Mapping[str, Any], verdict: Verdict) -> str:
             assert_never(never)
 
 
-def _reason(row: Mapping[str, Any], reason: Reason) -> str:
+def _reason(row: Mapping[str, Any], reason: Reason, log: str) -> str:
     if reason in _RULES:
         return _check(row, reason, _RULES[reason]).message
     if reason is Reason.ALL_CHECKS_PASSED:
@@ -171,7 +171,7 @@ def _reason(row: Mapping[str, Any], reason: Reason) -> str:
         Reason.NO_CONTROL: "no variant is marked as control; set is_control on one",
         Reason.NO_TREATMENT: "there is no treatment to compare control with; add a variant",
         Reason.SPLIT_NOT_100: "the traffic of the variants does not sum to 100 %; correct traffic_percentage",
-        Reason.NO_ROWS: "no request was seen in this phase; check that requests reach ai_requests",
+        Reason.NO_ROWS: f"no request was seen in this phase; check that requests reach {log}",
         Reason.ZERO_REQUESTS: "control or every treatment has no requests; check the assignment",
         Reason.NO_VARIATION: "nobody or everybody converted in both arms; there is nothing to compare",
         Reason.CONTROL_RATE_ZERO: "control has no conversion, so the lift is not computable; wait for one",

@@ -31,12 +31,12 @@ from promotion_pipeline.promotion.inputs import as_of_hour
 from promotion_pipeline.promotion.models import PromotionEligibility
 from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.wording import eligibility_of
+from promotion_pipeline.rollups import live_rollups, log_name
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import environment_of
 from promotion_pipeline.store.experiments import overridden, read_experiments, read_present_experiments
-from promotion_pipeline.store.live import rollups_as_of
 from promotion_pipeline.store.usual import HourTraffic, hour_traffic
 
 HOUR = timedelta(hours=1)
@@ -65,8 +65,13 @@ class Assessment:
     problem: str | None = None
     is_enabled: bool = True
     """AUTO_PROMOTION_ENABLED."""
+<<<<<<< HEAD
     now: datetime | None = None
     """When this was asked; None: at the as-of."""
+=======
+    log: str = "ai_requests"
+    """What the log of the requests is called."""
+>>>>>>> logport
     traffic: Mapping[str, float] = field(default_factory=dict)
     """Requests an hour at present, by variant id; empty: not known."""
 
@@ -183,7 +188,7 @@ def judge_experiments(
         experiments = _as_they_were(connection, experiments, hour)
         settings = settings.model_copy(update={"thresholds": environment_of(connection, settings, hour - HOUR)})
     ids = [str(experiment.id) for experiment in experiments if experiment.id in phases]
-    rollups, frame = _frames(source, ids, phases, hour, is_now=as_of is None)
+    rollups, frame = _frames(store, source, ids, phases, hour, is_now=as_of is None)
     frame = overridden(frame, request)
     found = evaluate(rollups, frame, hours=pd.DatetimeIndex([hour - HOUR]), config=settings.thresholds)
     decisions = {UUID(row["experiment_id"]): row for row in _records(found.decisions)}
@@ -191,6 +196,7 @@ def judge_experiments(
     significance = _by_experiment(found.significance)
     watermarks, traffic = _watermarks(rollups), present_traffic(rollups, frame, hour)
     newest_hours = hour_traffic(rollups, _started(frame), hour - HOUR)
+    log = log_name(store.settings)
     problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
     configs = {e.id: _config(settings, e, request) for e in experiments}
     assessments = tuple(
@@ -206,7 +212,11 @@ def judge_experiments(
             newest_hour=newest_hours.get(str(experiment.id)),
             problem=problems.get(experiment.id) or configs[experiment.id][1],
             is_enabled=store.settings.enabled,
+<<<<<<< HEAD
             now=now,
+=======
+            log=log,
+>>>>>>> logport
             traffic=traffic,
         )
         for experiment in experiments
@@ -246,12 +256,12 @@ def _as_they_were(connection: Connection, experiments: Sequence[Experiment], hou
 
 
 def _frames(
-    source: Source, ids: list[str], phases: dict[UUID, UUID], hour: datetime, *, is_now: bool
+    store: Store, source: Source, ids: list[str], phases: dict[UUID, UUID], hour: datetime, *, is_now: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Live rollups and the experiments frame, both of the chosen phases only."""
     wanted = {str(phase) for phase in phases.values()}
     frame = read_present_experiments(source, ids) if is_now else read_experiments(source, hour - HOUR, hour, ids)
-    rollups = rollups_as_of(source, hour, ids)
+    rollups = live_rollups(store, source, hour, ids)
     return rollups[rollups["phase_id"].isin(wanted)], frame[frame["phase_id"].isin(wanted)]
 
 

@@ -52,7 +52,7 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
     if assessment.decision is None:
         return _not_evaluated(assessment)
     row = assessment.decision
-    words, ahead = explain(row), assessment.outlook
+    words, ahead = explain(row, assessment.log), assessment.outlook
     eligible = bool(row["is_eligible"])
     candidate = row["candidate_variant_name"]
     candidate_id = _uuid(row["candidate_variant_id"])

@@ -7,19 +7,14 @@ from datetime import datetime
 
 import pandas as pd
 
+from promotion_pipeline.rollups.log import place_of
 from promotion_pipeline.rollups.spans import SqlLog
 from promotion_pipeline.sources.arms import read_phases
-from promotion_pipeline.sources.configuration import SourceConfig
 from promotion_pipeline.sources.engines.base import RequestSource
 from promotion_pipeline.sources.rollup import read_source_rollups, rollup_from_source
 from promotion_pipeline.sources.template import Log
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.rollup import RollupResult
-
-
-def place_of(config: SourceConfig) -> str:
-    """Where a log is, for messages."""
-    return f"{config.files or '.'.join(config.table)} ({config.engine})"
 
 
 class LogElsewhere(SqlLog):

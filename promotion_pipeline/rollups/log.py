@@ -17,13 +17,15 @@ from uuid import UUID
 
 import pandas as pd
 
+from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.sources.configuration import load_source
+from promotion_pipeline.sources.configuration import SourceConfig, load_source
 from promotion_pipeline.sources.connect import open_source
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.rollup import RollupResult
 
+TABLE = "ai_requests"
 SUMS_COLUMNS = (
     "key",
     "variant_id",
@@ -129,6 +131,21 @@ def open_log(store: Store) -> Iterator[RequestLog]:
         return
     with open_source(config, store) as source:
         yield LogElsewhere(store, source)
+
+
+def log_name(settings: Settings) -> str:
+    """What messages call the log; nothing is asked.
+
+    Raises:
+        ConfigError: the configuration of the log is wrong.
+    """
+    config = load_source(settings)
+    return TABLE if config is None else place_of(config)
+
+
+def place_of(config: SourceConfig) -> str:
+    """Where a log is, for messages."""
+    return f"{config.files or '.'.join(config.table)} ({config.engine})"
 
 
 def require_distinct(spans: Sequence[Span]) -> None:

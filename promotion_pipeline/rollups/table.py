@@ -8,6 +8,7 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
+from promotion_pipeline.rollups.log import TABLE
 from promotion_pipeline.rollups.spans import SqlLog
 from promotion_pipeline.sources.configuration import Engine, TimeKind
 from promotion_pipeline.sources.dialects import DIALECTS
@@ -18,7 +19,7 @@ from promotion_pipeline.store.rollup import RollupResult, aggregate_requests, ro
 
 _TABLE = Log(
     dialect=DIALECTS[Engine.POSTGRESQL],
-    table="ai_requests",
+    table=TABLE,
     layout=Layout(
         created_at=Column("created_at", Kind.INSTANT),
         time=TimeKind.INSTANT,
@@ -39,7 +40,7 @@ _TABLE = Log(
 class TableLog(SqlLog):
     """`ai_requests` of the product's database."""
 
-    name = "ai_requests"
+    name = TABLE
 
     def roll_up(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> RollupResult:
         """Bring the stored rollups in line, inside the database."""

@@ -191,7 +191,7 @@ def rollup_from_source(
 def _rollup_of(
     store: Store, source: RequestSource, start: datetime, end: datetime, experiment_ids: Sequence[str]
 ) -> RollupResult:
-    """Some experiments' rollups, from `start` to their newest stored hour: a request changes its user's later totals."""
+    """Some experiments' rollups from `start` to their newest stored hour: later user-level sums may change too."""
     end = max(end, _newest_stored(store, experiment_ids) or end)
     seen = _seen(store, start, end, experiment_ids)
     phases = read_phases(store, start, end, experiment_ids)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import pandas as pd
 from psycopg import sql
@@ -26,23 +27,55 @@ RECENT = timedelta(hours=48)
 """What lacks more than this is read apart from what only lacks its newest hours."""
 
 
-def rollups_as_of(source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
+ReadLog: TypeAlias = Callable[[datetime, datetime, Sequence[str] | None], pd.DataFrame]
+"""The sums of [start, end) of these experiments in a log elsewhere, with user-level sums; columns ROLLUP_COLUMNS."""
+
+
+def rollups_as_of(
+    source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None, read_log: ReadLog | None = None
+) -> pd.DataFrame:
     """The rollups before `as_of` of every phase of its last hour, back to the phase's start.
 
-    What of a phase is in its rollups is read, the rest is aggregated from the requests, in one statement and so from
-    one snapshot. Columns as `hourly_variant_rollups`. Nothing is written.
+    What of a phase is in its rollups is read, the rest is aggregated from the requests: of `ai_requests` in one
+    statement and so from one snapshot, of a log elsewhere by `read_log`. Columns as `hourly_variant_rollups`. Nothing
+    is written.
 
     Raises:
         InputError: `as_of` is naive or not a whole hour, or an id is no UUID.
-        DependencyError: the database cannot be reached.
+        DependencyError: the database, or a log elsewhere, cannot be reached.
     """
     require_hours(None, as_of)
     overlaps = phase_overlaps(as_of - HOUR, as_of)
     wanted = sql.SQL("{} AND {}").format(overlaps, ids_filter(sql.SQL("phase.experiment_id"), experiment_ids))
-    parts = [_stored(as_of, overlaps, experiment_ids)]
-    for missing in _at_most_two(uncovered(source, as_of, wanted), as_of):
+    found = _at_most_two(uncovered(source, as_of, wanted, is_elsewhere=read_log is not None), as_of)
+    if read_log is not None and found:
+        stored = read_frame(source, _stored(as_of, overlaps, experiment_ids, _WHOLLY))
+        fresh = [read_log(missing.start, missing.end, missing.experiment_ids) for missing in found]
+        return pd.concat([stored, _not_stored(source, fresh, stored, overlaps)], ignore_index=True)
+    parts = [_stored(as_of, overlaps, experiment_ids, _PARTLY)]
+    for missing in found:
         parts += [_aggregated(missing, as_of, overlaps), _moments_of_unrolled(missing, as_of, overlaps)]
     return read_frame(source, sql.SQL(" UNION ALL ").join(parts), IDS)
+
+
+_PARTLY = sql.SQL("known.covered && tstzrange(rollup.hour, rollup.hour + interval '1 hour')")
+_WHOLLY = sql.SQL(
+    """known.covered @> tstzrange(greatest(rollup.hour, phase.started_at),
+        least(rollup.hour + interval '1 hour', coalesce(phase.ended_at, 'infinity')))"""
+)
+
+
+def _not_stored(
+    source: Source, fresh: Sequence[pd.DataFrame], stored: pd.DataFrame, overlaps: sql.Composable
+) -> pd.DataFrame:
+    """The rows of hours and phases that are not in the rollups, of phases of the last hour."""
+    frame = pd.concat([part.astype(dict.fromkeys(IDS, "str")) for part in fresh], ignore_index=True)
+    phases = read_frame(
+        source, sql.SQL("SELECT phase.id::text AS id FROM ab_experiment_phases AS phase WHERE {}").format(overlaps)
+    )["id"]
+    known = pd.MultiIndex.from_frame(stored[["hour", "phase_id"]])
+    mine = pd.MultiIndex.from_frame(frame[["hour", "phase_id"]])
+    return frame[~mine.isin(known) & frame["phase_id"].isin(phases)]
 
 
 def _at_most_two(found: Sequence[Missing], as_of: datetime) -> list[Missing]:
@@ -53,7 +86,7 @@ def _at_most_two(found: Sequence[Missing], as_of: datetime) -> list[Missing]:
     return [
         Missing(
             start=min(missing.start for missing in part),
-            end=as_of,
+            end=max(missing.end for missing in part),
             # One that lacks hours of both kinds is read with the older ones, from its first.
             experiment_ids=tuple(sorted({key for missing in part for key in missing.experiment_ids} - set(beside))),
         )
@@ -62,7 +95,9 @@ def _at_most_two(found: Sequence[Missing], as_of: datetime) -> list[Missing]:
     ]
 
 
-def _stored(as_of: datetime, overlaps: sql.Composable, experiment_ids: Sequence[str] | None) -> sql.Composed:
+def _stored(
+    as_of: datetime, overlaps: sql.Composable, experiment_ids: Sequence[str] | None, is_covered: sql.Composable
+) -> sql.Composed:
     return sql.SQL(
         """
         SELECT {columns} FROM hourly_variant_rollups AS rollup
@@ -70,14 +105,14 @@ def _stored(as_of: datetime, overlaps: sql.Composable, experiment_ids: Sequence[
         JOIN ab_experiments AS experiment ON experiment.id = rollup.experiment_id
         LEFT JOIN phase_rollups AS known ON known.phase_id = rollup.phase_id
         WHERE rollup.hour < {as_of} AND {overlaps} AND {wanted}
-            AND (known.covered && tstzrange(rollup.hour, rollup.hour + interval '1 hour')
-                OR experiment.rollup_source = 'imported')
+            AND ({is_covered} OR experiment.rollup_source = 'imported')
         """
     ).format(
         columns=stored_columns("rollup"),
         as_of=time_literal(as_of),
         overlaps=overlaps,
         wanted=ids_filter(sql.SQL("rollup.experiment_id"), experiment_ids),
+        is_covered=is_covered,
     )
 
 
