@@ -65,13 +65,10 @@ class Assessment:
     problem: str | None = None
     is_enabled: bool = True
     """AUTO_PROMOTION_ENABLED."""
-<<<<<<< HEAD
     now: datetime | None = None
     """When this was asked; None: at the as-of."""
-=======
     log: str = "ai_requests"
     """What the log of the requests is called."""
->>>>>>> logport
     traffic: Mapping[str, float] = field(default_factory=dict)
     """Requests an hour at present, by variant id; empty: not known."""
 
@@ -212,11 +209,8 @@ def judge_experiments(
             newest_hour=newest_hours.get(str(experiment.id)),
             problem=problems.get(experiment.id) or configs[experiment.id][1],
             is_enabled=store.settings.enabled,
-<<<<<<< HEAD
             now=now,
-=======
             log=log,
->>>>>>> logport
             traffic=traffic,
         )
         for experiment in experiments
