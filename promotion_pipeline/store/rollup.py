@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,8 @@ from promotion_pipeline.store.arms import ARMS, REQUEST_HOUR, WITH_ARMS, hour_of
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, require_hours, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.users import KEYS, MOMENTS, update_moments
+from promotion_pipeline.store.gaps import Unreadable, keep_what_vanished
+from promotion_pipeline.store.users import KEYS, MOMENTS, LoadUsers, load_user_hours, update_moments
 
 IDS = KEYS[1:]
 COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")
@@ -39,6 +40,8 @@ class RollupResult:
     """Those of no known variant, of an imported experiment, or of before their experiment's first phase."""
     changed_rows: int
     """Rollup rows that were added, changed or removed."""
+    kept_rows: int = 0
+    """Rollup rows that stay as they were counted, although the log has lost their requests."""
 
 
 # Casts come before the square, which would overflow an integer; `< 'Infinity'` is false for NaN as well. OFFSET 0
@@ -146,11 +149,32 @@ def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
         # The default of 4 MB sorts and hashes a busy hour's users on disk.
         connection.execute("SET LOCAL work_mem = '128MB'")
         connection.execute(sql.SQL("CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS {}").format(aggregation(start, end)))
-        connection.execute("ANALYZE fresh (hour, phase_id, variant_id)")
-        _find_moved_hours(connection, start, end)
-        changed = _remove_vanished(connection, start, end) + _write_changed(connection)
-        update_moments(connection)
-        return _mark_hours(connection, start, end, changed)
+        return settle(connection, start, end, load_user_hours)
+
+
+def settle(
+    connection: psycopg.Connection[Any],
+    start: datetime,
+    end: datetime,
+    load_users: LoadUsers | None,
+    unreadable: Sequence[Unreadable] = (),
+) -> RollupResult:
+    """Bring the stored rollups of [start, end) in line with the temporary table `fresh`, and mark the hours.
+
+    `fresh` has the columns of `aggregation`. What the log lost is kept and named in `log_gaps`. Call it with
+    `ROLLUP_LOCK` held.
+
+    Args:
+        load_users: fills `fresh_user_hours`; None: the log has no users.
+        unreadable: what of the log could not be read for `fresh`.
+    """
+    connection.execute("ANALYZE fresh (hour, phase_id, variant_id)")
+    kept = keep_what_vanished(connection, start, end, (*KEYS, *COUNTS, *SUMS, "newest_request_at"), unreadable)
+    _find_moved_hours(connection, start, end)
+    changed = _remove_vanished(connection, start, end) + _write_changed(connection)
+    if load_users is not None:
+        update_moments(connection, load_users)
+    return replace(_mark_hours(connection, start, end, changed), kept_rows=kept)
 
 
 def requests_kept_since(connection: psycopg.Connection[Any]) -> datetime | None:
