@@ -19,6 +19,7 @@ import pandas as pd
 from promotion_pipeline.config import PromotionConfig, Settings
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.evaluation import Outlook, evaluate, outlook
+from promotion_pipeline.evaluation.unattended import UnattendedFacts, is_fresh
 from promotion_pipeline.promotion.acts import database_errors
 from promotion_pipeline.promotion.experiments import (
     Experiment,
@@ -32,6 +33,7 @@ from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.wording import eligibility_of
 from promotion_pipeline.rollups import live_rollups, log_name
 from promotion_pipeline.store.bulk import Source
+from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import environment_of
 from promotion_pipeline.store.experiments import overridden, read_experiments, read_present_experiments
@@ -63,6 +65,8 @@ class Assessment:
     problem: str | None = None
     is_enabled: bool = True
     """AUTO_PROMOTION_ENABLED."""
+    now: datetime | None = None
+    """When this was asked; None: at the as-of."""
     log: str = "ai_requests"
     """What the log of the requests is called."""
     traffic: Mapping[str, float] = field(default_factory=dict)
@@ -87,12 +91,31 @@ class Assessment:
         """Whether the newest request is recent enough at the as-of for an unattended promotion."""
         if self.watermark is None or self.config is None:
             return False
-        return self.as_of - self.watermark <= timedelta(hours=self.config.max_staleness_hours)
+        return is_fresh(self.watermark, self.as_of, self.config.max_staleness_hours)
 
     @property
     def is_quiet(self) -> bool:
         """Whether the newest hour has far fewer requests than usual."""
         return self.newest_hour is not None and self.newest_hour.is_quiet
+
+    @property
+    def facts(self) -> UnattendedFacts | None:
+        """What decides whether this may go unattended; None where nothing was judged."""
+        if self.decision is None or self.config is None:
+            return None
+        return UnattendedFacts(
+            is_eligible=bool(self.decision["is_eligible"]),
+            is_promotable=bool(self.decision["is_promotable"]),
+            as_of=self.as_of,
+            now=self.now or self.as_of,
+            newest_request_at=self.watermark,
+            max_staleness_hours=self.config.max_staleness_hours,
+            require_manual_approval=self.config.require_manual_approval,
+            end_date=self.experiment.end_date,
+            is_quiet=self.is_quiet,
+            is_held=self.experiment.hold is not None,
+            is_enabled=self.is_enabled,
+        )
 
 
 @dataclass(frozen=True)
@@ -153,6 +176,7 @@ def judge_experiments(
     the connection that holds a lock.
     """
     hour = as_of_hour(connection, as_of)
+    now = database_now(connection) if as_of is None else hour
     settings = store.settings
     if as_of is None:
         phases = _open_phases(experiments)
@@ -185,6 +209,7 @@ def judge_experiments(
             newest_hour=newest_hours.get(str(experiment.id)),
             problem=problems.get(experiment.id) or configs[experiment.id][1],
             is_enabled=store.settings.enabled,
+            now=now,
             log=log,
             traffic=traffic,
         )

@@ -7,8 +7,8 @@ act and finished after it, so that a process that died in between is followed by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from typing import Any, assert_never
@@ -18,9 +18,10 @@ import psycopg
 
 from promotion_pipeline.config import Mode, Settings, parse_config
 from promotion_pipeline.errors import ConfigError, ConflictError, NotEligibleError, PromotionError
+from promotion_pipeline.evaluation.unattended import UnattendedFacts, asks_a_person, may_go_unattended
 from promotion_pipeline.promotion.acts import database_errors, in_transaction, lock_experiment
 from promotion_pipeline.promotion.approvals import apply_approval, expire_if_due
-from promotion_pipeline.promotion.experiments import experiment_of
+from promotion_pipeline.promotion.experiments import END_DATE, experiment_of
 from promotion_pipeline.promotion.faults import FaultPoint, reached
 from promotion_pipeline.promotion.inputs import required_text
 from promotion_pipeline.promotion.models import Outcome, SweepEntry
@@ -29,8 +30,10 @@ from promotion_pipeline.promotion.ramp import step_ramp
 from promotion_pipeline.promotion.records import live_promotion, open_approval
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState
 from promotion_pipeline.promotion.sweep import settle
+from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.usual import traffic_of
 
 CLAIM_SECONDS = 30
 """An attempt that began less than this ago is taken to be at work."""
@@ -66,8 +69,10 @@ class Pending:
         return f"{self.kind.value}:{self.experiment_id}:{self.as_of.isoformat()}:{self.attempt}"
 
 
-_DECISIONS = """
-    SELECT e.id, e.name, e.promotion_config, d.is_promotable, d.candidate_variant_id, d.as_of, w.newest,
+_DECISIONS = f"""
+    SELECT e.id, e.name, e.promotion_config, {END_DATE} AS end_date, d.is_eligible, d.is_promotable, d.as_of,
+        w.newest, clock_timestamp() AS now,
+        CASE WHEN e.rollup_source = 'requests' THEN p.started_at END AS traffic_since,
         EXISTS (SELECT 1 FROM promotion_approvals a
             WHERE a.experiment_id = e.id AND a.candidate_variant_id = d.candidate_variant_id
                 AND a.state IN ('awaiting_approval', 'approved') AND a.promotion_id IS NULL
@@ -125,7 +130,7 @@ def pending_promotions(store: Store, *, claim_seconds: float = CLAIM_SECONDS) ->
     with store.connect() as connection, database_errors():
         as_of = newest_complete_hour(connection)
         decided = connection.execute(_DECISIONS, {"as_of": as_of}).fetchall()
-        waiting = [(PendingKind.DECISION, row) for row in decided if _is_to_do(settings, row)]
+        waiting = [(PendingKind.DECISION, row) for row in _to_do(connection, settings, decided)]
         if settings.mode is Mode.LIVE:
             waiting += [(PendingKind.APPROVAL, row) for row in connection.execute(_APPROVALS)]
             waiting += [(PendingKind.RAMP, row) for row in connection.execute(_RAMPS)]
@@ -133,18 +138,42 @@ def pending_promotions(store: Store, *, claim_seconds: float = CLAIM_SECONDS) ->
     return _not_attempted(waiting, attempts, as_of)
 
 
-def _is_to_do(settings: Settings, row: dict[str, Any]) -> bool:
-    """Whether acting on this decision could change anything: not if the person was asked already."""
+def _to_do(connection: Connection, settings: Settings, decided: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The decisions that acting upon could change anything about: not where the person was asked already."""
+    judged = [(row, facts) for row in decided if (facts := _facts(settings, row)) is not None]
+    # What is usual is asked only about what would go: the sensor asks every half minute.
+    going = {str(row["id"]): row["traffic_since"] for row, facts in judged if may_go_unattended(facts)}
+    since = {key: at for key, at in going.items() if at is not None}
+    traffic = traffic_of(connection, since, decided[0]["as_of"] - HOUR) if since else {}
+    quiet = {key for key, hour in traffic.items() if hour.is_quiet}
+    judged = [(row, replace(facts, is_quiet=str(row["id"]) in quiet)) for row, facts in judged]
+    return [row for row, facts in judged if _changes_something(settings, row, facts)]
+
+
+def _facts(settings: Settings, row: dict[str, Any]) -> UnattendedFacts | None:
+    """What the stored decision and the tables say; None where the experiment's own thresholds are not valid."""
     own = row["promotion_config"]
     try:
         config = settings.threshold_config(parse_config(own if isinstance(own, dict) else {}))
     except ConfigError:
-        return False
-    is_fresh = row["newest"] is not None and row["as_of"] - row["newest"] <= timedelta(hours=config.max_staleness_hours)
-    needs_person = config.require_manual_approval or not row["is_promotable"] or not is_fresh
-    if settings.mode is Mode.SHADOW:
-        return not needs_person and not row["is_shadowed"]
-    return not (needs_person and row["is_asked"])
+        return None
+    return UnattendedFacts(
+        is_eligible=row["is_eligible"],
+        is_promotable=row["is_promotable"],
+        as_of=row["as_of"],
+        now=row["now"],
+        newest_request_at=row["newest"],
+        max_staleness_hours=config.max_staleness_hours,
+        require_manual_approval=config.require_manual_approval,
+        end_date=row["end_date"],
+        is_enabled=settings.enabled,
+    )
+
+
+def _changes_something(settings: Settings, row: dict[str, Any], facts: UnattendedFacts) -> bool:
+    if may_go_unattended(facts):
+        return settings.mode is Mode.LIVE or not row["is_shadowed"]
+    return settings.mode is Mode.LIVE and asks_a_person(facts) and not row["is_asked"]
 
 
 def _not_attempted(

@@ -20,6 +20,7 @@ from promotion_pipeline.errors import (
     WithheldError,
 )
 from promotion_pipeline.evaluation import Warn
+from promotion_pipeline.evaluation.unattended import WithheldReason
 from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
 from promotion_pipeline.promotion.assess import Assessment, judge_experiments
 from promotion_pipeline.promotion.events import Action, Event
@@ -33,7 +34,7 @@ from promotion_pipeline.promotion.inputs import (
     request_config,
     required_text,
 )
-from promotion_pipeline.promotion.models import Approval, Promotion, WithheldReason
+from promotion_pipeline.promotion.models import Approval, Promotion
 from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, set_approval
 from promotion_pipeline.promotion.snapshot import snapshot_of, split_of_step
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType

@@ -11,6 +11,7 @@ import psycopg
 from promotion_pipeline.config import Mode, PromotionConfig
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.evaluation import Verdict
+from promotion_pipeline.evaluation.unattended import WAITING, WithheldReason
 from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
 from promotion_pipeline.promotion.approvals import expire_approvals, request_approval
 from promotion_pipeline.promotion.assess import Assessment, judge
@@ -23,7 +24,6 @@ from promotion_pipeline.promotion.models import (
     Promotion,
     PromotionEligibility,
     SweepEntry,
-    WithheldReason,
 )
 from promotion_pipeline.promotion.promote import (
     Candidate,
@@ -123,6 +123,8 @@ def _settle(
     if without_act is not None:
         return without_act
     withheld = withheld_because(candidate.assessment)
+    if WAITING.intersection(withheld):
+        return _said(eligibility, Outcome.WITHHELD, _because(candidate.assessment, withheld))
     if store.settings.mode is Mode.SHADOW:
         return _record_shadow(scene, candidate, actor, withheld)
     if withheld:
@@ -150,12 +152,16 @@ def _without_act(eligibility: PromotionEligibility) -> SweepEntry | None:
 
 def _ask(scene: Scene, candidate: Candidate, actor: str, withheld: tuple[WithheldReason, ...]) -> SweepEntry:
     approval, is_new = request_approval(scene, candidate, actor)
-    said = "; ".join(withheld_sentence(candidate.assessment, reason) for reason in withheld)
+    said = _because(candidate.assessment, withheld)
     if approval.state is ApprovalState.APPROVED:
         message = f"approved by {approval.answered_by}; the next run applies it"
     else:
         message = f"{'a person is asked' if is_new else 'waits for approval'}: {said}"
     return _said(candidate.assessment.eligibility, Outcome.AWAITING_APPROVAL, message, approval_id=approval.id)
+
+
+def _because(assessment: Assessment, withheld: tuple[WithheldReason, ...]) -> str:
+    return "; ".join(withheld_sentence(assessment, reason) for reason in withheld)
 
 
 def _record_shadow(scene: Scene, candidate: Candidate, actor: str, withheld: tuple[WithheldReason, ...]) -> SweepEntry:

@@ -26,9 +26,9 @@ class LogElsewhere(SqlLog):
         self._source = source
         self.name = place_of(source.config)
 
-    def roll_up(self, start: datetime, end: datetime) -> RollupResult:
+    def roll_up(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> RollupResult:
         """Bring the stored rollups in line; only sums leave the engine."""
-        return rollup_from_source(self._store, self._source, start, end)
+        return rollup_from_source(self._store, self._source, start, end, experiment_ids)
 
     def rollups(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The sums of a window, with user-level sums where the log names users."""

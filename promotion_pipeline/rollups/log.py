@@ -74,11 +74,15 @@ class RequestLog(ABC):
     """For messages: `ai_requests`, or `requests/*.parquet (duckdb)`."""
 
     @abstractmethod
-    def roll_up(self, start: datetime, end: datetime) -> RollupResult:
+    def roll_up(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> RollupResult:
         """Bring the stored rollups of [start, end) in line with the log, and mark its hours as rolled up.
 
+        Args:
+            experiment_ids: only the rollups of these; no hour is marked then.
+
         Raises:
-            InputError: the window is naive, not of whole hours, or ends after the newest complete hour.
+            InputError: the window is naive, not of whole hours, or ends after the newest complete hour, or an id is no
+                UUID.
         """
 
     @abstractmethod

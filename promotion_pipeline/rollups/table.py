@@ -44,9 +44,9 @@ class TableLog(SqlLog):
 
     name = TABLE
 
-    def roll_up(self, start: datetime, end: datetime) -> RollupResult:
+    def roll_up(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> RollupResult:
         """Bring the stored rollups in line, inside the database."""
-        return rollup_window(self._store, start, end)
+        return rollup_window(self._store, start, end, experiment_ids)
 
     def rollups(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The sums of a window; user-level sums are 0."""

@@ -83,13 +83,16 @@ def requests_by_hour(source: RequestSource, start: datetime, end: datetime) -> p
 
 
 def read_hours(
-    source: RequestSource, phases: pd.DataFrame, start: datetime, end: datetime
+    source: RequestSource, phases: pd.DataFrame, start: datetime, end: datetime, *, known_only: bool = False
 ) -> tuple[pd.DataFrame, pd.Series[int]]:
     """The sums of the window without user-level moments, and the requests of no known arm by hour; one scan.
 
+    Args:
+        known_only: leave the requests of no known arm out.
+
     Raises as `read_source_rollups`.
     """
-    return _read(source, phases, start, end, with_moments=False)
+    return _read(source, phases, start, end, with_moments=False, known_only=known_only)
 
 
 def read_user_hours(
@@ -131,6 +134,7 @@ def _read(
     run: Runner | None = None,
     *,
     with_moments: bool = True,
+    known_only: bool = False,
 ) -> tuple[pd.DataFrame, pd.Series[int]]:
     """The rollups, and the requests of no known arm by hour."""
     require_hours(start, end)
@@ -140,7 +144,7 @@ def _read(
             raise InputError("this engine is not run here: pass run, which takes the SQL and gives back its rows")
         run = source.run
     arms = phases.reset_index(drop=True).sort_values(["phase_id", "variant_id"], ignore_index=True)
-    rows = run(rollup_sql(log, arms, start, end, with_moments=with_moments))
+    rows = run(rollup_sql(log, arms, start, end, with_moments=with_moments, known_only=known_only))
     frame, strangers = _frame(rows, arms)
     if not log.layout.measures_errors:
         frame["errors"] = np.nan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -13,11 +14,12 @@ from psycopg import sql
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.sources.arms import read_phases
 from promotion_pipeline.sources.engines.base import RequestSource
-from promotion_pipeline.sources.rollup import read_hours, read_user_hours
-from promotion_pipeline.store.bulk import copy_typed, require_hours, time_literal
+from promotion_pipeline.sources.rollup import read_hours, read_user_hours, requests_by_hour
+from promotion_pipeline.store.bulk import HOUR, copy_typed, read_frame, require_hours, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
+from promotion_pipeline.store.coverage import restate, seen_phases
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.rollup import COUNTS, ROLLUP_LOCK, SUMS, RollupResult, settle
+from promotion_pipeline.store.rollup import COUNTS, ROLLUP_LOCK, SUMS, Reading, RollupResult, settle
 from promotion_pipeline.store.users import USER_HOUR, LoadUsers
 
 _FRESH = {
@@ -40,14 +42,24 @@ _USER_HOURS = {
 }
 
 
-def rollup_from_source(store: Store, source: RequestSource, start: datetime, end: datetime) -> RollupResult:
+def rollup_from_source(
+    store: Store,
+    source: RequestSource,
+    start: datetime,
+    end: datetime,
+    experiment_ids: Sequence[str] | None = None,
+) -> RollupResult:
     """Bring the rollups of [start, end) in line with the log, and mark its hours as rolled up.
 
     One scan of the window, and one of its hours that have changed: what users did before is kept on our side. What the
     log has lost since it was counted is kept and named in `log_gaps`. One transaction.
 
+    Args:
+        experiment_ids: bring the rollups of these alone in line; no hour is marked then.
+
     Raises:
-        InputError: the window is naive, not of whole hours, or ends after the newest complete hour.
+        InputError: the window is naive, not of whole hours, or ends after the newest complete hour, or an id is no
+            UUID.
         ConfigError: a column of the log is missing or of another type than it must be.
         DependencyError: the database or the engine cannot be reached, or the engine refuses the query.
     """
@@ -60,14 +72,33 @@ def rollup_from_source(store: Store, source: RequestSource, start: datetime, end
                 f" {newest.isoformat()}: later requests would be lost"
             )
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
-        phases = read_phases(connection, start, end)
-        frame, strangers = read_hours(source, phases, start, end)
+        seen = seen_phases(connection, start, end, experiment_ids)
+        phases = read_phases(connection, start, end, experiment_ids)
+        frame, strangers = read_hours(source, phases, start, end, known_only=experiment_ids is not None)
         copy_typed(connection, _with_strangers(frame, strangers), "fresh", _FRESH, "the sums of the log")
         load = None
         if source.log.with_users:
             _adopt_users(connection, source, start, end)
             load = _loader(source, phases)
-        return settle(connection, start, end, load)
+        return settle(connection, Reading(start, end, experiment_ids, seen, load, partial(_restate, source)))
+
+
+def _restate(source: RequestSource, connection: psycopg.Connection[Any]) -> None:
+    """Say of the hours that `fresh` has changed how many requests of the log belong nowhere now."""
+    delta = read_frame(
+        connection,
+        sql.SQL(
+            """
+            SELECT hour, (coalesce(now_counted.requests, 0) - coalesce(before.requests, 0))::bigint AS requests
+            FROM (SELECT hour, sum(requests) AS requests FROM fresh WHERE phase_id IS NOT NULL GROUP BY hour)
+                AS now_counted FULL JOIN counted_before AS before USING (hour)
+            WHERE coalesce(now_counted.requests, 0) <> coalesce(before.requests, 0)
+            """
+        ).format(),
+    ).set_index("hour")["requests"]
+    if len(delta):
+        counted = requests_by_hour(source, delta.index.min().to_pydatetime(), delta.index.max().to_pydatetime() + HOUR)
+        restate(connection, delta, counted.reindex(delta.index, fill_value=0))
 
 
 def _with_strangers(frame: pd.DataFrame, strangers: pd.Series[int]) -> pd.DataFrame:

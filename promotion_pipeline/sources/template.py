@@ -40,7 +40,7 @@ REQUESTS = """(
         CASE WHEN {latency} >= 0 AND {latency} < {largest} THEN CAST({latency} AS {double}) END AS latency,
         CASE WHEN ABS({value}) < {largest} THEN CAST({value} AS {double}) END AS amount
     FROM {table} AS request
-    LEFT JOIN arms
+    {join} arms
         ON arms.experiment_key = {experiment} AND arms.variant_key = {variant}
         AND request.{created_at} >= arms.started AND request.{created_at} < arms.ended
     WHERE request.{created_at} >= {first} AND request.{created_at} < {end}{condition}{fence}
@@ -160,10 +160,21 @@ class Log:
         return self.users and self.layout.user_id is not None
 
 
-def rollup_sql(log: Log, phases: pd.DataFrame, start: datetime, end: datetime, *, with_moments: bool = True) -> str:
+def rollup_sql(
+    log: Log,
+    phases: pd.DataFrame,
+    start: datetime,
+    end: datetime,
+    *,
+    with_moments: bool = True,
+    known_only: bool = False,
+) -> str:
     """The query whose rows are the sums of [start, end) by hour and arm, the row's number in `phases`.
 
     Cost: one scan of the window; with user-level moments another of everything since the oldest start of a phase.
+
+    Args:
+        known_only: leave the requests of no known arm out, instead of counting them.
 
     Raises:
         InputError: the engine has no such type or cannot be given a name, or the query is longer than it takes.
@@ -176,7 +187,7 @@ def rollup_sql(log: Log, phases: pd.DataFrame, start: datetime, end: datetime, *
         hour=time.hour.format(bucket="hourly.bucket"),
         newest=time.micros.format(time="hourly.newest"),
         moment_columns="".join(_moment_column(name) for name in (*USER_COUNTS, *USER_SUMS)) if with_moments else "",
-        requests=_requests(log, time, start, end, ""),
+        requests=_requests(log, time, start, end, "", "JOIN" if known_only else "LEFT JOIN"),
         moments=_moments(log, time, oldest, start, end) if with_moments else "",
         integer=dialect.integer,
         double=dialect.double,
@@ -215,7 +226,7 @@ def user_hours_sql(log: Log, phases: pd.DataFrame, spans: Sequence[tuple[datetim
         arms=_arms(log, phases, start, end),
         hour=time.hour.format(bucket="own.bucket"),
         text=dialect.text,
-        requests=_requests(log, time, start, end, f" AND {{}} IS NOT NULL AND ({within})"),
+        requests=_requests(log, time, start, end, f" AND {{}} IS NOT NULL AND ({within})", "JOIN"),
         integer=dialect.integer,
         double=dialect.double,
     )
@@ -252,11 +263,11 @@ def _moments(log: Log, time: TimeForm, oldest: datetime, start: datetime, end: d
         totals=TOTALS,
         clamped=f"GREATEST(request.bucket, {bucket(start - HOUR)})" if oldest < start else "request.bucket",
         start_bucket=bucket(start),
-        requests=_requests(log, time, oldest, end, " AND {} IS NOT NULL"),
+        requests=_requests(log, time, oldest, end, " AND {} IS NOT NULL", "LEFT JOIN"),
     )
 
 
-def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, condition: str) -> str:
+def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, condition: str, join: str) -> str:
     dialect, layout = log.dialect, log.layout
     user = f"CAST(NULL AS {dialect.text})"
     if log.with_users and layout.user_id is not None:
@@ -280,6 +291,7 @@ def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, conditio
         first=dialect.time(first, layout.time),
         end=dialect.time(end, layout.time),
         condition=condition,
+        join=join,
         fence=dialect.fence,
     )
 

@@ -56,43 +56,52 @@ def keep_what_vanished(
     connection: psycopg.Connection[Any],
     start: datetime,
     end: datetime,
+    mine: sql.Composable,
     columns: Sequence[str],
     unreadable: Sequence[Unreadable] = (),
+    experiment_ids: Sequence[str] | None = None,
 ) -> int:
     """Put the stored rows of what the log lost in [start, end) into the temporary table `fresh`, and name it.
 
     Call it before `fresh` is compared with what is stored. Returns the rollup rows that are kept. A loss is an hour of
     an experiment with requests that has none left; of hours that an unreadable file may hold, any smaller number.
+
+    Args:
+        mine: a condition on `stored`, the rollups that the requests in `fresh` make.
+        experiment_ids: those that were read; None: all.
     """
-    names = [part.name for part in unreadable]
-    bounds = [[getattr(part, name) for part in unreadable] for name in ("since", "until")]
     connection.execute(
-        """
-        CREATE TEMPORARY TABLE lost_hours ON COMMIT DROP AS
-        WITH stored AS (
-            SELECT rollup.experiment_id, rollup.hour, sum(rollup.requests)::bigint AS requests
-            FROM hourly_variant_rollups AS rollup
-            JOIN ab_experiments AS experiment ON experiment.id = rollup.experiment_id
-            WHERE experiment.rollup_source = 'requests' AND rollup.hour >= %(start)s AND rollup.hour < %(end)s
-                AND EXISTS (SELECT 1 FROM ab_experiment_phases AS phase
-                    WHERE phase.experiment_id = rollup.experiment_id AND phase.is_running
-                        AND phase.started_at < rollup.hour + interval '1 hour'
-                        AND coalesce(phase.ended_at, 'infinity') > rollup.hour)
-            GROUP BY 1, 2 HAVING sum(rollup.requests) > 0
-        ), left_over AS (
-            SELECT experiment_id, hour, sum(requests)::bigint AS requests
-            FROM fresh WHERE phase_id IS NOT NULL GROUP BY 1, 2
-        ), files AS (
-            SELECT * FROM unnest(%(names)s::text[], %(since)s::timestamptz[], %(until)s::timestamptz[])
-                AS file (name, since, until)
+        sql.SQL(
+            """
+            CREATE TEMPORARY TABLE lost_hours ON COMMIT DROP AS
+            WITH counted AS (
+                SELECT stored.experiment_id, stored.hour, sum(stored.requests)::bigint AS requests
+                FROM hourly_variant_rollups AS stored
+                WHERE {mine} AND EXISTS (SELECT 1 FROM ab_experiment_phases AS phase
+                    WHERE phase.experiment_id = stored.experiment_id AND phase.is_running
+                        AND phase.started_at < stored.hour + interval '1 hour'
+                        AND coalesce(phase.ended_at, 'infinity') > stored.hour)
+                GROUP BY 1, 2 HAVING sum(stored.requests) > 0
+            ), left_over AS (
+                SELECT experiment_id, hour, sum(requests)::bigint AS requests
+                FROM fresh WHERE phase_id IS NOT NULL GROUP BY 1, 2
+            ), files AS (
+                SELECT * FROM unnest({names}::text[], {since}::timestamptz[], {until}::timestamptz[])
+                    AS file (name, since, until)
+            )
+            SELECT counted.experiment_id, counted.hour, counted.requests, doubtful.name
+            FROM counted LEFT JOIN left_over USING (experiment_id, hour)
+            LEFT JOIN LATERAL (SELECT min(name) AS name FROM files
+                WHERE files.since < counted.hour + interval '1 hour' AND files.until > counted.hour) AS doubtful ON true
+            WHERE left_over.requests IS NULL
+                OR (doubtful.name IS NOT NULL AND left_over.requests < counted.requests)
+            """
+        ).format(
+            mine=mine,
+            names=sql.Literal([part.name for part in unreadable]),
+            since=sql.Literal([part.since for part in unreadable]),
+            until=sql.Literal([part.until for part in unreadable]),
         )
-        SELECT stored.experiment_id, stored.hour, stored.requests, doubtful.name
-        FROM stored LEFT JOIN left_over USING (experiment_id, hour)
-        LEFT JOIN LATERAL (SELECT min(name) AS name FROM files
-            WHERE files.since < stored.hour + interval '1 hour' AND files.until > stored.hour) AS doubtful ON true
-        WHERE left_over.requests IS NULL OR (doubtful.name IS NOT NULL AND left_over.requests < stored.requests)
-        """,
-        {"start": start, "end": end, "names": names, "since": bounds[0], "until": bounds[1]},
     )
     connection.execute(
         "DELETE FROM fresh USING lost_hours AS lost"
@@ -104,12 +113,16 @@ def keep_what_vanished(
             " JOIN lost_hours USING (experiment_id, hour)"
         ).format(identifiers(columns), identifiers(columns, "rollup"))
     ).rowcount
-    _note(connection, start, end, unreadable)
+    _note(connection, start, end, unreadable, None if experiment_ids is None else list(experiment_ids))
     return kept
 
 
 def _note(
-    connection: psycopg.Connection[Any], start: datetime, end: datetime, unreadable: Sequence[Unreadable]
+    connection: psycopg.Connection[Any],
+    start: datetime,
+    end: datetime,
+    unreadable: Sequence[Unreadable],
+    ids: list[str] | None,
 ) -> None:
     """Make `log_gaps` of [start, end) what was found now; what was found before keeps its time."""
     connection.execute(
@@ -133,6 +146,7 @@ def _note(
                 AND coalesce(phase.ended_at, 'infinity') > passed.hour
             JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
             WHERE experiment.rollup_source = 'requests'
+                AND (%(ids)s::uuid[] IS NULL OR phase.experiment_id = ANY(%(ids)s::uuid[]))
                 AND passed.hour + interval '1 hour' > %(since)s AND passed.hour < %(until)s
                 AND NOT EXISTS (SELECT 1 FROM found_gaps AS known
                     WHERE (known.experiment_id, known.hour) = (phase.experiment_id, passed.hour))
@@ -140,14 +154,17 @@ def _note(
                     OR EXISTS (SELECT 1 FROM log_gaps AS before WHERE before.kind = 'unreadable'
                         AND (before.experiment_id, before.hour) = (phase.experiment_id, passed.hour)))
             """,
-            {"name": part.name, "start": start, "end": end, "since": part.since, "until": part.until},
+            {"name": part.name, "start": start, "end": end, "since": part.since, "until": part.until, "ids": ids},
         )
     connection.execute(
         """
-        DELETE FROM log_gaps AS gap WHERE gap.hour >= %s AND gap.hour < %s AND NOT EXISTS (
-            SELECT 1 FROM found_gaps AS found WHERE (found.experiment_id, found.hour) = (gap.experiment_id, gap.hour))
+        DELETE FROM log_gaps AS gap
+        WHERE gap.hour >= %(start)s AND gap.hour < %(end)s
+            AND (%(ids)s::uuid[] IS NULL OR gap.experiment_id = ANY(%(ids)s::uuid[]))
+            AND NOT EXISTS (SELECT 1 FROM found_gaps AS found
+                WHERE (found.experiment_id, found.hour) = (gap.experiment_id, gap.hour))
         """,
-        (start, end),
+        {"start": start, "end": end, "ids": ids},
     )
     connection.execute(
         """

@@ -23,7 +23,7 @@ ELSEWHERE = [name for name in PLACES if name != "own table"]
 
 
 def mapped(
-    make_place: MakePlace, store: Store, name: str, is_error: str | None, **columns: object
+    make_place: MakePlace, store: Store, name: str, is_error: str | None, **columns: Callable[[pd.DataFrame], Any]
 ) -> tuple[Place, Seeded]:
     """A log whose error column is gone, or turned into `columns`, and `is_error` of its mapping."""
     where = make_place(name)
