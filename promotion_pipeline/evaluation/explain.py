@@ -129,7 +129,12 @@ def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
     passed = bool(row[reason.value])
     relation = rule.sign if passed else ("<" if rule.sign == ">=" else ">")
     message = f"{rule.what} {observed_text} {relation} {_text(threshold, rule.unit)}"
-    if observed is None:
+    if observed is None and reason is Reason.ERROR_RATE_ACCEPTABLE and (_number(row.get("sample_size")) or 0) > 0:
+        message = (
+            f"{rule.what} not measured, needed {rule.sign} {_text(threshold, rule.unit)}: the log does not say which"
+            " requests failed; map is_error, or map it to 'never' where nothing can fail"
+        )
+    elif observed is None:
         message = f"{rule.what} could not be measured; needed {rule.sign} {_text(threshold, rule.unit)}"
     elif reason is Reason.MIN_CONFIDENCE and not passed and observed >= threshold:
         message = f"confidence {observed_text}, but the candidate is behind control"

@@ -11,7 +11,8 @@ from promotion_pipeline.rollups.log import place_of
 from promotion_pipeline.rollups.spans import SqlLog
 from promotion_pipeline.sources.arms import read_phases
 from promotion_pipeline.sources.engines.base import RequestSource
-from promotion_pipeline.sources.rollup import read_source_rollups, rollup_from_source
+from promotion_pipeline.sources.rollup import read_source_rollups
+from promotion_pipeline.sources.settle import rollup_from_source
 from promotion_pipeline.sources.template import Log
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.rollup import RollupResult

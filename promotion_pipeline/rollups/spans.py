@@ -64,7 +64,7 @@ class SqlLog(RequestLog):
             found["key"] = [spans[int(number)].key for number in rows["span"]]
             found["variant_id"] = [asked.variants[int(number)] for number in rows["arm"]]
             found["is_recent"] = rows["recent"].astype("int64") == 1
-            if log.layout.is_error is None:
+            if not log.layout.measures_errors:
                 found["errors"] = pd.NA
             parts.append(found)
         filled = [part for part in parts if len(part)]

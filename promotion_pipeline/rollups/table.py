@@ -12,7 +12,9 @@ from promotion_pipeline.rollups.log import TABLE
 from promotion_pipeline.rollups.spans import SqlLog
 from promotion_pipeline.sources.configuration import Engine, TimeKind
 from promotion_pipeline.sources.dialects import DIALECTS
-from promotion_pipeline.sources.layout import Column, Kind, Layout
+from promotion_pipeline.sources.flags import Flag
+from promotion_pipeline.sources.kinds import Column, Kind
+from promotion_pipeline.sources.layout import Layout
 from promotion_pipeline.sources.template import Log
 from promotion_pipeline.store.bulk import read_frame
 from promotion_pipeline.store.rollup import RollupResult, aggregate_requests, rollup_window
@@ -25,8 +27,8 @@ _TABLE = Log(
         time=TimeKind.INSTANT,
         experiment=Column("experiment_id", Kind.UUID),
         variant=Column("variant_id", Kind.UUID),
-        converted=Column("converted", Kind.BOOLEAN),
-        is_error=Column("is_error", Kind.BOOLEAN),
+        converted=Flag(Column("converted", Kind.BOOLEAN)),
+        is_error=Flag(Column("is_error", Kind.BOOLEAN)),
         latency_ms=Column("latency_ms", Kind.NUMBER),
         user_id=Column("user_id", Kind.TEXT),
         value=Column("value", Kind.NUMBER),

@@ -9,7 +9,8 @@ from psycopg import sql
 
 from promotion_pipeline.sources.configuration import load_source
 from promotion_pipeline.sources.connect import open_source
-from promotion_pipeline.sources.rollup import requests_by_hour, rollup_from_source
+from promotion_pipeline.sources.rollup import requests_by_hour
+from promotion_pipeline.sources.settle import rollup_from_source
 from promotion_pipeline.store import health, old_hours
 from promotion_pipeline.store.bulk import HOUR, read_frame, require_hours, time_literal
 from promotion_pipeline.store.database import Store

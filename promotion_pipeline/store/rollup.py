@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,18 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.store.arms import ARMS, REQUEST_HOUR, WITH_ARMS, hour_of
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, require_hours, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.coverage import RUNNING, cover, note_counts, restate_hours, seen_phases, uncovered
+from promotion_pipeline.store.coverage import (
+    RUNNING,
+    SeenPhase,
+    cover,
+    note_counts,
+    restate_hours,
+    seen_phases,
+    uncovered,
+)
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.users import KEYS, MOMENTS, update_moments
+from promotion_pipeline.store.gaps import Unreadable, keep_what_vanished
+from promotion_pipeline.store.users import KEYS, MOMENTS, LoadUsers, load_user_hours, update_moments
 
 IDS = KEYS[1:]
 COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")
@@ -40,6 +49,8 @@ class RollupResult:
     """Those of no known variant, of an imported experiment, or of before their experiment's first phase."""
     changed_rows: int
     """Rollup rows that were added, changed or removed."""
+    kept_rows: int = 0
+    """Rollup rows that stay as they were counted, although the log has lost their requests."""
 
 
 # Casts come before the square, which would overflow an integer; `< 'Infinity'` is false for NaN as well. OFFSET 0
@@ -157,18 +168,49 @@ def rollup_window(
         connection.execute(
             sql.SQL("CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS {}").format(aggregation(start, end, wanted))
         )
-        connection.execute("ANALYZE fresh (hour, phase_id, variant_id)")
-        stored = _stored(start, end, experiment_ids)
-        _find_moved_hours(connection, stored)
-        if experiment_ids is not None:
-            note_counts(connection, stored)
-        changed = _remove_vanished(connection, stored) + _write_changed(connection)
-        update_moments(connection)
-        cover(connection, seen, start, end)
-        if experiment_ids is None:
-            return _mark_hours(connection, start, end, changed)
-        restate_hours(connection)
-        return _restricted_result(connection, changed)
+        return settle(connection, Reading(start, end, experiment_ids, seen, load_user_hours, restate_hours))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What of the log is in the temporary table `fresh`, and how more of it is asked."""
+
+    start: datetime
+    end: datetime
+    experiment_ids: Sequence[str] | None
+    """Those whose requests were read; None: all."""
+    seen: Sequence[SeenPhase]
+    """The phases that were known when the requests were read."""
+    load_users: LoadUsers | None
+    """Fills `fresh_user_hours`; None: the log has no users."""
+    restate: Callable[[psycopg.Connection[Any]], None]
+    """Says of changed hours how many requests belong nowhere now, where only some experiments were read."""
+    unreadable: Sequence[Unreadable] = ()
+    """What of the log could not be read."""
+
+
+def settle(connection: psycopg.Connection[Any], reading: Reading) -> RollupResult:
+    """Bring the stored rollups in line with the temporary table `fresh`, and mark the hours.
+
+    `fresh` has the columns of `aggregation`. What the log lost is kept and named in `log_gaps`. Call it with
+    `ROLLUP_LOCK` held. Where only some experiments were read no hour is marked.
+    """
+    start, end, ids = reading.start, reading.end, reading.experiment_ids
+    connection.execute("ANALYZE fresh (hour, phase_id, variant_id)")
+    stored = _stored(start, end, ids)
+    columns = (*KEYS, *COUNTS, *SUMS, "newest_request_at")
+    kept = keep_what_vanished(connection, start, end, stored, columns, reading.unreadable, ids)
+    _find_moved_hours(connection, stored)
+    if ids is not None:
+        note_counts(connection, stored)
+    changed = _remove_vanished(connection, stored) + _write_changed(connection)
+    if reading.load_users is not None:
+        update_moments(connection, reading.load_users)
+    cover(connection, reading.seen, start, end)
+    if ids is None:
+        return replace(_mark_hours(connection, start, end, changed), kept_rows=kept)
+    reading.restate(connection)
+    return replace(_restricted_result(connection, changed), kept_rows=kept)
 
 
 def _stored(start: datetime, end: datetime, experiment_ids: Sequence[str] | None) -> sql.Composed:
@@ -215,6 +257,7 @@ def added_up(parts: Sequence[RollupResult]) -> RollupResult:
         requests=sum(part.requests for part in parts),
         unassigned_requests=sum(part.unassigned_requests for part in parts),
         changed_rows=sum(part.changed_rows for part in parts),
+        kept_rows=sum(part.kept_rows for part in parts),
     )
 
 

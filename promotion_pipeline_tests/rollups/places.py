@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from psycopg import sql
 
-from promotion_pipeline.store.bulk import copy_typed, read_frame
+from promotion_pipeline.store.bulk import copy_typed, identifiers, read_frame
 from promotion_pipeline.store.database import Store, connect
 from promotion_pipeline_tests.sources.logs import POSTGRESQL_TYPES
 
@@ -21,9 +22,9 @@ PLACES = ("own table", "another PostgreSQL", "DuckDB", "Spark", "chdb")
 ENGINES = {"another PostgreSQL": "postgresql", "DuckDB": "duckdb", "Spark": "spark", "chdb": "clickhouse"}
 parquet: Any = importlib.import_module("pyarrow.parquet")
 _COLUMNS = sql.SQL(
-    "SELECT experiment_id::text, variant_id::text, user_id, created_at, latency_ms::float8, is_error, converted,"
-    " value::float8 FROM ai_requests ORDER BY created_at, id"
+    "experiment_id::text, variant_id::text, user_id, created_at, latency_ms::float8, is_error, converted, value::float8"
 )
+_TYPES = {"bool": "boolean", "int64": "bigint", "str": "text", "object": "text"}
 _SCHEMA = pa.schema(
     [
         ("experiment_id", pa.string()),
@@ -62,47 +63,67 @@ class Place:
             return "ai_requests"
         return str(self.folder) if self.is_files else self.table
 
-    def move_requests(self) -> None:
-        """Take what is in `ai_requests` and put it where this log is, beside what is there."""
+    def move_requests(
+        self, drop: Sequence[str] = (), add: Mapping[str, Callable[[pd.DataFrame], Any]] | None = None
+    ) -> None:
+        """Take what is in `ai_requests` and put it where this log is, beside what is there.
+
+        `add` makes columns of the rows, before those of `drop` go.
+        """
         if self.name == "own table":
             return
-        rows = read_frame(self.store, sql.Composed([_COLUMNS]))
+        rows = read_frame(self.store, sql.SQL("SELECT {} FROM ai_requests ORDER BY created_at, id").format(_COLUMNS))
         with self.store.connect() as connection:
             connection.execute("TRUNCATE ai_requests")
-        self.put(rows)
+        self.put(rows.assign(**(add or {})).drop(columns=list(drop)))
 
     def put(self, rows: pd.DataFrame) -> None:
         """Add requests; of files, one for every hour."""
-        if not self.is_files:
-            with connect(self.log_url) as connection, connection.transaction():
-                copy_typed(connection, rows, "incoming", POSTGRESQL_TYPES, "the log")
-                name = sql.Identifier(self.table)
-                connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} AS TABLE incoming WITH NO DATA").format(name))
-                connection.execute(sql.SQL("INSERT INTO {} TABLE incoming").format(name))
+        if self.is_files:
+            for hour, of_hour in rows.groupby(rows["created_at"].dt.floor("h")):
+                known = [field for field in _SCHEMA if field.name in rows.columns]
+                new = [
+                    field
+                    for field in pa.Schema.from_pandas(of_hour, preserve_index=False)
+                    if field.name not in _SCHEMA.names
+                ]
+                table = pa.Table.from_pandas(of_hour, schema=pa.schema([*known, *new]), preserve_index=False)
+                parquet.write_table(table, self.file_of(pd.Timestamp(hour).to_pydatetime()))
             return
-        for hour, of_hour in rows.groupby(rows["created_at"].dt.floor("h")):
-            table = pa.Table.from_pandas(of_hour, schema=_SCHEMA, preserve_index=False)
-            parquet.write_table(table, self.file_of(pd.Timestamp(hour).to_pydatetime()))
+        table = sql.Identifier(self.table)
+        types = {name: POSTGRESQL_TYPES.get(name) or _TYPES[str(rows[name].dtype)] for name in rows.columns}
+        names = identifiers(types)
+        with connect(self.log_url) as connection, connection.transaction():
+            copy_typed(connection, rows, "incoming", types, "the log")
+            if self.name != "own table":
+                connection.execute(
+                    sql.SQL("CREATE TABLE IF NOT EXISTS {} AS TABLE incoming WITH NO DATA").format(table)
+                )
+            connection.execute(sql.SQL("INSERT INTO {} ({}) SELECT {} FROM incoming").format(table, names, names))
 
     def file_of(self, hour: datetime) -> Path:
         """The next file for an hour."""
         stem = hour.astimezone(UTC).strftime("%Y-%m-%dT%H")
         return self.folder / f"{stem}-{len(list(self.folder.glob(f'{stem}-*')))}.parquet"
 
-    def lose(self, start: datetime, end: datetime) -> None:
-        """Remove all requests of [start, end)."""
+    def lose(self, start: datetime, end: datetime) -> pd.DataFrame:
+        """Remove all requests of [start, end); returns them."""
         if self.is_files:
-            for path in self.folder.glob("*.parquet"):
+            found = []
+            for path in sorted(self.folder.glob("*.parquet")):
                 hour = datetime.strptime(path.name[:13], "%Y-%m-%dT%H").replace(tzinfo=UTC)
                 if start <= hour < end:
+                    found.append(parquet.read_table(path).to_pandas())
                     path.unlink()
-            return
+            together: pd.DataFrame = pd.concat(found, ignore_index=True)
+            return together
+        condition = sql.SQL("{} WHERE created_at >= {} AND created_at < {}").format(
+            sql.Identifier(self.table), sql.Literal(start), sql.Literal(end)
+        )
         with connect(self.log_url) as connection:
-            connection.execute(
-                sql.SQL("DELETE FROM {} WHERE created_at >= {} AND created_at < {}").format(
-                    sql.Identifier(self.table), sql.Literal(start), sql.Literal(end)
-                )
-            )
+            rows = read_frame(connection, sql.SQL("SELECT {} FROM {}").format(_COLUMNS, condition))
+            connection.execute(sql.SQL("DELETE FROM {}").format(condition))
+        return rows
 
 
 def place(name: str, store: Store, folder: Path, log_url: str, **more: object) -> Place:
