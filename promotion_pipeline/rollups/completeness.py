@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pandas as pd
@@ -23,6 +23,9 @@ MOST_COMPARED = 2_000_000
 class Completeness:
     """One phase's requests before an as-of, in the log and in the sums that it is judged on."""
 
+    experiment_id: UUID
+    since: datetime
+    until: datetime
     in_log: int
     """Requests of known variants, since the newest day whose requests were dropped."""
     in_sums: int
@@ -36,6 +39,11 @@ class Completeness:
     def is_complete(self) -> bool:
         """Whether the sums are those of the log."""
         return self.in_log == self.in_sums and not self.was_dropped_unread
+
+    @property
+    def is_repairable(self) -> bool:
+        """Whether reading the log again brings the sums in line: what the log has lost does not come back by that."""
+        return self.in_log > self.in_sums
 
     @property
     def sentence(self) -> str:
@@ -52,7 +60,7 @@ class Completeness:
 
 _BOUNDS = """
     SELECT phase.id, phase.experiment_id,
-        greatest(phase.started_at, dropped.before, '0002-01-01 00:00Z') AS since,
+        greatest(phase.started_at, dropped.before, '1700-01-01 00:00Z') AS since,
         dropped.before > phase.started_at AND EXISTS (SELECT 1 FROM ab_experiments AS experiment
             WHERE experiment.id = phase.experiment_id AND experiment.rollup_source = 'requests')
             AND NOT coalesce(known.covered, '{}') @> tstzrange(phase.started_at, least(dropped.before, %(until)s))
@@ -87,12 +95,33 @@ def completeness(
     hours = pd.to_datetime(rollups["hour"], utc=True)
     found = {}
     for row in bounds:
-        first = pd.Timestamp(row["since"]).floor("h") if row["since"].year > 1700 else pd.Timestamp("1700-01-01", tz="UTC")
+        first = (
+            pd.Timestamp(row["since"]).floor("h") if row["since"].year > 1700 else pd.Timestamp("1700-01-01", tz="UTC")
+        )
         mine = (own == str(row["id"])) & (hours >= first) & (hours < pd.Timestamp(until))
         in_sums = int(rollups.loc[mine, "requests"].sum())
         in_log = counted.get(str(row["id"]), 0)
-        found[row["id"]] = Completeness(in_log, in_sums, name, bool(row["was_dropped_unread"]))
+        found[row["id"]] = Completeness(
+            row["experiment_id"], row["since"], until, in_log, in_sums, name, bool(row["was_dropped_unread"])
+        )
     return found
+
+
+def repaired(store: Store, found: Completeness | None) -> bool:
+    """Read a phase's requests again where the log has more of them than the sums; whether that was done.
+
+    Reads the requests of this experiment alone. Two at once do it one after the other.
+
+    Raises:
+        ConfigError: a column of the log is missing.
+        DependencyError: the database or the log cannot be reached.
+    """
+    if found is None or not found.is_repairable:
+        return False
+    first = found.since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    with open_log(store) as log:
+        log.roll_up(first, found.until, [str(found.experiment_id)])
+    return True
 
 
 def catch_up(store: Store, end: datetime) -> RollupResult:

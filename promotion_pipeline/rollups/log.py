@@ -109,6 +109,14 @@ class RequestLog(ABC):
         """The number of requests of known variants in each span, by its key; 0 where there is none."""
 
     @abstractmethod
+    def requests_by_hour(self, start: datetime, end: datetime) -> pd.Series[int]:
+        """The number of requests in each hour of [start, end) that has any, of whatever experiment.
+
+        Raises:
+            InputError: the window is naive or not of whole hours.
+        """
+
+    @abstractmethod
     def newest_request(self) -> datetime | None:
         """The time of the newest row of the log, of whatever experiment; None if it has none."""
 
