@@ -9,9 +9,11 @@ from uuid import UUID
 
 import pandas as pd
 
+from promotion_pipeline.rollups.landing import Landing, landed
 from promotion_pipeline.rollups.log import RequestLog, Span, open_log
 from promotion_pipeline.sources import roll_up_missing
 from promotion_pipeline.store.bulk import HOUR
+from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.rollup import RollupResult, added_up
 
@@ -34,11 +36,13 @@ class Completeness:
     """What the log is called."""
     was_dropped_unread: bool = False
     """Requests of the phase were dropped before they were summed up."""
+    awaited: Landing | None = None
+    """No request at all of the newest hour has landed yet, and it is not too old to wait for."""
 
     @property
     def is_complete(self) -> bool:
         """Whether the sums are those of the log."""
-        return self.in_log == self.in_sums and not self.was_dropped_unread
+        return self.in_log == self.in_sums and not self.was_dropped_unread and self.awaited is None
 
     @property
     def is_repairable(self) -> bool:
@@ -51,6 +55,8 @@ class Completeness:
         if self.was_dropped_unread:
             return f"requests of this phase were dropped from {self.log} before they were summed up"
         difference = self.in_log - self.in_sums
+        if self.awaited is not None and difference == 0:
+            return f"{self.awaited.sentence}: it is decided when its data is there"
         said = "are not summed up yet: the next hourly run does" if difference > 0 else "are gone from the log"
         return (
             f"it is judged on a part of its data: {self.in_log:,} requests of this phase are in {self.log},"
@@ -61,11 +67,12 @@ class Completeness:
 _BOUNDS = """
     SELECT phase.id, phase.experiment_id,
         greatest(phase.started_at, dropped.before, '1700-01-01 00:00Z') AS since,
-        dropped.before > phase.started_at AND EXISTS (SELECT 1 FROM ab_experiments AS experiment
-            WHERE experiment.id = phase.experiment_id AND experiment.rollup_source = 'requests')
+        experiment.rollup_source = 'requests' AS is_logged,
+        experiment.rollup_source = 'requests' AND dropped.before > phase.started_at
             AND NOT coalesce(known.covered, '{}') @> tstzrange(phase.started_at, least(dropped.before, %(until)s))
             AS was_dropped_unread
-    FROM ab_experiment_phases AS phase LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
+    FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+    LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
     LEFT JOIN dropped_requests AS dropped ON true
     WHERE phase.id = ANY(%(ids)s) AND phase.started_at < %(until)s
 """
@@ -91,6 +98,8 @@ def completeness(
     with open_log(store) as log:
         counted: Mapping[str, int] = log.counts(spans) if spans else {}
         name = log.name
+    landing = landed(store, until, database_now(connection))
+    awaited = landing if landing.end < until else None
     own = rollups["phase_id"].astype(str)
     hours = pd.to_datetime(rollups["hour"], utc=True)
     found = {}
@@ -102,7 +111,14 @@ def completeness(
         in_sums = int(rollups.loc[mine, "requests"].sum())
         in_log = counted.get(str(row["id"]), 0)
         found[row["id"]] = Completeness(
-            row["experiment_id"], row["since"], until, in_log, in_sums, name, bool(row["was_dropped_unread"])
+            experiment_id=row["experiment_id"],
+            since=row["since"],
+            until=until,
+            in_log=in_log,
+            in_sums=in_sums,
+            log=name,
+            was_dropped_unread=bool(row["was_dropped_unread"]),
+            awaited=awaited if row["is_logged"] else None,
         )
     return found
 

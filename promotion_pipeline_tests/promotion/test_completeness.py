@@ -13,6 +13,7 @@ from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
 from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.rollup import rollup_window
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, Seeded, VariantSpec, add_requests, count, seed_experiment
@@ -52,7 +53,9 @@ def test_a_check_says_that_it_is_made_on_a_part_of_the_data(store: Store) -> Non
     assert answer.evidence.withheld == (WithheldReason.INCOMPLETE_DATA,)
     assert not answer.evidence.is_met
     assert "incomplete_data" in answer.warning_codes
-    assert any("60,000 requests of this phase are in ai_requests, 20,000 in its sums" in said for said in answer.warnings)
+    assert any(
+        "60,000 requests of this phase are in ai_requests, 20,000 in its sums" in said for said in answer.warnings
+    )
 
 
 def test_the_sweep_promotes_nothing_on_a_part_of_the_data_and_repairs_it(store: Store) -> None:
@@ -135,3 +138,14 @@ def test_days_that_were_dropped_before_the_experiment_was_known_are_missed(
     answer = check_promotion_eligibility("checkout", store=store)
     assert answer.is_eligible
     assert answer.evidence.withheld == (WithheldReason.INCOMPLETE_DATA,)
+
+
+def test_while_no_request_of_the_newest_hour_has_landed_nothing_goes_and_nobody_is_asked(store: Store) -> None:
+    with store.connect() as connection:
+        newest = newest_complete_hour(connection)
+    seed_experiment(store, "checkout", end=newest - HOUR)
+    answer = check_promotion_eligibility("checkout", store=store)
+    assert WithheldReason.INCOMPLETE_DATA in answer.evidence.withheld
+    assert any("has landed in ai_requests yet" in said for said in answer.warnings)
+    (entry,) = auto_check_promotions("cron", store=store).results
+    assert entry.outcome is Outcome.WITHHELD
