@@ -203,8 +203,9 @@ def judge_experiments(
 
     Without `as_of` each is judged on its open phase and present thresholds: what can be acted upon now. With one, on
     the phase and the thresholds that were in force then. `source` is the store for many experiments (bulk reads), or
-    the connection that holds a lock. `compare` counts the requests of those that are eligible in the log. `made_by` says who acts on what is found; None: whoever made the hour's record.
-    Whoever acts without being a person acts on the stricter of the request and the experiment's own thresholds.
+    the connection that holds a lock. `compare` counts the requests of those that are eligible in the log. `made_by`
+    says who acts on what is found; None: whoever made the hour's record. Whoever acts without being a person
+    acts on the stricter of the request and the experiment's own thresholds.
     """
     hour = as_of_hour(connection, as_of)
     now = database_now(connection) if as_of is None else hour
