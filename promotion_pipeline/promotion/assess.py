@@ -197,15 +197,17 @@ def judge_experiments(
     *,
     source: Source,
     compare: bool = False,
+    afresh: bool = False,
     made_by: MadeBy | None = None,
 ) -> Judgement:
     """Evaluate experiments that were read already.
 
     Without `as_of` each is judged on its open phase and present thresholds: what can be acted upon now. With one, on
     the phase and the thresholds that were in force then. `source` is the store for many experiments (bulk reads), or
-    the connection that holds a lock. `compare` counts the requests of those that are eligible in the log. `made_by`
-    says who acts on what is found; None: whoever made the hour's record. Whoever acts without being a person
-    acts on the stricter of the request and the experiment's own thresholds.
+    the connection that holds a lock. `compare` counts the requests of those that are eligible in the log; `afresh`
+    sums up the log instead of reading what was rolled up. `made_by` says who acts on what is found; None: whoever made
+    the hour's record. Whoever acts without being a person acts on the stricter of the request and the experiment's own
+    thresholds.
     """
     hour = as_of_hour(connection, as_of)
     now = database_now(connection) if as_of is None else hour
@@ -217,7 +219,7 @@ def judge_experiments(
         experiments = _as_they_were(connection, experiments, hour)
         settings = settings.model_copy(update={"thresholds": environment_of(connection, settings, hour - HOUR)})
     ids = [str(experiment.id) for experiment in experiments if experiment.id in phases]
-    rollups, frame = _frames(store, source, ids, phases, hour, is_now=as_of is None)
+    rollups, frame = _frames(store, source, ids, phases, hour, is_now=as_of is None, afresh=afresh)
     is_unattended = made_by is not None and made_by is not MadeBy.PERSON
     configs = {e.id: _configs(settings, e, request, is_unattended=is_unattended) for e in experiments}
     used = {str(key): config.used for key, config in configs.items() if config.used is not None}
@@ -298,12 +300,19 @@ def _as_they_were(connection: Connection, experiments: Sequence[Experiment], hou
 
 
 def _frames(
-    store: Store, source: Source, ids: list[str], phases: dict[UUID, UUID], hour: datetime, *, is_now: bool
+    store: Store,
+    source: Source,
+    ids: list[str],
+    phases: dict[UUID, UUID],
+    hour: datetime,
+    *,
+    is_now: bool,
+    afresh: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Live rollups and the experiments frame, both of the chosen phases only."""
     wanted = {str(phase) for phase in phases.values()}
     frame = read_present_experiments(source, ids) if is_now else read_experiments(source, hour - HOUR, hour, ids)
-    rollups = live_rollups(store, source, hour, ids)
+    rollups = live_rollups(store, source, hour, ids, afresh=afresh)
     return rollups[rollups["phase_id"].isin(wanted)], frame[frame["phase_id"].isin(wanted)]
 
 

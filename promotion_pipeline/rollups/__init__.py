@@ -3,7 +3,7 @@
 What does not belong here: decisions made of the sums, and the stored frames themselves.
 """
 
-from promotion_pipeline.rollups.completeness import Completeness, catch_up, completeness, repaired
+from promotion_pipeline.rollups.completeness import Completeness, catch_up, completeness, incomplete_phases, repaired
 from promotion_pipeline.rollups.landing import Landing, landed
 from promotion_pipeline.rollups.live import live_rollups
 from promotion_pipeline.rollups.log import SUMS_COLUMNS, RequestLog, Span, log_name, open_log
@@ -16,6 +16,7 @@ __all__ = [
     "Span",
     "catch_up",
     "completeness",
+    "incomplete_phases",
     "landed",
     "live_rollups",
     "log_name",

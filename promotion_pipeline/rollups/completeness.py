@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pandas as pd
+from psycopg import sql
 
 from promotion_pipeline.rollups.landing import Landing, landed
 from promotion_pipeline.rollups.log import RequestLog, Span, open_log
 from promotion_pipeline.sources import roll_up_missing
-from promotion_pipeline.store.bulk import HOUR
+from promotion_pipeline.store.bulk import HOUR, read_frame, time_literal
 from promotion_pipeline.store.clock import database_now
+from promotion_pipeline.store.coverage import RUNNING
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.rollup import RollupResult, added_up
 
@@ -37,7 +39,7 @@ class Completeness:
     was_dropped_unread: bool = False
     """Requests of the phase were dropped before they were summed up."""
     awaited: Landing | None = None
-    """No request at all of the newest hour has landed yet, and it is not too old to wait for."""
+    """No request at all of the newest hour has landed yet, it is not too old to wait for, and nobody decided it."""
 
     @property
     def is_complete(self) -> bool:
@@ -67,7 +69,9 @@ class Completeness:
 _BOUNDS = """
     SELECT phase.id, phase.experiment_id,
         greatest(phase.started_at, dropped.before, '1700-01-01 00:00Z') AS since,
-        experiment.rollup_source = 'requests' AS is_logged,
+        experiment.rollup_source = 'requests' AND NOT EXISTS (SELECT 1 FROM eligibility_decisions AS decided
+            WHERE decided.experiment_id = phase.experiment_id AND decided.hour = %(until)s - interval '1 hour')
+            AS is_awaited,
         experiment.rollup_source = 'requests' AND dropped.before > phase.started_at
             AND NOT coalesce(known.covered, '{}') @> tstzrange(phase.started_at, least(dropped.before, %(until)s))
             AS was_dropped_unread
@@ -118,9 +122,36 @@ def completeness(
             in_sums=in_sums,
             log=name,
             was_dropped_unread=bool(row["was_dropped_unread"]),
-            awaited=awaited if row["is_logged"] else None,
+            awaited=awaited if row["is_awaited"] else None,
         )
     return found
+
+
+_STORED = sql.SQL(
+    """
+    SELECT phase.id::text AS phase_id, coalesce(max(rollup.hour), {until} - interval '1 hour') AS hour,
+        coalesce(sum(rollup.requests), 0)::bigint AS requests
+    FROM ab_experiment_phases AS phase
+    JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id AND experiment.rollup_source = 'requests'
+    LEFT JOIN hourly_variant_rollups AS rollup ON rollup.experiment_id = phase.experiment_id
+        AND rollup.phase_id = phase.id AND rollup.hour < {until}
+        AND rollup.hour >= coalesce((SELECT before FROM dropped_requests), '-infinity')
+    WHERE {running} AND phase.started_at < {until} GROUP BY phase.id
+    """
+)
+
+
+def incomplete_phases(store: Store, connection: Connection, until: datetime) -> list[Completeness]:
+    """The running phases whose stored sums before `until` are not those of the log, the largest difference first.
+
+    O(requests of the running phases).
+
+    Raises as `completeness`.
+    """
+    stored = read_frame(connection, _STORED.format(until=time_literal(until), running=RUNNING))
+    found = completeness(store, connection, [UUID(key) for key in stored["phase_id"]], stored, until)
+    partly = [one for one in found.values() if one.in_log != one.in_sums or one.was_dropped_unread]
+    return sorted(partly, key=lambda one: -abs(one.in_log - one.in_sums))
 
 
 def repaired(store: Store, found: Completeness | None) -> bool:
