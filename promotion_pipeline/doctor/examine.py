@@ -60,6 +60,7 @@ CHECKS = (
     Check("delivery sensor", Needs.DAGSTER, orchestration.delivery_sensor),
     Check("last hour", Needs.SCHEMA, data.last_hour),
     Check("late rows", Needs.SCHEMA, data.late_rows),
+    Check("complete data", Needs.SCHEMA, data.complete),
     Check("splits", Needs.SCHEMA, data.splits),
     Check("controls", Needs.SCHEMA, data.controls),
     Check("thresholds", Needs.SCHEMA, data.thresholds),

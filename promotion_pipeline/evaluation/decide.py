@@ -78,7 +78,7 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     by_user = known_by_user(own)
     return Decisions(
         candidate=candidate,
-        verdict=_verdicts(problems, eligible, checks),
+        verdict=_verdicts(problems, eligible, checks, np.isfinite(pick(own.error_rate[1:], candidate, np.nan))),
         is_promotable=eligible & evidence & kept & (limits.fixed_horizon | (exposure <= EXPOSURE_LIMIT)),
         checks=checks,
         runtime_hours=runtime_hours,
@@ -178,7 +178,10 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_ho
     """Why a unit cannot be judged at an hour, as bits; 0 where it can."""
     n, x, errors = own.requests, own.conversions, own.errors
     problems = np.repeat(layout.problems[block.units][:, None], n.shape[2], axis=1)
-    finite = np.logical_and.reduce([np.isfinite(sums).all(axis=0) for sums in block.sums.values()])
+    # NaN errors are errors that nobody measured: the check of them fails, the rest can be judged.
+    finite = np.logical_and.reduce(
+        [(np.isfinite(sums) | (np.isnan(sums) & (name == "errors"))).all(axis=0) for name, sums in block.sums.items()]
+    )
     with np.errstate(invalid="ignore"):
         impossible = ((x > n) | (errors > n) | (n < 0) | (x < 0) | (errors < 0)).any(axis=0)
         impossible |= block.shrunk & ~layout.allows_corrections[block.units][:, None]
@@ -200,9 +203,12 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_ho
     return problems
 
 
-def _verdicts(problems: Bits, eligible: Bools, checks: dict[Reason, Bools]) -> NDArray[np.int8]:
+def _verdicts(problems: Bits, eligible: Bools, checks: dict[Reason, Bools], errors_measured: Bools) -> NDArray[np.int8]:
     enough = checks[Reason.MIN_RUNTIME] & checks[Reason.MIN_SAMPLE_SIZE] & checks[Reason.MIN_CONFIDENCE]
     verdict = np.where(enough, VERDICTS.index(Verdict.REJECTED), VERDICTS.index(Verdict.NOT_YET))
+    # Nobody looked whether it fails: that rejects nothing.
+    unknown = enough & checks[Reason.MIN_IMPROVEMENT] & ~errors_measured
+    verdict = np.where(unknown, VERDICTS.index(Verdict.INCONCLUSIVE), verdict)
     verdict = np.where(eligible, VERDICTS.index(Verdict.ELIGIBLE), verdict)
     verdict = np.where(problems & bits(INCONCLUSIVE_REASONS), VERDICTS.index(Verdict.INCONCLUSIVE), verdict)
     return np.where(problems & bits(ERROR_REASONS), VERDICTS.index(Verdict.ERROR), verdict).astype(np.int8)

@@ -59,15 +59,15 @@ _RULES = {
 }
 
 
-def explain(decision: Mapping[str, Any] | pd.Series) -> Explanation:
-    """Word one row of `Evaluation.decisions`."""
+def explain(decision: Mapping[str, Any] | pd.Series, log: str = "the log") -> Explanation:
+    """Word one row of `Evaluation.decisions`; `log` is what the log of the requests is called."""
     row: dict[str, Any] = {str(name): value for name, value in decision.items()}
     reasons = tuple(Reason(code) for code in row["reasons"])
     warnings = tuple(Warn(code) for code in row["warnings"])
     return Explanation(
         summary=_summary(row, Verdict(row["verdict"])),
         checks=tuple(_check(row, reason, rule) for reason, rule in _RULES.items()),
-        reasons=tuple(_reason(row, reason) for reason in reasons),
+        reasons=tuple(_reason(row, reason, log) for reason in reasons),
         warnings=tuple(_warning(row, warning) for warning in warnings),
         notes=tuple(note for note in (_shrunken(row), _planned(row)) if note is not None),
     )
@@ -129,7 +129,12 @@ def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
     passed = bool(row[reason.value])
     relation = rule.sign if passed else ("<" if rule.sign == ">=" else ">")
     message = f"{rule.what} {observed_text} {relation} {_text(threshold, rule.unit)}"
-    if observed is None:
+    if observed is None and reason is Reason.ERROR_RATE_ACCEPTABLE and (_number(row.get("sample_size")) or 0) > 0:
+        message = (
+            f"{rule.what} not measured, needed {rule.sign} {_text(threshold, rule.unit)}: the log does not say which"
+            " requests failed; map is_error, or map it to 'never' where nothing can fail"
+        )
+    elif observed is None:
         message = f"{rule.what} could not be measured; needed {rule.sign} {_text(threshold, rule.unit)}"
     elif reason is Reason.MIN_CONFIDENCE and not passed and observed >= threshold:
         message = f"confidence {observed_text}, but the candidate is behind control"
@@ -160,7 +165,7 @@ def _summary(row: Mapping[str, Any], verdict: Verdict) -> str:
             assert_never(never)
 
 
-def _reason(row: Mapping[str, Any], reason: Reason) -> str:
+def _reason(row: Mapping[str, Any], reason: Reason, log: str) -> str:
     if reason in _RULES:
         return _check(row, reason, _RULES[reason]).message
     if reason is Reason.ALL_CHECKS_PASSED:
@@ -171,7 +176,7 @@ def _reason(row: Mapping[str, Any], reason: Reason) -> str:
         Reason.NO_CONTROL: "no variant is marked as control; set is_control on one",
         Reason.NO_TREATMENT: "there is no treatment to compare control with; add a variant",
         Reason.SPLIT_NOT_100: "the traffic of the variants does not sum to 100 %; correct traffic_percentage",
-        Reason.NO_ROWS: "no request was seen in this phase; check that requests reach ai_requests",
+        Reason.NO_ROWS: f"no request was seen in this phase; check that requests reach {log}",
         Reason.ZERO_REQUESTS: "control or every treatment has no requests; check the assignment",
         Reason.NO_VARIATION: "nobody or everybody converted in both arms; there is nothing to compare",
         Reason.CONTROL_RATE_ZERO: "control has no conversion, so the lift is not computable; wait for one",

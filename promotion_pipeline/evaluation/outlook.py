@@ -107,6 +107,8 @@ def _improvement(row: dict[str, Any]) -> Need:
 def _errors(row: dict[str, Any]) -> Need | None:
     if row[Reason.ERROR_RATE_ACCEPTABLE.value]:
         return None
+    if pd.isna(row.get("error_rate")):
+        return Need(Reason.ERROR_RATE_ACCEPTABLE.value, None, "the log must say which requests failed: map is_error")
     return Need(Reason.ERROR_RATE_ACCEPTABLE.value, None, "the candidate fails too often: its errors must be repaired")
 
 

@@ -33,13 +33,13 @@ from promotion_pipeline.promotion.inputs import as_of_hour
 from promotion_pipeline.promotion.models import PromotionEligibility
 from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.wording import eligibility_of
+from promotion_pipeline.rollups import Completeness, completeness, live_rollups, log_name
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import environment_of
 from promotion_pipeline.store.experiments import overridden, read_experiments, read_present_experiments
 from promotion_pipeline.store.labels import record_label
-from promotion_pipeline.store.live import rollups_as_of
 from promotion_pipeline.store.phases import unnoted_experiments
 from promotion_pipeline.store.usual import HourTraffic, hour_traffic
 
@@ -71,6 +71,10 @@ class Assessment:
     """AUTO_PROMOTION_ENABLED."""
     now: datetime | None = None
     """When this was asked; None: at the as-of."""
+    completeness: Completeness | None = None
+    """The phase's requests in the log and in its sums; None: not compared."""
+    log: str = "ai_requests"
+    """What the log of the requests is called."""
     made_by: MadeBy = MadeBy.AUTOMATION
     """What made the decision that would be acted upon."""
     is_phase_current: bool = True
@@ -130,6 +134,7 @@ class Assessment:
             require_manual_approval=self.config.require_manual_approval,
             end_date=self.experiment.end_date,
             is_quiet=self.is_quiet,
+            is_complete=self.completeness is None or self.completeness.is_complete,
             is_phase_current=self.is_phase_current,
             made_by=self.made_by,
             is_held=self.experiment.hold is not None,
@@ -177,7 +182,10 @@ def judge(
             experiments = experiments_named(connection, experiment_names)
         # A bulk read opens connections of its own, which pays only for many rows.
         source: Source = connection if len(experiments) <= FEW else store
-        return judge_experiments(store, connection, experiments, request, as_of, source=source, made_by=made_by)
+        compare = as_of is None and experiment_names is not None and len(experiments) <= FEW
+        return judge_experiments(
+            store, connection, experiments, request, as_of, source=source, made_by=made_by, compare=compare
+        )
 
 
 def judge_experiments(
@@ -188,14 +196,18 @@ def judge_experiments(
     as_of: datetime | None,
     *,
     source: Source,
+    compare: bool = False,
+    afresh: bool = False,
     made_by: MadeBy | None = None,
 ) -> Judgement:
     """Evaluate experiments that were read already.
 
     Without `as_of` each is judged on its open phase and present thresholds: what can be acted upon now. With one, on
     the phase and the thresholds that were in force then. `source` is the store for many experiments (bulk reads), or
-    the connection that holds a lock. `made_by` says who acts on what is found; None: whoever made the hour's record.
-    Whoever acts without being a person acts on the stricter of the request and the experiment's own thresholds.
+    the connection that holds a lock. `compare` counts the requests of those that are eligible in the log; `afresh`
+    sums up the log instead of reading what was rolled up. `made_by` says who acts on what is found; None: whoever made
+    the hour's record. Whoever acts without being a person acts on the stricter of the request and the experiment's own
+    thresholds.
     """
     hour = as_of_hour(connection, as_of)
     now = database_now(connection) if as_of is None else hour
@@ -207,7 +219,7 @@ def judge_experiments(
         experiments = _as_they_were(connection, experiments, hour)
         settings = settings.model_copy(update={"thresholds": environment_of(connection, settings, hour - HOUR)})
     ids = [str(experiment.id) for experiment in experiments if experiment.id in phases]
-    rollups, frame = _frames(source, ids, phases, hour, is_now=as_of is None)
+    rollups, frame = _frames(store, source, ids, phases, hour, is_now=as_of is None, afresh=afresh)
     is_unattended = made_by is not None and made_by is not MadeBy.PERSON
     configs = {e.id: _configs(settings, e, request, is_unattended=is_unattended) for e in experiments}
     used = {str(key): config.used for key, config in configs.items() if config.used is not None}
@@ -218,6 +230,9 @@ def judge_experiments(
     significance = _by_experiment(found.significance)
     watermarks, traffic = _watermarks(rollups), present_traffic(rollups, frame, hour)
     newest_hours = hour_traffic(rollups, _started(frame), hour - HOUR)
+    log = log_name(store.settings)
+    compared = [phases[key] for key, row in decisions.items() if compare and row["is_eligible"] and key in phases]
+    complete = completeness(store, connection, compared, rollups, hour) if compared else {}
     problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
     every = [experiment.id for experiment in experiments]
     makers: dict[UUID, MadeBy] = {} if made_by is None else dict.fromkeys(every, made_by)
@@ -239,6 +254,8 @@ def judge_experiments(
             problem=problems.get(experiment.id) or configs[experiment.id].problem,
             is_enabled=store.settings.enabled,
             now=now,
+            log=log,
+            completeness=complete.get(phases[experiment.id]) if experiment.id in phases else None,
             request=request,
             overruled=configs[experiment.id].overruled,
             is_overridden=configs[experiment.id].is_overridden,
@@ -283,12 +300,19 @@ def _as_they_were(connection: Connection, experiments: Sequence[Experiment], hou
 
 
 def _frames(
-    source: Source, ids: list[str], phases: dict[UUID, UUID], hour: datetime, *, is_now: bool
+    store: Store,
+    source: Source,
+    ids: list[str],
+    phases: dict[UUID, UUID],
+    hour: datetime,
+    *,
+    is_now: bool,
+    afresh: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Live rollups and the experiments frame, both of the chosen phases only."""
     wanted = {str(phase) for phase in phases.values()}
     frame = read_present_experiments(source, ids) if is_now else read_experiments(source, hour - HOUR, hour, ids)
-    rollups = rollups_as_of(source, hour, ids)
+    rollups = live_rollups(store, source, hour, ids, afresh=afresh)
     return rollups[rollups["phase_id"].isin(wanted)], frame[frame["phase_id"].isin(wanted)]
 
 

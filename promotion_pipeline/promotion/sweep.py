@@ -43,6 +43,7 @@ from promotion_pipeline.promotion.records import live_promotion
 from promotion_pipeline.promotion.snapshot import json_ready, snapshot_of
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
+from promotion_pipeline.rollups import Completeness, repaired
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.deployments import note_deployment
 from promotion_pipeline.store.phases import note_unnoted
@@ -129,7 +130,12 @@ def settle(
         ConflictError: another act holds it.
         DependencyError: the database is down.
     """
-    return in_transaction(store, partial(_settle, store, experiment_id, actor, request, made_by))
+    partly: list[Completeness] = []
+    work = partial(_settle, store, experiment_id, actor, request, made_by, partly)
+    entry = in_transaction(store, work)
+    if entry.outcome is Outcome.WITHHELD and partly and repaired(store, partly[-1]):
+        entry = in_transaction(store, work)
+    return entry
 
 
 def _settle(
@@ -138,8 +144,10 @@ def _settle(
     actor: str,
     request: PromotionConfig | None,
     made_by: MadeBy | None,
+    partly: list[Completeness],
     connection: Connection,
 ) -> SweepEntry:
+    """`partly` gets what the data was found to lack."""
     scene = lock_experiment(connection, store, experiment_id)
     reached(FaultPoint.LOCKED)
     live = live_promotion(connection, experiment_id)
@@ -154,6 +162,8 @@ def _settle(
         return without_act
     withheld = withheld_because(candidate.assessment)
     if WAITING.intersection(withheld):
+        if WithheldReason.INCOMPLETE_DATA in withheld and candidate.assessment.completeness is not None:
+            partly.append(candidate.assessment.completeness)
         return _said(candidate.assessment, Outcome.WITHHELD, _because(candidate.assessment, withheld))
     if store.settings.mode is Mode.SHADOW:
         return _record_shadow(scene, candidate, actor, withheld)

@@ -16,7 +16,8 @@ from promotion_pipeline.sources.configuration import (
 from promotion_pipeline.sources.connect import open_source
 from promotion_pipeline.sources.dispatch import roll_up, roll_up_missing, unbalanced_hours, unbalanced_old_hours
 from promotion_pipeline.sources.engines.base import RequestSource
-from promotion_pipeline.sources.rollup import compiled_log, read_source_rollups, rollup_from_source
+from promotion_pipeline.sources.rollup import compiled_log, read_source_rollups
+from promotion_pipeline.sources.settle import rollup_from_source
 from promotion_pipeline.sources.template import Log, rollup_sql
 
 __all__ = [

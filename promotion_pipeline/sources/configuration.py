@@ -86,6 +86,7 @@ class Columns(BaseModel):
     """Instead of `variant_id`, where the log names variants."""
     converted: str = "converted"
     is_error: str | None = None
+    """A flag: see `flags`; "never" says that there are no errors to see, none that they cannot be measured."""
     latency_ms: str | None = None
     user_id: str | None = None
     value: str | None = None

@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.sources.configuration import OPTIONAL, Engine, SourceConfig, TimeKind
-
-
-class Kind(StrEnum):
-    """What a column's type amounts to."""
-
-    BOOLEAN = "boolean"
-    """True, false or missing."""
-    INTEGER = "integer"
-    """A whole number."""
-    NUMBER = "number"
-    """A decimal or floating-point number."""
-    TEXT = "text"
-    """Text of any length."""
-    UUID = "uuid"
-    """The engine's own type of UUIDs."""
-    INSTANT = "instant"
-    """A time that means the same everywhere."""
-    NAIVE = "time without a zone"
-    """A date and a time of an unnamed place."""
-    OTHER = "other"
-    """Anything else."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the log."""
-
-    name: str
-    kind: Kind
+from promotion_pipeline.sources.configuration import OPTIONAL, SourceConfig, TimeKind
+from promotion_pipeline.sources.flags import NEVER, Flag, flag_of, parse_expression
+from promotion_pipeline.sources.kinds import Column, Kind, kind_of
 
 
 @dataclass(frozen=True)
@@ -49,42 +20,27 @@ class Layout:
     time: TimeKind
     experiment: Column
     variant: Column
-    converted: Column
-    is_error: Column | None
+    converted: Flag
+    is_error: Flag | None
+    """None: the log does not say which requests failed, or cannot: `errors_are_never`."""
     latency_ms: Column | None
     user_id: Column | None
     value: Column | None
-    experiment_by_name: bool
+    errors_are_never: bool = False
+    """Whether the mapping says that there are no errors to see."""
+    experiment_by_name: bool = False
     """Whether `experiment` holds the experiment's name, not its id."""
-    variant_by_name: bool
+    variant_by_name: bool = False
 
-
-_KINDS: tuple[tuple[str, Kind], ...] = (
-    (r"uuid", Kind.UUID),
-    (r"bool(ean)?", Kind.BOOLEAN),
-    (r"u?(tiny|small|big|huge)?int(eger|\d+)?|u?int\d+|long|short|byte|tinyint|smallint", Kind.INTEGER),
-    (r"(decimal|numeric|number|b?float|double|real)\d*\b.*", Kind.NUMBER),
-    (r"(text|string|varchar|character varying|char|character|bpchar|fixedstring)\b.*", Kind.TEXT),
-    (r"timestamptz|timestamp(\(\d\))? with time zone|timestamp_ltz|datetime(64)?\b.*", Kind.INSTANT),
-    (r"timestamp(\(\d\))? without time zone|timestamp_(ntz|s|ms|ns|us)", Kind.NAIVE),
-)
-
-
-def kind_of(type_name: str, engine: Engine) -> Kind:
-    """The kind of a type as the engine describes it."""
-    plain = type_name.strip().lower()
-    while wrapped := re.fullmatch(r"(?:nullable|lowcardinality)\((.*)\)", plain):
-        plain = wrapped[1]
-    if plain == "timestamp":
-        # Spark's plain timestamp is an instant; everybody else's is not.
-        return Kind.INSTANT if engine is Engine.SPARK else Kind.NAIVE
-    return next((kind for pattern, kind in _KINDS if re.fullmatch(pattern, plain)), Kind.OTHER)
+    @property
+    def measures_errors(self) -> bool:
+        """Whether the log says which requests failed."""
+        return self.is_error is not None or self.errors_are_never
 
 
 Finder: TypeAlias = Callable[[str, tuple[Kind, ...]], Column | None]
 
 _TIMES = {TimeKind.INSTANT: Kind.INSTANT, TimeKind.UTC: Kind.NAIVE}
-_FLAGS = (Kind.BOOLEAN, Kind.INTEGER)
 _NUMBERS = (Kind.NUMBER, Kind.INTEGER)
 _KEYS = (Kind.UUID, Kind.TEXT)
 _ANY = tuple(Kind)
@@ -114,8 +70,15 @@ def resolve(config: SourceConfig, types: Mapping[str, str]) -> Layout:
             )
         return Column(name, known[name])
 
+    def flag(ours: str) -> Flag | None:
+        given = getattr(config.columns, ours)
+        name = ours if given is None else given
+        if not name or (ours in OPTIONAL and given is None and name not in known):
+            return None
+        return None if _is_never(config, ours) and name not in known else flag_of(name, known, ours, _place(config))
+
     time = _time_column(config, types, known, find("created_at", _ANY))
-    return _layout(config, time, find)
+    return _layout(config, time, find, flag)
 
 
 def assumed(config: SourceConfig) -> Layout:
@@ -124,17 +87,31 @@ def assumed(config: SourceConfig) -> Layout:
     Raises:
         ConfigError: a column that is needed is mapped to "".
     """
-    usual: dict[tuple[Kind, ...], Kind] = {_FLAGS: Kind.BOOLEAN, _NUMBERS: Kind.NUMBER}
+    usual: dict[tuple[Kind, ...], Kind] = {_NUMBERS: Kind.NUMBER}
+
+    def flag(ours: str) -> Flag | None:
+        given = getattr(config.columns, ours)
+        name = ours if given is None else given
+        if not name or _is_never(config, ours):
+            return None
+        if (parsed := parse_expression(name)) is None:
+            return Flag(Column(name, Kind.BOOLEAN))
+        column = Column(parsed.name, parsed.usual_kind)
+        return Flag(column, parsed.is_negated, parsed.operator, number=parsed.number, text=parsed.text)
 
     def find(ours: str, kinds: tuple[Kind, ...]) -> Column | None:
         given = getattr(config.columns, ours)
         name = ours if given is None else given
         return Column(name, usual.get(kinds, Kind.TEXT)) if name else None
 
-    return _layout(config, Column(config.columns.created_at, _TIMES.get(config.time, Kind.INTEGER)), find)
+    return _layout(config, Column(config.columns.created_at, _TIMES.get(config.time, Kind.INTEGER)), find, flag)
 
 
-def _layout(config: SourceConfig, time: Column, find: Finder) -> Layout:
+def _is_never(config: SourceConfig, ours: str) -> bool:
+    return ours == "is_error" and config.columns.is_error == NEVER
+
+
+def _layout(config: SourceConfig, time: Column, find: Finder, flag: Callable[[str], Flag | None]) -> Layout:
     keys: dict[str, Column] = {}
     for thing in ("experiment", "variant"):
         by_name = bool(getattr(config.columns, f"{thing}_name"))
@@ -142,7 +119,7 @@ def _layout(config: SourceConfig, time: Column, find: Finder) -> Layout:
         if found is None:
             raise ConfigError(f"{thing}_id is empty and {thing}_name not given: a request must name its {thing}")
         keys[thing] = found
-    converted = find("converted", _FLAGS)
+    converted, is_error = flag("converted"), flag("is_error")
     assert converted is not None
     return Layout(
         created_at=time,
@@ -150,7 +127,8 @@ def _layout(config: SourceConfig, time: Column, find: Finder) -> Layout:
         experiment=keys["experiment"],
         variant=keys["variant"],
         converted=converted,
-        is_error=find("is_error", _FLAGS),
+        is_error=is_error,
+        errors_are_never=is_error is None and _is_never(config, "is_error"),
         latency_ms=find("latency_ms", _NUMBERS),
         user_id=find("user_id", _ANY),
         value=find("value", _NUMBERS),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from psycopg import sql
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.sources.arms import read_phases
 from promotion_pipeline.sources.configuration import SourceConfig
 from promotion_pipeline.sources.dialects import DIALECTS
 from promotion_pipeline.sources.engines.base import RequestSource
@@ -25,17 +24,16 @@ from promotion_pipeline.sources.template import (
     Log,
     requests_by_hour_sql,
     rollup_sql,
+    user_hours_sql,
 )
-from promotion_pipeline.store.bulk import HOUR, identifiers, read_frame, require_hours, time_literal
-from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.frames import replace_rollups
-from promotion_pipeline.store.rollup import IDS, ROLLUP_COLUMNS, RollupResult
+from promotion_pipeline.store.bulk import require_hours
+from promotion_pipeline.store.rollup import IDS, ROLLUP_COLUMNS
 
 Runner: TypeAlias = Callable[[str], pa.Table | pd.DataFrame]
 """Runs a query and gives back its rows: a client of an engine that this package does not connect to."""
 
-KEYS = ["hour", "phase_id", "variant_id"]
+LONGEST_USER = 200
+"""Characters of a user's name that are kept; a longer one is told apart by its hash."""
 
 
 def compiled_log(config: SourceConfig) -> Log:
@@ -84,8 +82,59 @@ def requests_by_hour(source: RequestSource, start: datetime, end: datetime) -> p
     return pd.Series(_whole(rows["requests"]), index=_hours(rows["hour_number"]))
 
 
+def read_hours(
+    source: RequestSource, phases: pd.DataFrame, start: datetime, end: datetime, *, known_only: bool = False
+) -> tuple[pd.DataFrame, pd.Series[int]]:
+    """The sums of the window without user-level moments, and the requests of no known arm by hour; one scan.
+
+    Args:
+        known_only: leave the requests of no known arm out.
+
+    Raises as `read_source_rollups`.
+    """
+    return _read(source, phases, start, end, with_moments=False, known_only=known_only)
+
+
+def read_user_hours(
+    source: RequestSource, phases: pd.DataFrame, spans: Sequence[tuple[datetime, datetime]]
+) -> pd.DataFrame:
+    """What each known user did in each hour of `spans`; columns of `hourly_user_rollups`.
+
+    Raises as `read_source_rollups`.
+    """
+    arms = phases.reset_index(drop=True).sort_values(["phase_id", "variant_id"], ignore_index=True)
+    rows = source.run(user_hours_sql(source.log, arms, spans)).to_pandas().rename(columns=str.lower)
+    arm = _whole(rows["arm"])
+    users = rows["user_id"].astype(str)
+    distinct = {user: _user_key(user) for user in users.unique()}
+    return pd.DataFrame(
+        {
+            "hour": _hours(rows["hour_number"]),
+            "phase_id": arms["phase_id"].astype(str).to_numpy()[arm],
+            "user_id": users.map(distinct),
+            "variant_id": arms["variant_id"].astype(str).to_numpy()[arm],
+            "requests": _whole(rows["requests"]),
+            "conversions": _whole(rows["conversions"]),
+            "value": _double(rows["value"]),
+        }
+    )
+
+
+def _user_key(user: str) -> str:
+    """A user's name as our database can keep and index it."""
+    name = user.replace("\0", "\ufffd")
+    return name if len(name) <= LONGEST_USER else f"{name[:40]}...{hashlib.sha256(user.encode()).hexdigest()}"
+
+
 def _read(
-    source: RequestSource | Log, phases: pd.DataFrame, start: datetime, end: datetime, run: Runner | None = None
+    source: RequestSource | Log,
+    phases: pd.DataFrame,
+    start: datetime,
+    end: datetime,
+    run: Runner | None = None,
+    *,
+    with_moments: bool = True,
+    known_only: bool = False,
 ) -> tuple[pd.DataFrame, pd.Series[int]]:
     """The rollups, and the requests of no known arm by hour."""
     require_hours(start, end)
@@ -95,8 +144,11 @@ def _read(
             raise InputError("this engine is not run here: pass run, which takes the SQL and gives back its rows")
         run = source.run
     arms = phases.reset_index(drop=True).sort_values(["phase_id", "variant_id"], ignore_index=True)
-    rows = run(rollup_sql(log, arms, start, end))
-    return _frame(rows, arms)
+    rows = run(rollup_sql(log, arms, start, end, with_moments=with_moments, known_only=known_only))
+    frame, strangers = _frame(rows, arms)
+    if not log.layout.measures_errors:
+        frame["errors"] = np.nan
+    return frame, strangers
 
 
 def _frame(rows: pa.Table | pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[int]]:
@@ -129,97 +181,3 @@ def _whole(values: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def _double(values: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return values.to_numpy().astype(np.float64)
-
-
-def rollup_from_source(store: Store, source: RequestSource, start: datetime, end: datetime) -> RollupResult:
-    """Bring the rollups of [start, end) in line with the log, and mark its hours as rolled up.
-
-    Where requests came late into hours that were rolled up before, later hours of their phases are read again too: a
-    late request changes its user's totals in each of them. Rows that came before `start` since their hours were
-    rolled up are not counted until a window reaches them.
-
-    Raises:
-        InputError: the window is naive, not of whole hours, or ends after the newest complete hour.
-        ConfigError: a column of the log is missing or of another type than it must be.
-        DependencyError: the database or the engine cannot be reached, or the engine refuses the query.
-    """
-    require_hours(start, end)
-    with store.connect() as connection:
-        newest = newest_complete_hour(connection)
-    if end > newest:
-        raise InputError(
-            f"the window ends at {end.isoformat()}, after the newest complete hour, which ends at"
-            f" {newest.isoformat()}: later requests would be lost"
-        )
-    frame, strangers = _read(source, read_phases(store, start, end), start, end)
-    changed = _changed(store, frame, start, end)
-    if source.log.with_users and (last := _last_to_repair(store, changed, end)) > end:
-        frame, strangers = _read(source, read_phases(store, start, last), start, last)
-        changed, end = _changed(store, frame, start, last), last
-    rows = replace_rollups(store, frame, start, end)
-    _note_strangers(store, strangers, start, end)
-    unassigned = int(strangers.sum())
-    return RollupResult(
-        rows=rows,
-        requests=int(frame["requests"].sum()) + unassigned,
-        unassigned_requests=unassigned,
-        changed_rows=len(changed),
-    )
-
-
-def _changed(store: Store, frame: pd.DataFrame, start: datetime, end: datetime) -> pd.DataFrame:
-    """The KEYS of the rows of [start, end) that are not as stored, and whether their hour was rolled up before."""
-    exact, close = (*COUNTS, *USER_COUNTS), (*SUMS, *USER_SUMS)
-    stored = read_frame(
-        store,
-        sql.SQL(
-            """
-            SELECT rollup.hour, rollup.phase_id::text, rollup.variant_id::text, {columns}
-            FROM hourly_variant_rollups AS rollup JOIN ab_experiments AS experiment ON experiment.id = experiment_id
-            WHERE experiment.rollup_source = 'requests' AND hour >= {start} AND hour < {end}
-            """
-        ).format(columns=identifiers((*exact, *close), "rollup"), start=time_literal(start), end=time_literal(end)),
-    ).set_index(KEYS)
-    fresh = frame.astype({"phase_id": "str", "variant_id": "str"}).set_index(KEYS)
-    before, after = stored.align(fresh[stored.columns], join="outer")
-    moved = before.isna().any(axis=1) | after.isna().any(axis=1)
-    moved |= (before[list(exact)] != after[list(exact)]).any(axis=1)
-    # The order of an addition moves the last bits of a sum: that is no change.
-    near = np.isclose(before[list(close)].to_numpy(), after[list(close)].to_numpy(), rtol=1e-9, atol=1e-9)
-    moved |= pd.Series(~near.all(axis=1), index=moved.index)
-    rolled = read_frame(
-        store,
-        sql.SQL("SELECT hour FROM rollup_hours WHERE hour >= {} AND hour < {}").format(
-            time_literal(start), time_literal(end)
-        ),
-    )["hour"]
-    keys = moved.index[moved].to_frame(index=False)
-    return keys.assign(was_rolled_up=keys["hour"].isin(rolled))
-
-
-def _last_to_repair(store: Store, changed: pd.DataFrame, end: datetime) -> datetime:
-    """The end of the newest stored hour of the phases whose rolled-up hours have changed; `end` if none is later."""
-    phases = [str(phase) for phase in changed.loc[changed["was_rolled_up"], "phase_id"].unique()]
-    with store.connect() as connection:
-        row = connection.execute(
-            "SELECT max(hour) AS hour FROM hourly_variant_rollups WHERE hour >= %s AND phase_id = ANY(%s::uuid[])",
-            (end, phases),
-        ).fetchone()
-    assert row is not None
-    return end if row["hour"] is None else row["hour"] + HOUR
-
-
-def _note_strangers(store: Store, strangers: pd.Series[int], start: datetime, end: datetime) -> None:
-    """Add the requests of no known arm to what the hours were marked with."""
-    with store.connect() as connection:
-        connection.execute(
-            """
-            UPDATE rollup_hours SET requests = rollup_hours.requests + coalesce(strangers.requests, 0),
-                unassigned_requests = coalesce(strangers.requests, 0)
-            FROM rollup_hours AS marked
-            LEFT JOIN unnest(%s::timestamptz[], %s::bigint[]) AS strangers (hour, requests)
-                ON strangers.hour = marked.hour
-            WHERE marked.hour = rollup_hours.hour AND marked.hour >= %s AND marked.hour < %s
-            """,
-            (list(strangers.index), [int(value) for value in strangers], start, end),
-        )

@@ -6,6 +6,7 @@ are whole numbers or doubles, so that no driver has a say in time zones or decim
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,9 @@ import pandas as pd
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.sources.dialects import Cell, Dialect, TimeForm
-from promotion_pipeline.sources.layout import Column, Kind, Layout
+from promotion_pipeline.sources.flags import Flag
+from promotion_pipeline.sources.kinds import Column, Kind
+from promotion_pipeline.sources.layout import Layout
 from promotion_pipeline.store.bulk import HOUR
 
 COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")
@@ -37,7 +40,7 @@ REQUESTS = """(
         CASE WHEN {latency} >= 0 AND {latency} < {largest} THEN CAST({latency} AS {double}) END AS latency,
         CASE WHEN ABS({value}) < {largest} THEN CAST({value} AS {double}) END AS amount
     FROM {table} AS request
-    LEFT JOIN arms
+    {join} arms
         ON arms.experiment_key = {experiment} AND arms.variant_key = {variant}
         AND request.{created_at} >= arms.started AND request.{created_at} < arms.ended
     WHERE request.{created_at} >= {first} AND request.{created_at} < {end}{condition}{fence}
@@ -109,6 +112,22 @@ LEFT JOIN (
     WHERE running.bucket >= {start_bucket}
     GROUP BY running.bucket, running.arm
 ) AS moments ON moments.bucket = hourly.bucket AND moments.arm = hourly.arm"""
+# What each user did in an hour: kept on our side, so that no later hour reads the users' past.
+USER_HOURS = """WITH arms AS (
+    SELECT * FROM {arms}
+)
+SELECT {hour} AS hour_number, own.arm AS arm, CAST(own.user_key AS {text}) AS user_id, own.dd AS requests,
+    own.dy AS conversions, own.dv AS value
+FROM (
+    SELECT request.bucket AS bucket, request.arm AS arm, request.user_key AS user_key,
+        CAST(COUNT(*) AS {integer}) AS dd,
+        CAST(COUNT(request.converted_flag) AS {integer}) AS dy,
+        CAST(COALESCE(SUM(request.amount), 0) AS {double}) AS dv
+    FROM {requests}
+    WHERE request.arm IS NOT NULL
+    GROUP BY request.bucket, request.arm, request.user_key
+) AS own
+"""
 TOTALS = """PARTITION BY own.phase, own.user_key, own.arm ORDER BY own.bucket
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"""
 BY_HOUR = """SELECT {hour} AS hour_number, counted.requests AS requests
@@ -141,32 +160,77 @@ class Log:
         return self.users and self.layout.user_id is not None
 
 
-def rollup_sql(log: Log, phases: pd.DataFrame, start: datetime, end: datetime) -> str:
+def rollup_sql(
+    log: Log,
+    phases: pd.DataFrame,
+    start: datetime,
+    end: datetime,
+    *,
+    with_moments: bool = True,
+    known_only: bool = False,
+) -> str:
     """The query whose rows are the sums of [start, end) by hour and arm, the row's number in `phases`.
 
-    Cost: one scan of the window; with users another of everything since the oldest start of a phase.
+    Cost: one scan of the window; with user-level moments another of everything since the oldest start of a phase.
+
+    Args:
+        known_only: leave the requests of no known arm out, instead of counting them.
 
     Raises:
         InputError: the engine has no such type or cannot be given a name, or the query is longer than it takes.
     """
     dialect, time = log.dialect, log.dialect.form(log.layout.time)
-    oldest = min([start, *_times(phases["started_at"], start)]) if log.with_users else start
+    with_moments = with_moments and log.with_users
+    oldest = min([start, *_times(phases["started_at"], start)]) if with_moments else start
     query = HOURLY.format(
         arms=_arms(log, phases, oldest, end),
         hour=time.hour.format(bucket="hourly.bucket"),
         newest=time.micros.format(time="hourly.newest"),
-        moment_columns="".join(_moment_column(name) for name in (*USER_COUNTS, *USER_SUMS)) if log.with_users else "",
-        requests=_requests(log, time, start, end, ""),
-        moments=_moments(log, time, oldest, start, end) if log.with_users else "",
+        moment_columns="".join(_moment_column(name) for name in (*USER_COUNTS, *USER_SUMS)) if with_moments else "",
+        requests=_requests(log, time, start, end, "", "JOIN" if known_only else "LEFT JOIN"),
+        moments=_moments(log, time, oldest, start, end) if with_moments else "",
         integer=dialect.integer,
         double=dialect.double,
     )
+    return check_length(dialect, query, len(phases))
+
+
+def check_length(dialect: Dialect, query: str, arms: int) -> str:
+    """The query as it is.
+
+    Raises:
+        InputError: it is longer than the engine takes.
+    """
     if dialect.longest_query is not None and len(query) > dialect.longest_query:
         raise InputError(
-            f"the query has {len(query):,} characters for {len(phases):,} arms, the engine takes"
+            f"the query has {len(query):,} characters for {arms:,} arms, the engine takes"
             f" {dialect.longest_query:,}: ask for fewer experiments or a shorter window at a time"
         )
     return query
+
+
+def user_hours_sql(log: Log, phases: pd.DataFrame, spans: Sequence[tuple[datetime, datetime]]) -> str:
+    """The query whose rows are what each known user did in each hour of `spans`, by arm of `phases`.
+
+    Raises:
+        InputError: as `rollup_sql`.
+    """
+    dialect, time = log.dialect, log.dialect.form(log.layout.time)
+    created = f"request.{dialect.identifier(log.layout.created_at.name)}"
+    start, end = min(span[0] for span in spans), max(span[1] for span in spans)
+    within = " OR ".join(
+        f"({created} >= {dialect.time(first, log.layout.time)} AND {created} < {dialect.time(last, log.layout.time)})"
+        for first, last in spans
+    )
+    query = USER_HOURS.format(
+        arms=_arms(log, phases, start, end),
+        hour=time.hour.format(bucket="own.bucket"),
+        text=dialect.text,
+        requests=_requests(log, time, start, end, f" AND {{}} IS NOT NULL AND ({within})", "JOIN"),
+        integer=dialect.integer,
+        double=dialect.double,
+    )
+    return check_length(dialect, query, len(phases))
 
 
 def requests_by_hour_sql(log: Log, start: datetime, end: datetime) -> str:
@@ -199,11 +263,11 @@ def _moments(log: Log, time: TimeForm, oldest: datetime, start: datetime, end: d
         totals=TOTALS,
         clamped=f"GREATEST(request.bucket, {bucket(start - HOUR)})" if oldest < start else "request.bucket",
         start_bucket=bucket(start),
-        requests=_requests(log, time, oldest, end, " AND {} IS NOT NULL"),
+        requests=_requests(log, time, oldest, end, " AND {} IS NOT NULL", "LEFT JOIN"),
     )
 
 
-def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, condition: str) -> str:
+def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, condition: str, join: str) -> str:
     dialect, layout = log.dialect, log.layout
     user = f"CAST(NULL AS {dialect.text})"
     if log.with_users and layout.user_id is not None:
@@ -215,34 +279,43 @@ def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, conditio
         bucket=time.bucket.format(time=f"request.{created}"),
         created_at=created,
         user=user,
-        converted=_flag(dialect, layout.converted),
-        is_error=_flag(dialect, layout.is_error),
-        latency=_number(dialect, layout.latency_ms),
-        value=_number(dialect, layout.value),
+        converted=flag_sql(dialect, layout.converted),
+        is_error=flag_sql(dialect, layout.is_error),
+        latency=number_sql(dialect, layout.latency_ms),
+        value=number_sql(dialect, layout.value),
         largest=dialect.largest,
         double=dialect.double,
         table=log.table,
-        experiment=_key(dialect, layout.experiment),
-        variant=_key(dialect, layout.variant),
+        experiment=key_sql(dialect, layout.experiment),
+        variant=key_sql(dialect, layout.variant),
         first=dialect.time(first, layout.time),
         end=dialect.time(end, layout.time),
         condition=condition,
+        join=join,
         fence=dialect.fence,
     )
 
 
-def _flag(dialect: Dialect, column: Column | None) -> str:
-    if column is None:
+def flag_sql(dialect: Dialect, flag: Flag | None) -> str:
+    """Whether a flag of `request` is set; never where the log has none."""
+    if flag is None:
         return "1 = 0"
-    name = f"request.{dialect.identifier(column.name)}"
-    return f"{name} <> 0" if column.kind is Kind.INTEGER else name
+    name = f"request.{dialect.identifier(flag.column.name)}"
+    if flag.operator is not None:
+        operand = dialect.string(flag.text) if flag.text is not None else flag.number
+        return f"{name} {flag.operator} {operand}"
+    if flag.column.kind is Kind.INTEGER:
+        return f"{name} = 0" if flag.is_negated else f"{name} <> 0"
+    return f"NOT {name}" if flag.is_negated else name
 
 
-def _number(dialect: Dialect, column: Column | None) -> str:
+def number_sql(dialect: Dialect, column: Column | None) -> str:
+    """A number of `request`; null where the log has no such column."""
     return f"CAST(NULL AS {dialect.double})" if column is None else f"request.{dialect.identifier(column.name)}"
 
 
-def _key(dialect: Dialect, column: Column) -> str:
+def key_sql(dialect: Dialect, column: Column) -> str:
+    """A key of `request`, ready to be compared with a listed one."""
     name = f"request.{dialect.identifier(column.name)}"
     return name if column.kind in {Kind.TEXT, Kind.UUID} else f"CAST({name} AS {dialect.text})"
 
@@ -261,8 +334,8 @@ def _arms(log: Log, phases: pd.DataFrame, first: datetime, end: datetime) -> str
     columns = {
         "arm": Cell.WHOLE,
         "phase": Cell.WHOLE,
-        "experiment_key": _cell(layout.experiment),
-        "variant_key": _cell(layout.variant),
+        "experiment_key": key_cell(layout.experiment),
+        "variant_key": key_cell(layout.variant),
         "started": Cell.TIME,
         "ended": Cell.TIME,
     }
@@ -271,7 +344,8 @@ def _arms(log: Log, phases: pd.DataFrame, first: datetime, end: datetime) -> str
     return log.dialect.inline("listed", columns, rows or [nobody], layout.time)
 
 
-def _cell(column: Column) -> Cell:
+def key_cell(column: Column) -> Cell:
+    """What a listed key is to be compared with `column`."""
     return Cell.UUID if column.kind is Kind.UUID else Cell.TEXT
 
 

@@ -8,11 +8,13 @@ ARMS = sql.SQL(
     """
     arms AS MATERIALIZED (
         SELECT row_number() OVER ()::integer AS arm, variant.experiment_id, variant.id AS variant_id,
-            phase.id AS phase_id, phase.started_at, coalesce(phase.ended_at, 'infinity') AS ended_at
+            phase.id AS phase_id, phase.started_at, coalesce(phase.ended_at, 'infinity') AS ended_at,
+            coalesce(known.covered, '{}') AS covered
         FROM ab_variants AS variant
         JOIN ab_experiments AS experiment
             ON experiment.id = variant.experiment_id AND experiment.rollup_source = 'requests'
         JOIN ab_experiment_phases AS phase ON phase.experiment_id = variant.experiment_id
+        LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
     )
     """
 )

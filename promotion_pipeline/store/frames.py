@@ -24,6 +24,7 @@ from promotion_pipeline.store.bulk import (
     time_literal,
 )
 from promotion_pipeline.store.clock import require_utc
+from promotion_pipeline.store.coverage import SeenPhase, cover, seen_phases
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.labels import LATEST, RECORD, label_beside
 from promotion_pipeline.store.rollup import COUNTS, IDS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS
@@ -99,33 +100,49 @@ def stored_columns(alias: str) -> sql.Composed:
     return sql.SQL(", ").join([sql.Identifier(alias, "hour"), *keys, rest])
 
 
-def replace_rollups(store: Store, frame: pd.DataFrame, start: datetime, end: datetime) -> int:
+def replace_rollups(
+    store: Store,
+    frame: pd.DataFrame,
+    start: datetime,
+    end: datetime,
+    *,
+    experiment_ids: Sequence[str] | None = None,
+    seen: Sequence[SeenPhase] | None = None,
+) -> int:
     """Make `frame` the rollups of [start, end) and mark its hours as rolled up; returns the rows written.
 
     Rollups of imported experiments stay, and rows about them in `frame` are left out. One transaction.
     To aggregate what is in the database already, `rollup_window` is the cheaper way.
+
+    Args:
+        experiment_ids: replace the rollups of these alone, and mark no hour.
+        seen: the phases that were known when the requests of `frame` were read; None: those that are there now.
 
     Raises:
         InputError: the window is not of whole hours, a row lies outside it, or a column is missing or no number.
         DependencyError: the database cannot be reached.
     """
     _require_rows_in_window(frame, start, end)
-    from_requests = sql.SQL("experiment_id IN (SELECT id FROM ab_experiments WHERE rollup_source = 'requests')")
+    wanted = sql.SQL("experiment_id IN (SELECT id FROM ab_experiments WHERE rollup_source = 'requests') AND {}").format(
+        ids_filter(sql.SQL("experiment_id"), experiment_ids)
+    )
     with store.connect() as connection, connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
+        cover(connection, seen_phases(connection, start, end, experiment_ids) if seen is None else seen, start, end)
         names = copy_frame(connection, "hourly_variant_rollups", frame, "incoming")
-        rows = _swap(connection, "hourly_variant_rollups", names, start, end, from_requests)
-        connection.execute(
-            """
-            INSERT INTO rollup_hours (hour, requests)
-            SELECT hour, coalesce(sum(requests), 0)
-            FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 hour', '1 hour') AS hour
-            LEFT JOIN incoming USING (hour)
-            GROUP BY hour
-            ON CONFLICT (hour) DO UPDATE SET rolled_up_at = now(), requests = excluded.requests
-            """,
-            (start, end),
-        )
+        rows = _swap(connection, "hourly_variant_rollups", names, start, end, wanted)
+        if experiment_ids is None:
+            connection.execute(
+                """
+                INSERT INTO rollup_hours (hour, requests)
+                SELECT hour, coalesce(sum(requests), 0)
+                FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 hour', '1 hour') AS hour
+                LEFT JOIN incoming USING (hour)
+                GROUP BY hour
+                ON CONFLICT (hour) DO UPDATE SET rolled_up_at = now(), requests = excluded.requests
+                """,
+                (start, end),
+            )
     return rows
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,18 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.store.arms import ARMS, REQUEST_HOUR, WITH_ARMS, hour_of
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, require_hours, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
+from promotion_pipeline.store.coverage import (
+    RUNNING,
+    SeenPhase,
+    cover,
+    note_counts,
+    restate_hours,
+    seen_phases,
+    uncovered,
+)
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.users import KEYS, MOMENTS, update_moments
+from promotion_pipeline.store.gaps import Unreadable, keep_what_vanished
+from promotion_pipeline.store.users import KEYS, MOMENTS, LoadUsers, load_user_hours, update_moments
 
 IDS = KEYS[1:]
 COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")
@@ -39,6 +49,8 @@ class RollupResult:
     """Those of no known variant, of an imported experiment, or of before their experiment's first phase."""
     changed_rows: int
     """Rollup rows that were added, changed or removed."""
+    kept_rows: int = 0
+    """Rollup rows that stay as they were counted, although the log has lost their requests."""
 
 
 # Casts come before the square, which would overflow an integer; `< 'Infinity'` is false for NaN as well. OFFSET 0
@@ -121,14 +133,20 @@ def aggregate_requests(
     return read_frame(source, query, IDS)
 
 
-def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
+def rollup_window(
+    store: Store, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None
+) -> RollupResult:
     """Bring the rollups of [start, end) in line with the requests, and mark its hours as rolled up.
 
     Only what changed is written; rollups of imported experiments, and of days whose requests were dropped, stay. One
     transaction; no row leaves the database.
 
+    Args:
+        experiment_ids: read the requests of these alone, at the cost of theirs; no hour is marked then.
+
     Raises:
-        InputError: the window is naive, not of whole hours, or ends after the newest complete hour.
+        InputError: the window is naive, not of whole hours, or ends after the newest complete hour, or an id is no
+            UUID.
         DependencyError: the database cannot be reached.
     """
     require_hours(start, end)
@@ -145,12 +163,67 @@ def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
             return RollupResult(0, 0, 0, 0)
         # The default of 4 MB sorts and hashes a busy hour's users on disk.
         connection.execute("SET LOCAL work_mem = '128MB'")
-        connection.execute(sql.SQL("CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS {}").format(aggregation(start, end)))
-        connection.execute("ANALYZE fresh (hour, phase_id, variant_id)")
-        _find_moved_hours(connection, start, end)
-        changed = _remove_vanished(connection, start, end) + _write_changed(connection)
-        update_moments(connection)
-        return _mark_hours(connection, start, end, changed)
+        seen = seen_phases(connection, start, end, experiment_ids)
+        wanted = ids_filter(sql.SQL("request.experiment_id"), experiment_ids)
+        connection.execute(
+            sql.SQL("CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS {}").format(aggregation(start, end, wanted))
+        )
+        return settle(connection, Reading(start, end, experiment_ids, seen, load_user_hours, restate_hours))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What of the log is in the temporary table `fresh`, and how more of it is asked."""
+
+    start: datetime
+    end: datetime
+    experiment_ids: Sequence[str] | None
+    """Those whose requests were read; None: all."""
+    seen: Sequence[SeenPhase]
+    """The phases that were known when the requests were read."""
+    load_users: LoadUsers | None
+    """Fills `fresh_user_hours`; None: the log has no users."""
+    restate: Callable[[psycopg.Connection[Any]], None]
+    """Says of changed hours how many requests belong nowhere now, where only some experiments were read."""
+    unreadable: Sequence[Unreadable] = ()
+    """What of the log could not be read."""
+
+
+def settle(connection: psycopg.Connection[Any], reading: Reading) -> RollupResult:
+    """Bring the stored rollups in line with the temporary table `fresh`, and mark the hours.
+
+    `fresh` has the columns of `aggregation`. What the log lost is kept and named in `log_gaps`. Call it with
+    `ROLLUP_LOCK` held. Where only some experiments were read no hour is marked.
+    """
+    start, end, ids = reading.start, reading.end, reading.experiment_ids
+    connection.execute("ANALYZE fresh (hour, phase_id, variant_id)")
+    stored = _stored(start, end, ids)
+    columns = (*KEYS, *COUNTS, *SUMS, "newest_request_at")
+    kept = keep_what_vanished(connection, start, end, stored, columns, reading.unreadable, ids)
+    _find_moved_hours(connection, stored)
+    if ids is not None:
+        note_counts(connection, stored)
+    changed = _remove_vanished(connection, stored) + _write_changed(connection)
+    if reading.load_users is not None:
+        update_moments(connection, reading.load_users)
+    cover(connection, reading.seen, start, end)
+    if ids is None:
+        return replace(_mark_hours(connection, start, end, changed), kept_rows=kept)
+    reading.restate(connection)
+    return replace(_restricted_result(connection, changed), kept_rows=kept)
+
+
+def _stored(start: datetime, end: datetime, experiment_ids: Sequence[str] | None) -> sql.Composed:
+    """A condition on `stored`, the rollups: those that the window's requests make."""
+    return sql.SQL(
+        """stored.hour >= {start} AND stored.hour < {end} AND {wanted} AND EXISTS (
+            SELECT 1 FROM ab_experiments AS experiment
+            WHERE experiment.id = stored.experiment_id AND experiment.rollup_source = 'requests')"""
+    ).format(
+        start=time_literal(start),
+        end=time_literal(end),
+        wanted=ids_filter(sql.SQL("stored.experiment_id"), experiment_ids),
+    )
 
 
 def requests_kept_since(connection: psycopg.Connection[Any]) -> datetime | None:
@@ -161,16 +234,31 @@ def requests_kept_since(connection: psycopg.Connection[Any]) -> datetime | None:
 
 
 def rollup_missing(store: Store, end: datetime) -> RollupResult:
-    """Roll up the hours before `end` that never were, back to the start of the oldest phase that is running.
+    """Roll up what of the running phases' requests before `end` is in no rollup, back to the phases' start.
 
-    A product that is switched on late has such hours; afterwards there are none. One window from the first to the last.
+    First the hours that were never read for anyone, in one window; then, experiment by experiment, what an hour was
+    read without: an experiment that arrived with its history. Where nothing is missing it costs two short queries.
 
     Raises:
         InputError: `end` is naive, not a whole hour, or after the newest complete hour.
         DependencyError: the database cannot be reached.
     """
-    missing = missing_window(store, end)
-    return RollupResult(0, 0, 0, 0) if missing is None else rollup_window(store, *missing)
+    window = missing_window(store, end)
+    parts = [] if window is None else [rollup_window(store, *window)]
+    for missing in uncovered(store, end, RUNNING):
+        parts.append(rollup_window(store, missing.start, missing.end, missing.experiment_ids))
+    return added_up(parts)
+
+
+def added_up(parts: Sequence[RollupResult]) -> RollupResult:
+    """What several rollups did together."""
+    return RollupResult(
+        rows=sum(part.rows for part in parts),
+        requests=sum(part.requests for part in parts),
+        unassigned_requests=sum(part.unassigned_requests for part in parts),
+        changed_rows=sum(part.changed_rows for part in parts),
+        kept_rows=sum(part.kept_rows for part in parts),
+    )
 
 
 def missing_window(store: Store, end: datetime) -> tuple[datetime, datetime] | None:
@@ -199,18 +287,13 @@ def missing_window(store: Store, end: datetime) -> tuple[datetime, datetime] | N
     return None if row is None or row["first"] is None else (row["first"], row["after_last"])
 
 
-def _find_moved_hours(connection: psycopg.Connection[Any], start: datetime, end: datetime) -> None:
+def _find_moved_hours(connection: psycopg.Connection[Any], mine: sql.Composable) -> None:
     """The hours and phases whose requests are not those of the stored rollups: only their users are looked at again."""
     # Money in `value` is compared to a millionth: the order of an addition moves the last bits of its sum.
     compared = sql.SQL("hour, phase_id, variant_id, requests, user_requests, user_conversions, round({}, 6)").format(
         sql.SQL("value_sum::numeric")
     )
-    stored = sql.SQL(
-        """
-        SELECT {compared} FROM hourly_variant_rollups JOIN ab_experiments AS experiment ON experiment.id = experiment_id
-        WHERE experiment.rollup_source = 'requests' AND hour >= {start} AND hour < {end}
-        """
-    ).format(compared=compared, start=time_literal(start), end=time_literal(end))
+    stored = sql.SQL("SELECT {} FROM hourly_variant_rollups AS stored WHERE {}").format(compared, mine)
     connection.execute(
         sql.SQL(
             """
@@ -224,19 +307,18 @@ def _find_moved_hours(connection: psycopg.Connection[Any], start: datetime, end:
     connection.execute("ANALYZE moved_hours")
 
 
-def _remove_vanished(connection: psycopg.Connection[Any], start: datetime, end: datetime) -> int:
+def _remove_vanished(connection: psycopg.Connection[Any], mine: sql.Composable) -> int:
     """Rows whose requests are gone or now belong to another phase."""
     return connection.execute(
-        """
-        DELETE FROM hourly_variant_rollups AS stored USING ab_experiments AS experiment
-        WHERE experiment.id = stored.experiment_id AND experiment.rollup_source = 'requests'
-            AND stored.hour >= %s AND stored.hour < %s
-            AND NOT EXISTS (
+        sql.SQL(
+            """
+            DELETE FROM hourly_variant_rollups AS stored
+            WHERE {} AND NOT EXISTS (
                 SELECT 1 FROM fresh
                 WHERE (fresh.hour, fresh.phase_id, fresh.variant_id)
                     = (stored.hour, stored.phase_id, stored.variant_id))
-        """,
-        (start, end),
+            """
+        ).format(mine)
     ).rowcount
 
 
@@ -291,6 +373,19 @@ def _mark_hours(connection: psycopg.Connection[Any], start: datetime, end: datet
             SELECT sum(rows)::bigint, sum(requests)::bigint, sum(unassigned)::bigint FROM counted
             """,
             {"start": start, "end": end},
+        ).fetchone()
+    assert row is not None
+    return RollupResult(rows=row[0], requests=row[1], unassigned_requests=row[2], changed_rows=changed)
+
+
+def _restricted_result(connection: psycopg.Connection[Any], changed: int) -> RollupResult:
+    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        row = cursor.execute(
+            """
+            SELECT count(phase_id), coalesce(sum(requests), 0)::bigint,
+                coalesce(sum(requests) FILTER (WHERE phase_id IS NULL), 0)::bigint
+            FROM fresh
+            """
         ).fetchone()
     assert row is not None
     return RollupResult(rows=row[0], requests=row[1], unassigned_requests=row[2], changed_rows=changed)

@@ -20,6 +20,9 @@ from promotion_pipeline.store.rollup import COUNTS, SUMS
 from promotion_pipeline.store.users import KEYS, MOMENTS
 
 KEPT_DAYS = 35
+_SUM = {"float8": sql.SQL("sum({0} ORDER BY hour)"), "bigint": sql.SQL("sum({0})::bigint")}
+# What one hour did not measure, the phase did not.
+_SUM_OF = {"errors": sql.SQL("CASE WHEN count({0}) = count(*) THEN sum({0})::bigint END")}
 _TYPES = dict.fromkeys(COUNTS, "bigint") | dict.fromkeys(SUMS, "float8") | MOMENTS
 
 _REFRESH = sql.SQL(
@@ -40,7 +43,7 @@ _REFRESH = sql.SQL(
         SELECT rollup.phase_id, rollup.variant_id, rollup.experiment_id, rollup.hour,
             CASE WHEN rollup.hour + interval '1 hour' <= wanted.started_at + {first_traffic}
                 THEN rollup.requests ELSE 0 END,
-            rollup.requests < 0 OR rollup.conversions < 0 OR rollup.errors < 0,
+            rollup.requests < 0 OR rollup.conversions < 0 OR coalesce(rollup.errors, 0) < 0,
             {of_rollup}, rollup.newest_request_at
         FROM wanted JOIN hourly_variant_rollups AS rollup
             ON rollup.experiment_id = wanted.experiment_id AND rollup.phase_id = wanted.id
@@ -66,10 +69,7 @@ def refresh_totals(store: Store, end: datetime) -> int:
     """
     midnight = end.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     # In the order of the hours: floats that are added in another order differ in the last bits.
-    sums = [
-        sql.SQL("sum({0} ORDER BY hour)" if kind == "float8" else "sum({0})::bigint").format(sql.Identifier(name))
-        for name, kind in _TYPES.items()
-    ]
+    sums = [_SUM_OF.get(name, _SUM[kind]).format(sql.Identifier(name)) for name, kind in _TYPES.items()]
     query = _REFRESH.format(
         midnight=time_literal(midnight),
         first_traffic=sql.SQL("interval '{} hours'").format(sql.Literal(FIRST_TRAFFIC_HOURS)),

@@ -9,9 +9,9 @@ done. What lies before that hour is one row of `user_totals`, less the hours sin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -156,7 +156,21 @@ def difference(before: sql.Composable, after: sql.Composable) -> sql.Composed:
     )
 
 
-def update_moments(connection: psycopg.Connection[Any]) -> None:
+LoadUsers: TypeAlias = Callable[[psycopg.Connection[Any], Sequence[tuple[datetime, datetime]]], None]
+"""Makes the temporary table `fresh_user_hours`, columns USER_HOUR: what the log has of the hours in `moved_hours`."""
+
+
+def load_user_hours(connection: psycopg.Connection[Any], spans: Sequence[tuple[datetime, datetime]]) -> None:
+    """The user hours of the requests in `ai_requests`."""
+    connection.execute(
+        sql.SQL(
+            "CREATE TEMPORARY TABLE fresh_user_hours ON COMMIT DROP AS"
+            " SELECT {} FROM ({}) AS found WHERE (hour, phase_id) IN (SELECT hour, phase_id FROM moved_hours)"
+        ).format(USER_HOUR, user_hours(_within(spans, sql.SQL("request.created_at"))))
+    )
+
+
+def update_moments(connection: psycopg.Connection[Any], load: LoadUsers) -> None:
     """Bring users and moments in line with the requests of the hours in the temporary table `moved_hours`.
 
     Call it in the transaction that has written the counts of those hours. `moved_hours` has the columns hour and
@@ -166,12 +180,7 @@ def update_moments(connection: psycopg.Connection[Any]) -> None:
     if not spans:
         return
     moved = sql.SQL("SELECT hour, phase_id FROM moved_hours")
-    connection.execute(
-        sql.SQL(
-            "CREATE TEMPORARY TABLE fresh_user_hours ON COMMIT DROP AS"
-            " SELECT {} FROM ({}) AS found WHERE (hour, phase_id) IN ({})"
-        ).format(USER_HOUR, user_hours(_within(spans, sql.SQL("request.created_at"))), moved)
-    )
+    load(connection, spans)
     stored = sql.SQL("SELECT {} FROM hourly_user_rollups WHERE {} AND (hour, phase_id) IN ({})").format(
         USER_HOUR, _within(spans, sql.SQL("hour")), moved
     )

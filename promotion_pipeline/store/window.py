@@ -343,7 +343,7 @@ def _counts(decisions: pd.DataFrame, hours: pd.DatetimeIndex) -> pd.DataFrame:
 def first_undecided_hour(store: Store, start: datetime, end: datetime) -> datetime | None:
     """The first hour in [start, end) at whose end an experiment was running that has no decision of record.
 
-    None: every hour is decided.
+    None: every hour is decided. An experiment without variants is never decided, and nobody waits for it.
 
     Raises:
         InputError: the window is naive, empty or not of whole hours.
@@ -358,6 +358,11 @@ def first_undecided_hour(store: Store, start: datetime, end: datetime) -> dateti
                 SELECT 1 FROM ab_experiment_phases AS phase
                 WHERE phase.is_running AND phase.started_at < passed.hour + interval '1 hour'
                     AND coalesce(phase.ended_at, 'infinity') >= passed.hour + interval '1 hour'
+                    AND EXISTS (
+                        SELECT 1 FROM ab_experiment_history AS known
+                        WHERE known.experiment_id = phase.experiment_id AND known.variants <> '{}'
+                            AND known.valid_from < passed.hour + interval '1 hour'
+                            AND known.valid_until >= passed.hour + interval '1 hour')
                     AND NOT EXISTS (
                         SELECT 1 FROM eligibility_decisions AS decided
                         WHERE decided.hour = passed.hour AND decided.experiment_id = phase.experiment_id

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.sources import Engine, compiled_log, parse_source, read_source_rollups, rollup_sql
-from promotion_pipeline.sources.layout import Kind, kind_of
+from promotion_pipeline.sources.kinds import Kind, kind_of
 from promotion_pipeline.store.database import connect
 from promotion_pipeline_tests.sources.conftest import ENGINES, Open
 from promotion_pipeline_tests.sources.logs import (

@@ -97,7 +97,8 @@ def test_requests_that_are_deleted_leave_the_moments(
     insert(connection, seeded, np.random.default_rng(4), 300, 25)
     rollup_window(store, START, END)
     connection.execute(
-        "DELETE FROM ai_requests WHERE created_at >= %s AND created_at < %s", (START + 5 * HOUR, START + 6 * HOUR)
+        "DELETE FROM ai_requests WHERE NOT converted AND created_at >= %s AND created_at < %s",
+        (START + 5 * HOUR, START + 6 * HOUR),
     )
     rollup_window(store, START + window[0] * HOUR, START + window[1] * HOUR)
     assert_same(read_rollups(store, START, END), from_raw_rows(connection))

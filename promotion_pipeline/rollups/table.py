@@ -1,0 +1,83 @@
+"""The log in the product's own table, `ai_requests`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pandas as pd
+from psycopg import sql
+
+from promotion_pipeline.rollups.log import TABLE
+from promotion_pipeline.rollups.spans import SqlLog
+from promotion_pipeline.sources.configuration import Engine, TimeKind
+from promotion_pipeline.sources.dialects import DIALECTS
+from promotion_pipeline.sources.flags import Flag
+from promotion_pipeline.sources.kinds import Column, Kind
+from promotion_pipeline.sources.layout import Layout
+from promotion_pipeline.sources.template import Log
+from promotion_pipeline.store.arms import REQUEST_HOUR
+from promotion_pipeline.store.bulk import read_frame, require_hours, time_literal
+from promotion_pipeline.store.rollup import RollupResult, aggregate_requests, rollup_window
+
+_TABLE = Log(
+    dialect=DIALECTS[Engine.POSTGRESQL],
+    table=TABLE,
+    layout=Layout(
+        created_at=Column("created_at", Kind.INSTANT),
+        time=TimeKind.INSTANT,
+        experiment=Column("experiment_id", Kind.UUID),
+        variant=Column("variant_id", Kind.UUID),
+        converted=Flag(Column("converted", Kind.BOOLEAN)),
+        is_error=Flag(Column("is_error", Kind.BOOLEAN)),
+        latency_ms=Column("latency_ms", Kind.NUMBER),
+        user_id=Column("user_id", Kind.TEXT),
+        value=Column("value", Kind.NUMBER),
+        experiment_by_name=False,
+        variant_by_name=False,
+    ),
+    users=True,
+)
+
+
+class TableLog(SqlLog):
+    """`ai_requests` of the product's database."""
+
+    name = TABLE
+
+    def roll_up(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> RollupResult:
+        """Bring the stored rollups in line, inside the database."""
+        return rollup_window(self._store, start, end, experiment_ids)
+
+    def rollups(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """The sums of a window; user-level sums are 0."""
+        return aggregate_requests(self._store, start, end, experiment_ids)
+
+    def requests_by_hour(self, start: datetime, end: datetime) -> pd.Series[int]:
+        """The number of requests in each hour; one scan of the window."""
+        require_hours(start, end)
+        query = sql.SQL(
+            "SELECT {hour} AS hour, count(*) AS requests FROM ai_requests AS request"
+            " WHERE request.created_at >= {start} AND request.created_at < {end} GROUP BY 1"
+        ).format(hour=REQUEST_HOUR, start=time_literal(start), end=time_literal(end))
+        return read_frame(self._store, query).set_index("hour")["requests"]
+
+    def newest_request(self) -> datetime | None:
+        """The time of the newest row; of a plain table, which may have no index by time, of known experiments."""
+        query = sql.SQL(
+            """
+            SELECT CASE WHEN (SELECT relkind FROM pg_class WHERE oid = 'ai_requests'::regclass) = 'p'
+                THEN (SELECT max(created_at) FROM ai_requests)
+                ELSE (SELECT max((SELECT max(request.created_at) FROM ai_requests AS request
+                    WHERE request.experiment_id = experiment.id)) FROM ab_experiments AS experiment) END AS newest
+            """
+        )
+        found = read_frame(self._store, query.format())["newest"]
+        return None if found.isna().all() else found.iloc[0].to_pydatetime()
+
+    def _log(self) -> Log:
+        return _TABLE
+
+    def _run(self, query: str) -> pd.DataFrame:
+        # The query is made of the template, ids and times; nobody's text is in it.
+        return read_frame(self._store, sql.Composed([sql.SQL(query)]))
