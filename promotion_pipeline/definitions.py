@@ -39,6 +39,7 @@ def build_definitions(*, resource_overrides: Mapping[str, Any] | None = None) ->
             jobs.promote_job,
             jobs.approve_job,
             jobs.rollback_job,
+            jobs.hold_job,
             jobs.release_hold_job,
             delivery.deliver_notifications_job,
         ],

@@ -28,7 +28,7 @@ from promotion_pipeline.definitions import build_definitions
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.names import EVALUATION_POOL
 from promotion_pipeline.resources import EXECUTORS, executor_from_environment
-from promotion_pipeline.run_launcher import LAUNCHERS, EnvironmentRunLauncher
+from promotion_pipeline.run_launcher import LAUNCHERS, EnvironmentRunLauncher, WatchfulRunLauncher
 from promotion_pipeline_tests.orchestration.conftest import Stage
 
 EXECUTOR = "AUTO_PROMOTION_EXECUTOR"
@@ -123,7 +123,7 @@ def instance(stage: Stage, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def test_runs_are_started_beside_the_code_location_unless_something_else_is_said(instance: dg.DagsterInstance) -> None:
-    assert type(instance.run_launcher) is dg.DefaultRunLauncher
+    assert type(instance.run_launcher) is WatchfulRunLauncher
 
 
 @pytest.mark.parametrize("name", [name for name in LAUNCHERS if name != "default"])
@@ -194,7 +194,7 @@ def test_the_values_of_dagster_yaml_are_in_force(stage: Stage) -> None:
     assert instance.run_monitoring_enabled
     assert instance.run_monitoring_settings["free_slots_after_run_end_seconds"] == 60
     assert (instance.run_monitoring_start_timeout_seconds, instance.run_monitoring_cancel_timeout_seconds) == (180, 180)
-    assert instance.run_monitoring_max_runtime_seconds == 21600
+    assert instance.run_monitoring_max_runtime_seconds == 172800
     assert instance.run_monitoring_poll_interval_seconds == 60
     assert (instance.run_retries_enabled, instance.run_retries_max_retries) == (True, 2)
     assert not instance.run_retries_retry_on_asset_or_op_failure
