@@ -52,7 +52,7 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
     if assessment.decision is None:
         return _not_evaluated(assessment)
     row = assessment.decision
-    words, ahead = explain(row), assessment.outlook
+    words, ahead = explain(row | _beside(assessment, row)), assessment.outlook
     eligible = bool(row["is_eligible"])
     candidate = row["candidate_variant_name"]
     candidate_id = _uuid(row["candidate_variant_id"])
@@ -66,7 +66,8 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
         candidate=candidate,
         candidate_variant_id=candidate_id,
         control=row["control_variant_name"],
-        **{name: row[name] for name in NUMBERS},
+        **{name: row[name] for name in NUMBERS if name != "runtime_hours"},
+        runtime_hours=None if row["runtime_hours"] is None else max(row["runtime_hours"], 0.0),
         reasons=_reasons(assessment, words),
         reason_codes=tuple(row["reasons"]),
         warnings=(*words.warnings, *(_data_warnings(assessment).values() if eligible else ())),
@@ -82,6 +83,18 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
         as_of=assessment.as_of,
         variants=tuple(_variant(metrics) for metrics in assessment.metrics),
     )
+
+
+def _beside(assessment: Assessment, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What warnings compare: the candidate's numbers and control's."""
+    of = {metrics["variant_name"]: metrics for metrics in assessment.metrics}
+    arms = {"": row["candidate_variant_name"], "control_": row["control_variant_name"]}
+    return {
+        f"{prefix}{name}": of[arm][name]
+        for prefix, arm in arms.items()
+        if arm in of
+        for name in ("error_rate", "mean_latency_ms")
+    }
 
 
 def withheld_because(assessment: Assessment) -> tuple[WithheldReason, ...]:
