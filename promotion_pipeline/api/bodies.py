@@ -132,9 +132,9 @@ class PromoteBody(Body):
     promotion_type: PromotionType = PromotionType.MANUAL
     """`manual`: the five contract checks; `auto`: also the evidence, fresh data, no hold."""
     promoted_by: Text | None = None
-    """Who is said to promote; the history names the credential, and keeps this as a claim if it differs."""
+    """Who is said to promote: `promotedBy` of the record if the token was made with --on-behalf, else `claimedBy`."""
     user_id: Text | None = None
-    """On whose behalf; kept as a claim."""
+    """On whose behalf, where `promotedBy` does not say it."""
     config: Config | None = None
     metadata: dict[str, Any] | None = None
     """What to keep with the record: reason, reviewers, ticket."""
@@ -146,7 +146,8 @@ class RollbackBody(Body):
     reason: Text
     """Why; kept in the history."""
     rolled_back_by: Text | None = None
-    """Who is said to roll back; kept as a claim if it differs from the credential's name."""
+    """Who is said to roll back: `rolledBackBy` of the record if the token was made with --on-behalf, else
+    `rollbackClaimedBy`."""
     to: RollbackTarget = RollbackTarget.PREVIOUS
     """`previous` restores the split of before, `control` gives control all traffic."""
     confirm_drift: bool = False
@@ -157,7 +158,7 @@ class SweepBody(Body):
     """Check every running experiment, and promote or ask."""
 
     user_id: Text | None = None
-    """On whose behalf; kept as a claim if it differs from the credential's name."""
+    """On whose behalf; as `promotedBy` of a promotion."""
     cron_secret: Annotated[SecretStr, WithJsonSchema({"type": "string"})] | None = None
     """AUTO_PROMOTION_CRON_SECRET, instead of a token."""
     config: Config | None = None
@@ -237,6 +238,7 @@ class TokenInfo(Given):
     id: UUID
     name: str
     role: Role
+    on_behalf: bool
     created_at: datetime
     created_by: str
     expires_at: datetime | None

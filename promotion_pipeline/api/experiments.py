@@ -213,8 +213,14 @@ def _config(given: dict[str, Any] | None) -> Any:
     return None if given is None else parse_config(given)
 
 
+def _first_step(promotion: Promotion) -> str:
+    percent, *rest = promotion.ramp_percents
+    return f": {percent:g} % of the traffic, the first of {len(rest) + 1} steps" if rest else ""
+
+
 def _promoted(promotion: Promotion) -> AnswerWithMessage[Promoted]:
     return AnswerWithMessage(
         data=Promoted(promotion=promotion, eligibility=eligibility_when_promoted(promotion)),
-        message=f"Successfully promoted variant {promotion.promoted_variant_name} to production",
+        message=f"Successfully promoted variant {promotion.promoted_variant_name} to production"
+        + _first_step(promotion),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from promotion_pipeline.cli import output
-from promotion_pipeline.cli.check import print_eligibility, shell_name
+from promotion_pipeline.cli.check import print_eligibility, share_text, shell_name
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.history import print_promotion, split_by_name
 from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
@@ -105,7 +105,7 @@ def promote(
         _would_promote(eligibility, as_json)
         return
     if eligibility.is_eligible:
-        confirm(f"Move the traffic of {name!r} to {eligibility.winner!r}?", yes=yes)
+        confirm(f"Give {eligibility.winner!r} {share_text(eligibility)} in {name!r}?", yes=yes)
     promotion = promote_winner(name, kind, actor(by), config, metadata=details)
     _show_promoted(promotion, as_json)
 
@@ -129,7 +129,7 @@ def _would_promote(eligibility: PromotionEligibility, as_json: bool) -> None:
         print_eligibility(eligibility)
     if not eligibility.is_eligible:
         raise NotEligibleError(f"{name!r} would not be promoted: {'; '.join(eligibility.reasons)}")
-    output.note(f"Would move the traffic of {name!r} to {eligibility.winner!r}. Nothing changed.")
+    output.note(f"Would give {eligibility.winner!r} {share_text(eligibility)} in {name!r}. Nothing changed.")
 
 
 def _metadata(pairs: list[str] | None, reason: str | None) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def rollback(
 def print_rollback(promotion: Promotion, to: str) -> None:
     """What a rollback did, and what to type next."""
     output.print_styled(
-        f"{promotion.experiment_name}: {promotion.promoted_variant_name} rolled back by {promotion.rolled_back_by}"
+        f"{promotion.experiment_name}: {promotion.promoted_variant_name} rolled back by {promotion.reverser}"
         f" ({promotion.rollback_reason})",
         "bold yellow",
     )

@@ -119,9 +119,20 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
         output.print_styled(f"  {note}")
     for need in eligibility.missing:
         output.print_styled(f"  → {need}")
+    if len(eligibility.ramp) > 1:
+        output.print_styled(f"  a promotion would give it {share_text(eligibility)}")
     if eligibility.hold is not None:
         output.print_styled(f"  on hold: {eligibility.hold}", "yellow")
     print_variants(eligibility.variants)
+
+
+def share_text(eligibility: PromotionEligibility) -> str:
+    """How much traffic a promotion would give the winner, and when."""
+    first, *rest = eligibility.ramp or (100.0,)
+    if not rest:
+        return "all traffic"
+    then = ", ".join(f"{percent:g} %" for percent in rest)
+    return f"{first:g} % of the traffic, then {then} (each step held for {eligibility.ramp_hold_hours or 0:g} h)"
 
 
 def _print_next(eligibility: PromotionEligibility) -> None:

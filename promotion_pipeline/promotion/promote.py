@@ -34,7 +34,7 @@ from promotion_pipeline.promotion.inputs import (
     required_text,
 )
 from promotion_pipeline.promotion.models import Approval, Promotion, WithheldReason
-from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, set_approval
+from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, reread, set_approval
 from promotion_pipeline.promotion.snapshot import snapshot_of, split_of_step
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
@@ -218,7 +218,7 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
         promotion_payload(promotion),
     )
     reached(FaultPoint.BEFORE_COMMIT)
-    return promotion
+    return reread(scene.connection, promotion)
 
 
 def promotion_payload(promotion: Promotion) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.faults import FaultPoint, reached
 from promotion_pipeline.promotion.inputs import choice, experiment_name_of, required_text
 from promotion_pipeline.promotion.models import Promotion
-from promotion_pipeline.promotion.records import live_promotion, promotion_from, promotions_where
+from promotion_pipeline.promotion.records import live_promotion, promotion_from, promotions_where, reread
 from promotion_pipeline.promotion.snapshot import split_before, split_of_step
 from promotion_pipeline.promotion.splits import HUNDRED, Split, as_text
 from promotion_pipeline.promotion.states import PromotionState
@@ -133,7 +133,7 @@ def roll_back(scene: Scene, promotion: Promotion, reversal: Reversal) -> Promoti
         {**details, "winner": promotion.promoted_variant_name, "rolled_back_by": reversal.by, "hold": hold},
     )
     reached(FaultPoint.BEFORE_COMMIT)
-    return promotion_from(row)
+    return reread(scene.connection, promotion_from(row))
 
 
 def drift_of(scene: Scene, promotion: Promotion) -> str | None:

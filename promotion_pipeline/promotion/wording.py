@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from promotion_pipeline.promotion.models import (
     VariantMetrics,
     WithheldReason,
 )
+from promotion_pipeline.promotion.splits import steps_above
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.assess import Assessment
@@ -77,6 +79,7 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
         checks=tuple(CheckResult(**vars(check)) for check in words.checks),
         evidence=_evidence(assessment, row),
         hold=assessment.experiment.hold,
+        **(_ramp(assessment, row) if eligible else {}),
         missing=tuple(need.message for need in ahead.needs) if ahead else (),
         missing_hours=ahead.hours if ahead else None,
         summary=words.summary,
@@ -205,6 +208,16 @@ def _variant(row: Mapping[str, Any]) -> VariantMetrics:
         traffic_percentage=row["traffic_percentage"],
         **{name: row[name] for name in METRICS},
     )
+
+
+def _ramp(assessment: Assessment, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a promotion would do to the traffic."""
+    config, winner = assessment.config, row["candidate_variant_id"]
+    shares = [metrics["traffic_percentage"] for metrics in assessment.metrics if metrics["variant_id"] == winner]
+    if config is None or not shares or shares[0] is None:
+        return {}
+    steps = steps_above(config.ramp_steps, Decimal(str(shares[0])))
+    return {"ramp": steps, "ramp_hold_hours": config.ramp_hold_hours if len(steps) > 1 else None}
 
 
 def _uuid(value: object) -> UUID | None:

@@ -8,3 +8,9 @@ CREATE TABLE run_signs_of_life (
     process_started text NOT NULL,
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+
+ALTER TABLE api_tokens ADD COLUMN on_behalf boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN api_tokens.on_behalf IS 'who the body names is the actor, and the token stands beside it';
+
+-- Through which token a promotion was made or undone, and who the request said it was, is read from the audit.
+CREATE INDEX promotion_audit_promotion ON promotion_audit (promotion_id, id);

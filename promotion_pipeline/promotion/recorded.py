@@ -1,0 +1,62 @@
+"""The decisions that a sweep made, kept as those of record of their hour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from promotion_pipeline.evaluation import Reason
+from promotion_pipeline.promotion.acts import database_errors
+from promotion_pipeline.promotion.assess import Judgement
+from promotion_pipeline.store.bulk import HOUR
+from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.environment import Environment, environment_id, environments, keep_environment
+from promotion_pipeline.store.frames import WriteResult, write_decisions
+
+
+def record_decisions(store: Store, judged: Judgement) -> int:
+    """Record what was decided about the newest complete hour, for every experiment that has no record of it.
+
+    Not where what was in force at the hour's end has been changed since: that hour is to be decided on what it was.
+    The thresholds must be those of the environment and of the experiments alone.
+
+    Returns:
+        Decisions that became the decision of record.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    if judged.decisions.empty:
+        return 0
+    hour = judged.as_of - HOUR
+    with store.connect() as connection, database_errors():
+        (layer,) = environments(connection, store.settings, hour, judged.as_of)
+        settled = _settled(connection, judged)
+    if layer.id != environment_id(store.settings.thresholds):
+        return 0
+    frame = judged.decisions
+    begun = frame["reasons"].map(lambda codes: Reason.NOT_STARTED.value not in codes)
+    frame = frame[begun & ~frame["experiment_id"].astype(str).isin(settled)]
+    if frame.empty:
+        return 0
+    return write_decisions(store, frame, within=_keeping(layer)).recorded
+
+
+def _settled(connection: Connection, judged: Judgement) -> set[str]:
+    """Experiments whose hour is decided already, or that were changed since it ended."""
+    rows = connection.execute(
+        "SELECT experiment_id::text AS id FROM eligibility_decisions WHERE hour = %s AND label = 'record'"
+        " UNION SELECT experiment_id::text FROM ab_experiment_history WHERE valid_from >= %s",
+        [judged.as_of - HOUR, judged.as_of],
+    )
+    return {row["id"] for row in rows}
+
+
+def _keeping(layer: Environment) -> Callable[[psycopg.Connection[Any], WriteResult], None]:
+    def within(connection: psycopg.Connection[Any], written: WriteResult) -> None:
+        if written.recorded:
+            keep_environment(connection, layer)
+
+    return within
