@@ -12,7 +12,7 @@ from pydantic import Field
 from promotion_pipeline import names
 from promotion_pipeline.act_events import told_in_run
 from promotion_pipeline.at_work import at_work
-from promotion_pipeline.errors import DependencyError, InputError, PromotionError
+from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.markdown import diff_table, late_table
 from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
 from promotion_pipeline.promotion.holds import hold_promotion, release_hold
@@ -22,7 +22,7 @@ from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.run_config import ActingConfig, EvaluationConfig, launchpad_schema
-from promotion_pipeline.store.clock import newest_complete_hour, require_utc
+from promotion_pipeline.store.clock import newest_complete_hour, parse_instant
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.frames import LATEST
 from promotion_pipeline.store.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff
@@ -156,12 +156,7 @@ def _range(config: EvaluateConfig, store: Store) -> tuple[datetime, datetime]:
 
 
 def _hour(text: str, name: str) -> datetime | None:
-    if not text.strip():
-        return None
-    try:
-        return require_utc(datetime.fromisoformat(text.strip()), name).astimezone(UTC)
-    except ValueError:
-        raise InputError(f"{name}={text!r} is no time: write it as 2026-03-01T00:00Z") from None
+    return parse_instant(text, name).astimezone(UTC) if text.strip() else None
 
 
 @dg.job(

@@ -110,6 +110,11 @@ MinImprovement = Annotated[str | None, *_threshold("minImprovementPercent", "Per
 MinRuntime = Annotated[str | None, *_threshold("minRuntimeHours", "Hours that the phase must have lasted.")]
 MaxErrorRate = Annotated[str | None, *_threshold("maxErrorRate", "Fraction of the winner's requests that may fail.")]
 
+RequireManual = Annotated[
+    str | None, *_threshold("requireManualApproval", "Whether a person must approve: true or false.")
+]
+EvidenceKind = Annotated[str | None, *_threshold("evidence", "What an unattended promotion needs.")]
+
 
 class Body(BaseModel):
     """Base of the bodies."""
@@ -247,13 +252,16 @@ class TokenInfo(Given):
     revoked_by: str | None
 
 
-def _no_number(value: object) -> object:
+def _instant(value: object) -> object:
+    """A date alone is midnight UTC; a number is no time."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip()):
+        return f"{value.strip()}T00:00:00Z"
     if isinstance(value, str) and re.fullmatch(r"[-+\d.]+", value):
         raise ValueError(f"{value!r} is no instant: write it as 2026-03-01T12:00:00Z")
     return value
 
 
 AsOf = Annotated[
-    Annotated[AwareDatetime, BeforeValidator(_no_number)] | None,
+    Annotated[AwareDatetime, BeforeValidator(_instant)] | None,
     Query(alias="asOf", description="Look from this instant, with a time zone; default the newest complete hour."),
 ]

@@ -14,6 +14,7 @@ from promotion_pipeline.api.bodies import (
     ApproveBody,
     AsOf,
     DeclineBody,
+    EvidenceKind,
     History,
     HoldBody,
     MaxErrorRate,
@@ -24,6 +25,7 @@ from promotion_pipeline.api.bodies import (
     PromoteBody,
     Promoted,
     ReleaseBody,
+    RequireManual,
     RollbackBody,
     RolledBack,
 )
@@ -63,6 +65,8 @@ def check(
     min_improvement: MinImprovement = None,
     min_runtime: MinRuntime = None,
     max_error_rate: MaxErrorRate = None,
+    require_manual_approval: RequireManual = None,
+    evidence: EvidenceKind = None,
     as_of: AsOf = None,
 ) -> Answer[PromotionEligibility]:
     """Whether the experiment has a winner, and why; changes nothing."""
@@ -72,6 +76,8 @@ def check(
         "minImprovementPercent": min_improvement,
         "minRuntimeHours": min_runtime,
         "maxErrorRate": max_error_rate,
+        "requireManualApproval": require_manual_approval,
+        "evidence": evidence,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
     config = parse_config(overrides, source="query") if overrides else None

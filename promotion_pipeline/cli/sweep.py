@@ -33,8 +33,8 @@ def register(app: typer.Typer) -> None:
             "promotion-pipeline auto-check --dry-run",
             "promotion-pipeline auto-check --by cron --json",
             "promotion-pipeline auto-check --require-manual-approval",
-            more="It also watches what was promoted, takes the ramp steps that are due and delivers notifications, as the"
-            " hourly run does. Exit code 1: at least one experiment could not be evaluated or acted upon.",
+            more="It also watches what was promoted, takes the ramp steps that are due and delivers notifications, as"
+            " the hourly run does. Exit code 1: at least one experiment could not be evaluated or acted upon.",
         ),
     )(takes_thresholds(auto_check))
 

@@ -125,6 +125,14 @@ def hold_released(n: Notification) -> Draft:
     )
 
 
+def warnings_settled(n: Notification) -> Draft:
+    """Nobody needs to look at the warnings of a promotion any more."""
+    return Draft(
+        title=f"{n.name}: the warnings of its promotion are settled",
+        sentences=(f"{n.text('settled_by')}: {n.text('reason')}",),
+    )
+
+
 def ramp_step(n: Notification) -> Draft:
     """A ramp went one step on."""
     winner, share = n.text("winner", "the winner"), n.number("traffic_percent")

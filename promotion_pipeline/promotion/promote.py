@@ -142,7 +142,8 @@ def require_candidate(scene: Scene, request: PromotionConfig | None) -> Candidat
     eligibility = candidate.assessment.eligibility
     if not eligibility.is_eligible:
         said = "; ".join(eligibility.reasons)
-        raise NotEligibleError(f"{name!r} is {eligibility.verdict.value} at {eligibility.as_of.isoformat()}: {said}")
+        sentence = f"{name!r} is {eligibility.verdict.value} at {eligibility.as_of.isoformat()}: {said}"
+        raise NotEligibleError(sentence, eligibility.to_json())
     return candidate
 
 
@@ -192,7 +193,8 @@ def require_unattended(assessment: Assessment) -> None:
     said = "; ".join(withheld_sentence(assessment, reason) for reason in withheld)
     if WithheldReason.HELD in withheld:
         raise HeldError(f"{name!r}: {said}; a person may promote it, or release the hold")
-    raise WithheldError(f"{name!r} is eligible, but not promoted unattended: {said}; a person may promote it")
+    sentence = f"{name!r} is eligible, but not promoted unattended: {said}; a person may promote it"
+    raise WithheldError(sentence, assessment.eligibility.to_json())
 
 
 def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -> Promotion:

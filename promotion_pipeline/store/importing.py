@@ -174,6 +174,11 @@ def _checked(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
     for name in SUMS:
         if name in frame.columns:
             checked[name] = _numbers(frame[name], frame, name, file, whole=name not in REAL_SUMS)
+    for part in ("conversions", "errors"):
+        # A sum that was corrected downwards is kept as measured; a part of a whole is at most the whole.
+        if part in checked:
+            too_many = (checked[part] > checked["requests"]) & (checked["requests"] >= 0)
+            _refuse(too_many, frame, part, file, "is above the row's requests")
     if "is_control" in frame.columns:
         checked["is_control"] = _booleans(frame["is_control"], frame, file)
     if "traffic_percentage" in frame.columns:

@@ -220,6 +220,7 @@ _ACT_TITLES = {
     "roll_back": "Rolled back",
     "hold": "Put on hold",
     "release_hold": "Hold lifted",
+    "acknowledge_warnings": "Warnings looked at",
 }
 
 
