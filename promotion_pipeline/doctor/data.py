@@ -11,6 +11,7 @@ from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.notifications.numbers import instant_text
 from promotion_pipeline.sources import unbalanced_hours
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
+from promotion_pipeline.store.labels import record_label
 
 HOUR = timedelta(hours=1)
 MINUTES_TO_DECIDE = 20
@@ -27,9 +28,10 @@ def last_hour(subject: Subject) -> Result:
     row = subject.database.execute(
         """
         SELECT count(*) AS running,
-            (SELECT max(as_of) FROM eligibility_decisions WHERE label = 'record') AS decided_to
+            (SELECT max(as_of) FROM eligibility_decisions WHERE label = %s) AS decided_to
         FROM ab_experiments WHERE is_active AND start_date < date_trunc('hour', now(), 'UTC') - interval '1 hour'
-        """
+        """,
+        [record_label(subject.settings)],
     ).fetchone()
     assert row is not None
     if not row["running"]:

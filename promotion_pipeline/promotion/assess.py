@@ -19,6 +19,7 @@ import pandas as pd
 from promotion_pipeline.config import PromotionConfig, Settings
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.evaluation import Outlook, evaluate, outlook
+from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, is_fresh
 from promotion_pipeline.promotion.acts import database_errors
 from promotion_pipeline.promotion.experiments import (
     Experiment,
@@ -31,10 +32,13 @@ from promotion_pipeline.promotion.models import PromotionEligibility
 from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.wording import eligibility_of
 from promotion_pipeline.store.bulk import Source
+from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import environment_of
 from promotion_pipeline.store.experiments import overridden, read_experiments, read_present_experiments
+from promotion_pipeline.store.labels import record_label
 from promotion_pipeline.store.live import rollups_as_of
+from promotion_pipeline.store.phases import unnoted_experiments
 from promotion_pipeline.store.usual import HourTraffic, hour_traffic
 
 HOUR = timedelta(hours=1)
@@ -63,6 +67,12 @@ class Assessment:
     problem: str | None = None
     is_enabled: bool = True
     """AUTO_PROMOTION_ENABLED."""
+    now: datetime | None = None
+    """When this was asked; None: at the as-of."""
+    made_by: MadeBy = MadeBy.AUTOMATION
+    """What made the decision that would be acted upon."""
+    is_phase_current: bool = True
+    """The experiment's tables say what its open phase says."""
     traffic: Mapping[str, float] = field(default_factory=dict)
     """Requests an hour at present, by variant id; empty: not known."""
 
@@ -85,12 +95,33 @@ class Assessment:
         """Whether the newest request is recent enough at the as-of for an unattended promotion."""
         if self.watermark is None or self.config is None:
             return False
-        return self.as_of - self.watermark <= timedelta(hours=self.config.max_staleness_hours)
+        return is_fresh(self.watermark, self.as_of, self.config.max_staleness_hours)
 
     @property
     def is_quiet(self) -> bool:
         """Whether the newest hour has far fewer requests than usual."""
         return self.newest_hour is not None and self.newest_hour.is_quiet
+
+    @property
+    def facts(self) -> UnattendedFacts | None:
+        """What decides whether this may go unattended; None where nothing was judged."""
+        if self.decision is None or self.config is None:
+            return None
+        return UnattendedFacts(
+            is_eligible=bool(self.decision["is_eligible"]),
+            is_promotable=bool(self.decision["is_promotable"]),
+            as_of=self.as_of,
+            now=self.now or self.as_of,
+            newest_request_at=self.watermark,
+            max_staleness_hours=self.config.max_staleness_hours,
+            require_manual_approval=self.config.require_manual_approval,
+            end_date=self.experiment.end_date,
+            is_quiet=self.is_quiet,
+            is_phase_current=self.is_phase_current,
+            made_by=self.made_by,
+            is_held=self.experiment.hold is not None,
+            is_enabled=self.is_enabled,
+        )
 
 
 @dataclass(frozen=True)
@@ -145,14 +176,16 @@ def judge_experiments(
     as_of: datetime | None,
     *,
     source: Source,
+    made_by: MadeBy | None = None,
 ) -> Judgement:
     """Evaluate experiments that were read already.
 
     Without `as_of` each is judged on its open phase and present thresholds: what can be acted upon now. With one, on
     the phase and the thresholds that were in force then. `source` is the store for many experiments (bulk reads), or
-    the connection that holds a lock.
+    the connection that holds a lock. `made_by` says who acts on what is found; None: whoever made the hour's record.
     """
     hour = as_of_hour(connection, as_of)
+    now = database_now(connection) if as_of is None else hour
     settings = store.settings
     if as_of is None:
         phases = _open_phases(experiments)
@@ -170,6 +203,12 @@ def judge_experiments(
     watermarks, traffic = _watermarks(rollups), present_traffic(rollups, frame, hour)
     newest_hours = hour_traffic(rollups, _started(frame), hour - HOUR)
     problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
+    every = [experiment.id for experiment in experiments]
+    makers: dict[UUID, MadeBy] = {} if made_by is None else dict.fromkeys(every, made_by)
+    unnoted: set[UUID] = set()
+    if as_of is None:
+        makers = makers or _makers(connection, settings, every, hour)
+        unnoted = unnoted_experiments(connection, every)
     configs = {e.id: _config(settings, e, request) for e in experiments}
     assessments = tuple(
         Assessment(
@@ -184,6 +223,9 @@ def judge_experiments(
             newest_hour=newest_hours.get(str(experiment.id)),
             problem=problems.get(experiment.id) or configs[experiment.id][1],
             is_enabled=store.settings.enabled,
+            now=now,
+            made_by=makers.get(experiment.id, MadeBy.AUTOMATION),
+            is_phase_current=experiment.id not in unnoted,
             traffic=traffic,
         )
         for experiment in experiments
@@ -230,6 +272,16 @@ def _frames(
     frame = read_present_experiments(source, ids) if is_now else read_experiments(source, hour - HOUR, hour, ids)
     rollups = rollups_as_of(source, hour, ids)
     return rollups[rollups["phase_id"].isin(wanted)], frame[frame["phase_id"].isin(wanted)]
+
+
+def _makers(connection: Connection, settings: Settings, ids: list[UUID], hour: datetime) -> dict[UUID, MadeBy]:
+    """What made the decision of record about the hour that ends at `hour`, by experiment; none where it has none."""
+    rows = connection.execute(
+        "SELECT experiment_id, made_by FROM eligibility_decisions"
+        " WHERE hour = %s AND label = %s AND experiment_id = ANY(%s)",
+        [hour - HOUR, record_label(settings), ids],
+    )
+    return {row["experiment_id"]: MadeBy(row["made_by"]) for row in rows}
 
 
 def _config(

@@ -30,6 +30,8 @@ class Experiment:
     phase_id: UUID | None
     phase_started_at: datetime | None
     phase_is_running: bool
+    end_date: datetime | None = None
+    """When it shall stop; None: not said."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,13 @@ class Variant:
     traffic: Decimal
 
 
-_SELECT = """
-    SELECT e.id, e.name, e.is_active, e.start_date, e.promotion_config, e.auto_promotion_hold AS hold,
+# PostgreSQL knows times that Python does not, infinity among them.
+END_DATE = (
+    "CASE WHEN e.end_date IS NOT NULL THEN least(greatest(e.end_date, '0002-01-01 00:00Z'), '9998-12-31 00:00Z') END"
+)
+_SELECT = f"""
+    SELECT e.id, e.name, e.is_active, e.start_date, {END_DATE} AS end_date, e.promotion_config,
+        e.auto_promotion_hold AS hold,
         e.rollup_source, p.id AS phase_id, p.started_at AS phase_started_at,
         coalesce(p.is_running, false) AS phase_is_running
     FROM ab_experiments e

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.evaluation import Verdict
+from promotion_pipeline.evaluation.unattended import WithheldReason as WithheldReason
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 
 
@@ -52,23 +53,6 @@ class CheckResult(Result):
     threshold: Measured
     unit: str
     message: str
-
-
-class WithheldReason(StrEnum):
-    """Why an eligible experiment is not promoted unattended."""
-
-    EVIDENCE = "evidence"
-    """The always-valid test or the sample ratio does not carry it yet."""
-    STALE = "stale"
-    """No request of the experiment is recent enough."""
-    LOW_TRAFFIC = "low_traffic"
-    """The newest hour has far fewer requests than usual: some may be missing."""
-    MANUAL_APPROVAL = "manual_approval"
-    """The thresholds ask for a person."""
-    HELD = "held"
-    """Automatic promotion is on hold."""
-    DISABLED = "disabled"
-    """AUTO_PROMOTION_ENABLED is false."""
 
 
 class EvidenceResult(Result):
@@ -288,6 +272,8 @@ class Outcome(StrEnum):
     """The winner was promoted."""
     AWAITING_APPROVAL = "awaiting_approval"
     """Eligible; a person is asked."""
+    WITHHELD = "withheld"
+    """Eligible; the data or the decision is not one to act upon, so nobody is asked: a later hour decides."""
     HELD = "held"
     """Eligible; automatic promotion is on hold."""
     DISABLED = "disabled"

@@ -7,8 +7,8 @@ act and finished after it, so that a process that died in between is followed by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from typing import Any, assert_never
@@ -18,9 +18,10 @@ import psycopg
 
 from promotion_pipeline.config import Mode, Settings, parse_config
 from promotion_pipeline.errors import ConfigError, ConflictError, NotEligibleError, PromotionError
+from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, asks_a_person, may_go_unattended
 from promotion_pipeline.promotion.acts import database_errors, in_transaction, lock_experiment
 from promotion_pipeline.promotion.approvals import apply_approval, expire_if_due
-from promotion_pipeline.promotion.experiments import experiment_of
+from promotion_pipeline.promotion.experiments import END_DATE, experiment_of
 from promotion_pipeline.promotion.faults import FaultPoint, reached
 from promotion_pipeline.promotion.inputs import required_text
 from promotion_pipeline.promotion.models import Outcome, SweepEntry
@@ -29,8 +30,11 @@ from promotion_pipeline.promotion.ramp import step_ramp
 from promotion_pipeline.promotion.records import live_promotion, open_approval
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState
 from promotion_pipeline.promotion.sweep import settle
+from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.labels import record_label
+from promotion_pipeline.store.usual import traffic_of
 
 CLAIM_SECONDS = 30
 """An attempt that began less than this ago is taken to be at work."""
@@ -43,6 +47,8 @@ class PendingKind(StrEnum):
 
     DECISION = "decision"
     """A decision of record says eligible: promote, or ask a person."""
+    SHADOW = "shadow"
+    """The same of a deployment in shadow mode: note what would be promoted."""
     APPROVAL = "approval"
     """A person approved; promote."""
     RAMP = "ramp"
@@ -66,8 +72,11 @@ class Pending:
         return f"{self.kind.value}:{self.experiment_id}:{self.as_of.isoformat()}:{self.attempt}"
 
 
-_DECISIONS = """
-    SELECT e.id, e.name, e.promotion_config, d.is_promotable, d.candidate_variant_id, d.as_of, w.newest,
+_DECISIONS = f"""
+    SELECT e.id, e.name, e.promotion_config, {END_DATE} AS end_date, d.is_eligible, d.is_promotable, d.as_of,
+        d.made_by, w.newest, clock_timestamp() AS now,
+        NOT EXISTS (SELECT 1 FROM ab_unnoted(ARRAY[e.id])) AS is_phase_current,
+        CASE WHEN e.rollup_source = 'requests' THEN p.started_at END AS traffic_since,
         EXISTS (SELECT 1 FROM promotion_approvals a
             WHERE a.experiment_id = e.id AND a.candidate_variant_id = d.candidate_variant_id
                 AND a.state IN ('awaiting_approval', 'approved') AND a.promotion_id IS NULL
@@ -81,7 +90,7 @@ _DECISIONS = """
     CROSS JOIN LATERAL (SELECT max(coalesce(r.newest_request_at, r.hour + interval '1 hour')) AS newest
         FROM hourly_variant_rollups r
         WHERE r.experiment_id = e.id AND r.phase_id = d.phase_id AND r.requests > 0 AND r.hour < d.as_of) AS w
-    WHERE d.hour = %(as_of)s - interval '1 hour' AND d.label = 'record' AND d.is_eligible
+    WHERE d.hour = %(as_of)s - interval '1 hour' AND d.label = %(label)s AND d.is_eligible
         AND NOT EXISTS (SELECT 1 FROM experiment_promotions l
             WHERE l.experiment_id = e.id AND l.state IN ('ramping', 'promoted'))
     ORDER BY e.name
@@ -124,8 +133,9 @@ def pending_promotions(store: Store, *, claim_seconds: float = CLAIM_SECONDS) ->
         return ()
     with store.connect() as connection, database_errors():
         as_of = newest_complete_hour(connection)
-        decided = connection.execute(_DECISIONS, {"as_of": as_of}).fetchall()
-        waiting = [(PendingKind.DECISION, row) for row in decided if _is_to_do(settings, row)]
+        label = record_label(settings)
+        decided = connection.execute(_DECISIONS, {"as_of": as_of, "label": label}).fetchall()
+        waiting = [(_deciding(settings), row) for row in _to_do(connection, settings, decided)]
         if settings.mode is Mode.LIVE:
             waiting += [(PendingKind.APPROVAL, row) for row in connection.execute(_APPROVALS)]
             waiting += [(PendingKind.RAMP, row) for row in connection.execute(_RAMPS)]
@@ -133,18 +143,44 @@ def pending_promotions(store: Store, *, claim_seconds: float = CLAIM_SECONDS) ->
     return _not_attempted(waiting, attempts, as_of)
 
 
-def _is_to_do(settings: Settings, row: dict[str, Any]) -> bool:
-    """Whether acting on this decision could change anything: not if the person was asked already."""
+def _to_do(connection: Connection, settings: Settings, decided: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The decisions that acting upon could change anything about: not where the person was asked already."""
+    judged = [(row, facts) for row in decided if (facts := _facts(settings, row)) is not None]
+    # What is usual is asked only about what would go: the sensor asks every half minute.
+    going = {str(row["id"]): row["traffic_since"] for row, facts in judged if may_go_unattended(facts)}
+    since = {key: at for key, at in going.items() if at is not None}
+    traffic = traffic_of(connection, since, decided[0]["as_of"] - HOUR) if since else {}
+    quiet = {key for key, hour in traffic.items() if hour.is_quiet}
+    judged = [(row, replace(facts, is_quiet=str(row["id"]) in quiet)) for row, facts in judged]
+    return [row for row, facts in judged if _changes_something(settings, row, facts)]
+
+
+def _facts(settings: Settings, row: dict[str, Any]) -> UnattendedFacts | None:
+    """What the stored decision and the tables say; None where the experiment's own thresholds are not valid."""
     own = row["promotion_config"]
     try:
         config = settings.threshold_config(parse_config(own if isinstance(own, dict) else {}))
     except ConfigError:
-        return False
-    is_fresh = row["newest"] is not None and row["as_of"] - row["newest"] <= timedelta(hours=config.max_staleness_hours)
-    needs_person = config.require_manual_approval or not row["is_promotable"] or not is_fresh
-    if settings.mode is Mode.SHADOW:
-        return not needs_person and not row["is_shadowed"]
-    return not (needs_person and row["is_asked"])
+        return None
+    return UnattendedFacts(
+        is_eligible=row["is_eligible"],
+        is_promotable=row["is_promotable"],
+        as_of=row["as_of"],
+        now=row["now"],
+        newest_request_at=row["newest"],
+        max_staleness_hours=config.max_staleness_hours,
+        require_manual_approval=config.require_manual_approval,
+        end_date=row["end_date"],
+        is_phase_current=row["is_phase_current"],
+        made_by=MadeBy(row["made_by"]),
+        is_enabled=settings.enabled,
+    )
+
+
+def _changes_something(settings: Settings, row: dict[str, Any], facts: UnattendedFacts) -> bool:
+    if may_go_unattended(facts):
+        return settings.mode is Mode.LIVE or not row["is_shadowed"]
+    return settings.mode is Mode.LIVE and asks_a_person(facts) and not row["is_asked"]
 
 
 def _not_attempted(
@@ -154,7 +190,7 @@ def _not_attempted(
     made = {(row["experiment_id"], row["kind"]): row for row in attempts}
     chosen: dict[UUID, Pending] = {}
     # An approval comes before the decision that it answers.
-    for kind, row in sorted(waiting, key=lambda item: item[0] is PendingKind.DECISION):
+    for kind, row in sorted(waiting, key=lambda item: item[0] in (PendingKind.DECISION, PendingKind.SHADOW)):
         before = made.get((row["id"], kind.value))
         if before and (before["is_done"] or before["is_at_work"] or before["made"] >= MOST_ATTEMPTS):
             continue
@@ -175,7 +211,7 @@ def apply_pending(store: Store, experiment_id: UUID | str, actor: str) -> SweepE
     """
     key, name = UUID(str(experiment_id)), required_text(actor, "actor")
     with store.connect() as connection, database_errors():
-        kind = _kind_of(connection, key)
+        kind = _kind_of(connection, store.settings, key)
         as_of, attempt = _begin(connection, key, kind, name)
     reached(FaultPoint.ATTEMPT_BEGUN)
     try:
@@ -190,7 +226,7 @@ def apply_pending(store: Store, experiment_id: UUID | str, actor: str) -> SweepE
 
 def _apply(store: Store, experiment_id: UUID, kind: PendingKind, actor: str) -> SweepEntry:
     match kind:
-        case PendingKind.DECISION:
+        case PendingKind.DECISION | PendingKind.SHADOW:
             return settle(store, experiment_id, actor)
         case PendingKind.RAMP:
             return step_ramp(store, experiment_id, actor)
@@ -231,7 +267,13 @@ def _apply_approval(store: Store, experiment_id: UUID, connection: Connection) -
     )
 
 
-def _kind_of(connection: Connection, experiment_id: UUID) -> PendingKind:
+def _deciding(settings: Settings) -> PendingKind:
+    return PendingKind.SHADOW if settings.mode is Mode.SHADOW else PendingKind.DECISION
+
+
+def _kind_of(connection: Connection, settings: Settings, experiment_id: UUID) -> PendingKind:
+    if settings.mode is Mode.SHADOW:
+        return PendingKind.SHADOW
     live = live_promotion(connection, experiment_id)
     if live is not None and live.state is PromotionState.RAMPING:
         return PendingKind.RAMP

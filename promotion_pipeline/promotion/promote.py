@@ -20,6 +20,7 @@ from promotion_pipeline.errors import (
     WithheldError,
 )
 from promotion_pipeline.evaluation import Warn
+from promotion_pipeline.evaluation.unattended import MadeBy, WithheldReason
 from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
 from promotion_pipeline.promotion.assess import Assessment, judge_experiments
 from promotion_pipeline.promotion.events import Action, Event
@@ -33,7 +34,7 @@ from promotion_pipeline.promotion.inputs import (
     request_config,
     required_text,
 )
-from promotion_pipeline.promotion.models import Approval, Promotion, WithheldReason
+from promotion_pipeline.promotion.models import Approval, Promotion
 from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, reread, set_approval
 from promotion_pipeline.promotion.snapshot import snapshot_of, split_of_step
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
@@ -41,6 +42,7 @@ from promotion_pipeline.promotion.wording import withheld_because, withheld_sent
 from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import environment_id, environments, keep_environment
+from promotion_pipeline.store.labels import RECORD, record_label
 
 STANDING_CAVEATS = frozenset({Warn.REQUEST_LEVEL.value})
 """Warnings that say how the data is logged, not that something is wrong: they alone page nobody."""
@@ -55,6 +57,8 @@ class Signature:
     metadata: Mapping[str, Any]
     approval: Approval | None = None
     """The request that this promotion answers."""
+    made_by: MadeBy = MadeBy.PERSON
+    """What made the decision that is acted upon."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +112,16 @@ def promote_winner(
     """
     name = experiment_name_of(experiment_name)
     kind = choice(PromotionType, promotion_type, "promotion_type")
-    signature = Signature(kind, required_text(promoted_by, "promoted_by"), json_object(metadata, "metadata"))
+    made_by = MadeBy.SWEEP if kind is PromotionType.AUTO else MadeBy.PERSON
+    signature = Signature(
+        kind, required_text(promoted_by, "promoted_by"), json_object(metadata, "metadata"), made_by=made_by
+    )
     request = request_config(config)
     where = chosen(store)
 
     def act(connection: Connection) -> Promotion:
         scene = lock_experiment(connection, where, name)
-        candidate = require_candidate(scene, request)
+        candidate = require_candidate(scene, request, made_by)
         if kind is PromotionType.AUTO:
             require_unattended(candidate.assessment)
         return record_promotion(scene, candidate, signature)
@@ -124,7 +131,7 @@ def promote_winner(
     return promotion
 
 
-def require_candidate(scene: Scene, request: PromotionConfig | None) -> Candidate:
+def require_candidate(scene: Scene, request: PromotionConfig | None, made_by: MadeBy = MadeBy.PERSON) -> Candidate:
     """Re-check under the lock that this experiment may be promoted by the contract.
 
     Raises:
@@ -138,7 +145,7 @@ def require_candidate(scene: Scene, request: PromotionConfig | None) -> Candidat
             f"{name!r} is not running: set is_active to start it; only a running experiment is promoted"
         )
     require_live_mode(scene.store)
-    candidate = assess_under_lock(scene, request)
+    candidate = assess_under_lock(scene, request, made_by)
     eligibility = candidate.assessment.eligibility
     if not eligibility.is_eligible:
         said = "; ".join(eligibility.reasons)
@@ -167,15 +174,18 @@ def require_live_mode(store: Store) -> None:
         raise ConflictError("AUTO_PROMOTION_MODE is shadow: no traffic changes; set it to live to promote")
 
 
-def assess_under_lock(scene: Scene, request: PromotionConfig | None) -> Candidate:
+def assess_under_lock(scene: Scene, request: PromotionConfig | None, made_by: MadeBy | None = None) -> Candidate:
     """Evaluate the locked experiment at the newest complete hour.
+
+    Args:
+        made_by: who acts on what is found; None: whoever made the hour's record.
 
     Raises:
         ConfigError: the experiment's `promotion_config` is not valid.
     """
     config = resolved_config(scene.store.settings, scene.experiment, request)
     judged = judge_experiments(
-        scene.store, scene.connection, [scene.experiment], request, None, source=scene.connection
+        scene.store, scene.connection, [scene.experiment], request, None, source=scene.connection, made_by=made_by
     )
     overridden = request is not None and bool(request.model_fields_set - ACTING_FIELDS)
     return Candidate(judged.assessments[0], config, judged.rollups, overridden)
@@ -207,7 +217,7 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
     scene.set_traffic(split_of_step(snapshot, 0), is_active=False)
     reached(FaultPoint.TRAFFIC_SET)
     if not candidate.is_overridden:
-        write_decision_of_record(scene.connection, candidate.assessment, scene.store.settings)
+        write_decision_of_record(scene.connection, candidate.assessment, scene.store.settings, signature.made_by)
     _settle_approval(scene, signature, promotion)
     details = {"type": signature.kind.value, "winner": promotion.promoted_variant_name, "state": state.value}
     scene.audit(signature.by, Action.PROMOTE, promotion.id, {**details, "metadata": dict(signature.metadata)})
@@ -284,13 +294,19 @@ def insert_promotion(
     return None if row is None else promotion_from(row)
 
 
-def write_decision_of_record(connection: Connection, assessment: Assessment, settings: Settings | None = None) -> None:
+def write_decision_of_record(
+    connection: Connection,
+    assessment: Assessment,
+    settings: Settings | None = None,
+    made_by: MadeBy = MadeBy.AUTOMATION,
+) -> None:
     """Keep the decision that was acted upon as the one of record, unless its hour has one.
 
     Not where what was in force at the as-of has been changed since: the hour is then decided on what it was.
 
     Args:
         settings: those that the decision was made with; kept for its hour.
+        made_by: what acted.
     """
     assert assessment.decision is not None
     hour = assessment.as_of - HOUR
@@ -302,14 +318,16 @@ def write_decision_of_record(connection: Connection, assessment: Assessment, set
         ).fetchone()
         if changed is not None or layer.id != environment_id(settings.thresholds):
             return
-        keep_environment(connection, layer)
+        if settings.mode is not Mode.SHADOW:
+            keep_environment(connection, layer)
     known = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = 'eligibility_decisions'::regclass AND attnum > 0"
-        " AND NOT attisdropped AND attname NOT IN ('label', 'decided_at')"
+        " AND NOT attisdropped AND attname NOT IN ('label', 'decided_at', 'made_by')"
     )
     row = {name: assessment.decision[name] for name in (r["attname"] for r in known) if name in assessment.decision}
+    row |= {"label": RECORD if settings is None else record_label(settings), "made_by": made_by.value}
     connection.execute(
-        sql.SQL("INSERT INTO eligibility_decisions ({}, label) VALUES ({}, 'record') ON CONFLICT DO NOTHING").format(
+        sql.SQL("INSERT INTO eligibility_decisions ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
             sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(map(sql.Placeholder, row))
         ),
         row,

@@ -7,13 +7,16 @@ from typing import Any
 
 import psycopg
 
+from promotion_pipeline.config import Mode
 from promotion_pipeline.evaluation import Reason
+from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.acts import database_errors
 from promotion_pipeline.promotion.assess import Judgement
 from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import Environment, environment_id, environments, keep_environment
 from promotion_pipeline.store.frames import WriteResult, write_decisions
+from promotion_pipeline.store.labels import record_label
 
 
 def record_decisions(store: Store, judged: Judgement) -> int:
@@ -33,7 +36,7 @@ def record_decisions(store: Store, judged: Judgement) -> int:
     hour = judged.as_of - HOUR
     with store.connect() as connection, database_errors():
         (layer,) = environments(connection, store.settings, hour, judged.as_of)
-        settled = _settled(connection, judged)
+        settled = _settled(connection, judged, record_label(store.settings))
     if layer.id != environment_id(store.settings.thresholds):
         return 0
     frame = judged.decisions
@@ -41,22 +44,23 @@ def record_decisions(store: Store, judged: Judgement) -> int:
     frame = frame[begun & ~frame["experiment_id"].astype(str).isin(settled)]
     if frame.empty:
         return 0
-    return write_decisions(store, frame, within=_keeping(layer)).recorded
+    record = record_label(store.settings)
+    return write_decisions(store, frame, made_by=MadeBy.SWEEP, record=record, within=_keeping(store, layer)).recorded
 
 
-def _settled(connection: Connection, judged: Judgement) -> set[str]:
+def _settled(connection: Connection, judged: Judgement, record: str) -> set[str]:
     """Experiments whose hour is decided already, or that were changed since it ended."""
     rows = connection.execute(
-        "SELECT experiment_id::text AS id FROM eligibility_decisions WHERE hour = %s AND label = 'record'"
+        "SELECT experiment_id::text AS id FROM eligibility_decisions WHERE hour = %s AND label = %s"
         " UNION SELECT experiment_id::text FROM ab_experiment_history WHERE valid_from >= %s",
-        [judged.as_of - HOUR, judged.as_of],
+        [judged.as_of - HOUR, record, judged.as_of],
     )
     return {row["id"] for row in rows}
 
 
-def _keeping(layer: Environment) -> Callable[[psycopg.Connection[Any], WriteResult], None]:
+def _keeping(store: Store, layer: Environment) -> Callable[[psycopg.Connection[Any], WriteResult], None]:
     def within(connection: psycopg.Connection[Any], written: WriteResult) -> None:
-        if written.recorded:
+        if written.recorded and store.settings.mode is not Mode.SHADOW:
             keep_environment(connection, layer)
 
     return within

@@ -11,6 +11,7 @@ import psycopg
 from promotion_pipeline.config import ACTING_FIELDS, Mode, PromotionConfig
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.evaluation import Verdict
+from promotion_pipeline.evaluation.unattended import WAITING, MadeBy, WithheldReason
 from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
 from promotion_pipeline.promotion.approvals import expire_approvals, request_approval
 from promotion_pipeline.promotion.assess import Assessment, judge
@@ -23,7 +24,6 @@ from promotion_pipeline.promotion.models import (
     Promotion,
     PromotionEligibility,
     SweepEntry,
-    WithheldReason,
 )
 from promotion_pipeline.promotion.promote import (
     Candidate,
@@ -39,6 +39,7 @@ from promotion_pipeline.promotion.snapshot import snapshot_of
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.phases import note_unnoted
 
 
 def auto_check_promotions(user_id: str, config: ConfigLike = None, *, store: Store | None = None) -> AutoCheckResult:
@@ -65,7 +66,9 @@ def auto_check_promotions(user_id: str, config: ConfigLike = None, *, store: Sto
     """
     actor, request = required_text(user_id, "user_id"), request_config(config)
     where = chosen(store)
-    expire_approvals(where)
+    note_unnoted(where)
+    if where.settings.mode is Mode.LIVE:
+        expire_approvals(where)
     judged = judge(where, None, request)
     is_overridden = request is not None and bool(request.model_fields_set - ACTING_FIELDS)
     recorded = 0 if is_overridden else record_decisions(where, judged)
@@ -90,17 +93,27 @@ def _entry(store: Store, assessment: Assessment, actor: str, request: PromotionC
     if without_act is not None:
         return without_act
     try:
-        return settle(store, assessment.experiment.id, actor, request)
+        return settle(store, assessment.experiment.id, actor, request, MadeBy.SWEEP)
     except DependencyError:
         raise
     except (PromotionError, psycopg.Error) as error:
         return _said(assessment.eligibility, Outcome.FAILED, " ".join(str(error).split()))
 
 
-def settle(store: Store, experiment_id: UUID, actor: str, request: PromotionConfig | None = None) -> SweepEntry:
+def settle(
+    store: Store,
+    experiment_id: UUID,
+    actor: str,
+    request: PromotionConfig | None = None,
+    made_by: MadeBy | None = None,
+) -> SweepEntry:
     """Do the unattended thing about one experiment: promote it, ask a person, or leave it; one transaction.
 
     Idempotent: called again it finds the promotion, or the open request, and does nothing more.
+
+    Args:
+        made_by: what the act stands on; None: the hour's decision of record, so that one which a person's run made
+            leads to nothing.
 
     Raises:
         NotFoundError: there is no such experiment.
@@ -108,11 +121,16 @@ def settle(store: Store, experiment_id: UUID, actor: str, request: PromotionConf
         ConflictError: another act holds it.
         DependencyError: the database is down.
     """
-    return in_transaction(store, partial(_settle, store, experiment_id, actor, request))
+    return in_transaction(store, partial(_settle, store, experiment_id, actor, request, made_by))
 
 
 def _settle(
-    store: Store, experiment_id: UUID, actor: str, request: PromotionConfig | None, connection: Connection
+    store: Store,
+    experiment_id: UUID,
+    actor: str,
+    request: PromotionConfig | None,
+    made_by: MadeBy | None,
+    connection: Connection,
 ) -> SweepEntry:
     scene = lock_experiment(connection, store, experiment_id)
     reached(FaultPoint.LOCKED)
@@ -122,17 +140,19 @@ def _settle(
     if not scene.experiment.is_active:
         message = f"{scene.experiment.name!r} is not running any more"
         return SweepEntry(experiment_name=scene.experiment.name, outcome=Outcome.NOTHING_TO_DO, message=message)
-    candidate = assess_under_lock(scene, request)
+    candidate = assess_under_lock(scene, request, made_by)
     eligibility = candidate.assessment.eligibility
     without_act = _without_act(eligibility)
     if without_act is not None:
         return without_act
     withheld = withheld_because(candidate.assessment)
+    if WAITING.intersection(withheld):
+        return _said(eligibility, Outcome.WITHHELD, _because(candidate.assessment, withheld))
     if store.settings.mode is Mode.SHADOW:
         return _record_shadow(scene, candidate, actor, withheld)
     if withheld:
         return _ask(scene, candidate, actor, withheld)
-    promotion = record_promotion(scene, candidate, Signature(PromotionType.AUTO, actor, {}))
+    promotion = record_promotion(scene, candidate, _signature(candidate, actor))
     share = promotion.ramp_percents[promotion.ramp_step]
     step = "" if share == 100 else f" to {share:g} % of the traffic, its first step"
     message = (
@@ -157,7 +177,7 @@ def _without_act(eligibility: PromotionEligibility) -> SweepEntry | None:
 
 def _ask(scene: Scene, candidate: Candidate, actor: str, withheld: tuple[WithheldReason, ...]) -> SweepEntry:
     approval, is_new = request_approval(scene, candidate, actor)
-    said = "; ".join(withheld_sentence(candidate.assessment, reason) for reason in withheld)
+    said = _because(candidate.assessment, withheld)
     if approval.state is ApprovalState.APPROVED:
         message = f"approved by {approval.answered_by}; the next run applies it"
     else:
@@ -165,21 +185,29 @@ def _ask(scene: Scene, candidate: Candidate, actor: str, withheld: tuple[Withhel
     return _said(candidate.assessment.eligibility, Outcome.AWAITING_APPROVAL, message, approval_id=approval.id)
 
 
+def _because(assessment: Assessment, withheld: tuple[WithheldReason, ...]) -> str:
+    return "; ".join(withheld_sentence(assessment, reason) for reason in withheld)
+
+
 def _record_shadow(scene: Scene, candidate: Candidate, actor: str, withheld: tuple[WithheldReason, ...]) -> SweepEntry:
     """Keep what would have been done, once a phase and variant; no traffic, no phase, no notification."""
     eligibility = candidate.assessment.eligibility
     if withheld:
         return _said(eligibility, Outcome.SHADOW, f"shadow: would have asked a person about {eligibility.winner!r}")
-    signature = Signature(PromotionType.AUTO, actor, {})
+    signature = _signature(candidate, actor)
     snapshot = snapshot_of(scene, candidate.assessment, candidate.rollups, candidate.config.ramp_steps)
     promotion = insert_promotion(scene, candidate, signature, snapshot, PromotionState.SHADOW)
     message = f"shadow: would have promoted {eligibility.winner!r}"
     if promotion is None:
         return _said(eligibility, Outcome.SHADOW, f"{message} (recorded before)")
     if not candidate.is_overridden:
-        write_decision_of_record(scene.connection, candidate.assessment, scene.store.settings)
+        write_decision_of_record(scene.connection, candidate.assessment, scene.store.settings, signature.made_by)
     scene.audit(actor, Action.SHADOW_PROMOTE, promotion.id, {"winner": promotion.promoted_variant_name})
     return _said(eligibility, Outcome.SHADOW, message, promotion_id=promotion.id)
+
+
+def _signature(candidate: Candidate, actor: str) -> Signature:
+    return Signature(PromotionType.AUTO, actor, {}, made_by=candidate.assessment.made_by)
 
 
 def _already(scene: Scene, live: Promotion) -> SweepEntry:

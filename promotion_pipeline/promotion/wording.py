@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 from uuid import UUID
 
 from promotion_pipeline.config import Evidence
 from promotion_pipeline.evaluation import Reason, Verdict
 from promotion_pipeline.evaluation.explain import Explanation, explain
+from promotion_pipeline.evaluation.unattended import WithheldReason, withheld_reasons
 from promotion_pipeline.promotion.models import (
     CheckResult,
     EvidenceResult,
     PromotionEligibility,
     SafetyChecks,
     VariantMetrics,
-    WithheldReason,
 )
 from promotion_pipeline.promotion.splits import steps_above
 
@@ -102,18 +102,8 @@ def _beside(assessment: Assessment, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def withheld_because(assessment: Assessment) -> tuple[WithheldReason, ...]:
     """Everything that keeps this experiment from an unattended promotion beyond the contract; empty: nothing."""
-    row, config = assessment.decision, assessment.config
-    if row is None or config is None or not row["is_eligible"]:
-        return ()
-    found = {
-        WithheldReason.EVIDENCE: not row["is_promotable"],
-        WithheldReason.STALE: not assessment.is_fresh,
-        WithheldReason.LOW_TRAFFIC: assessment.is_quiet,
-        WithheldReason.MANUAL_APPROVAL: config.require_manual_approval,
-        WithheldReason.HELD: assessment.experiment.hold is not None,
-        WithheldReason.DISABLED: not assessment.is_enabled,
-    }
-    return tuple(reason for reason, holds in found.items() if holds)
+    facts = assessment.facts
+    return () if facts is None else withheld_reasons(facts)
 
 
 def withheld_sentence(assessment: Assessment, reason: WithheldReason) -> str:
@@ -125,12 +115,22 @@ def withheld_sentence(assessment: Assessment, reason: WithheldReason) -> str:
             return _staleness(assessment)
         case WithheldReason.LOW_TRAFFIC:
             return _low_traffic(assessment)
+        case WithheldReason.INCOMPLETE_DATA:
+            return "the requests of this phase in the log are not all in its rollups"
+        case WithheldReason.PHASE_CHANGED:
+            return "its split or activity was changed past the triggers: what was judged is not what is served"
+        case WithheldReason.NOT_SCHEDULED:
+            return "this hour was decided by a person's run; the next scheduled decision may promote"
+        case WithheldReason.ENDED:
+            return _ended(assessment)
         case WithheldReason.MANUAL_APPROVAL:
             return "its thresholds ask for a person's approval"
         case WithheldReason.HELD:
             return f"automatic promotion is on hold ({assessment.experiment.hold})"
         case WithheldReason.DISABLED:
             return "automatic promotion is switched off (AUTO_PROMOTION_ENABLED=false)"
+        case _ as never:
+            assert_never(never)
 
 
 def _not_evaluated(assessment: Assessment) -> PromotionEligibility:
@@ -188,6 +188,11 @@ def _data_warnings(assessment: Assessment) -> dict[str, str]:
 
 def _low_traffic(assessment: Assessment) -> str:
     return "" if assessment.newest_hour is None else assessment.newest_hour.sentence
+
+
+def _ended(assessment: Assessment) -> str:
+    end_date = assessment.experiment.end_date
+    return "" if end_date is None else f"its end_date {end_date.astimezone(UTC):%Y-%m-%d %H:%M} UTC has passed"
 
 
 def _staleness(assessment: Assessment) -> str:

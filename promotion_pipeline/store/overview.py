@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.labels import record_label
 
 
 class _Row(BaseModel):
@@ -67,7 +68,7 @@ _OVERVIEW = """
     LEFT JOIN ab_experiment_phases o ON o.experiment_id = e.id AND o.ended_at IS NULL AND o.is_running
     -- What a running experiment was before its split changed, by a rollback too, says nothing of what it is now.
     LEFT JOIN LATERAL (
-        SELECT * FROM eligibility_decisions WHERE experiment_id = e.id AND label = 'record'
+        SELECT * FROM eligibility_decisions WHERE experiment_id = e.id AND label = %(label)s
             AND (o.id IS NULL OR phase_id = o.id) ORDER BY hour DESC LIMIT 1
     ) d ON true
     CROSS JOIN LATERAL (SELECT d.hour IS NULL AND o.started_at >= date_trunc('hour', now(), 'UTC')) n (is_new_phase)
@@ -86,10 +87,12 @@ def experiment_overviews(
         DependencyError: the database is down.
     """
     query = (
-        _OVERVIEW + " WHERE strpos(lower(e.name), lower(%s)) > 0 ORDER BY e.is_active DESC, e.name LIMIT %s OFFSET %s"
+        _OVERVIEW + " WHERE strpos(lower(e.name), lower(%(search)s)) > 0"
+        " ORDER BY e.is_active DESC, e.name LIMIT %(limit)s OFFSET %(offset)s"
     )
+    values = {"search": search.replace("\x00", ""), "limit": limit, "offset": offset}
     with store.connect() as connection:
-        rows = connection.execute(query, [search.replace("\x00", ""), limit, offset]).fetchall()
+        rows = connection.execute(query, {**values, "label": record_label(store.settings)}).fetchall()
     return [_overview(row) for row in rows]
 
 
@@ -100,7 +103,8 @@ def experiment_overview(store: Store, name: str) -> ExperimentOverview | None:
         DependencyError: the database is down.
     """
     with store.connect() as connection:
-        row = connection.execute(_OVERVIEW + " WHERE e.name = %s", [name]).fetchone()
+        values = {"name": name, "label": record_label(store.settings)}
+        row = connection.execute(_OVERVIEW + " WHERE e.name = %(name)s", values).fetchone()
     return None if row is None else _overview(row)
 
 

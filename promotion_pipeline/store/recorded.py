@@ -9,7 +9,7 @@ import pandas as pd
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.frames import RECORD
+from promotion_pipeline.store.labels import record_label
 
 
 def recorded_counts(store: Store, start: datetime, end: datetime) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def recorded_counts(store: Store, start: datetime, end: datetime) -> pd.DataFram
             "SELECT hour, count(*) AS experiments, count(*) FILTER (WHERE is_promotable) AS promotable,"
             f" count(*) FILTER (WHERE is_eligible AND NOT is_promotable) AS waiting, {verdicts}"
             " FROM eligibility_decisions WHERE label = %s AND hour >= %s AND hour < %s GROUP BY hour",
-            [RECORD, start, end],
+            [record_label(store.settings), start, end],
         ).fetchall()
     hours = pd.date_range(start, end - HOUR, freq="h", tz="UTC")
     columns = ["experiments", "promotable", "waiting", *(verdict.value for verdict in Verdict)]

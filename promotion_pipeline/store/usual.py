@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.store.bulk import HOUR, read_frame, require_hours, time_literal
-from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.bulk import HOUR, ids_filter, read_frame, require_hours, time_literal
+from promotion_pipeline.store.database import Connection, Store
 
 DAYS = 7
 """Days before, whose same hour of the day says what is usual."""
@@ -66,6 +66,24 @@ def hour_traffic(rollups: pd.DataFrame, started: Mapping[str, datetime], hour: d
         usual = float(np.median(known)) if len(known) >= FEWEST_DAYS else 0.0
         found[key] = HourTraffic(int(now), usual if usual >= USUAL_AT_LEAST else None)
     return found
+
+
+def traffic_of(connection: Connection, started: Mapping[str, datetime], hour: datetime) -> dict[str, HourTraffic]:
+    """The traffic of a few experiments in an hour, from the stored rollups.
+
+    Args:
+        started: start of the phase by experiment id.
+    """
+    query = sql.SQL(
+        "SELECT experiment_id::text AS experiment_id, hour, sum(requests)::bigint AS requests"
+        " FROM hourly_variant_rollups WHERE {wanted}"
+        " AND hour = ANY(ARRAY(SELECT generate_series({first}, {hour}, '1 day'))) GROUP BY 1, 2"
+    ).format(
+        wanted=ids_filter(sql.SQL("experiment_id"), list(started)),
+        first=time_literal(hour - timedelta(days=DAYS)),
+        hour=time_literal(hour),
+    )
+    return hour_traffic(read_frame(connection, query), started, hour)
 
 
 def quiet_experiments(store: Store, at: datetime) -> dict[str, HourTraffic]:
