@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ def test_a_run_is_dead_as_soon_as_its_process_is_gone(
     assert status(launcher) is WorkerStatus.RUNNING
     worker.kill()
     # Dead and not buried yet: its number is still taken.
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
     assert launcher.check_run_worker_health(RUN).status is WorkerStatus.FAILED
     worker.wait()
     found = launcher.check_run_worker_health(RUN)
