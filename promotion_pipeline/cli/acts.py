@@ -147,13 +147,20 @@ def _metadata(pairs: list[str] | None, reason: str | None) -> dict[str, Any]:
 
 
 def approve(
-    name: Name, by: By = None, reason: Reason = None, yes: Yes = False, as_json: Json = False, config: Any = None
+    name: Name,
+    by: By = None,
+    reason: Reason = None,
+    metadata: Metadata = None,
+    yes: Yes = False,
+    as_json: Json = False,
+    config: Any = None,
 ) -> None:
     """Approve and promote."""
     from promotion_pipeline.promotion.approvals import approve_promotion
 
     confirm(f"Promote the waiting winner of {name!r}?", yes=yes)
-    promotion = approve_promotion(name, actor(by), config, reason=reason)
+    details = _metadata(metadata, None)
+    promotion = approve_promotion(name, actor(by), config, reason=reason, metadata=details)
     _show_promoted(promotion, as_json)
 
 
