@@ -28,7 +28,7 @@ class Worker:
     @property
     def is_alive(self) -> bool | None:
         """Whether the process exists; None: it is on a machine that this one cannot look into."""
-        if not self.machine or self.machine != _machine():
+        if not self.machine or self.machine != _machine() or _is_hidden(self.process_id):
             return None
         return _started(self.process_id) == self.process_started
 
@@ -104,6 +104,17 @@ def _machine() -> str:
     except OSError:
         return ""
     return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:32]
+
+
+def _is_hidden(process_id: int) -> bool:
+    """Whether it is somebody else's process, which a hardened system does not show."""
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return not Path(f"/proc/{process_id}/stat").exists()
+    return False
 
 
 def _started(process_id: int) -> str | None:
