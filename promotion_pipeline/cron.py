@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
+from promotion_pipeline.notifications.routing import configured_channels
 from promotion_pipeline.promotion.acts import chosen
 from promotion_pipeline.promotion.inputs import ConfigLike, request_config, required_text
 from promotion_pipeline.promotion.models import AutoCheckResult, Delivered, Outcome, Watched
@@ -32,7 +33,7 @@ def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = 
     watched = watch_promotions(where)
     steps = advance_ramps(where, actor=actor)
     result = auto_check_promotions(actor, request, store=where)
-    report = deliver_everything(where, policy=DELIVERY)
+    told = _tell(where)
     outcomes = Counter(entry.outcome for entry in steps)
     return result.model_copy(
         update={
@@ -48,10 +49,18 @@ def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = 
                 )
                 for found in watched
             ),
-            "notifications": Delivered(
-                delivered=report.delivered,
-                waiting=sum(done.retried + done.uncertain for done in report.channels.values()),
-                dead=report.dead,
-            ),
+            "notifications": told,
         }
+    )
+
+
+def _tell(store: Store) -> Delivered | None:
+    """One pass of the delivery. Where no channel is on, none: a message is routed once, and would reach nobody."""
+    if not configured_channels(store.settings):
+        return None
+    report = deliver_everything(store, policy=DELIVERY)
+    return Delivered(
+        delivered=report.delivered,
+        waiting=sum(done.retried + done.uncertain for done in report.channels.values()),
+        dead=report.dead,
     )

@@ -9,7 +9,7 @@ from promotion_pipeline.partitions import HOUR, first_hour, range_tags
 from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.window import first_undecided_hour
+from promotion_pipeline.store.recorded import first_unfinished_hour
 
 MINUTE = 5
 """Minutes past the hour: requests of the hour's last minutes have arrived by then; later ones are late rows."""
@@ -45,7 +45,7 @@ def due_run(store: Store, scheduled_at: datetime) -> dg.RunRequest | dg.SkipReas
             f"The hour that ends at {end:%H:%M} UTC is not over by the database's clock: compare it with this host's."
         )
     start = max(end - timedelta(hours=max(store.settings.lookback_hours, 1)), first_hour())
-    first = first_undecided_hour(store, start, end)
+    first = first_unfinished_hour(store, start, end)
     if first is None:
         return dg.SkipReason(f"Every running experiment is decided up to {end:%Y-%m-%d %H:%M} UTC.")
     hours = (end - first) // HOUR

@@ -28,8 +28,6 @@ the run: when the rollup or the evaluation fails, what was promoted is watched a
     kinds={"postgres"},
     owners=names.OWNERS,
     description=DESCRIPTION,
-    # It has no partitions; with this a command that takes a range of hours of everything takes it too.
-    backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def promotion_watch(
     context: dg.AssetExecutionContext, store: dg.ResourceParam[StoreResource]

@@ -343,4 +343,4 @@ class AutoCheckResult(Result):
     """One entry an experiment, by name."""
     watched: tuple[Watched, ...] = ()
     notifications: Delivered | None = None
-    """None: this sweep tells nobody."""
+    """None: no channel is on, or this sweep tells nobody."""

@@ -191,11 +191,16 @@ def _checked(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
     return result
 
 
+def _plain(value: Any) -> Any:
+    """A cell as Python writes it."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _refuse(bad: pd.Series[Any], frame: pd.DataFrame, name: str, file: Path, what: str) -> None:
     if not bad.any():
         return
     positions = np.flatnonzero(bad.to_numpy())
-    shown = ", ".join(f"row {p + 1} ({frame[name].iloc[p]!r})" for p in positions[:ROWS_NAMED])
+    shown = ", ".join(f"row {p + 1} ({_plain(frame[name].iloc[p])!r})" for p in positions[:ROWS_NAMED])
     more = f" and {len(positions) - ROWS_NAMED} more" if len(positions) > ROWS_NAMED else ""
     raise InputError(f"{file}: {name} {what} in {shown}{more}; nothing was imported")
 

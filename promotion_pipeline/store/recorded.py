@@ -1,4 +1,4 @@
-"""How the decisions of record turned out, hour by hour."""
+"""How the decisions of record turned out, hour by hour, and which hours a run has to take yet."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from datetime import datetime
 import pandas as pd
 
 from promotion_pipeline.evaluation import Verdict
+from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.labels import record_label
+from promotion_pipeline.store.window import first_undecided_hour
 
 
 def recorded_counts(store: Store, start: datetime, end: datetime) -> pd.DataFrame:
@@ -33,3 +35,25 @@ def recorded_counts(store: Store, start: datetime, end: datetime) -> pd.DataFram
     found = {pd.Timestamp(row["hour"]).tz_convert("UTC"): row for row in rows}
     counts = [[int(found[hour][name]) if hour in found else 0 for name in columns] for hour in hours]
     return pd.DataFrame(counts, index=hours, columns=columns)
+
+
+def first_unfinished_hour(store: Store, start: datetime, end: datetime) -> datetime | None:
+    """The first hour in [start, end) that a run has to take: not decided, or decided by a sweep and not measured.
+
+    A sweep keeps its decisions and nothing else: the run brings sums, metrics and checks.
+
+    Raises:
+        InputError: the window is naive, empty or not of whole hours.
+        DependencyError: the database cannot be reached.
+    """
+    undecided = first_undecided_hour(store, start, end)
+    with store.connect() as connection:
+        row = connection.execute(
+            "SELECT min(decided.hour) AS hour FROM eligibility_decisions AS decided"
+            " WHERE decided.hour >= %s AND decided.hour < %s AND decided.label = %s AND decided.made_by = %s"
+            " AND NOT EXISTS (SELECT 1 FROM variant_metrics AS measured WHERE measured.hour = decided.hour)",
+            [start, end, record_label(store.settings), MadeBy.SWEEP.value],
+        ).fetchone()
+    assert row is not None
+    found = [hour for hour in (undecided, row["hour"]) if hour is not None]
+    return min(found, default=None)

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from promotion_pipeline.partitions import hour_key
+from promotion_pipeline.promotion.sweep import auto_check_promotions
 from promotion_pipeline.schedules import due_run
 from promotion_pipeline_tests.orchestration.conftest import Stage
-from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment
+from promotion_pipeline_tests.seeding import NO_DIFFERENCE, WINNER, count, seed_experiment
 
 
 def hours_of(request: dg.RunRequest | dg.SkipReason) -> tuple[str, str]:
@@ -60,3 +61,16 @@ def test_a_host_whose_clock_is_ahead_waits(stage: Stage) -> None:
     request = due_run(stage.store, at_five_past(stage.newest + timedelta(hours=1)))
     assert isinstance(request, dg.SkipReason)
     assert "clock" in str(request.skip_message)
+
+
+def test_an_hour_that_a_sweep_decided_is_still_rolled_up_and_measured_by_the_run(stage: Stage) -> None:
+    seed_experiment(stage.store, "checkout", NO_DIFFERENCE)
+    stage.graph.run_hours(stage.hours_ago(48), stage.hours_ago(1))
+    auto_check_promotions("cron", store=stage.store)
+    by_sweep = "SELECT count(*) FROM eligibility_decisions WHERE label = 'record' AND made_by = 'sweep'"
+    assert count(stage.store, by_sweep) == 1
+    request = due_run(stage.store, at_five_past(stage.newest))
+    assert hours_of(request) == (hour_key(stage.hours_ago(1)),) * 2
+    stage.graph.tick_schedule(at_five_past(stage.newest))
+    assert count(stage.store, by_sweep) == 1
+    assert isinstance(due_run(stage.store, at_five_past(stage.newest)), dg.SkipReason)
