@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from promotion_pipeline.config import PromotionConfig
+    from promotion_pipeline.cron import run_sweep
     from promotion_pipeline.errors import (
         AlreadyPromotedError,
         ConfigError,
@@ -28,13 +29,18 @@ if TYPE_CHECKING:
         SplitDriftError,
         WithheldError,
     )
-    from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
+    from promotion_pipeline.promotion.approvals import (
+        approval_history,
+        approve_promotion,
+        decline_promotion,
+        open_approvals,
+    )
     from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
     from promotion_pipeline.promotion.history import get_promotion_history
-    from promotion_pipeline.promotion.holds import release_hold
+    from promotion_pipeline.promotion.holds import hold_promotion, release_hold
     from promotion_pipeline.promotion.models import Approval, AutoCheckResult, Hold, Promotion, PromotionEligibility
     from promotion_pipeline.promotion.promote import promote_winner
-    from promotion_pipeline.promotion.rollback import rollback_promotion
+    from promotion_pipeline.promotion.rollback import preview_rollback, rollback_promotion
     from promotion_pipeline.promotion.sweep import auto_check_promotions
 
 __all__ = [
@@ -57,14 +63,19 @@ __all__ = [
     "PromotionError",
     "SplitDriftError",
     "WithheldError",
+    "approval_history",
     "approve_promotion",
     "auto_check_promotions",
     "check_promotion_eligibility",
     "decline_promotion",
     "get_promotion_history",
+    "hold_promotion",
+    "open_approvals",
+    "preview_rollback",
     "promote_winner",
     "release_hold",
     "rollback_promotion",
+    "run_sweep",
 ]
 
 _MODULES = {
@@ -74,14 +85,19 @@ _MODULES = {
     "Hold": "promotion.models",
     "Promotion": "promotion.models",
     "PromotionEligibility": "promotion.models",
+    "approval_history": "promotion.approvals",
     "approve_promotion": "promotion.approvals",
     "auto_check_promotions": "promotion.sweep",
     "check_promotion_eligibility": "promotion.eligibility",
     "decline_promotion": "promotion.approvals",
     "get_promotion_history": "promotion.history",
+    "hold_promotion": "promotion.holds",
+    "open_approvals": "promotion.approvals",
+    "preview_rollback": "promotion.rollback",
     "promote_winner": "promotion.promote",
     "release_hold": "promotion.holds",
     "rollback_promotion": "promotion.rollback",
+    "run_sweep": "cron",
 }
 
 

@@ -25,6 +25,8 @@ from promotion_pipeline.store.window import first_undecided_hour
 LONE_CHECK_WINDOW = timedelta(hours=24)
 """What a check looks at that somebody starts without a partition: the newest complete hours."""
 SHOWN = 20
+REMEMBERED = 50
+"""Runs among which the last answer of a check is looked for."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,34 @@ def ask(context: dg.AssetExecutionContext, store: Store, checks: Mapping[str, Ch
     for key in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
         answer = checks[key.name].ask(store, _window(context, store))
         yield answer._replace(check_name=key.name, asset_key=key.asset_key)
+
+
+def repeat(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    """What the checks that the run selected answered last: a what-if leaves the record's results as they are.
+
+    A run that answers nothing would leave them as "skipped".
+    """
+    for key in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
+        last = _last_answer(context.instance, key)
+        if last is not None:
+            yield dg.AssetCheckResult(
+                passed=last.passed,
+                asset_key=key.asset_key,
+                check_name=key.name,
+                severity=last.severity,
+                description=last.description,
+                metadata=last.metadata,
+            )
+
+
+def _last_answer(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
+    """The newest evaluation of a check; runs that asked it and did not answer are passed over."""
+    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=REMEMBERED)
+    for record in records:
+        event = record.event.dagster_event if record.event is not None else None
+        if event is not None and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            return event.asset_check_evaluation_data
+    return None
 
 
 def _window(context: dg.AssetExecutionContext, store: Store) -> Window:

@@ -331,9 +331,7 @@ THRESHOLD_VARIABLES: dict[str, str] = {
 
 THRESHOLD_NAMES = {field: ENVIRONMENT_PREFIX + variable for variable, field in THRESHOLD_VARIABLES.items()}
 
-PASSED_THROUGH = frozenset(
-    {"EXECUTOR", "EXECUTOR_CONFIG", "RUN_LAUNCHER", "RUN_LAUNCHER_CONFIG", "FAULT_POINT", "PARTITIONS_START"}
-)
+PASSED_THROUGH = frozenset({"EXECUTOR", "EXECUTOR_CONFIG", "RUN_LAUNCHER", "RUN_LAUNCHER_CONFIG", "PARTITIONS_START"})
 """Read by other parts of the product, not by `Settings`."""
 
 

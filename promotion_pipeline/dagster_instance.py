@@ -12,12 +12,11 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from promotion_pipeline.dagster_storage import URL_VARIABLE
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.process_environment import variables
 from promotion_pipeline.store.database import Store
 
-URL_VARIABLE = "AUTO_PROMOTION_DAGSTER_DATABASE_URL"
-"""Read by `dagster.yaml`: SQLAlchemy URL of Dagster's storage, which begins with postgresql+psycopg2://."""
 EVENTS_AT_ONCE = "500"
 """Materialization events that a run over many hours writes in one statement."""
 

@@ -30,7 +30,8 @@ def build_definitions(*, resource_overrides: Mapping[str, Any] | None = None) ->
             assets.hourly_variant_rollups,
             assets.evaluation,
             assets.experiment_promotions,
-            assets.promotion_watch,
+            # It has no partitions; with this a command that takes a range of hours of everything takes it too.
+            assets.promotion_watch.with_attributes(backfill_policy=dg.BackfillPolicy.single_run()),
         ],
         jobs=[
             jobs.hourly_promotion_job,
@@ -39,6 +40,7 @@ def build_definitions(*, resource_overrides: Mapping[str, Any] | None = None) ->
             jobs.promote_job,
             jobs.approve_job,
             jobs.rollback_job,
+            jobs.hold_job,
             jobs.release_hold_job,
             delivery.deliver_notifications_job,
         ],

@@ -8,7 +8,7 @@ import time
 import dagster as dg
 
 from promotion_pipeline import names
-from promotion_pipeline.failures import step_failures
+from promotion_pipeline.at_work import at_work
 from promotion_pipeline.notifications import (
     deliver_everything,
     enqueue_run_failure,
@@ -16,6 +16,7 @@ from promotion_pipeline.notifications import (
     is_work_waiting,
 )
 from promotion_pipeline.resources import StoreResource
+from promotion_pipeline.runs import as_people_know_it, is_ours, mistake_of_a_person
 
 INTERVAL_SECONDS = 30
 
@@ -35,8 +36,8 @@ UNFINISHED = [
 @dg.op
 def deliver_notifications(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Send what is due to Slack, PagerDuty and e-mail; each channel by itself, what fails is tried again later."""
-    with step_failures(context):
-        report = deliver_everything(store.get())
+    with at_work(context, store) as opened:
+        report = deliver_everything(opened)
     for channel, done in report.channels.items():
         said = f"{done.delivered} delivered, {done.retried} to try again, {done.uncertain} uncertain, {done.dead} dead"
         context.log.info(f"{channel.value}: {said}" + (f"; {done.error}" if done.error else ""))
@@ -83,13 +84,18 @@ def notification_sensor(
 )
 def run_failure_alarm(context: dg.RunFailureSensorContext, store: dg.ResourceParam[StoreResource]) -> dg.SkipReason:
     """Write the alarm to the outbox."""
+    if not is_ours(context.dagster_run):
+        return dg.SkipReason(f"{context.dagster_run.job_name} is no job of the promotion pipeline.")
     run = _with_retry_tag(context)
     if run.tags.get(WILL_RETRY_TAG) == "true":
         return dg.SkipReason(f"Run {run.run_id} is tried again.")
     steps = context.get_step_failure_events()
+    mistake = mistake_of_a_person(run, steps)
+    if mistake is not None:
+        return dg.SkipReason(f"Run {run.run_id} was refused ({mistake}): whoever started it sees why.")
     new = enqueue_run_failure(
         store.get(),
-        job=run.job_name,
+        job=as_people_know_it(run),
         run_id=run.run_id,
         root_run_id=run.root_run_id or run.run_id,
         error=_error_of(steps[-1] if steps else None) or context.failure_event.message or "no message",
@@ -129,7 +135,9 @@ def _error_of(step: dg.DagsterEvent | None) -> str | None:
 )
 def run_recovery_notice(context: dg.RunStatusSensorContext, store: dg.ResourceParam[StoreResource]) -> dg.SkipReason:
     """Write the notice to the outbox."""
-    job = context.dagster_run.job_name
+    if not is_ours(context.dagster_run):
+        return dg.SkipReason(f"{context.dagster_run.job_name} is no job of the promotion pipeline.")
+    job = as_people_know_it(context.dagster_run)
     new = enqueue_run_recovery(store.get(), job=job, run_id=context.dagster_run.run_id)
     return dg.SkipReason(f"{job} works again: people are told." if new else f"{job} had not failed.")
 

@@ -20,7 +20,8 @@ The exit code of the command line and the status of the HTTP API are read off th
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class PromotionError(Exception):
@@ -61,6 +62,11 @@ class NotEligibleError(PromotionError):
     exit_code = 3
     http_status = 409
     code = "not-eligible"
+
+    def __init__(self, message: str, eligibility: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.eligibility = eligibility
+        """The check that it did not pass, as the HTTP API shows it, if it was made."""
 
 
 class WithheldError(NotEligibleError):

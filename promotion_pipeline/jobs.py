@@ -4,39 +4,44 @@ A job says what runs together and with which config; what is done is the busines
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
 
 from promotion_pipeline import names
 from promotion_pipeline.act_events import told_in_run
-from promotion_pipeline.errors import DependencyError, InputError, PromotionError
-from promotion_pipeline.failures import step_failures
+from promotion_pipeline.at_work import at_work
+from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.markdown import diff_table, late_table
 from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
-from promotion_pipeline.promotion.holds import release_hold
+from promotion_pipeline.promotion.holds import hold_promotion, release_hold
 from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
 from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import RollbackTarget, rollback_promotion
+from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.resources import StoreResource
-from promotion_pipeline.run_config import EvaluationConfig, ThresholdConfig
-from promotion_pipeline.store.clock import newest_complete_hour, require_utc
+from promotion_pipeline.run_config import ActingConfig, EvaluationConfig, launchpad_schema
+from promotion_pipeline.store.clock import newest_complete_hour, parse_instant
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.frames import LATEST
 from promotion_pipeline.store.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff
 
 DEFAULT_EVALUATION = timedelta(hours=24)
-ACT_TAGS = {"dagster/max_runtime": "1800"}
+MAX_RUNTIME_TAG = "dagster/max_runtime"
 """Seconds after which run monitoring ends a run that hangs, so that the next one can go."""
+ACT_TAGS = {MAX_RUNTIME_TAG: "1800"}
+HOURLY_TAGS = {**names.EVALUATION_LANE, MAX_RUNTIME_TAG: "3000"}
+"""Over before the next hour is due."""
+RANGE_TAGS = {**names.BACKFILL_LANE, MAX_RUNTIME_TAG: "172800"}
+"""A year of many experiments takes its time; as `max_runtime_seconds` in dagster.yaml for a backfill of assets."""
 
 hourly_promotion_job = dg.define_asset_job(
     names.HOURLY_JOB,
     selection=[names.ROLLUPS, names.METRICS, names.SIGNIFICANCE, names.DECISIONS, names.WATCH],
     description="Roll up, evaluate and decide every running experiment, and watch what was promoted: one run an hour,"
     f" started by `{names.SCHEDULE}`.",
-    tags=names.EVALUATION_LANE,
+    tags=HOURLY_TAGS,
 )
 
 
@@ -57,8 +62,7 @@ def apply_promotions(
     """
     actor = f"auto-promotion (run {context.run_id[:8]})"
     failed: list[str] = []
-    with step_failures(context):
-        opened = store.get()
+    with at_work(context, store) as opened:
         pending = pending_promotions(opened)
         wanted = [act for act in pending if not config.experiments or act.experiment_name in config.experiments]
         outcomes = dict.fromkeys(Outcome, 0)
@@ -102,8 +106,7 @@ def evaluate_hours(
     context: dg.OpExecutionContext, config: EvaluateConfig, store: dg.ResourceParam[StoreResource]
 ) -> None:
     """Decide a range of hours from the stored rollups; decisions of record stay, others go under the label."""
-    with step_failures(context):
-        opened = store.get()
+    with at_work(context, store) as opened:
         start, end = _range(config, opened)
         found = evaluate_window(
             opened,
@@ -153,29 +156,24 @@ def _range(config: EvaluateConfig, store: Store) -> tuple[datetime, datetime]:
 
 
 def _hour(text: str, name: str) -> datetime | None:
-    if not text.strip():
-        return None
-    try:
-        return require_utc(datetime.fromisoformat(text.strip()), name).astimezone(UTC)
-    except ValueError:
-        raise InputError(f"{name}={text!r} is no time: write it as 2026-03-01T00:00Z") from None
+    return parse_instant(text, name).astimezone(UTC) if text.strip() else None
 
 
 @dg.job(
     name=names.EVALUATE_JOB,
     description="What would we have decided? Any hours, experiments and thresholds; the answer is stored under a label"
     " beside the decisions of record and promotes nothing. With an empty config: the last 24 hours again.",
-    tags=names.BACKFILL_LANE,
+    tags=RANGE_TAGS,
 )
 def evaluate_job() -> None:
     """A range of hours, decided again."""
     evaluate_hours()
 
 
-class PromoteConfig(ThresholdConfig):
+class PromoteConfig(ActingConfig):
     """Which experiment, who says so, and what to keep with the record."""
 
-    experiment: str = Field(default="", description="Its name.")
+    experiment: str = Field(description="Its name.")
     promoted_by: str = Field(default="", description="Who decides; empty: this run.")
     reason: str = Field(default="", description="Kept with the promotion.")
     reviewers: list[str] = Field(default=[], description="Kept with the promotion.")
@@ -186,23 +184,22 @@ class PromoteConfig(ThresholdConfig):
     )
 
 
-@dg.op
-def promote(context: dg.OpExecutionContext, config: PromoteConfig, store: dg.ResourceParam[StoreResource]) -> None:
+@dg.op(config_schema=launchpad_schema(PromoteConfig))
+def promote(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Promote the winner of one experiment; the five contract checks must pass now."""
+    config = PromoteConfig(**context.op_config)
     given = {"reason": config.reason, "reviewers": config.reviewers, "ticket": config.ticket}
-    metadata = {name: value for name, value in given.items() if value} | {"dagster_run_id": context.run_id}
-    with step_failures(context):
-        opened = store.get()
-        with told_in_run(context, opened):
-            promotion = promote_winner(
-                config.experiment,
-                "manual",
-                _who(context, config.promoted_by),
-                config.thresholds(),
-                metadata=metadata,
-                despite=config.despite,
-                store=opened,
-            )
+    metadata = {**config.metadata, **_given(given), "dagster_run_id": context.run_id}
+    with at_work(context, store) as opened, told_in_run(context, opened):
+        promotion = promote_winner(
+            config.experiment,
+            "manual",
+            _who(context, config.promoted_by),
+            config.thresholds(),
+            metadata=metadata,
+            despite=config.despite,
+            store=opened,
+        )
     context.log.info(f"{promotion.promoted_variant_name!r} is promoted: {promotion.state.value}")
 
 
@@ -212,10 +209,10 @@ def promote_job() -> None:
     promote()
 
 
-class ApproveConfig(dg.Config):
+class ApproveConfig(ActingConfig):
     """Which experiment, who answers, and what."""
 
-    experiment: str = Field(default="", description="Its name.")
+    experiment: str = Field(description="Its name.")
     approved_by: str = Field(default="", description="Who answers; empty: this run.")
     reason: str = Field(default="", description="Kept with the answer; needed to decline.")
     despite: list[str] = Field(
@@ -225,18 +222,24 @@ class ApproveConfig(dg.Config):
     decline: bool = Field(default=False, description="Say no, and put automatic promotion on hold.")
 
 
-@dg.op
-def approve(context: dg.OpExecutionContext, config: ApproveConfig, store: dg.ResourceParam[StoreResource]) -> None:
+@dg.op(config_schema=launchpad_schema(ApproveConfig))
+def approve(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Answer the open request of one experiment; a yes promotes at once if the checks still pass."""
+    config = ApproveConfig(**context.op_config)
     who = _who(context, config.approved_by)
-    with step_failures(context):
-        opened = store.get()
-        with told_in_run(context, opened):
-            if config.decline:
-                decline_promotion(config.experiment, who, config.reason, store=opened)
-            else:
-                why = config.reason or None
-                approve_promotion(config.experiment, who, reason=why, despite=config.despite, store=opened)
+    with at_work(context, store) as opened, told_in_run(context, opened):
+        if config.decline:
+            decline_promotion(config.experiment, who, config.reason, store=opened)
+        else:
+            approve_promotion(
+                config.experiment,
+                who,
+                config.thresholds(),
+                reason=config.reason or None,
+                metadata={**config.metadata, "dagster_run_id": context.run_id},
+                despite=config.despite,
+                store=opened,
+            )
     context.log.info(f"{config.experiment!r} is {'declined' if config.decline else 'approved'}")
 
 
@@ -249,29 +252,28 @@ def approve_job() -> None:
 class RollbackConfig(dg.Config):
     """Which experiment, why, and where the traffic goes."""
 
-    experiment: str = Field(default="", description="Its name.")
-    reason: str = Field(default="", description="Why; kept in the history. Needed.")
+    experiment: str = Field(description="Its name.")
+    reason: str = Field(description="Why; kept in the history.")
     rolled_back_by: str = Field(default="", description="Who; empty: this run.")
-    to: RollbackTarget = Field(
-        default=RollbackTarget.PREVIOUS, description="PREVIOUS: the split of before; CONTROL: all traffic to control."
+    to: Literal["previous", "control"] = Field(
+        default="previous", description="previous: the split of before; control: all traffic to control."
     )
     confirm_drift: bool = Field(default=False, description="Overwrite a split that somebody changed since.")
 
 
-@dg.op
-def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, store: dg.ResourceParam[StoreResource]) -> None:
+@dg.op(config_schema=launchpad_schema(RollbackConfig))
+def roll_back(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Undo the live promotion of one experiment and put automatic promotion on hold."""
-    with step_failures(context):
-        opened = store.get()
-        with told_in_run(context, opened):
-            promotion = rollback_promotion(
-                config.experiment,
-                config.reason,
-                _who(context, config.rolled_back_by),
-                to=config.to,
-                confirm_drift=config.confirm_drift,
-                store=opened,
-            )
+    config = RollbackConfig(**context.op_config)
+    with at_work(context, store) as opened, told_in_run(context, opened):
+        promotion = rollback_promotion(
+            config.experiment,
+            config.reason,
+            _who(context, config.rolled_back_by),
+            to=config.to,
+            confirm_drift=config.confirm_drift,
+            store=opened,
+        )
     context.log.info(f"{promotion.experiment_name!r} is rolled back and on hold; lift it with {names.RELEASE_HOLD_JOB}")
 
 
@@ -281,24 +283,44 @@ def rollback_job() -> None:
     roll_back()
 
 
+class HoldConfig(dg.Config):
+    """Which experiment, and why."""
+
+    experiment: str = Field(description="Its name.")
+    reason: str = Field(description="Why; every door shows it.")
+    held_by: str = Field(default="", description="Who; empty: this run.")
+
+
+@dg.op(config_schema=launchpad_schema(HoldConfig))
+def put_on_hold(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
+    """Keep one experiment from being promoted unattended; it also pauses a ramp."""
+    config = HoldConfig(**context.op_config)
+    with at_work(context, store) as opened, told_in_run(context, opened):
+        hold_promotion(config.experiment, config.reason, _who(context, config.held_by), store=opened)
+    context.log.info(f"{config.experiment!r} is on hold; lift it with {names.RELEASE_HOLD_JOB}")
+
+
+@dg.job(name=names.HOLD_JOB, description="Keep an experiment from being promoted unattended.", tags=ACT_TAGS)
+def hold_job() -> None:
+    """One hold."""
+    put_on_hold()
+
+
 class ReleaseHoldConfig(dg.Config):
     """Which experiment, and why."""
 
-    experiment: str = Field(default="", description="Its name.")
+    experiment: str = Field(description="Its name.")
     released_by: str = Field(default="", description="Who; empty: this run.")
     reason: str = Field(default="", description="Kept in the audit.")
 
 
-@dg.op
-def lift_hold(
-    context: dg.OpExecutionContext, config: ReleaseHoldConfig, store: dg.ResourceParam[StoreResource]
-) -> None:
+@dg.op(config_schema=launchpad_schema(ReleaseHoldConfig))
+def lift_hold(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Let one experiment be promoted unattended again."""
-    with step_failures(context):
-        opened = store.get()
-        with told_in_run(context, opened):
-            who = _who(context, config.released_by)
-            release_hold(config.experiment, who, reason=config.reason or None, store=opened)
+    config = ReleaseHoldConfig(**context.op_config)
+    with at_work(context, store) as opened, told_in_run(context, opened):
+        who = _who(context, config.released_by)
+        release_hold(config.experiment, who, reason=config.reason or None, store=opened)
     context.log.info(f"{config.experiment!r} may be promoted unattended again")
 
 
@@ -306,6 +328,10 @@ def lift_hold(
 def release_hold_job() -> None:
     """One hold lifted."""
     lift_hold()
+
+
+def _given(texts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in texts.items() if value}
 
 
 def _who(context: dg.OpExecutionContext, given: str) -> str:

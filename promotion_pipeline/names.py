@@ -20,6 +20,7 @@ EVALUATE_JOB = "evaluate_job"
 PROMOTE_JOB = "promote_job"
 APPROVE_JOB = "approve_job"
 ROLLBACK_JOB = "rollback_job"
+HOLD_JOB = "hold_job"
 RELEASE_HOLD_JOB = "release_hold_job"
 DELIVERY_JOB = "deliver_notifications_job"
 

@@ -1,8 +1,11 @@
-"""What a person can set in the Launchpad; every field has a default, so an empty config is valid."""
+"""What a person can set in the Launchpad; only what an act cannot do without has no default."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
+from dagster._config import ConfigScalar, ConfigScalarKind, PostProcessingError
 from pydantic import Field
 
 from promotion_pipeline.config import (
@@ -14,6 +17,36 @@ from promotion_pipeline.config import (
     PromotionConfig,
     parse_config,
 )
+
+
+class _GivenText(ConfigScalar):
+    """A text that says something: Dagster checks it when a run is launched, not when its step begins."""
+
+    def __init__(self) -> None:
+        super().__init__(key="GivenText", given_name="GivenText", scalar_kind=ConfigScalarKind.STRING)
+
+    def post_process(self, value: object) -> object:
+        """Raises:
+        PostProcessingError: it is blank.
+        """
+        if not str(value).strip():
+            raise PostProcessingError("is empty: write a name or a reason here")
+        return value
+
+
+_GIVEN_TEXT = _GivenText()
+
+
+def launchpad_schema(config: type[dg.Config]) -> dict[str, dg.Field]:
+    """The fields of a config class for `config_schema` of an op; a text without a default must not be blank either.
+
+    A constraint of pydantic would be checked in the run, after it was launched.
+    """
+    needed = {name for name, field in config.model_fields.items() if field.is_required() and field.annotation is str}
+    return {
+        name: dg.Field(_GIVEN_TEXT, description=field.description) if name in needed else field
+        for name, field in config.to_fields_dict().items()
+    }
 
 
 class ThresholdConfig(dg.Config):
@@ -45,6 +78,22 @@ class ThresholdConfig(dg.Config):
         """
         given = {name: value for name, value in self if name in PromotionConfig.model_fields and value is not None}
         return parse_config(given, source="run config")
+
+
+class ActingConfig(ThresholdConfig):
+    """Thresholds that say what to do with a decision, beside those that change it."""
+
+    ramp_steps: list[float] | None = Field(default=None, description="Percent, step by step, such as [75, 100].")
+    ramp_hold_hours: float | None = Field(default=None, description="Hours that each step but the last is held.")
+    watch_hours: float | None = Field(default=None, description="Hours that it is watched after it has all traffic.")
+    watch_error_rate_margin: float | None = Field(default=None, description="A fraction of requests.")
+    watch_latency_margin_percent: float | None = Field(default=None, description="Percent.")
+    watch_primary_margin_percent: float | None = Field(default=None, description="Percent, against before.")
+    watch_primary_margin_to_control_percent: float | None = Field(
+        default=None, description="Percent, while control gets traffic."
+    )
+    auto_rollback: bool | None = Field(default=None, description="Whether a breach rolls back without a person.")
+    metadata: dict[str, Any] = Field(default={}, description="What else to keep with the record.")
 
 
 class EvaluationConfig(ThresholdConfig):

@@ -12,7 +12,7 @@ from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.rollups import landed
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.window import first_undecided_hour
+from promotion_pipeline.store.recorded import first_unfinished_hour
 
 COME_BACK_MINUTES = 10
 """How often it is looked again, within the hour, for an hour of which no request had landed."""
@@ -74,7 +74,7 @@ def due_run(store: Store, scheduled_at: datetime) -> dg.RunRequest | dg.SkipReas
             f"The hour that ends at {end:%H:%M} UTC is not over by the database's clock: compare it with this host's."
         )
     start = max(end - timedelta(hours=max(store.settings.lookback_hours, 1)), first_hour())
-    first = first_undecided_hour(store, start, end)
+    first = first_unfinished_hour(store, start, end)
     if first is None:
         return dg.SkipReason(f"Every running experiment is decided up to {end:%Y-%m-%d %H:%M} UTC.")
     landing = landed(store, end, scheduled_at)

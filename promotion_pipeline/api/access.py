@@ -65,6 +65,8 @@ class Principal:
     role: str
     token_id: UUID | None = None
     """None: the cron secret."""
+    on_behalf: bool = False
+    """It may name the person who acts."""
 
     @property
     def key(self) -> str:
@@ -123,7 +125,7 @@ def identify(store: Store, settings: Settings, access: Access, request: Request,
             f"token {token.name!r} has the role {token.role.value}, this needs {role.value}:"
             f" use another token, or make one with `promotion-pipeline tokens create NAME --role {role.value}`"
         )
-    return Principal(token.name, token.role.value, token.id)
+    return Principal(token.name, token.role.value, token.id, token.on_behalf)
 
 
 def equal_secrets(given: bytes, expected: bytes) -> bool:

@@ -111,6 +111,11 @@ MinImprovement = Annotated[str | None, *_threshold("minImprovementPercent", "Per
 MinRuntime = Annotated[str | None, *_threshold("minRuntimeHours", "Hours that the phase must have lasted.")]
 MaxErrorRate = Annotated[str | None, *_threshold("maxErrorRate", "Fraction of the winner's requests that may fail.")]
 
+RequireManual = Annotated[
+    str | None, *_threshold("requireManualApproval", "Whether a person must approve: true or false.")
+]
+EvidenceKind = Annotated[str | None, *_threshold("evidence", "What an unattended promotion needs.")]
+
 
 class Body(BaseModel):
     """Base of the bodies."""
@@ -133,9 +138,9 @@ class PromoteBody(Body):
     promotion_type: PromotionType = PromotionType.MANUAL
     """`manual`: the five contract checks; `auto`: also the evidence, fresh data, no hold."""
     promoted_by: Text | None = None
-    """Who is said to promote; the history names the credential, and keeps this as a claim if it differs."""
+    """Who is said to promote: `promotedBy` of the record if the token was made with --on-behalf, else `claimedBy`."""
     user_id: Text | None = None
-    """On whose behalf; kept as a claim."""
+    """On whose behalf, where `promotedBy` does not say it."""
     config: Config | None = None
     metadata: dict[str, Any] | None = None
     """What to keep with the record: reason, reviewers, ticket."""
@@ -150,7 +155,8 @@ class RollbackBody(Body):
     reason: Text
     """Why; kept in the history."""
     rolled_back_by: Text | None = None
-    """Who is said to roll back; kept as a claim if it differs from the credential's name."""
+    """Who is said to roll back: `rolledBackBy` of the record if the token was made with --on-behalf, else
+    `rollbackClaimedBy`."""
     to: RollbackTarget = RollbackTarget.PREVIOUS
     """`previous` restores the split of before, `control` gives control all traffic."""
     confirm_drift: bool = False
@@ -161,7 +167,7 @@ class SweepBody(Body):
     """Check every running experiment, and promote or ask."""
 
     user_id: Text | None = None
-    """On whose behalf; kept as a claim if it differs from the credential's name."""
+    """On whose behalf; as `promotedBy` of a promotion."""
     cron_secret: Annotated[SecretStr, WithJsonSchema({"type": "string"})] | None = None
     """AUTO_PROMOTION_CRON_SECRET, instead of a token."""
     config: Config | None = None
@@ -245,6 +251,7 @@ class TokenInfo(Given):
     id: UUID
     name: str
     role: Role
+    on_behalf: bool
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -253,13 +260,16 @@ class TokenInfo(Given):
     revoked_by: str | None
 
 
-def _no_number(value: object) -> object:
+def _instant(value: object) -> object:
+    """A date alone is midnight UTC; a number is no time."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip()):
+        return f"{value.strip()}T00:00:00Z"
     if isinstance(value, str) and re.fullmatch(r"[-+\d.]+", value):
         raise ValueError(f"{value!r} is no instant: write it as 2026-03-01T12:00:00Z")
     return value
 
 
 AsOf = Annotated[
-    Annotated[AwareDatetime, BeforeValidator(_no_number)] | None,
+    Annotated[AwareDatetime, BeforeValidator(_instant)] | None,
     Query(alias="asOf", description="Look from this instant, with a time zone; default the newest complete hour."),
 ]

@@ -14,6 +14,7 @@ from promotion_pipeline.api.bodies import (
     ApproveBody,
     AsOf,
     DeclineBody,
+    EvidenceKind,
     History,
     HoldBody,
     MaxErrorRate,
@@ -24,6 +25,7 @@ from promotion_pipeline.api.bodies import (
     PromoteBody,
     Promoted,
     ReleaseBody,
+    RequireManual,
     RollbackBody,
     RolledBack,
 )
@@ -63,6 +65,8 @@ def check(
     min_improvement: MinImprovement = None,
     min_runtime: MinRuntime = None,
     max_error_rate: MaxErrorRate = None,
+    require_manual_approval: RequireManual = None,
+    evidence: EvidenceKind = None,
     as_of: AsOf = None,
 ) -> Answer[PromotionEligibility]:
     """Whether the experiment has a winner, and why; changes nothing."""
@@ -72,6 +76,8 @@ def check(
         "minImprovementPercent": min_improvement,
         "minRuntimeHours": min_runtime,
         "maxErrorRate": max_error_rate,
+        "requireManualApproval": require_manual_approval,
+        "evidence": evidence,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
     config = parse_config(overrides, source="query") if overrides else None
@@ -229,8 +235,14 @@ def _config(given: dict[str, Any] | None) -> Any:
     return None if given is None else parse_config(given)
 
 
+def _first_step(promotion: Promotion) -> str:
+    percent, *rest = promotion.ramp_percents
+    return f": {percent:g} % of the traffic, the first of {len(rest) + 1} steps" if rest else ""
+
+
 def _promoted(promotion: Promotion) -> AnswerWithMessage[Promoted]:
     return AnswerWithMessage(
         data=Promoted(promotion=promotion, eligibility=eligibility_when_promoted(promotion)),
-        message=f"Successfully promoted variant {promotion.promoted_variant_name} to production",
+        message=f"Successfully promoted variant {promotion.promoted_variant_name} to production"
+        + _first_step(promotion),
     )

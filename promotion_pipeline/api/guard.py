@@ -27,6 +27,7 @@ from promotion_pipeline.promotion.acts import asked_through
 from promotion_pipeline.store import door_audit
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.idempotency import Claim, StoredAnswer, try_claim
+from promotion_pipeline.store.tokens import checked_name
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -63,6 +64,9 @@ class Visit:
     fingerprint: bytes = b""
     """Of a request with an Idempotency-Key: what must be the same when it is sent again."""
     claims: dict[str, str] = field(default_factory=dict)
+    """Who the body says is acting, by the member that says so."""
+    person: str | None = None
+    """On whose behalf the credential acts, if it may."""
     code: str | None = None
     """The problem's code, if one was answered."""
     csrf: str | None = None
@@ -77,22 +81,35 @@ class Visit:
 
     @property
     def actor(self) -> str:
-        """Who the history says acted: always the credential's name."""
-        return self.principal.actor
+        """Who the history says acted: the credential's name, or the person that it may speak for."""
+        return self.person or self.principal.actor
 
     def claim(self, **named: str | None) -> None:
-        """Note who the body says is acting, where that is somebody else."""
-        self.claims.update({name: said for name, said in named.items() if said is not None and said != self.actor})
+        """Note who the body says is acting, where that is somebody else; the first one named counts.
+
+        Raises:
+            InputError: the credential may speak for people, and this is no person's name.
+        """
+        own = self.principal.actor
+        said = {name: text for name, text in named.items() if text is not None and text != own}
+        self.claims.update(said)
+        if self.principal.on_behalf and said:
+            name, text = next(iter(said.items()))
+            self.person = checked_name(text, name)
 
     def mark(self) -> dict[str, Any]:
         """What is kept with the record of the act, to find the request that caused it."""
-        marks = {"requestId": self.request_id, "idempotencyKey": self.idempotency_key, "claimed": self.claims or None}
+        marks = {
+            "requestId": self.request_id,
+            "idempotencyKey": self.idempotency_key,
+            "claimed": self.claims or None,
+        }
         return {"http": {name: value for name, value in marks.items() if value is not None}}
 
     def audit_mark(self) -> dict[str, Any]:
         """The same for the audit, where an act is looked for if its answer was lost."""
         fingerprint = {"fingerprint": self.fingerprint.hex()} if self.fingerprint else {}
-        return {"http": {**self.mark()["http"], **fingerprint}}
+        return {"http": {**self.mark()["http"], "through": self.principal.actor, **fingerprint}}
 
 
 class GuardedRoute(APIRoute):
@@ -111,7 +128,7 @@ class GuardedRoute(APIRoute):
                 problem = problems.problem_of(error)
                 visit.code = problem.code
                 response = self.refuse(visit, request, problem)
-            if request.method in WRITES and visit.principal is not NOBODY:
+            if (request.method in WRITES or access is Access.SWEEP) and visit.principal is not NOBODY:
                 await _record(visit, request, response.status_code)
             return response
 

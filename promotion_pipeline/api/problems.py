@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, Route
 
-from promotion_pipeline.errors import PromotionError
+from promotion_pipeline.errors import NotEligibleError, PromotionError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -43,6 +43,7 @@ class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
         *,
         headers: Mapping[str, str] | None = None,
         errors: Sequence[Mapping[str, Any]] = (),
+        eligibility: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -50,6 +51,7 @@ class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
         self.detail = detail
         self.headers = dict(headers or {})
         self.errors = list(errors)
+        self.eligibility = eligibility
 
 
 def unauthenticated(detail: str) -> Problem:
@@ -90,6 +92,10 @@ def response_of(request: Request, problem: Problem) -> JSONResponse:
     }
     if problem.errors:
         body["errors"] = problem.errors
+    if problem.eligibility is not None:
+        # What a person who is refused wants to know next: which check, and by how much.
+        body["checks"] = problem.eligibility["checks"]
+        body["eligibility"] = problem.eligibility
     return JSONResponse(body, problem.status, problem.headers, MEDIA_TYPE)
 
 
@@ -125,7 +131,8 @@ def _from_product(error: PromotionError) -> Problem:
         return _unavailable(error.code)
     if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("failed: %s", error)
-    return Problem(error.http_status, error.code, str(error))
+    eligibility = error.eligibility if isinstance(error, NotEligibleError) else None
+    return Problem(error.http_status, error.code, str(error), eligibility=eligibility)
 
 
 def _unavailable(code: str) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -12,7 +13,7 @@ import uvicorn
 
 from promotion_pipeline.api.app import create_app
 from promotion_pipeline.config import ENVIRONMENT_PREFIX, MINIMUM_SECRET_LENGTH, Settings
-from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.errors import ConfigError, DependencyError
 from promotion_pipeline.store.database import open_store
 
 CRON_SECRET_VARIABLE = ENVIRONMENT_PREFIX + "CRON_SECRET"
@@ -28,10 +29,11 @@ def serve(host: str = "127.0.0.1", port: int = 8000, settings: Settings | None =
 
     Raises:
         ConfigError: a setting is wrong; an empty or short cron secret is refused here.
-        DependencyError: the database cannot be reached, or its schema is behind or ahead.
+        DependencyError: the port is in use, the database cannot be reached, or its schema is behind or ahead.
     """
     chosen = Settings.from_environment() if settings is None else settings
     require_sound_secret(chosen, os.environ)
+    require_free(host, port)
     _log_to_stderr()
     if not _is_loopback(host):
         logger.warning("listening on %s: put a proxy with TLS in front, tokens travel in every request", host)
@@ -47,6 +49,23 @@ def serve(host: str = "127.0.0.1", port: int = 8000, settings: Settings | None =
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
+
+
+def require_free(host: str, port: int) -> None:
+    """Refuse to begin where somebody listens already.
+
+    Raises:
+        DependencyError: the address is in use, or is none of this machine.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise DependencyError(
+                f"cannot listen on port {port} of {host} ({error.strerror or error}): end what uses it, or choose"
+                " another with --port"
+            ) from None
 
 
 def require_sound_secret(settings: Settings, environment: Mapping[str, str]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from promotion_pipeline.api.access import Access, needs
-from promotion_pipeline.api.bodies import Answer, SweepBody
+from promotion_pipeline.api.bodies import Answer, SweepBody, Text
 from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
 from promotion_pipeline.config import parse_config
+from promotion_pipeline.cron import run_sweep
 from promotion_pipeline.promotion.models import AutoCheckResult
-from promotion_pipeline.promotion.sweep import auto_check_promotions
 
 router = APIRouter(prefix="/api/monitoring/auto-promotion", route_class=GuardedRoute, tags=["sweep"])
 
@@ -19,8 +19,19 @@ router = APIRouter(prefix="/api/monitoring/auto-promotion", route_class=GuardedR
 @router.post("/check", operation_id="runAutoCheck")
 @needs(Access.SWEEP)
 def run(here: Annotated[Visit, Depends(visit_of)], body: SweepBody | None = None) -> Answer[AutoCheckResult]:
-    """Check every running experiment; promote what may be promoted unattended, ask about the rest eligible."""
+    """Watch, take ramp steps, check every running experiment, promote or ask, and tell people."""
     asked = body or SweepBody()
     here.claim(userId=asked.user_id)
     config = None if asked.config is None else parse_config(asked.config)
-    return Answer(data=auto_check_promotions(here.actor, config, store=here.store))
+    return Answer(data=run_sweep(here.actor, config, store=here.store))
+
+
+@router.get("/check", operation_id="runAutoCheckByGet")
+@needs(Access.SWEEP)
+def run_by_get(
+    here: Annotated[Visit, Depends(visit_of)],
+    user_id: Annotated[Text | None, Query(alias="userId", description="As in the body of a POST.")] = None,
+) -> Answer[AutoCheckResult]:
+    """The same for schedulers that can only send a GET, with the secret in a header."""
+    here.claim(userId=user_id)
+    return Answer(data=run_sweep(here.actor, store=here.store))

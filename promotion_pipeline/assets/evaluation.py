@@ -8,24 +8,26 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from promotion_pipeline import names
 from promotion_pipeline.assets.columns import SCHEMAS
 from promotion_pipeline.assets.discoveries import discoveries
 from promotion_pipeline.assets.plots import lift_plot
 from promotion_pipeline.assets.reporting import report_hours, verdict_table
-from promotion_pipeline.checks import EVALUATION_CHECKS, ask, specs_of
+from promotion_pipeline.at_work import at_work
+from promotion_pipeline.checks import EVALUATION_CHECKS, ask, repeat, specs_of
 from promotion_pipeline.config import Settings
 from promotion_pipeline.dagster_instance import keep_connections
-from promotion_pipeline.failures import step_failures
 from promotion_pipeline.made_by import made_by
 from promotion_pipeline.markdown import diff_table, late_table
-from promotion_pipeline.partitions import hourly
+from promotion_pipeline.partitions import HOUR, hourly
 from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.run_config import EvaluationConfig
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.frames import LATEST
 from promotion_pipeline.store.late import LateVerdict
+from promotion_pipeline.store.recorded import recorded_counts
 from promotion_pipeline.store.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff
 
 CONFIG_BLOCK = f"""\
@@ -115,8 +117,7 @@ def evaluation(
     """Judge the run's hours and write the tables that were asked for."""
     wanted = [table for table in Table if dg.AssetKey(table.value) in context.selected_asset_keys]
     keep_connections(context.instance)
-    with step_failures(context):
-        opened = store.get()
+    with at_work(context, store) as opened:
         # Before the run's own hours, whose decisions know the late rows already.
         is_regular = Table.DECISIONS in wanted and not config.is_what_if()
         late = redecide_late(opened, tell=context.log.warning) if is_regular else ()
@@ -126,10 +127,12 @@ def evaluation(
                 about |= discoveries(opened, found.hours.index[-1].to_pydatetime())
             if table is Table.DECISIONS:
                 about |= _compared(context, config, opened, (*late, *found.late))
-            report_hours(context, table.value, found.hours[HOURLY_COLUMNS[table]], about)
+            hours = found.hours[HOURLY_COLUMNS[table]]
+            if table is Table.DECISIONS and config.is_what_if():
+                hours, about = _beside_the_record(opened, config, hours, about)
+            report_hours(context, table.value, hours, about)
             yield dg.MaterializeResult(asset_key=table.value)
-        if not config.is_what_if():
-            yield from ask(context, opened, EVALUATION_CHECKS)
+        yield from repeat(context) if config.is_what_if() else ask(context, opened, EVALUATION_CHECKS)
 
 
 def _evaluate(
@@ -160,6 +163,16 @@ def _evaluate(
             )
             found |= dict.fromkeys(tables, result)
     return found
+
+
+def _beside_the_record(
+    store: Store, config: EvaluationConfig, hours: pd.DataFrame, about: dict[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The numbers of the record under their names, those of a what-if beside them under names of their own."""
+    start, end = hours.index[0].to_pydatetime(), hours.index[-1].to_pydatetime() + HOUR
+    recorded = recorded_counts(store, start, end)[HOURLY_COLUMNS[Table.DECISIONS]]
+    label = config.label.strip() or LATEST
+    return recorded.join(hours.add_prefix("what_if_")), {"label": label, **about}
 
 
 def _compared(

@@ -39,7 +39,7 @@ experiment_promotions = dg.AssetSpec(
         "What was promoted and rolled back, by whom and on what evidence. Nothing is materialized here by hand:"
         " every act leaves an event, whether it came from `promotion_sensor`, from a job in the Launchpad, from the"
         " command line or over HTTP.\n\n"
-        f"To act from here, start `{names.PROMOTE_JOB}`, `{names.APPROVE_JOB}`, `{names.ROLLBACK_JOB}` or"
-        f" `{names.RELEASE_HOLD_JOB}` from the Launchpad."
+        f"To act from here, start `{names.PROMOTE_JOB}`, `{names.APPROVE_JOB}`, `{names.ROLLBACK_JOB}`,"
+        f" `{names.HOLD_JOB}` or `{names.RELEASE_HOLD_JOB}` from the Launchpad."
     ),
 )

@@ -11,9 +11,9 @@ import pandas as pd
 from promotion_pipeline import names
 from promotion_pipeline.assets.columns import SCHEMAS
 from promotion_pipeline.assets.reporting import report_hours
+from promotion_pipeline.at_work import at_work
 from promotion_pipeline.checks import ROLLUP_CHECKS, ask, specs_of
 from promotion_pipeline.dagster_instance import keep_connections
-from promotion_pipeline.failures import step_failures
 from promotion_pipeline.partitions import hourly
 from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.rollups import catch_up
@@ -63,8 +63,7 @@ def hourly_variant_rollups(
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Roll up the run's hours and whatever of the hours before them changed."""
     keep_connections(context.instance)
-    with step_failures(context):
-        opened = store.get()
+    with at_work(context, store) as opened:
         if context.selected_asset_keys:
             counts, newest = _roll_up(context, opened)
             report_hours(context, names.ROLLUPS, counts, newest)

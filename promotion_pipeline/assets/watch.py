@@ -4,8 +4,8 @@ import dagster as dg
 
 from promotion_pipeline import names
 from promotion_pipeline.act_events import told_in_run
+from promotion_pipeline.at_work import at_work
 from promotion_pipeline.dagster_instance import keep_connections
-from promotion_pipeline.failures import step_failures
 from promotion_pipeline.markdown import cell
 from promotion_pipeline.promotion.watch import WatchAction, WatchResult, watch_promotions
 from promotion_pipeline.promotion.watch_rules import WatchStatus
@@ -34,10 +34,8 @@ def promotion_watch(
 ) -> dg.MaterializeResult[None]:
     """Look at every watched promotion."""
     keep_connections(context.instance)
-    with step_failures(context):
-        opened = store.get()
-        with told_in_run(context, opened):
-            found = watch_promotions(opened)
+    with at_work(context, store) as opened, told_in_run(context, opened):
+        found = watch_promotions(opened)
     return dg.MaterializeResult(
         metadata={
             "watched": len(found),

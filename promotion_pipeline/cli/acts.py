@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from promotion_pipeline.cli import output
-from promotion_pipeline.cli.check import print_eligibility, shell_name
+from promotion_pipeline.cli.check import print_eligibility, shell_name, traffic_text
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.history import print_promotion, split_by_name
 from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
-from promotion_pipeline.errors import InputError, NotEligibleError, NothingToRollBackError, UntrustedError
+from promotion_pipeline.errors import InputError, NotEligibleError, UntrustedError
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
@@ -116,7 +116,8 @@ def promote(
         return
     if eligibility.is_eligible:
         _require_seen(eligibility, despite)
-        confirm(f"Move the traffic of {name!r} to {eligibility.winner!r}?", yes=yes)
+        act = traffic_text(eligibility)
+        confirm(f"{act[0].upper()}{act[1:]}?", yes=yes)
     promotion = promote_winner(name, kind, actor(by), config, metadata=details, despite=despite or ())
     _show_promoted(promotion, as_json)
 
@@ -151,7 +152,7 @@ def _would_promote(eligibility: PromotionEligibility, as_json: bool) -> None:
         print_eligibility(eligibility)
     if not eligibility.is_eligible:
         raise NotEligibleError(f"{name!r} would not be promoted: {'; '.join(eligibility.reasons)}")
-    output.note(f"Would move the traffic of {name!r} to {eligibility.winner!r}. Nothing changed.")
+    output.note(f"Would {traffic_text(eligibility)}. Nothing changed.")
 
 
 def _metadata(pairs: list[str] | None, reason: str | None) -> dict[str, Any]:
@@ -172,6 +173,7 @@ def approve(
     by: By = None,
     reason: Reason = None,
     despite: DespiteOption = None,
+    metadata: Metadata = None,
     yes: Yes = False,
     as_json: Json = False,
     config: Any = None,
@@ -180,7 +182,8 @@ def approve(
     from promotion_pipeline.promotion.approvals import approve_promotion
 
     confirm(f"Promote the waiting winner of {name!r}?", yes=yes)
-    promotion = approve_promotion(name, actor(by), config, reason=reason, despite=despite or ())
+    details = _metadata(metadata, None)
+    promotion = approve_promotion(name, actor(by), config, reason=reason, metadata=details, despite=despite or ())
     _show_promoted(promotion, as_json)
 
 
@@ -206,20 +209,16 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Roll back the live promotion of one experiment."""
-    from promotion_pipeline.promotion.history import get_promotion_history
-    from promotion_pipeline.promotion.rollback import rollback_promotion
+    from promotion_pipeline.promotion.rollback import preview_rollback, rollback_promotion
 
-    if to not in {"previous", "control"}:
-        raise InputError(f"--to {to!r} must be previous or control")
-    live = next((promotion for promotion in get_promotion_history(name) if promotion.is_live), None)
-    if live is None and dry_run:
-        raise NothingToRollBackError(f"{name!r} has no live promotion: nothing to roll back")
-    question = "" if live is None else f"traffic of {name!r} to {_target(live, to)}"
+    # What the real one would refuse, the preview refuses too: nobody is asked about what cannot be done.
+    preview = preview_rollback(name, to=to, confirm_drift=overwrite)
+    question = f"traffic of {name!r} to {output.split_text(preview.split)}"
     if dry_run:
-        output.note(f"Would set the {question}, and hold automatic promotion. Nothing changed.")
+        drift = f" It would overwrite this: {preview.drift}." if preview.drift else ""
+        output.note(f"Would set the {question}, and hold automatic promotion.{drift} Nothing changed.")
         return
-    if live is not None:
-        confirm(f"Set the {question}?", yes=yes)
+    confirm(f"Set the {question}?", yes=yes, is_needed=True)
     promotion = rollback_promotion(name, reason, actor(by), to=to, confirm_drift=overwrite)
     if as_json:
         output.print_json({"promotion": promotion.to_json()})
@@ -230,7 +229,7 @@ def rollback(
 def print_rollback(promotion: Promotion, to: str) -> None:
     """What a rollback did, and what to type next."""
     output.print_styled(
-        f"{promotion.experiment_name}: {promotion.promoted_variant_name} rolled back by {promotion.rolled_back_by}"
+        f"{promotion.experiment_name}: {promotion.promoted_variant_name} rolled back by {promotion.reverser}"
         f" ({promotion.rollback_reason})",
         "bold yellow",
     )

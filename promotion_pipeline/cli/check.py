@@ -123,9 +123,22 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
         output.print_styled(f"  {note}")
     for need in eligibility.missing:
         output.print_styled(f"  → {need}")
+    if len(eligibility.ramp) > 1:
+        output.print_styled(f"  a promotion would {traffic_text(eligibility)}")
     if eligibility.hold is not None:
         output.print_styled(f"  on hold: {eligibility.hold}", "yellow")
     print_variants(eligibility.variants)
+
+
+def traffic_text(eligibility: PromotionEligibility) -> str:
+    """What a promotion would do to the traffic, and when."""
+    name, winner = eligibility.experiment_name, eligibility.winner
+    first, *rest = eligibility.ramp or (100.0,)
+    if not rest:
+        return f"move the traffic of {name!r} to {winner!r}"
+    then = ", ".join(f"{percent:g} %" for percent in rest)
+    hold = f"each step held for {eligibility.ramp_hold_hours or 0:g} h"
+    return f"give {winner!r} {first:g} % of the traffic of {name!r}, then {then} ({hold})"
 
 
 def _print_next(eligibility: PromotionEligibility) -> None:

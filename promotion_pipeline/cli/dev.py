@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from promotion_pipeline.errors import ConflictError, DependencyError
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Iterator, Mapping
 
     from promotion_pipeline.store.database import Store
 
@@ -47,16 +49,48 @@ def dev(host: Host = "127.0.0.1", port: Port = None) -> None:
     from promotion_pipeline.config import Settings
     from promotion_pipeline.store.database import open_store
 
-    with stop_signals(), open_store(Settings.from_environment()) as store:
+    settings = Settings.from_environment()
+    with stop_signals(), only_one(settings.home), open_store(settings) as store:
         _run(store, host, free_port(host, port))
     output.note("Stopped; nothing is left running.")
+
+
+@contextlib.contextmanager
+def only_one(home: Path) -> Iterator[None]:
+    """Hold the lock of a home: two daemons on it would take turns with every schedule and sensor.
+
+    Raises:
+        ConflictError: another `dev` holds it.
+    """
+    import fcntl
+
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "dev.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            who = lock.read().strip() or "unknown"
+            raise ConflictError(
+                f"`dev` runs on {home} already (process {who}): use that one, or another AUTO_PROMOTION_HOME"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def links_to(host: str, port: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Where links in messages lead: to this UI, unless the environment says where people reach it."""
+    variable = "AUTO_PROMOTION_DAGSTER_URL"
+    return {} if environment.get(variable, "").strip() else {variable: f"http://{host}:{port}"}
 
 
 def _run(store: Store, host: str, port: int) -> None:
     from promotion_pipeline.cli.processes import process_group
     from promotion_pipeline.dagster_instance import instance_environment
 
-    added = instance_environment(store)
+    added = instance_environment(store) | links_to(host, port, os.environ)
     home = Path(added["DAGSTER_HOME"])
     log = home / "dev.log"
     command = [sys.executable, "-m", "dagster", "dev", "-m", "promotion_pipeline.definitions"]

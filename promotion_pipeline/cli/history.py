@@ -11,6 +11,8 @@ from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json, Name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from promotion_pipeline.promotion.models import Promotion
 
 Verify = Annotated[
@@ -81,13 +83,13 @@ def _verify(name: str, shadow: bool, as_json: bool) -> None:
 def _row(promotion: Promotion) -> list[object]:
     ended = promotion.rollback_reason or ""
     if promotion.rollback_at is not None:
-        ended = f"{ended} ({promotion.rolled_back_by}, {output.when(promotion.rollback_at)})"
+        ended = f"{ended} ({promotion.reverser}, {output.when(promotion.rollback_at)})"
     return [
         output.when(promotion.promoted_at),
         promotion.promoted_variant_name,
         output.percent(promotion.improvement, signed=True),
         output.confidence(promotion.confidence),
-        f"{promotion.promotion_type} by {promotion.promoted_by}",
+        f"{promotion.promotion_type} by {promotion.promoter}",
         str(promotion.state).replace("_", " "),
         ended or "-",
     ]
@@ -97,7 +99,7 @@ def print_promotion(promotion: Promotion) -> None:
     """One promotion with its snapshot: what was seen, what the traffic was and is."""
     output.print_styled(
         f"{promotion.experiment_name}: {promotion.promoted_variant_name} promoted"
-        f" ({promotion.promotion_type} by {promotion.promoted_by}, {output.when(promotion.promoted_at)})",
+        f" ({promotion.promotion_type} by {promotion.promoter}, {output.when(promotion.promoted_at)})",
         "bold green",
     )
     output.print_styled(
@@ -109,12 +111,25 @@ def print_promotion(promotion: Promotion) -> None:
     for warning in promotion.warnings:
         output.print_styled(f"  ! {warning}", "yellow")
     output.print_table(
-        ["variant", "requests", "conversion", "errors", "traffic before", "after"], _snapshot_rows(promotion.snapshot)
+        ["variant", "requests", "conversion", "errors", "traffic before", "after"], _snapshot_rows(promotion)
     )
+    percents = promotion.ramp_percents
+    if len(percents) > 1:
+        hold_hours = float(promotion.config["ramp_hold_hours"])
+        now = f"ramp: {percents[promotion.ramp_step]:g} % now"
+        following = ramp_text(percents[promotion.ramp_step + 1 :], hold_hours)
+        output.print_styled(f"  {now}{', then ' + following if following else ', its last step'}")
 
 
-def _snapshot_rows(snapshot: dict[str, Any]) -> list[list[object]]:
-    before, after = snapshot["split_before"], snapshot["split_after"]
+def ramp_text(percents: Sequence[float], hold_hours: float) -> str:
+    """The steps of a ramp in words."""
+    steps = ", ".join(f"{percent:g} %" for percent in percents)
+    return f"{steps} (each step held for {hold_hours:g} h and watched)" if steps else ""
+
+
+def _snapshot_rows(promotion: Promotion) -> list[list[object]]:
+    snapshot = promotion.snapshot
+    before, after = snapshot["split_before"], promotion.split_now
     return [
         [
             f"{variant['variant_name']} (control)" if variant["is_control"] else variant["variant_name"],

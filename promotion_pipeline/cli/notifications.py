@@ -9,7 +9,7 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import Json
+from promotion_pipeline.cli.options import By, Json, Name, actor
 from promotion_pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -129,11 +129,28 @@ def confirm_notifications(ids: Ids = None) -> None:
 
 
 @notifications_app.command(
+    "resolve",
+    short_help="Say that the warnings of a promotion were looked at.",
+    help=examples(
+        "Say that the warnings beside the newest promotion of an experiment were looked at; ends their incident.",
+        "promotion-pipeline notifications resolve demo-payment-form --by maria --reason 'latency is known'",
+    ),
+)
+def resolve(name: Name, reason: Annotated[str, typer.Option("--reason", metavar="TEXT")], by: By = None) -> None:
+    """End the incident of a promotion with warnings."""
+    from promotion_pipeline.promotion.warnings import acknowledge_warnings
+
+    promotion = acknowledge_warnings(name, actor(by), reason)
+    output.print_line(f"{name}: the warnings of the promotion of {promotion.promoted_variant_name} are settled")
+
+
+@notifications_app.command(
     "deliver",
     short_help="Send what is due now.",
     help=examples(
         "Send what is due now, once. `promotion-pipeline dev` does this by itself; without Dagster a cron job may.",
         "promotion-pipeline notifications deliver",
+        more="Exit code 1: messages were due, and none was delivered.",
     ),
 )
 def deliver_notifications(as_json: Json = False) -> None:
@@ -150,6 +167,10 @@ def deliver_notifications(as_json: Json = False) -> None:
             )
     if not report.channels:
         output.note(NO_CHANNEL)
+    failed = [channel.value for channel, done in report.channels.items() if done.error and not done.delivered]
+    if failed and not report.delivered:
+        output.note(f"nothing was delivered by {', '.join(failed)}; see `notifications list`")
+        raise typer.Exit(1)
 
 
 NO_CHANNEL = (
@@ -194,7 +215,7 @@ def _print(deliveries: Sequence[Delivery]) -> None:
             one.experiment_name or "-",
             output.when(one.created_at),
             one.attempts,
-            output.when(one.next_attempt_at) if one.next_attempt_at else "a person decides",
+            _next(one),
             one.last_error or "-",
         )
         for one in deliveries
@@ -202,6 +223,13 @@ def _print(deliveries: Sequence[Delivery]) -> None:
     output.print_table(columns, rows)
     if len(deliveries) == MOST_SHOWN:
         output.note(f"the first {MOST_SHOWN} are shown")
+
+
+def _next(delivery: Delivery) -> str:
+    """What happens by itself, or who has to do something."""
+    if delivery.state.value == "delivered":
+        return "-"
+    return output.when(delivery.next_attempt_at) if delivery.next_attempt_at else "a person decides"
 
 
 def _store() -> Store:

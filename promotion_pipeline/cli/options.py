@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -114,17 +114,9 @@ def parse_time(text: str | None, option: str) -> datetime | None:
     Raises:
         InputError: it is no time, or has no time zone.
     """
-    if text is None:
-        return None
-    try:
-        value = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise InputError(f"{option} {text!r} is no time: write it as 2026-03-01T12:00Z") from None
-    if value.tzinfo is None and len(text.strip()) == len("2026-03-01"):
-        return value.replace(tzinfo=UTC)
-    if value.tzinfo is None:
-        raise InputError(f"{option} {text!r} has no time zone: add one, for example {text.strip()}Z for UTC")
-    return value
+    from promotion_pipeline.store.clock import parse_instant
+
+    return None if text is None else parse_instant(text, option)
 
 
 def actor(by: str | None) -> str:
@@ -139,13 +131,21 @@ def actor(by: str | None) -> str:
         raise InputError("nobody is logged in here: say who acts with --by WHO") from None
 
 
-def confirm(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool, is_needed: bool = False) -> None:
     """Ask on the terminal; without a terminal the command itself is the confirmation.
+
+    Args:
+        is_needed: without a terminal, only `--yes` is.
 
     Raises:
         Abort: the answer is no.
+        InputError: nobody can be asked, and a confirmation is needed.
     """
     import sys
 
-    if not yes and sys.stdin.isatty():
+    if yes:
+        return
+    if sys.stdin.isatty():
         typer.confirm(question, abort=True, err=True)
+    elif is_needed:
+        raise InputError(f"nobody can be asked here ({question}): add --yes, or --dry-run to see what would happen")

@@ -1,4 +1,4 @@
-"""`auto-check`: the sweep over all running experiments, as the hourly run does it."""
+"""`auto-check`: watch, ramp, check and tell, as the hourly run does it, for cron."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from promotion_pipeline.cli.options import By, DryRun, Json, actor, takes_thresh
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.models import AutoCheckResult
 
-OUTCOME_STYLES = {"promoted": "green", "awaiting_approval": "yellow", "held": "yellow", "failed": "red"}
+OUTCOME_STYLES = {
+    "promoted": "green",
+    "ramped": "green",
+    "awaiting_approval": "yellow",
+    "held": "yellow",
+    "failed": "red",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +33,8 @@ def register(app: typer.Typer) -> None:
             "promotion-pipeline auto-check --dry-run",
             "promotion-pipeline auto-check --by cron --json",
             "promotion-pipeline auto-check --require-manual-approval",
-            more="Exit code 1: at least one experiment could not be evaluated or acted upon.",
+            more="It also watches what was promoted, takes the ramp steps that are due and delivers notifications, as"
+            " the hourly run does. Exit code 1: at least one experiment could not be evaluated or acted upon.",
         ),
     )(takes_thresholds(auto_check))
 
@@ -45,10 +52,10 @@ def auto_check(by: By = None, dry_run: DryRun = False, as_json: Json = False, co
         print_all([assessment.eligibility for assessment in judged.assessments], as_json)
         output.note("Nothing changed: without --dry-run, the eligible ones are promoted or put to a person.")
         return
-    from promotion_pipeline.promotion.sweep import auto_check_promotions
+    from promotion_pipeline.cron import run_sweep
 
     with output.progress("Checking every running experiment"):
-        result = auto_check_promotions(actor(by), config)
+        result = run_sweep(actor(by), config)
     if as_json:
         output.print_json(result.to_json())
     else:
@@ -68,7 +75,13 @@ def _print(result: AutoCheckResult) -> None:
     ]
     if rows:
         output.print_table(["experiment", "outcome", "why"], rows)
+    for seen in result.watched:
+        style = {"breach": "bold red", "unmeasured": "yellow"}.get(seen.status, "")
+        output.print_styled(f"{seen.experiment_name}: watch {seen.status}: {seen.message}", style)
+    told = result.notifications
     output.note(
-        f"{result.checked} checked, {result.promoted} promoted, {result.awaiting_approval} awaiting approval,"
-        f" {result.failed} failed (as of {output.when(result.as_of)})"
+        f"{result.checked} checked, {result.promoted} promoted, {result.ramped} ramped,"
+        f" {result.awaiting_approval} awaiting approval, {result.failed} failed, {result.recorded} decisions recorded"
+        f" (as of {output.when(result.as_of)})"
+        + ("" if told is None else f"; {told.delivered} messages delivered, {told.waiting} waiting, {told.dead} dead")
     )

@@ -17,6 +17,9 @@ TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Whom the history
 Role = Annotated[
     str, typer.Option("--role", metavar="ROLE", help="viewer reads, operator acts, admin also sees tokens.")
 ]
+OnBehalf = Annotated[
+    bool, typer.Option("--on-behalf", help="For a service that knows its users: who a request names is the actor.")
+]
 Days = Annotated[float | None, typer.Option("--days", metavar="N", help="Days until it expires; default: never.")]
 
 tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -39,14 +42,22 @@ CREATE = "Make a token and print it, once."
         CREATE,
         "promotion-pipeline tokens create maria --role operator",
         "promotion-pipeline tokens create dashboard --role viewer --days 90",
+        "promotion-pipeline tokens create shop-admin --role operator --on-behalf",
     ),
 )
-def create(name: TokenName, role: Role = "viewer", days: Days = None, by: By = None, as_json: Json = False) -> None:
+def create(
+    name: TokenName,
+    role: Role = "viewer",
+    days: Days = None,
+    on_behalf: OnBehalf = False,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
     """Make a token."""
     from promotion_pipeline.store.database import current_store
     from promotion_pipeline.store.tokens import create_token
 
-    secret, token = create_token(current_store(), name, role, actor(by), lifetime_days=days)
+    secret, token = create_token(current_store(), name, role, actor(by), lifetime_days=days, on_behalf=on_behalf)
     if as_json:
         output.print_json({"token": secret, **_as_json(token)})
         return
@@ -73,7 +84,7 @@ def list_all(as_json: Json = False) -> None:
         output.note("There are no tokens. Make one with: promotion-pipeline tokens create NAME --role operator")
     else:
         rows = [
-            [token.name, token.role, output.when(token.created_at), output.when(token.expires_at), _state(token)]
+            [token.name, _role(token), output.when(token.created_at), output.when(token.expires_at), _state(token)]
             for token in found
         ]
         output.print_table(["name", "role", "created", "expires", "last used"], rows)
@@ -95,6 +106,10 @@ def revoke(name: TokenName, by: By = None, as_json: Json = False) -> None:
         output.print_line(f"the token of {token.name} is revoked")
 
 
+def _role(token: Token) -> str:
+    return f"{token.role}, on behalf of people" if token.on_behalf else token.role.value
+
+
 def _state(token: Token) -> str:
     if token.revoked_at is not None:
         return f"revoked {output.when(token.revoked_at)} by {token.revoked_by}"
@@ -112,6 +127,7 @@ def _as_json(token: Token) -> dict[str, Any]:
         "id": str(token.id),
         "name": token.name,
         "role": token.role.value,
+        "onBehalf": token.on_behalf,
         "createdBy": token.created_by,
         "revokedBy": token.revoked_by,
         **{name: None if at is None else at.isoformat() for name, at in times.items()},

@@ -117,7 +117,7 @@ def _instance(subject: Subject) -> dg.DagsterInstance:
     if subject.instance is None:
         import dagster as dg
 
-        from promotion_pipeline.dagster_instance import URL_VARIABLE
+        from promotion_pipeline.dagster_storage import URL_VARIABLE
 
         url = SQLALCHEMY_SCHEME + subject.dagster_url().removeprefix("postgresql://")
         subject.closing.enter_context(variables({URL_VARIABLE: url}))

@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     NOT_YET = "not_yet"
     """Runtime, sample or confidence is short: more data may settle it."""
     REJECTED = "rejected"
-    """Enough data, and the candidate fails on improvement or errors."""
+    """Enough data, and the candidate fails on improvement or errors, or is worse than control beyond chance."""
     INCONCLUSIVE = "inconclusive"
     """The data cannot be judged: no rows, no control, zero denominators."""
     ERROR = "error"

@@ -22,7 +22,8 @@ from promotion_pipeline.evaluation.guardrails import guarded
 from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout, Thresholds
 
 SRM_ALPHA = 0.001
-LATENCY_MARGIN = 1.2
+LATENCY_MARGIN = 1.2 * (1 - 1e-9)
+"""20 percent, and a difference of exactly that much in spite of how floats round."""
 SMALL_SAMPLE = 1000
 EXPOSURE_WARNING = 0.01
 EXPOSURE_LIMIT = 0.1
@@ -78,7 +79,13 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     by_user = known_by_user(own)
     return Decisions(
         candidate=candidate,
-        verdict=_verdicts(problems, eligible, checks, np.isfinite(pick(own.error_rate[1:], candidate, np.nan))),
+        verdict=_verdicts(
+            problems,
+            eligible,
+            checks,
+            _is_worse(tests, limits, candidate),
+            np.isfinite(pick(own.error_rate[1:], candidate, np.nan)),
+        ),
         is_promotable=eligible & evidence & kept & (limits.fixed_horizon | (exposure <= EXPOSURE_LIMIT)),
         checks=checks,
         runtime_hours=runtime_hours,
@@ -203,8 +210,18 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_ho
     return problems
 
 
-def _verdicts(problems: Bits, eligible: Bools, checks: dict[Reason, Bools], errors_measured: Bools) -> NDArray[np.int8]:
-    enough = checks[Reason.MIN_RUNTIME] & checks[Reason.MIN_SAMPLE_SIZE] & checks[Reason.MIN_CONFIDENCE]
+def _is_worse(tests: Comparison, limits: Thresholds, candidate: Ints) -> Bools:
+    """Whether even the nearest treatment is behind control by more than chance explains."""
+    with np.errstate(invalid="ignore"):
+        sure = pick(tests.confidence, candidate, np.nan) >= limits.min_confidence_level
+        return sure & (pick(tests.z, candidate, np.nan) < 0)
+
+
+def _verdicts(
+    problems: Bits, eligible: Bools, checks: dict[Reason, Bools], is_worse: Bools, errors_measured: Bools
+) -> NDArray[np.int8]:
+    is_sure = checks[Reason.MIN_CONFIDENCE] | is_worse
+    enough = checks[Reason.MIN_RUNTIME] & checks[Reason.MIN_SAMPLE_SIZE] & is_sure
     verdict = np.where(enough, VERDICTS.index(Verdict.REJECTED), VERDICTS.index(Verdict.NOT_YET))
     # Nobody looked whether it fails: that rejects nothing.
     unknown = enough & checks[Reason.MIN_IMPROVEMENT] & ~errors_measured

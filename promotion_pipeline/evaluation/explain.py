@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -125,6 +125,9 @@ def _confidence(percent: float | None) -> str:
 
 def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
     observed, threshold = _number(row.get(rule.observed)), float(row[rule.threshold])
+    if rule.unit == "hours" and observed is not None:
+        # Before its start, or while no request has matured, a phase has not run for a negative time.
+        observed = max(observed, 0.0)
     observed_text = _confidence(observed) if reason is Reason.MIN_CONFIDENCE else _text(observed, rule.unit)
     passed = bool(row[reason.value])
     relation = rule.sign if passed else ("<" if rule.sign == ">=" else ">")
@@ -139,8 +142,21 @@ def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
     elif reason is Reason.MIN_CONFIDENCE and not passed and observed >= threshold:
         message = f"confidence {observed_text}, but the candidate is behind control"
     elif observed_text == _text(threshold, rule.unit) and observed != threshold:
-        message = f"{rule.what} {observed:.6g} {relation} {threshold:.6g}"
+        seen, asked = _told_apart(observed, threshold)
+        message = f"{rule.what} {seen} {relation} {asked}"
     return Check(reason.value, passed, observed, threshold, rule.unit, message)
+
+
+def _told_apart(observed: float, threshold: float) -> tuple[str, str]:
+    """Two numbers with as many digits as it takes to see which is larger; 99.99999 is not written as 100."""
+    for digits in range(6, 17):
+        texts = f"{observed:.{digits}g}", f"{threshold:.{digits}g}"
+        rounded = any(
+            text == "100" and number != 100 for text, number in zip(texts, (observed, threshold), strict=True)
+        )
+        if texts[0] != texts[1] and not rounded:
+            return texts
+    return repr(observed), repr(threshold)
 
 
 def _summary(row: Mapping[str, Any], verdict: Verdict) -> str:
@@ -156,7 +172,8 @@ def _summary(row: Mapping[str, Any], verdict: Verdict) -> str:
         case Verdict.NOT_YET:
             return f"no decision yet; {candidate} is the nearest"
         case Verdict.REJECTED:
-            return f"enough data, and {candidate} does not qualify"
+            is_behind = (_number(row.get("z")) or 0.0) < 0
+            return f"enough data, and {candidate} {'is worse than control' if is_behind else 'does not qualify'}"
         case Verdict.INCONCLUSIVE:
             return "the data cannot be judged"
         case Verdict.ERROR:
@@ -190,22 +207,43 @@ def _reason(row: Mapping[str, Any], reason: Reason, log: str) -> str:
     return sentences[reason]
 
 
+def _p(row: Mapping[str, Any], name: str) -> str:
+    """A p-value in words; one that is too small for a float is not 0."""
+    value = _number(row.get(name))
+    if value is None:
+        return "p is unknown"
+    return f"p = {value:.2g}" if value > 0 else "p < 1e-300"
+
+
+def _rate(value: float) -> str:
+    return f"{value * 100:.2f} %"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:,.1f} ms"
+
+
+def _both(row: Mapping[str, Any], name: str, shown: Callable[[float], str]) -> str:
+    """The candidate's number and control's, where the row has both."""
+    observed, control = _number(row.get(name)), _number(row.get(f"control_{name}"))
+    return "" if observed is None or control is None else f": {shown(observed)}, control {shown(control)}"
+
+
 def _warning(row: Mapping[str, Any], warning: Warn) -> str:
     match warning:
         case Warn.HIGHER_ERROR_RATE:
-            return "the candidate has a higher error rate than control"
+            return "the candidate has a higher error rate than control" + _both(row, "error_rate", _rate)
         case Warn.HIGHER_LATENCY:
-            return "the candidate's mean latency is 20 % or more above control's"
+            return "the candidate's mean latency is 20 % or more above control's" + _both(
+                row, "mean_latency_ms", _milliseconds
+            )
         case Warn.SMALL_SAMPLE:
             return f"small sample: {row['sample_size']:,.0f} requests in the smaller arm, under 1,000"
         case Warn.SAMPLE_RATIO_MISMATCH:
-            p_value = _number(row.get("srm_p_value"))
-            found = "unknown" if p_value is None else f"{p_value:.2g}"
-            return f"sample ratio mismatch (p = {found}): the traffic is not split as declared"
+            return f"sample ratio mismatch ({_p(row, 'srm_p_value')}): the traffic is not split as declared"
         case Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH:
-            p_value = _number(row.get("sequential_srm_p_value"))
-            found = "unknown" if p_value is None else f"{p_value:.2g}"
-            return f"sample ratio mismatch that repeated looks cannot explain (p = {found} over all looks at once)"
+            found = _p(row, "sequential_srm_p_value")
+            return f"sample ratio mismatch that repeated looks cannot explain ({found} over all looks at once)"
         case Warn.NOT_ALWAYS_VALID:
             return "passes the z-test at this look, but not the always-valid test: repeated looks could explain it"
         case Warn.REQUEST_LEVEL:

@@ -83,6 +83,8 @@ def _confidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
         return None
     name, z, improvement = Reason.MIN_CONFIDENCE.value, _number(row["z"]), _number(row["improvement"])
     minimum = float(row["min_improvement_threshold"])
+    if z < 0 and _number(row["confidence"]) >= float(row["min_confidence_threshold"]):
+        return Need(name, None, "the candidate is behind control beyond chance: a better variant is needed, not time")
     target = max(improvement, minimum)
     if not abs(z) > 0 or not target > 0:
         return Need(name, None, "the candidate is not ahead of control, and waiting alone does not change that")

@@ -72,6 +72,7 @@ def _summary(n: Notification) -> Draft:
         sentences=(
             f"{count_text(n.number('evaluated'))} experiments were evaluated at {at},"
             f" {count_text(n.number('eligible'))} are eligible; {news}.",
+            f"Promoted: {', '.join(n.texts('promoted_names'))}." if n.texts("promoted_names") else "",
             f"{count_text(failed)} could not be judged." if failed else "",
             f"The {len(n.rows('experiments'))} that matter most are shown." if n.payload.get("is_cut") else "",
         ),
@@ -103,6 +104,7 @@ DRAFTS: Mapping[str, Callable[[Notification], Draft]] = {
     Event.ROLLBACK: wording.rollback,
     Event.WATCH_BREACH: wording.watch_breach,
     Event.HOLD_RELEASED: wording.hold_released,
+    Event.WARNINGS_SETTLED: wording.warnings_settled,
     Event.RAMP_STEP: wording.ramp_step,
     Event.RAMP_BLOCKED: wording.ramp_blocked,
     SystemEvent.RUN_FAILURE: _run_failure,

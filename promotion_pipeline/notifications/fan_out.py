@@ -13,6 +13,7 @@ from promotion_pipeline.notifications.routing import (
     Routed,
     channels_for,
     configured_channels,
+    order_key,
     thread_key,
 )
 from promotion_pipeline.store.database import Connection, Store
@@ -68,18 +69,30 @@ def _write(connection: Connection, rows: Sequence[dict[str, Any]], on: tuple[Cha
                     continue
                 opened.add(key)
             target = owner if channel is Channel.SLACK else None
-            thread = key if channel is Channel.PAGERDUTY else None
-            deliveries.append((routed.id, channel.value, PRIORITY[routed.level], target, thread))
+            in_order = {Channel.PAGERDUTY: key, Channel.SLACK: order_key(routed)}.get(channel)
+            deliveries.append((routed.id, channel.value, PRIORITY[routed.level], target, in_order))
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO notification_deliveries (outbox_id, channel, priority, target, thread_key)"
             " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             deliveries,
         )
+    for _, name, priority, _, thread in deliveries:
+        if name == Channel.SLACK.value and thread is not None and priority != PRIORITY["info"]:
+            _hurry(connection, thread, priority)
     connection.execute(
         "UPDATE notification_outbox SET fanned_out_at = clock_timestamp() WHERE id = ANY(%s)", [[r["id"] for r in rows]]
     )
     return len(deliveries)
+
+
+def _hurry(connection: Connection, thread: object, priority: object) -> None:
+    """What happened before goes before: it is as urgent as what waits for it."""
+    connection.execute(
+        "UPDATE notification_deliveries SET priority = least(priority, %s)"
+        " WHERE channel = 'slack' AND thread_key = %s AND state = 'pending'",
+        [priority, thread],
+    )
 
 
 def _was_opened(connection: Connection, key: str) -> bool:

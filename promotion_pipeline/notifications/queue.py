@@ -44,8 +44,11 @@ CLAIM = """
             AND (d.thread_key IS NULL OR NOT EXISTS (
                 SELECT 1 FROM notification_deliveries earlier
                 WHERE earlier.channel = d.channel AND earlier.thread_key = d.thread_key
-                    AND earlier.outbox_id < d.outbox_id AND earlier.state IN ('pending', 'sending', 'uncertain')))
-        ORDER BY d.priority, d.next_attempt_at, d.outbox_id
+                    AND earlier.outbox_id < d.outbox_id
+                    -- A pager's incident waits for its event; people in a channel wait a few attempts only.
+                    AND (d.channel = 'pagerduty' AND earlier.state IN ('pending', 'sending', 'uncertain')
+                        OR earlier.state IN ('pending', 'sending') AND earlier.attempts < 3)))
+        ORDER BY d.priority, d.outbox_id
         LIMIT 1 FOR UPDATE OF d SKIP LOCKED
     ), claimed AS (
         UPDATE notification_deliveries d

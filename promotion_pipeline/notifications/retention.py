@@ -17,7 +17,7 @@ OLD = """
                 AND (d.state <> 'delivered' OR d.delivered_at >= now() - %(days)s * interval '1 day'))
         AND NOT (o.event = ANY(%(opens)s) AND EXISTS (
             SELECT 1 FROM notification_deliveries paged
-            WHERE paged.outbox_id = o.id AND paged.thread_key IS NOT NULL AND NOT EXISTS (
+            WHERE paged.outbox_id = o.id AND paged.channel = 'pagerduty' AND NOT EXISTS (
                 SELECT 1 FROM notification_deliveries later JOIN notification_outbox ended ON ended.id = later.outbox_id
                 WHERE later.channel = paged.channel AND later.thread_key = paged.thread_key
                     AND later.outbox_id > o.id AND ended.event = ANY(%(resolves)s))))

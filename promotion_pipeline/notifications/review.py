@@ -175,7 +175,7 @@ def _reason_to_skip(connection: Connection, one: DeliveryId) -> str | None:
         return "there is no such delivery"
     if row["state"] not in {state.value for state in REPLAYABLE_STATES}:
         return f"it is {row['state']}"
-    if row["thread_key"] is None or row["event"] in RESOLVES:
+    if one.channel is not Channel.PAGERDUTY or row["event"] in RESOLVES:
         return None
     ended = connection.execute(
         "SELECT 1 FROM notification_deliveries d JOIN notification_outbox o ON o.id = d.outbox_id"

@@ -44,11 +44,14 @@ BY_EVENT: dict[str, tuple[Channel, ...]] = {
     Event.WATCH_BREACH: (SLACK, PAGERDUTY, EMAIL),
     Event.HOLD_RELEASED: (SLACK, PAGERDUTY),
     Event.RAMP_STEP: (SLACK, PAGERDUTY),
+    Event.WARNINGS_SETTLED: (PAGERDUTY,),
     SystemEvent.RUN_RECOVERED: (SLACK, PAGERDUTY),
     SystemEvent.HOURLY_SUMMARY: (EMAIL,),
 }
 
-RESOLVES: frozenset[str] = frozenset({Event.HOLD_RELEASED, Event.RAMP_STEP, SystemEvent.RUN_RECOVERED})
+RESOLVES: frozenset[str] = frozenset(
+    {Event.HOLD_RELEASED, Event.RAMP_STEP, Event.WARNINGS_SETTLED, SystemEvent.RUN_RECOVERED}
+)
 """Events that end an incident; the pager hears of them only where it was told of the incident."""
 
 OPENS: frozenset[str] = frozenset({Event.WATCH_BREACH, Event.ROLLBACK, Event.RAMP_BLOCKED, SystemEvent.RUN_FAILURE})
@@ -110,4 +113,11 @@ def thread_key(row: Routed) -> str:
             return f"promotion-pipeline/{subject}/ramp/{row.promotion_id}"
         case SystemEvent.RUN_FAILURE | SystemEvent.RUN_RECOVERED:
             return f"promotion-pipeline/run-failure/{row.payload.get('job', 'unknown')}"
+        case Event.PROMOTION_WITH_WARNINGS | Event.WARNINGS_SETTLED:
+            return f"promotion-pipeline/{subject}/warnings/{row.promotion_id}"
     return f"promotion-pipeline/{row.dedup_key}"
+
+
+def order_key(row: Routed) -> str | None:
+    """What is told in the order of what happened: everything about one experiment."""
+    return None if row.experiment_id is None else f"promotion-pipeline/{row.experiment_id}"

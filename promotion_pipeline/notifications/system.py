@@ -83,7 +83,7 @@ def enqueue_summary(store: Store, settings: Settings | None = None) -> bool:
         if as_of is None:
             return False
         label = record_label(settings)
-        payload = _summary(connection, label, as_of, timedelta(hours=settings.summary_hours))
+        payload = _summary(connection, label, as_of, _since(connection, timedelta(hours=settings.summary_hours)))
         return enqueue(connection, SystemEvent.HOURLY_SUMMARY, "info", None, None, _summary_key(label, as_of), payload)
 
 
@@ -114,19 +114,41 @@ def _newest_decided(connection: Connection, label: str) -> datetime | None:
     return row["as_of"].astimezone(UTC) if row and row["as_of"] else None
 
 
-def _summary(connection: Connection, label: str, as_of: datetime, span: timedelta) -> dict[str, Any]:
+def _since(connection: Connection, span: timedelta) -> datetime:
+    """Since when a summary tells what happened: since the one before, so that nothing is told twice or left out."""
+    row = connection.execute(
+        "SELECT coalesce((SELECT max(created_at) FROM notification_outbox WHERE event = 'hourly_summary'"
+        " AND created_at > now() - %(far)s), now() - %(span)s) AS since",
+        {"span": span, "far": span + SUMMARY_IS_NEWS_FOR},
+    ).fetchone()
+    assert row is not None
+    since: datetime = row["since"]
+    return since
+
+
+def _promoted(connection: Connection, since: datetime) -> list[str]:
+    """What was promoted, and what it was promoted to."""
+    rows = connection.execute(
+        "SELECT experiment_name, promoted_variant_name FROM experiment_promotions"
+        " WHERE state <> 'shadow' AND promoted_at > %s ORDER BY promoted_at LIMIT %s",
+        [since, MOST_ROWS],
+    ).fetchall()
+    return [f"{row['experiment_name']} ({row['promoted_variant_name']})" for row in rows]
+
+
+def _summary(connection: Connection, label: str, as_of: datetime, since: datetime) -> dict[str, Any]:
     counts = connection.execute(
         """
         SELECT count(*) AS evaluated, count(*) FILTER (WHERE is_eligible) AS eligible,
             count(*) FILTER (WHERE verdict IN ('inconclusive', 'error')) AS not_judged,
-            (SELECT count(*) FROM experiment_promotions WHERE state <> 'shadow' AND promoted_at > now() - %(span)s)
+            (SELECT count(*) FROM experiment_promotions WHERE state <> 'shadow' AND promoted_at > %(since)s)
                 AS promoted,
-            (SELECT count(*) FROM experiment_promotions WHERE rollback_at > now() - %(span)s) AS rolled_back,
+            (SELECT count(*) FROM experiment_promotions WHERE rollback_at > %(since)s) AS rolled_back,
             (SELECT count(*) FROM promotion_approvals WHERE state = 'awaiting_approval' AND expires_at > now())
                 AS waiting
         FROM eligibility_decisions WHERE as_of = %(as_of)s AND label = %(label)s
         """,
-        {"as_of": as_of, "span": span, "label": label},
+        {"as_of": as_of, "since": since, "label": label},
     ).fetchone()
     assert counts is not None
     rows = connection.execute(
@@ -143,7 +165,8 @@ def _summary(connection: Connection, label: str, as_of: datetime, span: timedelt
     ).fetchall()
     is_cut = counts["evaluated"] > len(rows)
     shown = [{name: _json_value(value) for name, value in row.items()} for row in rows]
-    return {**counts, "as_of": as_of.isoformat(), "experiments": shown, "is_cut": is_cut}
+    told = {"promoted_names": _promoted(connection, since)}
+    return {**counts, **told, "as_of": as_of.isoformat(), "experiments": shown, "is_cut": is_cut}
 
 
 def _json_value(value: object) -> object:

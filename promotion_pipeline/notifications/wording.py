@@ -33,13 +33,13 @@ def promotion(n: Notification) -> Draft:
     share = n.number("traffic_percent")
     is_ramping = n.text("state") == "ramping" and share is not None
     got = f"{percent_text(share)} of the traffic" if is_ramping else "all traffic"
-    kind = {"auto": "automatic", "manual": "manual"}.get(n.text("promotion_type"), "")
+    kind = {"auto": "an automatic", "manual": "a manual"}.get(n.text("promotion_type"), "")
     return Draft(
         title=f"{n.name}: {winner} promoted" + (" with warnings" if warnings else ""),
         sentences=(
             *(f"The numbers cannot be trusted: {said}." for said in n.texts("distrust")),
             f"{winner} won over {n.text('control')} and now gets {got}.",
-            f"It was a {kind} promotion by {n.text('promoted_by')}." if kind else "",
+            f"It was {kind} promotion by {n.text('promoted_by')}." if kind else "",
             "The next step of the ramp follows while the watch stays clean." if is_ramping else "",
             *(f"Warning: {warning}" for warning in warnings),
         ),
@@ -142,6 +142,14 @@ def hold_released(n: Notification) -> Draft:
             f"The hold was: {n.text('hold')}" if n.texts("hold") else "",
         ),
         next_step="Nothing: from the next hour on it may be promoted again.",
+    )
+
+
+def warnings_settled(n: Notification) -> Draft:
+    """Nobody needs to look at the warnings of a promotion any more."""
+    return Draft(
+        title=f"{n.name}: the warnings of its promotion are settled",
+        sentences=(f"{n.text('settled_by')}: {n.text('reason')}",),
     )
 
 

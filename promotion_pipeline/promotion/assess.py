@@ -149,6 +149,8 @@ class Judgement:
     as_of: datetime
     assessments: tuple[Assessment, ...]
     rollups: pd.DataFrame
+    decisions: pd.DataFrame
+    """As `evaluate` gave them."""
 
 
 def assess(
@@ -265,7 +267,7 @@ def judge_experiments(
         )
         for experiment in experiments
     )
-    return Judgement(hour, assessments, rollups)
+    return Judgement(hour, assessments, rollups, found.decisions)
 
 
 def _started(frame: pd.DataFrame) -> dict[str, datetime]:

@@ -1,14 +1,15 @@
-"""Named points at which a fault campaign kills the process; without the setting they do nothing."""
+"""Named points at which a fault campaign kills its own process; no setting reaches them."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from enum import StrEnum
 
 
 class FaultPoint(StrEnum):
-    """Where in an act the process dies when AUTO_PROMOTION_FAULT_POINT names it."""
+    """Where in an act a campaign may let its process die."""
 
     LOCKED = "locked"
     """The experiment is locked, nothing is written."""
@@ -26,7 +27,25 @@ class FaultPoint(StrEnum):
     """The act is committed, the attempt is not noted as finished."""
 
 
+def _nothing(_point: FaultPoint) -> None:
+    """What happens at a point in production."""
+
+
+_at: Callable[[FaultPoint], None] = _nothing
+
+
+def die_at(chosen: FaultPoint | str) -> None:
+    """From now on this process dies, like kill -9, when it reaches the point: for tests, which alone call this."""
+    global _at
+    wanted = FaultPoint(chosen)
+
+    def die(point: FaultPoint) -> None:
+        if point is wanted:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _at = die
+
+
 def reached(point: FaultPoint) -> None:
-    """Die here, like kill -9, if the environment says so."""
-    if os.environ.get("AUTO_PROMOTION_FAULT_POINT") == point.value:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """An act has come to this point."""
+    _at(point)

@@ -143,6 +143,10 @@ class PromotionEligibility(Result):
     """Why automatic promotion is on hold; None: it is not."""
     distrust: str | None = None
     """Why the numbers cannot be trusted, to be said first; None: nothing is known against them."""
+    ramp: tuple[float, ...] = ()
+    """Percent of traffic that the winner would get, step by step; empty: it is not eligible."""
+    ramp_hold_hours: Measured = None
+    """Hours that each step but the last would be held and watched; None: there is one step only."""
     notes: tuple[str, ...] = ()
     """What the numbers say besides; nothing hangs on it."""
     missing: tuple[str, ...] = ()
@@ -154,8 +158,15 @@ class PromotionEligibility(Result):
     variants: tuple[VariantMetrics, ...] = ()
 
 
+def who_acted(by: str, through: str | None, claimed: str | None) -> str:
+    """An actor in words, with the credential that spoke for it, or who it said it was."""
+    if through is not None:
+        return f"{by} through {through}"
+    return by if claimed is None else f"{by} (said to be {claimed})"
+
+
 class Promotion(Result):
-    """One row of `experiment_promotions`.
+    """One row of `experiment_promotions`, and who stands beside its actors in the audit.
 
     `confidence`, `improvement`, `p_value` and `z` are in full precision (the columns named as in the
     specification round the first two).
@@ -173,10 +184,18 @@ class Promotion(Result):
     sample_size: int
     promotion_type: PromotionType
     promoted_by: str
+    claimed_by: str | None = None
+    """Who the request said it was, where that is somebody else than `promoted_by`."""
+    promoted_through: str | None = None
+    """The credential of a promotion over HTTP, where that is somebody else than `promoted_by`."""
     promoted_at: datetime
     rollback_at: datetime | None = None
     rollback_reason: str | None = None
     rolled_back_by: str | None = None
+    rollback_claimed_by: str | None = None
+    """As `claimed_by`, of the rollback."""
+    rolled_back_through: str | None = None
+    """As `promoted_through`, of the rollback."""
     state: PromotionState
     evidence: str
     """What carried it: `always_valid`, `fixed_horizon`, or `contract` (a person decided with less)."""
@@ -194,6 +213,27 @@ class Promotion(Result):
     def is_live(self) -> bool:
         """Whether this promotion governs the traffic."""
         return self.state in (PromotionState.RAMPING, PromotionState.PROMOTED)
+
+    @property
+    def promoter(self) -> str:
+        """Who promoted, in words."""
+        return who_acted(self.promoted_by, self.promoted_through, self.claimed_by)
+
+    @property
+    def reverser(self) -> str:
+        """Who rolled back, in words; empty: nobody did."""
+        return who_acted(self.rolled_back_by or "", self.rolled_back_through, self.rollback_claimed_by)
+
+    @property
+    def split_now(self) -> dict[str, str]:
+        """Percent of traffic by variant id that the current step of the ramp set."""
+        split: dict[str, str] = self.snapshot["ramp"][self.ramp_step]["split"]
+        return split
+
+    @property
+    def ramp_percents(self) -> tuple[float, ...]:
+        """Percent of traffic that the winner gets, step by step."""
+        return tuple(step["percent"] for step in self.snapshot["ramp"])
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -281,6 +321,27 @@ class SweepEntry(Result):
     """Where the stricter thresholds of the experiment stood instead of the request's."""
 
 
+class Watched(Result):
+    """What the watch found about one promotion."""
+
+    experiment_name: str
+    status: str
+    """`clean`, `breach` or `unmeasured`."""
+    action: str
+    """What the watch did about it."""
+    message: str
+
+
+class Delivered(Result):
+    """What became of the messages that were due."""
+
+    delivered: int
+    waiting: int
+    """Failed, or of unknown fate: tried again by the next sweep."""
+    dead: int
+    """Given up."""
+
+
 class AutoCheckResult(Result):
     """What a sweep over all running experiments did."""
 
@@ -290,6 +351,12 @@ class AutoCheckResult(Result):
     failed: int
     held: int = 0
     shadow: int = 0
+    ramped: int = 0
+    recorded: int = 0
+    """Decisions that became the decision of record of their hour."""
     as_of: datetime
     results: tuple[SweepEntry, ...] = ()
     """One entry an experiment, by name."""
+    watched: tuple[Watched, ...] = ()
+    notifications: Delivered | None = None
+    """None: no channel is on, or this sweep tells nobody."""

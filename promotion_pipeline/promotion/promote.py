@@ -36,7 +36,7 @@ from promotion_pipeline.promotion.inputs import (
     required_text,
 )
 from promotion_pipeline.promotion.models import Approval, Promotion
-from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, set_approval
+from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, reread, set_approval
 from promotion_pipeline.promotion.snapshot import snapshot_of, split_of_step
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
@@ -173,7 +173,8 @@ def require_candidate(scene: Scene, request: PromotionConfig | None, made_by: Ma
     eligibility = candidate.assessment.eligibility
     if not eligibility.is_eligible:
         said = "; ".join(eligibility.reasons)
-        raise NotEligibleError(f"{name!r} is {eligibility.verdict.value} at {eligibility.as_of.isoformat()}: {said}")
+        sentence = f"{name!r} is {eligibility.verdict.value} at {eligibility.as_of.isoformat()}: {said}"
+        raise NotEligibleError(sentence, eligibility.to_json())
     return candidate
 
 
@@ -234,7 +235,8 @@ def require_unattended(assessment: Assessment) -> None:
     said = "; ".join(withheld_sentence(assessment, reason) for reason in withheld)
     if WithheldReason.HELD in withheld:
         raise HeldError(f"{name!r}: {said}; a person may promote it, or release the hold")
-    raise WithheldError(f"{name!r} is eligible, but not promoted unattended: {said}; a person may promote it")
+    sentence = f"{name!r} is eligible, but not promoted unattended: {said}; a person may promote it"
+    raise WithheldError(sentence, assessment.eligibility.to_json())
 
 
 def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -> Promotion:
@@ -267,7 +269,7 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
         promotion_payload(promotion),
     )
     reached(FaultPoint.BEFORE_COMMIT)
-    return promotion
+    return reread(scene.connection, promotion)
 
 
 def promotion_payload(promotion: Promotion) -> dict[str, Any]:

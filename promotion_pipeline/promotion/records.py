@@ -17,20 +17,47 @@ _APPROVAL = """
 OPEN = "(a.state = 'awaiting_approval' OR (a.state = 'approved' AND a.promotion_id IS NULL))"
 
 
+_PROMOTION = """
+    SELECT *,
+        (SELECT a.details -> 'http' FROM promotion_audit a WHERE a.promotion_id = experiment_promotions.id
+            AND a.action IN ('promote', 'shadow_promote') ORDER BY a.id LIMIT 1) AS promote_http,
+        (SELECT a.details -> 'http' FROM promotion_audit a WHERE a.promotion_id = experiment_promotions.id
+            AND a.action = 'roll_back' ORDER BY a.id LIMIT 1) AS rollback_http
+    FROM experiment_promotions
+"""
+
+
 def promotion_from(row: Mapping[str, Any]) -> Promotion:
     """A row of `experiment_promotions`; the rounded columns come back in full precision."""
+    columns = dict(row)
+    promote_http, rollback_http = columns.pop("promote_http", None), columns.pop("rollback_http", None)
+    claimed_by, promoted_through = beside(promote_http, row["promoted_by"])
+    rollback_claimed_by, rolled_back_through = beside(rollback_http, row["rolled_back_by"])
     exact = {
         "confidence": 100.0 * (1.0 - row["p_value"]),
         "improvement": row["snapshot"]["decision"]["improvement"],
+        "claimed_by": claimed_by,
+        "promoted_through": promoted_through,
+        "rollback_claimed_by": rollback_claimed_by,
+        "rolled_back_through": rolled_back_through,
     }
-    return Promotion(**{**row, **exact})
+    return Promotion(**{**columns, **exact})
+
+
+def beside(http: Mapping[str, Any] | None, actor: str | None) -> tuple[str | None, str | None]:
+    """Who the request said it was, and its credential; each only where it is not the actor."""
+    if http is None:
+        return None, None
+    claims: Mapping[str, str] = http.get("claimed") or {}
+    # `userId` stands for whoever asked; a member that names the act says it better.
+    claimed = next(iter([said for name, said in claims.items() if name != "userId"] + list(claims.values())), None)
+    through = http.get("through")
+    return None if claimed == actor else claimed, None if through == actor else through
 
 
 def promotions_where(connection: Connection, condition: str, parameters: Sequence[object]) -> list[Promotion]:
     """Promotions of a condition, newest first."""
-    rows = connection.execute(
-        f"SELECT * FROM experiment_promotions WHERE {condition} ORDER BY promoted_at DESC, id", parameters
-    )
+    rows = connection.execute(f"{_PROMOTION} WHERE {condition} ORDER BY promoted_at DESC, id", parameters)
     return [promotion_from(row) for row in rows]
 
 
@@ -43,6 +70,13 @@ def live_promotion(connection: Connection, experiment_id: UUID) -> Promotion | N
 def promotion_of(connection: Connection, promotion_id: UUID) -> Promotion | None:
     """The promotion of an id."""
     return next(iter(promotions_where(connection, "id = %s", [promotion_id])), None)
+
+
+def reread(connection: Connection, promotion: Promotion) -> Promotion:
+    """A promotion with what the audit says of its actors, once that is written."""
+    found = promotion_of(connection, promotion.id)
+    assert found is not None
+    return found
 
 
 def approvals_where(connection: Connection, condition: str, parameters: Sequence[object]) -> list[Approval]:

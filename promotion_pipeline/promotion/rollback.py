@@ -13,10 +13,11 @@ from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.faults import FaultPoint, reached
 from promotion_pipeline.promotion.inputs import choice, experiment_name_of, required_text
 from promotion_pipeline.promotion.models import Promotion
-from promotion_pipeline.promotion.records import live_promotion, promotion_from, promotions_where
+from promotion_pipeline.promotion.records import live_promotion, promotion_from, promotions_where, reread
 from promotion_pipeline.promotion.snapshot import split_before, split_of_step
 from promotion_pipeline.promotion.splits import HUNDRED, Split, as_text
 from promotion_pipeline.promotion.states import PromotionState
+from promotion_pipeline.promotion.warnings import settle_warnings
 from promotion_pipeline.store.database import Connection, Store
 
 
@@ -97,6 +98,43 @@ def rollback_promotion(
     return rolled_back
 
 
+@dataclass(frozen=True)
+class RollbackPreview:
+    """What a rollback would do."""
+
+    split: dict[str, str]
+    """Percent of traffic by variant name."""
+    drift: str | None
+    """What somebody else changed, and it would overwrite; None: nothing."""
+
+
+def preview_rollback(
+    experiment_name: str,
+    *,
+    to: RollbackTarget | str = RollbackTarget.PREVIOUS,
+    confirm_drift: bool = False,
+    store: Store | None = None,
+) -> RollbackPreview:
+    """What `rollback_promotion` would do now; changes nothing.
+
+    Raises:
+        PromotionError: what `rollback_promotion` would raise.
+    """
+    name, target, where = experiment_name_of(experiment_name), choice(RollbackTarget, to, "to"), chosen(store)
+
+    def look(connection: Connection) -> RollbackPreview:
+        scene = lock_experiment(connection, where, name)
+        promotion = live_promotion(connection, scene.experiment.id)
+        if promotion is None:
+            raise NothingToRollBackError(_nothing(scene))
+        drift = _confirmed_drift(scene, promotion, confirm_drift)
+        split = as_text(_target(scene, promotion, target))
+        ordered = sorted(scene.variants, key=lambda variant: (not variant.is_control, variant.name))
+        return RollbackPreview({variant.name: split[str(variant.id)] for variant in ordered}, drift)
+
+    return in_transaction(where, look)
+
+
 def roll_back(scene: Scene, promotion: Promotion, reversal: Reversal) -> Promotion:
     """Roll a live promotion back; the caller holds the lock.
 
@@ -104,11 +142,7 @@ def roll_back(scene: Scene, promotion: Promotion, reversal: Reversal) -> Promoti
         SplitDriftError, ConflictError: as `rollback_promotion`.
     """
     reached(FaultPoint.LOCKED)
-    drift = drift_of(scene, promotion)
-    if drift and not reversal.confirm_drift:
-        raise SplitDriftError(
-            f"{scene.experiment.name!r}: {drift}; a rollback would overwrite that: confirm it, or undo the change first"
-        )
+    drift = _confirmed_drift(scene, promotion, reversal.confirm_drift)
     target = _target(scene, promotion, reversal.to)
     row = scene.connection.execute(
         "UPDATE experiment_promotions SET state = %s, rollback_at = %s, rollback_reason = %s, rolled_back_by = %s"
@@ -132,8 +166,19 @@ def roll_back(scene: Scene, promotion: Promotion, reversal: Reversal) -> Promoti
         f"rollback:{promotion.id}",
         {**details, "winner": promotion.promoted_variant_name, "rolled_back_by": reversal.by, "hold": hold},
     )
+    settle_warnings(scene, promotion, reversal.by, f"rolled back: {reversal.reason}")
     reached(FaultPoint.BEFORE_COMMIT)
-    return promotion_from(row)
+    return reread(scene.connection, promotion_from(row))
+
+
+def _confirmed_drift(scene: Scene, promotion: Promotion, is_confirmed: bool) -> str | None:
+    drift = drift_of(scene, promotion)
+    if drift and not is_confirmed:
+        raise SplitDriftError(
+            f"{scene.experiment.name!r}: {drift}; a rollback would overwrite that: confirm it (--overwrite-split,"
+            " confirmDrift), or undo the change first"
+        )
+    return drift
 
 
 def drift_of(scene: Scene, promotion: Promotion) -> str | None:

@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 from pydantic.alias_generators import to_camel
 
-from promotion_pipeline.config import Mode, PromotionConfig
+from promotion_pipeline.config import ACTING_FIELDS, Mode, PromotionConfig
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.evaluation.stricter import Overruled
@@ -39,6 +39,7 @@ from promotion_pipeline.promotion.promote import (
     record_promotion,
     write_decision_of_record,
 )
+from promotion_pipeline.promotion.recorded import record_decisions
 from promotion_pipeline.promotion.records import live_promotion
 from promotion_pipeline.promotion.snapshot import json_ready, snapshot_of
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
@@ -54,8 +55,9 @@ log = logging.getLogger(__name__)
 def auto_check_promotions(user_id: str, config: ConfigLike = None, *, store: Store | None = None) -> AutoCheckResult:
     """Check every running experiment; promote those that may be promoted unattended, ask about the others eligible.
 
-    All are evaluated in one call; each promotion or request is a transaction of its own, decided again under
-    the experiment's lock. What fails for one experiment is reported as `failed` and stops no other.
+    All are evaluated in one call, and the decisions kept as those of record of the newest complete hour; each
+    promotion or request is a transaction of its own, decided again under the experiment's lock. What fails for one
+    experiment is reported as `failed` and stops no other.
 
     Args:
         user_id: on whose behalf; kept in the history.
@@ -82,6 +84,8 @@ def auto_check_promotions(user_id: str, config: ConfigLike = None, *, store: Sto
     if where.settings.mode is Mode.LIVE:
         expire_approvals(where)
     judged = judge(where, None, request, made_by=MadeBy.SWEEP)
+    is_overridden = request is not None and bool(request.model_fields_set - ACTING_FIELDS)
+    recorded = 0 if is_overridden else record_decisions(where, judged)
     entries = tuple(_entry(where, assessment, actor, request) for assessment in judged.assessments)
     outcomes = Counter(entry.outcome for entry in entries)
     return AutoCheckResult(
@@ -91,6 +95,7 @@ def auto_check_promotions(user_id: str, config: ConfigLike = None, *, store: Sto
         failed=outcomes[Outcome.FAILED],
         held=outcomes[Outcome.HELD],
         shadow=outcomes[Outcome.SHADOW],
+        recorded=recorded,
         as_of=judged.as_of,
         results=entries,
     )
@@ -171,8 +176,10 @@ def _settle(
         return _ask(scene, candidate, actor, withheld)
     signature = replace(_signature(candidate, actor), metadata=acknowledgement(candidate.assessment, None, None))
     promotion = record_promotion(scene, candidate, signature)
+    share = promotion.ramp_percents[promotion.ramp_step]
+    step = "" if share == 100 else f" to {share:g} % of the traffic, its first step"
     message = (
-        f"promoted {promotion.promoted_variant_name!r}: {promotion.improvement:+.2f} % at"
+        f"promoted {promotion.promoted_variant_name!r}{step}: {promotion.improvement:+.2f} % at"
         f" {promotion.confidence:.2f} % confidence"
     )
     return _said(candidate.assessment, Outcome.PROMOTED, message, promotion_id=promotion.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, assert_never
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from promotion_pipeline.promotion.models import (
     SafetyChecks,
     VariantMetrics,
 )
+from promotion_pipeline.promotion.splits import steps_above
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.assess import Assessment
@@ -59,7 +61,7 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
     if assessment.decision is None:
         return _not_evaluated(assessment)
     row = assessment.decision
-    words, ahead = explain(row, assessment.log), assessment.outlook
+    words, ahead = explain(row | _beside(assessment, row), assessment.log), assessment.outlook
     eligible = bool(row["is_eligible"])
     candidate = row["candidate_variant_name"]
     candidate_id = _uuid(row["candidate_variant_id"])
@@ -73,7 +75,8 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
         candidate=candidate,
         candidate_variant_id=candidate_id,
         control=row["control_variant_name"],
-        **{name: row[name] for name in NUMBERS},
+        **{name: row[name] for name in NUMBERS if name != "runtime_hours"},
+        runtime_hours=None if row["runtime_hours"] is None else max(row["runtime_hours"], 0.0),
         reasons=_reasons(assessment, words),
         reason_codes=tuple(row["reasons"]),
         warnings=(*words.warnings, *(_data_warnings(assessment).values() if eligible else ())),
@@ -84,12 +87,25 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
         evidence=_evidence(assessment, row),
         hold=assessment.experiment.hold,
         distrust=assessment.distrust,
+        **(_ramp(assessment, row) if eligible else {}),
         missing=tuple(need.message for need in ahead.needs) if ahead else (),
         missing_hours=ahead.hours if ahead else None,
         summary=_summary(assessment, words, is_eligible=eligible),
         as_of=assessment.as_of,
         variants=tuple(_variant(metrics) for metrics in assessment.metrics),
     )
+
+
+def _beside(assessment: Assessment, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What warnings compare: the candidate's numbers and control's."""
+    of = {metrics["variant_name"]: metrics for metrics in assessment.metrics}
+    arms = {"": row["candidate_variant_name"], "control_": row["control_variant_name"]}
+    return {
+        f"{prefix}{name}": of[arm][name]
+        for prefix, arm in arms.items()
+        if arm in of
+        for name in ("error_rate", "mean_latency_ms")
+    }
 
 
 def withheld_because(assessment: Assessment) -> tuple[WithheldReason, ...]:
@@ -235,6 +251,16 @@ def _variant(row: Mapping[str, Any]) -> VariantMetrics:
         traffic_percentage=row["traffic_percentage"],
         **{name: row[name] for name in METRICS},
     )
+
+
+def _ramp(assessment: Assessment, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a promotion would do to the traffic."""
+    config, winner = assessment.config, row["candidate_variant_id"]
+    shares = [metrics["traffic_percentage"] for metrics in assessment.metrics if metrics["variant_id"] == winner]
+    if config is None or not shares or shares[0] is None:
+        return {}
+    steps = steps_above(config.ramp_steps, Decimal(str(shares[0])))
+    return {"ramp": steps, "ramp_hold_hours": config.ramp_hold_hours if len(steps) > 1 else None}
 
 
 def _uuid(value: object) -> UUID | None:

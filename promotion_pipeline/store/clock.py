@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 import psycopg
@@ -27,6 +27,24 @@ def _one(connection: psycopg.Connection[Any], query: LiteralString) -> datetime:
     at = row[0]
     assert isinstance(at, datetime)
     return at
+
+
+def parse_instant(text: str, name: str) -> datetime:
+    """An ISO 8601 instant with its time zone; a date alone is midnight UTC. Every door reads times with it.
+
+    Raises:
+        InputError: it is no time, or has no time zone.
+    """
+    given = text.strip()
+    try:
+        value = datetime.fromisoformat(given)
+    except ValueError:
+        raise InputError(f"{name} {text!r} is no time: write it as 2026-03-01T12:00Z") from None
+    if value.tzinfo is None and len(given) == len("2026-03-01"):
+        return value.replace(tzinfo=UTC)
+    if value.tzinfo is None:
+        raise InputError(f"{name} {text!r} has no time zone: add one, for example {given}Z for UTC")
+    return value
 
 
 def require_utc(value: datetime, name: str) -> datetime:

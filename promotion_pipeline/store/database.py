@@ -83,7 +83,7 @@ class Store:
         """
         given = self.settings.dagster_database_url
         if given is not None:
-            return SQLALCHEMY_SCHEME + checked_url(given.get_secret_value()).removeprefix("postgresql://")
+            return dagster_sqlalchemy_url(given.get_secret_value())
         url = self.url_of(DAGSTER_DATABASE)
         create_database(self.url, DAGSTER_DATABASE)
         return SQLALCHEMY_SCHEME + url.removeprefix("postgresql://")
@@ -95,6 +95,15 @@ class Store:
         if self.server is not None:
             return self.server.url(database)
         return make_url(self.url).set(database=database).render_as_string(hide_password=False)
+
+
+def dagster_sqlalchemy_url(url: str) -> str:
+    """The SQLAlchemy URL of Dagster's storage: a plain one would take a driver that is not installed.
+
+    Raises:
+        ConfigError: it is no URL of PostgreSQL.
+    """
+    return SQLALCHEMY_SCHEME + checked_url(url).removeprefix("postgresql://")
 
 
 @contextlib.contextmanager

@@ -174,6 +174,11 @@ def _checked(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
     for name in SUMS:
         if name in frame.columns:
             checked[name] = _numbers(frame[name], frame, name, file, whole=name not in REAL_SUMS)
+    for part in ("conversions", "errors"):
+        # A sum that was corrected downwards is kept as measured; a part of a whole is at most the whole.
+        if part in checked:
+            too_many = (checked[part] > checked["requests"]) & (checked["requests"] >= 0)
+            _refuse(too_many, frame, part, file, "is above the row's requests")
     if "is_control" in frame.columns:
         checked["is_control"] = _booleans(frame["is_control"], frame, file)
     if "traffic_percentage" in frame.columns:
@@ -186,11 +191,16 @@ def _checked(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
     return result
 
 
+def _plain(value: Any) -> Any:
+    """A cell as Python writes it."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _refuse(bad: pd.Series[Any], frame: pd.DataFrame, name: str, file: Path, what: str) -> None:
     if not bad.any():
         return
     positions = np.flatnonzero(bad.to_numpy())
-    shown = ", ".join(f"row {p + 1} ({frame[name].iloc[p]!r})" for p in positions[:ROWS_NAMED])
+    shown = ", ".join(f"row {p + 1} ({_plain(frame[name].iloc[p])!r})" for p in positions[:ROWS_NAMED])
     more = f" and {len(positions) - ROWS_NAMED} more" if len(positions) > ROWS_NAMED else ""
     raise InputError(f"{file}: {name} {what} in {shown}{more}; nothing was imported")
 

@@ -56,8 +56,9 @@ class ExperimentOverview(_Row):
 _OVERVIEW = """
     SELECT e.id, e.name, e.is_active, e.start_date, e.auto_promotion_hold AS hold,
         coalesce(v.variants, '[]') AS variants,
-        d.as_of, d.verdict, d.is_eligible, d.candidate_variant_name AS candidate, d.confidence, d.improvement,
-        d.sample_size,
+        d.as_of, coalesce(d.verdict, CASE WHEN is_new_phase THEN 'inconclusive' END) AS verdict,
+        coalesce(d.is_eligible, CASE WHEN is_new_phase THEN false END) AS is_eligible,
+        d.candidate_variant_name AS candidate, d.confidence, d.improvement, d.sample_size,
         coalesce(d.warnings && ARRAY['sample_ratio_mismatch', 'sequential_sample_ratio_mismatch'], false)
             AS is_split_broken,
         p.promoted_variant_name AS promoted_variant, p.state AS promotion_state,
@@ -68,9 +69,13 @@ _OVERVIEW = """
             'traffic_percentage', traffic_percentage) ORDER BY is_control DESC, name) AS variants
         FROM ab_variants WHERE experiment_id = e.id
     ) v ON true
+    LEFT JOIN ab_experiment_phases o ON o.experiment_id = e.id AND o.ended_at IS NULL AND o.is_running
+    -- What a running experiment was before its split changed, by a rollback too, says nothing of what it is now.
     LEFT JOIN LATERAL (
-        SELECT * FROM eligibility_decisions WHERE experiment_id = e.id AND label = %(label)s ORDER BY hour DESC LIMIT 1
+        SELECT * FROM eligibility_decisions WHERE experiment_id = e.id AND label = %(label)s
+            AND (o.id IS NULL OR phase_id = o.id) ORDER BY hour DESC LIMIT 1
     ) d ON true
+    CROSS JOIN LATERAL (SELECT d.hour IS NULL AND o.started_at >= date_trunc('hour', now(), 'UTC')) n (is_new_phase)
     LEFT JOIN experiment_promotions p ON p.experiment_id = e.id AND p.state IN ('ramping', 'promoted')
     LEFT JOIN promotion_approvals a ON a.experiment_id = e.id AND a.expires_at > now()
         AND (a.state = 'awaiting_approval' OR (a.state = 'approved' AND a.promotion_id IS NULL))

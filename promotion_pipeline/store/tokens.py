@@ -47,6 +47,8 @@ class Token:
     id: UUID
     name: str
     role: Role
+    on_behalf: bool
+    """Who a request names is the actor, and the token stands beside it."""
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -61,6 +63,7 @@ COLUMNS = ", ".join(
         "id",
         "name",
         "role",
+        "on_behalf",
         "created_at",
         "created_by",
         "expires_at",
@@ -73,7 +76,13 @@ COLUMNS = ", ".join(
 
 
 def create_token(
-    store: Store, name: str, role: Role | str, created_by: str, *, lifetime_days: float | None = None
+    store: Store,
+    name: str,
+    role: Role | str,
+    created_by: str,
+    *,
+    lifetime_days: float | None = None,
+    on_behalf: bool = False,
 ) -> tuple[str, Token]:
     """Make a token; the secret is returned here and can never be read again.
 
@@ -83,20 +92,23 @@ def create_token(
         role: what it allows.
         created_by: who makes it.
         lifetime_days: days until it expires; None: it does not.
+        on_behalf: for a service that knows its users: who its requests name is the actor.
 
     Raises:
         InputError: a value cannot be used.
         ConflictError: a token of this name is not revoked yet.
         DependencyError: the database is down.
     """
-    actor, kind, lifetime = _checked_name(name), _checked_role(role), _checked_lifetime(lifetime_days)
+    actor, kind, lifetime = checked_name(name), _checked_role(role), _checked_lifetime(lifetime_days)
+    if on_behalf and not kind.includes(Role.OPERATOR):
+        raise InputError(f"a token that acts on behalf of people needs the role operator or admin, not {kind.value}")
     secret = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
     with store.connect() as connection:
         try:
             row = connection.execute(
-                "INSERT INTO api_tokens AS t (name, role, token_hash, created_by, expires_at)"
-                f" VALUES (%s, %s, %s, %s, now() + %s) RETURNING {COLUMNS}",
-                [actor, kind.value, hash_secret(secret), created_by, lifetime],
+                "INSERT INTO api_tokens AS t (name, role, token_hash, created_by, expires_at, on_behalf)"
+                f" VALUES (%s, %s, %s, %s, now() + %s, %s) RETURNING {COLUMNS}",
+                [actor, kind.value, hash_secret(secret), created_by, lifetime, on_behalf],
             ).fetchone()
         except psycopg.errors.UniqueViolation:
             raise ConflictError(
@@ -180,12 +192,17 @@ def token_from(row: dict[str, Any]) -> Token:
     return Token(**{**row, "role": Role(row["role"])})
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str, what: str = "token name") -> str:
+    """The name of an actor without surrounding blanks.
+
+    Raises:
+        InputError: it is empty, too long, not printable, or that of an actor of the system's own.
+    """
     text = name.strip()
     if not text or len(text) > LONGEST_NAME or not text.isprintable():
-        raise InputError(f"token name {name!r} must be 1 to {LONGEST_NAME} printable characters")
+        raise InputError(f"{what} {name!r} must be 1 to {LONGEST_NAME} printable characters")
     if re.match(rf"({'|'.join(RESERVED_NAMES)})([ -]|$)", text.casefold()):
-        raise InputError(f"token name {name!r} is an actor of the system's own: name the person or the service")
+        raise InputError(f"{what} {name!r} is an actor of the system's own: name the person or the service")
     return text
 
 

@@ -16,9 +16,9 @@ from promotion_pipeline.api.guard import GuardedRoute
 from promotion_pipeline.api.openapi import api_routes
 from promotion_pipeline.api.serve import require_sound_secret, serve
 from promotion_pipeline.config import Settings
-from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.errors import ConfigError, InputError
 from promotion_pipeline.store.tokens import Role, create_token, list_tokens, revoke_token
-from promotion_pipeline_tests.api.conftest import CRON_SECRET, Api, StartApi
+from promotion_pipeline_tests.api.conftest import CRON_SECRET, TLS, Api, StartApi
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 
 SWEEP = "/api/monitoring/auto-promotion/check"
@@ -42,6 +42,7 @@ LEAST_ROLE = {
     ("POST", "/api/monitoring/experiments/{name}/hold"): "operator",
     ("POST", "/api/monitoring/experiments/{name}/release"): "operator",
     ("POST", SWEEP): "operator",
+    ("GET", SWEEP): "operator",
 }
 RANK = [None, "viewer", "operator", "admin"]
 
@@ -230,6 +231,45 @@ def test_a_route_that_does_not_say_who_may_call_it_cannot_be_built() -> None:
         router.add_api_route("/open", lambda: None)
 
 
+def with_token(api: Api, secret: str) -> httpx.Client:
+    return httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {secret}"}, verify=TLS, timeout=60)
+
+
+def test_a_token_that_speaks_for_people_puts_the_person_into_the_record_and_stands_beside_it(api: Api) -> None:
+    seed_experiment(api.store, "checkout", WINNER)
+    secret, _ = create_token(api.store, "shop-admin", "operator", "test", on_behalf=True)
+    shop = with_token(api, secret)
+
+    promoted = shop.post(PROMOTE, json={"userId": "someone", "promotedBy": "user-123"}).json()["data"]["promotion"]
+    assert (promoted["promotedBy"], promoted["promotedThrough"], promoted["claimedBy"]) == (
+        "user-123",
+        "shop-admin",
+        None,
+    )
+    undone = shop.request("DELETE", PROMOTE, json={"reason": "errors", "rolledBackBy": "user-9"})
+    assert undone.json()["data"]["promotion"]["rolledBackThrough"] == "shop-admin"
+    history = api.viewer.get("/api/monitoring/experiments/checkout/history").json()["data"]["latestPromotion"]
+    assert (history["promotedBy"], history["rolledBackBy"]) == ("user-123", "user-9")
+    assert (history["promotedThrough"], history["rolledBackThrough"]) == ("shop-admin", "shop-admin")
+    acted = api.rows("SELECT actor, details #>> '{http,through}' AS through FROM promotion_audit ORDER BY id")
+    assert acted == [{"actor": actor, "through": "shop-admin"} for actor in ("user-123", "user-9")]
+    assert {row["actor"] for row in api.rows("SELECT actor FROM api_audit")} == {"shop-admin"}
+
+
+@pytest.mark.parametrize("name", ["cron", "system", "dagster (run 1a2b3c)", "promotion_watch"])
+def test_a_token_that_speaks_for_people_cannot_pass_for_the_system(api: Api, name: str) -> None:
+    seed_experiment(api.store, "checkout", WINNER)
+    secret, _ = create_token(api.store, "shop-admin", "operator", "test", on_behalf=True)
+    refused = with_token(api, secret).post(PROMOTE, json={"promotedBy": name})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid-input")
+    assert api.rows("SELECT 1 FROM experiment_promotions") == []
+
+
+def test_a_token_that_only_reads_cannot_speak_for_people(api: Api) -> None:
+    with pytest.raises(InputError, match="operator or admin, not viewer"):
+        create_token(api.store, "shop", "viewer", "test", on_behalf=True)
+
+
 def test_the_history_names_the_credential_and_keeps_what_the_body_said(api: Api) -> None:
     seed_experiment(api.store, "checkout", WINNER)
 
@@ -242,10 +282,10 @@ def test_the_history_names_the_credential_and_keeps_what_the_body_said(api: Api)
     api.nobody.post(SWEEP, json={"cronSecret": CRON_SECRET, "userId": "admin-user-123"}).raise_for_status()
 
     record = promoted.json()["data"]["promotion"]
-    assert record["promotedBy"] == "operator-token"
+    assert (record["promotedBy"], record["claimedBy"], record["promotedThrough"]) == ("operator-token", "ceo", None)
     assert record["metadata"] == {"ticket": "P-1", "http": {"requestId": "req-1", "claimed": {"promotedBy": "ceo"}}}
     history = api.viewer.get("/api/monitoring/experiments/checkout/history").json()["data"]["latestPromotion"]
-    assert history["rolledBackBy"] == "operator-token"
+    assert (history["rolledBackBy"], history["rollbackClaimedBy"]) == ("operator-token", "intern")
     audited = api.rows(
         "SELECT actor, role, token_id, method, experiment_name, claims, status FROM api_audit ORDER BY id"
     )

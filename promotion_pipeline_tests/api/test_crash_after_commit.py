@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing.connection import Connection as Pipe
@@ -12,7 +11,7 @@ import pytest
 
 from promotion_pipeline import promote_winner
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.faults import FaultPoint
+from promotion_pipeline.promotion.faults import FaultPoint, die_at
 from promotion_pipeline.promotion.holds import hold_promotion
 from promotion_pipeline.promotion.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
@@ -45,7 +44,7 @@ def asked(store: Store) -> None:
 
 def dying_server(url: str, settings: Settings, pipe: Pipe) -> None:
     """Serve in this process, which dies at its first act."""
-    os.environ["AUTO_PROMOTION_FAULT_POINT"] = FaultPoint.AFTER_COMMIT.value
+    die_at(FaultPoint.AFTER_COMMIT)
     serve(url, settings, pipe)
 
 

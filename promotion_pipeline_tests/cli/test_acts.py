@@ -15,7 +15,7 @@ def test_promote_then_rollback_then_release_is_told_by_the_history(store: Store,
     assert promoted.data["promotion"]["metadata"] == {"reason": "review", "ticket": "P-1"}
     assert promoted.data["eligibility"]["isEligible"] is True
     assert split_of(store, seeded) == {"control": 0, "treatment": 100}
-    undone = run("rollback", "checkout", "--reason", "it's broken", "--by", "oncall")
+    undone = run("rollback", "--yes", "checkout", "--reason", "it's broken", "--by", "oncall")
     assert undone.code == 0
     assert "control 50 %, treatment 50 %" in undone.out
     assert split_of(store, seeded) == {"control": 50, "treatment": 50}
@@ -34,7 +34,7 @@ def test_a_dry_run_changes_nothing(store: Store, run: Run) -> None:
     assert (done.code, "Nothing changed" in done.err) == (0, True)
     assert split_of(store, seeded)["treatment"] == 50
     run("promote", "checkout", "--by", "maria")
-    done = run("rollback", "checkout", "--reason", "x", "--dry-run")
+    done = run("rollback", "--yes", "checkout", "--reason", "x", "--dry-run")
     assert (done.code, "control 50 %, treatment 50 %" in done.err) == (0, True)
     assert split_of(store, seeded)["treatment"] == 100
 
@@ -50,7 +50,7 @@ def test_what_is_not_eligible_exits_3_and_stays(store: Store, run: Run) -> None:
 
 def test_a_conflict_exits_4(store: Store, run: Run) -> None:
     seed_experiment(store, "checkout")
-    assert run("rollback", "checkout", "--reason", "x", "--by", "maria").code == 4
+    assert run("rollback", "--yes", "checkout", "--reason", "x", "--by", "maria").code == 4
     assert run("release", "checkout", "--by", "maria").code == 4
     assert run("approve", "checkout", "--by", "maria").code == 4
     assert run("promote", "checkout", "--by", "maria").code == 0
@@ -63,7 +63,7 @@ def test_rollback_to_control_sends_everything_there(store: Store, run: Run) -> N
     run("promote", "checkout", "--by", "maria")
     assert run("rollback", "checkout", "--reason", "outage", "--to", "control", "--yes").code == 0
     assert split_of(store, seeded) == {"control": 100, "treatment": 0}
-    assert run("rollback", "checkout", "--reason", "x", "--to", "nowhere").code == 2
+    assert run("rollback", "--yes", "checkout", "--reason", "x", "--to", "nowhere").code == 2
 
 
 def test_approve_promotes_what_waits_and_decline_holds_it(store: Store, run: Run) -> None:

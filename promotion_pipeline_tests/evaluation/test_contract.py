@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline import config as configuration
-from promotion_pipeline.evaluation import evaluate, explain
+from promotion_pipeline.evaluation import evaluate, explain, outlook
 from promotion_pipeline_tests.evaluation.builders import START, experiment, last, sums
 
 PromotionConfig = configuration.PromotionConfig
@@ -70,6 +70,46 @@ def test_a_treatment_that_is_significantly_behind_has_not_the_confidence() -> No
     assert decision["confidence"] > 99.9
     assert not decision["min_confidence"]
     assert "behind control" in explain(decision).checks[1].message
+
+
+WORSE = {"control": (10_000, 1_300), "variant-a": (10_000, 1_000)}
+
+
+def test_a_treatment_that_is_significantly_worse_is_rejected_and_waiting_is_not_advised() -> None:
+    decision = last(evaluate(sums(WORSE), experiment()).decisions)
+    assert decision["verdict"] == "rejected"
+    assert explain(decision).summary == "enough data, and 'variant-a' is worse than control"
+    ahead = outlook(decision, requests_per_hour=100.0)
+    assert ahead is not None and ahead.hours is None
+    assert all(need.hours is None and "to see" not in need.message for need in ahead.needs)
+
+
+def test_a_treatment_that_is_worse_by_chance_or_too_early_is_not_rejected() -> None:
+    noise = {"control": (10_000, 1_000), "variant-a": (10_000, 990)}
+    assert last(evaluate(sums(noise), experiment()).decisions)["verdict"] == "not_yet"
+    young = evaluate(sums(WORSE, hours=24), experiment()).decisions
+    assert last(young)["verdict"] == "not_yet"
+    few = {"control": (900, 300), "variant-a": (900, 100)}
+    assert last(evaluate(sums(few), experiment()).decisions)["verdict"] == "not_yet"
+
+
+def test_a_latency_of_exactly_20_percent_more_warns() -> None:
+    for control in (0.7, 1.1, 3.3, 35.0, 110.1, 333.3):
+        slower = {"control": control, "variant-a": control * 1.2}
+        decision = last(evaluate(sums(WINNER, latency_ms=slower), experiment()).decisions)
+        assert "higher_latency" in decision["warnings"], control
+    less = {"control": 100.0, "variant-a": 119.99}
+    assert "higher_latency" not in last(evaluate(sums(WINNER, latency_ms=less), experiment()).decisions)["warnings"]
+
+
+def test_numbers_that_differ_are_not_worded_as_the_same_number() -> None:
+    decision = last(evaluate(sums(WINNER), experiment()).decisions).to_dict()
+    almost = decision | {"confidence": 99.99999, "min_confidence_threshold": 99.9999999, "min_confidence": False}
+    assert explain(almost).checks[1].message == "confidence 99.99999 < 99.9999999"
+    certain = decision | {"warnings": ("sample_ratio_mismatch",), "srm_p_value": 0.0}
+    assert "p < 1e-300" in explain(certain).warnings[0]
+    early = decision | {"runtime_hours": -7.0, "min_runtime": False}
+    assert (explain(early).checks[3].observed, "-" in explain(early).checks[3].message) == (0.0, False)
 
 
 def test_too_many_errors_reject_a_winner() -> None:

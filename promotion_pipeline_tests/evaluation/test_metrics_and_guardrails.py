@@ -43,7 +43,7 @@ def test_where_less_is_better_a_fall_is_the_improvement() -> None:
     less = last(evaluate(VALUE, experiment(primary_metric="value_mean", direction="decrease")).decisions)
     assert less["z"] == -more["z"]
     assert (less["lift_lower"], less["lift_upper"]) == (-more["lift_upper"], -more["lift_lower"])
-    assert less["verdict"] == "not_yet"
+    assert less["verdict"] == "rejected"
     fewer = {"control": (10_000, 1_300), "variant-a": (10_000, 1_000)}
     churn = last(evaluate(sums(fewer), experiment(direction="decrease")).decisions)
     assert churn["is_promotable"]

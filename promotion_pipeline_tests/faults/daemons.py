@@ -10,6 +10,7 @@ from multiprocessing.synchronize import Barrier
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
+from promotion_pipeline.promotion.faults import die_at
 from promotion_pipeline.promotion.pending import apply_pending
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults import acts
@@ -52,7 +53,7 @@ def dagster_daemon(url: str, settings: Settings, barrier: Barrier, pipe: Pipe) -
         pipe.send("ready")
         while (point := pipe.recv()) is not None:
             if point:
-                os.environ["AUTO_PROMOTION_FAULT_POINT"] = point
+                die_at(point)
             else:
                 barrier.wait(BARRIER_SECONDS)
             try:

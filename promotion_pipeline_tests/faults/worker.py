@@ -17,7 +17,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.faults import FaultPoint
+from promotion_pipeline.promotion.faults import FaultPoint, die_at
 from promotion_pipeline.store.database import Connection, Store, connect
 from promotion_pipeline_tests.faults.acts import BY_NAME, Answers
 from promotion_pipeline_tests.faults.stage import Subject
@@ -108,7 +108,7 @@ def perform(url: str, settings: Settings, act: str, subject: Subject, fate: Fate
     """Do one act and meet one's fate; tells what was acknowledged and how many messages it took."""
     _trips.__init__(fate)  # type: ignore[misc]
     if fate.point is not None:
-        os.environ["AUTO_PROMOTION_FAULT_POINT"] = fate.point.value
+        die_at(fate.point)
     pipe.send("begun")
     answers = BY_NAME[act].do(CountedStore(url, settings), subject)
     pipe.send((answers, _trips.made))

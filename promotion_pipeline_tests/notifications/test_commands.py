@@ -45,7 +45,7 @@ def run(*arguments: str) -> Result:
 def test_dead_notifications_are_listed_and_replayed(channels: Store, slack: Web) -> None:
     slack.always(Mood.REJECTS_FORM)
     write(channels, "approval_requested", experiment_name="checkout")
-    assert run("deliver").exit_code == 0
+    assert run("deliver").exit_code == 1
     listed = json.loads(run("list", "--state", "dead", "--json").stdout)
     assert [(one["state"], one["experimentName"]) for one in listed] == [("dead", "checkout")]
     assert "invalid_blocks" in run("list").stdout
@@ -90,3 +90,15 @@ def test_a_wrong_argument_is_answered_with_what_is_right(
     result = run(*arguments)
     assert result.exception is not None
     assert result.exit_code != 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_pass_in_which_nothing_arrives_fails_and_what_arrived_waits_for_nobody(channels: Store, slack: Web) -> None:
+    write(channels, "approval_requested", experiment_name="checkout")
+    assert run("deliver").exit_code == 0
+    shown = run("list", "--state", "delivered").stdout
+    assert ("approval_requested" in shown, "a person decides" in shown) == (True, False)
+    slack.always(Mood.REJECTS_FORM)
+    write(channels, "approval_requested", key="another", experiment_name="checkout")
+    assert run("deliver").exit_code == 1
+    assert "a person decides" in run("list").stdout

@@ -57,7 +57,7 @@ def breaks() -> None:
     raise ValueError("the warehouse is on fire")
 
 
-@dg.job
+@dg.job(name=names.APPLY_JOB)
 def breaking_job() -> None:
     breaks()
 
@@ -86,7 +86,7 @@ def test_a_run_that_failed_is_told_with_its_error_and_its_link(
     alarm(channels, instance, failed)
     deliver(channels)
     (body,) = slack.confirmed
-    assert "A run of breaking_job failed" in body["text"]
+    assert "A run of apply_promotion_job failed" in body["text"]
     assert "in step breaks" in body["text"]
     assert "the warehouse is on fire" in body["text"]
     assert f"https://dagster.example.com/runs/{failed.run_id}" in body["text"]

@@ -181,7 +181,7 @@ def tell(store: Store, instance: dg.DagsterInstance) -> Iterator[Chapter]:
     narrator = Narrator(store, instance, seed_experiment(store, EXPERIMENT, WINNER, promotion_config=CONFIG))
     narrator.decide()
     yield narrator.chapter("the hourly job has decided: treatment wins")
-    environment = os.environ | _environment(store)
+    environment = os.environ | environment_of(store)
     command = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(WORKSPACE)]
     with process_group(command, environment, store.settings.home, store.settings.home / "daemon.log") as daemon:
         narrator.daemon, narrator.begun = daemon, time.monotonic()
@@ -191,12 +191,12 @@ def tell(store: Store, instance: dg.DagsterInstance) -> Iterator[Chapter]:
         narrator.wait_for("promoted")
         yield narrator.chapter("the hold was clean: the sensor's next run has taken the last step")
         narrator.serve(FAILING)
-        _launch_hourly_job(environment, narrator.hour)
+        launch_hourly_job(environment, narrator.hour)
         narrator.wait_for("rolled_back")
         yield narrator.chapter("the winner began to fail: the hourly job has rolled it back")
 
 
-def _launch_hourly_job(environment: dict[str, str], hour: datetime) -> None:
+def launch_hourly_job(environment: dict[str, str], hour: datetime, workspace: Path = WORKSPACE) -> None:
     """Put a run into the daemon's queue, as a person does from a shell."""
     tags = {**range_tags(hour - HOUR, hour), **names.EVALUATION_LANE}
     command = [
@@ -205,7 +205,7 @@ def _launch_hourly_job(environment: dict[str, str], hour: datetime) -> None:
         "job",
         "launch",
         "-w",
-        str(WORKSPACE),
+        str(workspace),
         "-j",
         names.HOURLY_JOB,
         "--tags",
@@ -215,7 +215,7 @@ def _launch_hourly_job(environment: dict[str, str], hour: datetime) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _environment(store: Store) -> dict[str, str]:
+def environment_of(store: Store) -> dict[str, str]:
     """What leads the daemon, and everything that it starts, to this store and instance."""
     return instance_environment(store) | {
         "AUTO_PROMOTION_DATABASE_URL": store.url,
@@ -224,7 +224,7 @@ def _environment(store: Store) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _own_store() -> Iterator[Store]:
+def own_store() -> Iterator[Store]:
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder)) as server:
         for name in ("story", "story_dagster"):
             create_database(server.url("postgres"), name)
@@ -237,7 +237,7 @@ def _own_store() -> Iterator[Store]:
 
 def main() -> int:
     """Tell the story."""
-    with _own_store() as store, open_instance(store) as instance:
+    with own_store() as store, open_instance(store) as instance:
         for chapter in tell(store, instance):
             sys.stdout.write(f"{chapter}\n")
             sys.stdout.flush()

@@ -19,6 +19,8 @@ from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.definitions import defs
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.partitions import hourly, range_tags
+from promotion_pipeline.promotion.rollback import RollbackTarget
+from promotion_pipeline.runs import JOBS
 from promotion_pipeline.store.database import Connection
 
 REPOSITORY = Path(__file__).parents[2]
@@ -28,10 +30,20 @@ LAUNCHPAD = [
     "promote_job",
     "approve_job",
     "rollback_job",
+    "hold_job",
     "release_hold_job",
     "apply_promotion_job",
     "deliver_notifications_job",
 ]
+
+ACTS: dict[str, tuple[str, dict[str, str]]] = {
+    "promote_job": ("promote", {}),
+    "approve_job": ("approve", {}),
+    "rollback_job": ("roll_back", {"reason": "b"}),
+    "hold_job": ("put_on_hold", {"reason": "b"}),
+    "release_hold_job": ("lift_hold", {}),
+}
+"""Jobs that act on one experiment: the op, and what else it needs."""
 
 
 def spec(name: str) -> dg.AssetSpec:
@@ -125,9 +137,36 @@ def test_every_column_comes_from_columns_that_there_are() -> None:
                 assert one.column_name in known[one.asset_key.to_user_string()], (table, column)
 
 
-def test_an_empty_config_is_valid_for_every_job_of_the_launchpad() -> None:
+def test_an_empty_config_is_valid_for_every_job_that_is_about_no_single_experiment() -> None:
     for name in LAUNCHPAD:
-        assert dg.validate_run_config(defs.resolve_job_def(name), {})
+        if name not in ACTS:
+            assert dg.validate_run_config(defs.resolve_job_def(name), {})
+
+
+@pytest.mark.parametrize("job", ACTS)
+def test_an_act_without_the_name_of_its_experiment_is_refused_when_it_is_launched(job: str) -> None:
+    op, needed = ACTS[job]
+    for name in ("", "  "):
+        with pytest.raises(dg.DagsterInvalidConfigError, match="experiment"):
+            dg.validate_run_config(defs.resolve_job_def(job), {"ops": {op: {"config": {"experiment": name, **needed}}}})
+    with pytest.raises(dg.DagsterInvalidConfigError, match='Missing required config entry "ops"'):
+        dg.validate_run_config(defs.resolve_job_def(job), {})
+    assert dg.validate_run_config(defs.resolve_job_def(job), {"ops": {op: {"config": {"experiment": "a", **needed}}}})
+
+
+def test_a_rollback_from_the_launchpad_names_its_target_as_every_other_door_does() -> None:
+    for target in ("previous", "control"):
+        config = {"experiment": "a", "reason": "b", "to": target}
+        checked = dg.validate_run_config(
+            defs.resolve_job_def("rollback_job"), {"ops": {"roll_back": {"config": config}}}
+        )
+        assert RollbackTarget(checked["ops"]["roll_back"]["config"]["to"]) == target
+
+
+def test_every_job_has_a_longest_runtime_and_the_hourly_one_is_over_before_the_next() -> None:
+    longest = {name: int(defs.resolve_job_def(name).tags["dagster/max_runtime"]) for name in JOBS}
+    assert longest["hourly_promotion_job"] < 3600 < longest["evaluate_job"]
+    assert all(longest[name] <= 1800 for name in [*ACTS, "apply_promotion_job", "deliver_notifications_job"])
 
 
 def test_thresholds_of_the_launchpad_are_those_of_the_config() -> None:

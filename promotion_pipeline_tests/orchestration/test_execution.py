@@ -24,11 +24,13 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from promotion_pipeline.dagster_instance import open_instance
+from promotion_pipeline.dagster_storage import EnvironmentStorage
 from promotion_pipeline.definitions import build_definitions
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.names import EVALUATION_POOL
 from promotion_pipeline.resources import EXECUTORS, executor_from_environment
-from promotion_pipeline.run_launcher import LAUNCHERS, EnvironmentRunLauncher
+from promotion_pipeline.run_launcher import LAUNCHERS, EnvironmentRunLauncher, WatchfulRunLauncher
+from promotion_pipeline.store.database import current_store, dagster_sqlalchemy_url
 from promotion_pipeline_tests.orchestration.conftest import Stage
 
 EXECUTOR = "AUTO_PROMOTION_EXECUTOR"
@@ -123,7 +125,22 @@ def instance(stage: Stage, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def test_runs_are_started_beside_the_code_location_unless_something_else_is_said(instance: dg.DagsterInstance) -> None:
-    assert type(instance.run_launcher) is dg.DefaultRunLauncher
+    assert type(instance.run_launcher) is WatchfulRunLauncher
+
+
+def test_dagsters_own_commands_find_the_instance_without_a_setting_for_it(
+    store_environment: dict[str, str],
+) -> None:
+    found = EnvironmentStorage.from_config_value(None, {})
+    assert found.postgres_url == current_store().dagster_url
+    assert "/dagster?" in found.postgres_url
+    assert dagster_sqlalchemy_url("postgresql://app@127.0.0.1/runs") == "postgresql+psycopg2://app@127.0.0.1/runs"
+
+
+def test_a_command_may_take_a_range_of_hours_of_everything() -> None:
+    graph = build_definitions().resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        assert graph.get(key).backfill_policy == dg.BackfillPolicy.single_run(), key
 
 
 @pytest.mark.parametrize("name", [name for name in LAUNCHERS if name != "default"])
@@ -194,7 +211,7 @@ def test_the_values_of_dagster_yaml_are_in_force(stage: Stage) -> None:
     assert instance.run_monitoring_enabled
     assert instance.run_monitoring_settings["free_slots_after_run_end_seconds"] == 60
     assert (instance.run_monitoring_start_timeout_seconds, instance.run_monitoring_cancel_timeout_seconds) == (180, 180)
-    assert instance.run_monitoring_max_runtime_seconds == 21600
+    assert instance.run_monitoring_max_runtime_seconds == 172800
     assert instance.run_monitoring_poll_interval_seconds == 60
     assert (instance.run_retries_enabled, instance.run_retries_max_retries) == (True, 2)
     assert not instance.run_retries_retry_on_asset_or_op_failure

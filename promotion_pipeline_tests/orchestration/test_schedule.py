@@ -9,9 +9,10 @@ import pytest
 
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.partitions import hour_key
+from promotion_pipeline.promotion.sweep import auto_check_promotions
 from promotion_pipeline.schedules import due_run, schedule_minute, ticks
 from promotion_pipeline_tests.orchestration.conftest import Stage
-from promotion_pipeline_tests.seeding import WINNER, VariantSpec, add_requests, count, seed_experiment
+from promotion_pipeline_tests.seeding import NO_DIFFERENCE, WINNER, VariantSpec, add_requests, count, seed_experiment
 
 
 def hours_of(request: dg.RunRequest | dg.SkipReason) -> tuple[str, str]:
@@ -116,4 +117,17 @@ def test_an_experiment_whose_variants_were_deleted_makes_nobody_decide_again(sta
     with stage.store.connect() as connection:
         connection.execute("DELETE FROM ab_variants WHERE experiment_id = %s", (seeded.id,))
     stage.graph.run_hours(stage.hours_ago(48), stage.newest)
+    assert isinstance(due_run(stage.store, at_five_past(stage.newest)), dg.SkipReason)
+
+
+def test_an_hour_that_a_sweep_decided_is_still_rolled_up_and_measured_by_the_run(stage: Stage) -> None:
+    seed_experiment(stage.store, "checkout", NO_DIFFERENCE)
+    stage.graph.run_hours(stage.hours_ago(48), stage.hours_ago(1))
+    auto_check_promotions("cron", store=stage.store)
+    by_sweep = "SELECT count(*) FROM eligibility_decisions WHERE label = 'record' AND made_by = 'sweep'"
+    assert count(stage.store, by_sweep) == 1
+    request = due_run(stage.store, at_five_past(stage.newest))
+    assert hours_of(request) == (hour_key(stage.hours_ago(1)),) * 2
+    stage.graph.tick_schedule(at_five_past(stage.newest))
+    assert count(stage.store, by_sweep) == 1
     assert isinstance(due_run(stage.store, at_five_past(stage.newest)), dg.SkipReason)

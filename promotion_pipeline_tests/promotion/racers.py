@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
@@ -11,6 +10,7 @@ from pydantic import SecretStr
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.promotion.approvals import approve_promotion
+from promotion_pipeline.promotion.faults import die_at
 from promotion_pipeline.promotion.pending import apply_pending
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
@@ -37,7 +37,7 @@ def act_and_die(url: str, act: str, point: str) -> None:
     with store.connect() as connection:
         row = connection.execute("SELECT id FROM ab_experiments WHERE name = 'x'").fetchone()
     assert row is not None
-    os.environ["AUTO_PROMOTION_FAULT_POINT"] = point
+    die_at(point)
     if act == "apply":
         apply_pending(store, row["id"], "sensor")
     elif act == "approve":

@@ -229,3 +229,11 @@ def test_asos_without_a_variance_leaves_the_value_out(store: Store, tmp_path: Pa
     assert "the value metric of 1 experiments is left out" in result.warnings[0]
     by_experiment = read_rollups(store, None, START + 97 * HOUR).groupby("experiment_id")["value_sum_squares"].sum()
     assert sorted(by_experiment > 0) == [False, True]
+
+
+@pytest.mark.parametrize("column", ["conversions", "errors"])
+def test_more_conversions_or_errors_than_requests_are_refused(store: Store, tmp_path: Path, column: str) -> None:
+    frame = _rollups(errors=0)
+    frame.loc[0, ["requests", column]] = [10, 11]
+    with pytest.raises(InputError, match=rf"{column} is above the row's requests in row 1 \(.*11.*\)"):
+        import_rollups(store, _parquet(tmp_path, frame))

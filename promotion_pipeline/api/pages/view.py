@@ -15,7 +15,8 @@ from promotion_pipeline.evaluation.outlook import Need
 from promotion_pipeline.promotion.approvals import approval_history
 from promotion_pipeline.promotion.assess import Assessment, judge
 from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.models import Approval, Promotion, PromotionEligibility
+from promotion_pipeline.promotion.models import Approval, Promotion, PromotionEligibility, who_acted
+from promotion_pipeline.promotion.records import beside
 from promotion_pipeline.promotion.states import ApprovalState
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.evidence import AuditEntry, LiftPoint, Phase, audit_of, lift_series, phases_of
@@ -212,6 +213,7 @@ _ACT_TITLES = {
     "roll_back": "Rolled back",
     "hold": "Put on hold",
     "release_hold": "Hold lifted",
+    "acknowledge_warnings": "Warnings looked at",
 }
 
 
@@ -225,5 +227,7 @@ def _act(entry: AuditEntry, promotions: Mapping[UUID, Promotion]) -> Event:
     if entry.action == "roll_back":
         said.insert(0, "all traffic to control" if details.get("to") == "control" else "the split of before")
     promotion = promotions.get(entry.promotion_id) if entry.action == "promote" and entry.promotion_id else None
-    title = f"{_ACT_TITLES.get(entry.action, entry.action.replace('_', ' '))} by {entry.actor}"
+    claimed, through = beside(details.get("http"), entry.actor)
+    who = who_acted(entry.actor, through, claimed)
+    title = f"{_ACT_TITLES.get(entry.action, entry.action.replace('_', ' '))} by {who}"
     return Event(entry.at, entry.action, title, "; ".join(said), promotion)

@@ -1,0 +1,66 @@
+"""The sweep without Dagster, for cron: everything that the hourly run and its sensors do about promotions."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
+from promotion_pipeline.notifications.routing import configured_channels
+from promotion_pipeline.promotion.acts import chosen
+from promotion_pipeline.promotion.inputs import ConfigLike, request_config, required_text
+from promotion_pipeline.promotion.models import AutoCheckResult, Delivered, Outcome, Watched
+from promotion_pipeline.promotion.ramp import advance_ramps
+from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.store.database import Store
+
+DELIVERY = DeliveryPolicy(budget_seconds=20.0)
+"""A scheduler waits for the answer; what is not delivered by then is delivered by the next sweep."""
+
+
+def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = None) -> AutoCheckResult:
+    """Watch what was promoted, take the ramp steps that are due, check every running experiment, tell people.
+
+    `auto_check_promotions` in between promotes or asks, and keeps the decisions. Idempotent: whatever was done is
+    found done. With thresholds in `config` the decisions are not those of record, so they are not kept.
+
+    Raises:
+        ConfigError, InputError: a value cannot be used.
+        DependencyError: the database is down.
+    """
+    actor, request, where = required_text(user_id, "user_id"), request_config(config), chosen(store)
+    # The winner that got worse is rolled back before its ramp would go on.
+    watched = watch_promotions(where)
+    steps = advance_ramps(where, actor=actor)
+    result = auto_check_promotions(actor, request, store=where)
+    told = _tell(where)
+    outcomes = Counter(entry.outcome for entry in steps)
+    return result.model_copy(
+        update={
+            "ramped": outcomes[Outcome.RAMPED],
+            "failed": result.failed + outcomes[Outcome.FAILED],
+            "results": tuple(sorted((*result.results, *steps), key=lambda entry: entry.experiment_name)),
+            "watched": tuple(
+                Watched(
+                    experiment_name=found.experiment_name,
+                    status=found.status.value,
+                    action=found.action.value,
+                    message=found.message,
+                )
+                for found in watched
+            ),
+            "notifications": told,
+        }
+    )
+
+
+def _tell(store: Store) -> Delivered | None:
+    """One pass of the delivery. Where no channel is on, none: a message is routed once, and would reach nobody."""
+    if not configured_channels(store.settings):
+        return None
+    report = deliver_everything(store, policy=DELIVERY)
+    return Delivered(
+        delivered=report.delivered,
+        waiting=sum(done.retried + done.uncertain for done in report.channels.values()),
+        dead=report.dead,
+    )
