@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg import sql
@@ -78,6 +80,33 @@ def store_environment(store: Store, server_home: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     yield {**os.environ}
     close_current_stores()
+
+
+@pytest.fixture(scope="session")
+def log_url(server: EmbeddedServer) -> str:
+    """A database of PostgreSQL that holds logs only."""
+    create_database(server.url("postgres"), "request_logs")
+    return server.url("request_logs")
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A Spark session of two threads."""
+    sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install 'promotion-pipeline[spark]'")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java 17 or newer, and there is no java on the PATH")
+    session = (
+        sql.SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
 
 
 def _database(server: EmbeddedServer, template: str) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.store.bulk import Source, read_frame, require_hours
+from promotion_pipeline.store.bulk import Source, ids_filter, read_frame, require_hours
 from promotion_pipeline.store.frames import phase_overlaps
 
 PHASE_COLUMNS = (
@@ -21,13 +22,15 @@ PHASE_COLUMNS = (
 )
 
 
-def read_phases(source: Source, start: datetime, end: datetime) -> pd.DataFrame:
+def read_phases(
+    source: Source, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None
+) -> pd.DataFrame:
     """A row per phase that overlaps [start, end) and variant: what a request is matched with; PHASE_COLUMNS.
 
     Phases in which an experiment did not run are listed too; imported experiments are not. `ended_at` is NaT if open.
 
     Raises:
-        InputError: the window is naive or not of whole hours.
+        InputError: the window is naive or not of whole hours, or an id is no UUID.
         DependencyError: the database cannot be reached.
     """
     require_hours(start, end)
@@ -40,8 +43,8 @@ def read_phases(source: Source, start: datetime, end: datetime) -> pd.DataFrame:
             FROM ab_experiments AS experiment
             JOIN ab_experiment_phases AS phase ON phase.experiment_id = experiment.id
             JOIN ab_variants AS variant ON variant.experiment_id = experiment.id
-            WHERE experiment.rollup_source = 'requests' AND {overlaps}
+            WHERE experiment.rollup_source = 'requests' AND {overlaps} AND {wanted}
             ORDER BY phase.id, variant.id
             """
-        ).format(overlaps=phase_overlaps(start, end)),
+        ).format(overlaps=phase_overlaps(start, end), wanted=ids_filter(sql.SQL("experiment.id"), experiment_ids)),
     )

@@ -161,9 +161,18 @@ def rollup_sql(log: Log, phases: pd.DataFrame, start: datetime, end: datetime) -
         integer=dialect.integer,
         double=dialect.double,
     )
+    return check_length(dialect, query, len(phases))
+
+
+def check_length(dialect: Dialect, query: str, arms: int) -> str:
+    """The query as it is.
+
+    Raises:
+        InputError: it is longer than the engine takes.
+    """
     if dialect.longest_query is not None and len(query) > dialect.longest_query:
         raise InputError(
-            f"the query has {len(query):,} characters for {len(phases):,} arms, the engine takes"
+            f"the query has {len(query):,} characters for {arms:,} arms, the engine takes"
             f" {dialect.longest_query:,}: ask for fewer experiments or a shorter window at a time"
         )
     return query
@@ -215,15 +224,15 @@ def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, conditio
         bucket=time.bucket.format(time=f"request.{created}"),
         created_at=created,
         user=user,
-        converted=_flag(dialect, layout.converted),
-        is_error=_flag(dialect, layout.is_error),
-        latency=_number(dialect, layout.latency_ms),
-        value=_number(dialect, layout.value),
+        converted=flag_sql(dialect, layout.converted),
+        is_error=flag_sql(dialect, layout.is_error),
+        latency=number_sql(dialect, layout.latency_ms),
+        value=number_sql(dialect, layout.value),
         largest=dialect.largest,
         double=dialect.double,
         table=log.table,
-        experiment=_key(dialect, layout.experiment),
-        variant=_key(dialect, layout.variant),
+        experiment=key_sql(dialect, layout.experiment),
+        variant=key_sql(dialect, layout.variant),
         first=dialect.time(first, layout.time),
         end=dialect.time(end, layout.time),
         condition=condition,
@@ -231,18 +240,21 @@ def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, conditio
     )
 
 
-def _flag(dialect: Dialect, column: Column | None) -> str:
+def flag_sql(dialect: Dialect, column: Column | None) -> str:
+    """Whether a flag of `request` is set; never where the log has no such column."""
     if column is None:
         return "1 = 0"
     name = f"request.{dialect.identifier(column.name)}"
     return f"{name} <> 0" if column.kind is Kind.INTEGER else name
 
 
-def _number(dialect: Dialect, column: Column | None) -> str:
+def number_sql(dialect: Dialect, column: Column | None) -> str:
+    """A number of `request`; null where the log has no such column."""
     return f"CAST(NULL AS {dialect.double})" if column is None else f"request.{dialect.identifier(column.name)}"
 
 
-def _key(dialect: Dialect, column: Column) -> str:
+def key_sql(dialect: Dialect, column: Column) -> str:
+    """A key of `request`, ready to be compared with a listed one."""
     name = f"request.{dialect.identifier(column.name)}"
     return name if column.kind in {Kind.TEXT, Kind.UUID} else f"CAST({name} AS {dialect.text})"
 
@@ -261,8 +273,8 @@ def _arms(log: Log, phases: pd.DataFrame, first: datetime, end: datetime) -> str
     columns = {
         "arm": Cell.WHOLE,
         "phase": Cell.WHOLE,
-        "experiment_key": _cell(layout.experiment),
-        "variant_key": _cell(layout.variant),
+        "experiment_key": key_cell(layout.experiment),
+        "variant_key": key_cell(layout.variant),
         "started": Cell.TIME,
         "ended": Cell.TIME,
     }
@@ -271,7 +283,8 @@ def _arms(log: Log, phases: pd.DataFrame, first: datetime, end: datetime) -> str
     return log.dialect.inline("listed", columns, rows or [nobody], layout.time)
 
 
-def _cell(column: Column) -> Cell:
+def key_cell(column: Column) -> Cell:
+    """What a listed key is to be compared with `column`."""
     return Cell.UUID if column.kind is Kind.UUID else Cell.TEXT
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,38 +13,9 @@ from promotion_pipeline.sources.engines.clickhouse import ChdbSource
 from promotion_pipeline.sources.engines.duckdb import DuckdbSource
 from promotion_pipeline.sources.engines.postgresql import PostgresqlSource
 from promotion_pipeline.sources.engines.spark import SparkSource
-from promotion_pipeline.store.database import create_database
-from promotion_pipeline.store.embedded import EmbeddedServer
 
 ENGINES = ("postgresql", "duckdb", "spark", "clickhouse")
 Open: TypeAlias = Callable[..., RequestSource]
-
-
-@pytest.fixture(scope="session")
-def log_url(server: EmbeddedServer) -> str:
-    """A database of PostgreSQL that holds logs only."""
-    create_database(server.url("postgres"), "request_logs")
-    return server.url("request_logs")
-
-
-@pytest.fixture(scope="session")
-def spark() -> Iterator[Any]:
-    """A Spark session of two threads."""
-    sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install 'promotion-pipeline[spark]'")
-    if shutil.which("java") is None:
-        pytest.skip("Spark needs Java 17 or newer, and there is no java on the PATH")
-    session = (
-        sql.SparkSession.builder.master("local[2]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .getOrCreate()
-    )
-    session.sparkContext.setLogLevel("OFF")
-    yield session
-    session.stop()
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ class SparkSource(RequestSource):
 
     def __init__(self, config: SourceConfig, session: Any = None) -> None:
         super().__init__(config)
-        self._own = session is None
-        self._session = _session(config) if session is None else session
+        self._session, self._own = (session, False) if session is not None else _session(config)
 
     @property
     def rowset(self) -> str:
@@ -60,15 +59,19 @@ class SparkSource(RequestSource):
             self._session.stop()
 
 
-def _session(config: SourceConfig) -> Any:
-    builder = needed("pyspark.sql", "spark").SparkSession.builder.appName(APPLICATION)
+def _session(config: SourceConfig) -> tuple[Any, bool]:
+    """A session, and whether it was made here: one that this process has already is not ours to stop."""
+    sessions = needed("pyspark.sql", "spark").SparkSession
+    builder = sessions.builder.appName(APPLICATION)
     url = config.url.get_secret_value() if config.url else None
     try:
         if url is not None and url.startswith("sc://"):
             needed("grpc", "spark")
-            return builder.remote(url).getOrCreate()
+            return builder.remote(url).getOrCreate(), True
+        if (running := sessions.getActiveSession()) is not None:
+            return running, False
         builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
-        return (builder.master(url) if url else builder).getOrCreate()
+        return (builder.master(url) if url else builder).getOrCreate(), True
     except DependencyError:
         raise
     except Exception as error:

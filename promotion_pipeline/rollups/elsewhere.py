@@ -1,0 +1,46 @@
+"""A log that another engine holds: `AUTO_PROMOTION_SOURCE`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pandas as pd
+
+from promotion_pipeline.rollups.spans import SqlLog
+from promotion_pipeline.sources.arms import read_phases
+from promotion_pipeline.sources.configuration import SourceConfig
+from promotion_pipeline.sources.engines.base import RequestSource
+from promotion_pipeline.sources.rollup import read_source_rollups, rollup_from_source
+from promotion_pipeline.sources.template import Log
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.rollup import RollupResult
+
+
+def place_of(config: SourceConfig) -> str:
+    """Where a log is, for messages."""
+    return f"{config.files or '.'.join(config.table)} ({config.engine})"
+
+
+class LogElsewhere(SqlLog):
+    """The log of a source."""
+
+    def __init__(self, store: Store, source: RequestSource) -> None:
+        super().__init__(store)
+        self._source = source
+        self.name = place_of(source.config)
+
+    def roll_up(self, start: datetime, end: datetime) -> RollupResult:
+        """Bring the stored rollups in line; only sums leave the engine."""
+        return rollup_from_source(self._store, self._source, start, end)
+
+    def rollups(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """The sums of a window, with user-level sums where the log names users."""
+        return read_source_rollups(self._source, read_phases(self._store, start, end, experiment_ids), start, end)
+
+    def _log(self) -> Log:
+        return self._source.log
+
+    def _run(self, query: str) -> pd.DataFrame:
+        frame: pd.DataFrame = self._source.run(query).to_pandas()
+        return frame

@@ -1,0 +1,139 @@
+"""The port for the log of the requests: what the hourly run, the watch, the ramp and the live check ask it.
+
+    with open_log(store) as log:
+        sums = log.sums([Span("checkout", experiment_id, since=step_started_at, until=now)])
+
+An engine that cannot answer raises an error that names the log; an empty answer means that there are no requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import pandas as pd
+
+from promotion_pipeline.errors import InputError
+from promotion_pipeline.sources.configuration import load_source
+from promotion_pipeline.sources.connect import open_source
+from promotion_pipeline.store.clock import require_utc
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.rollup import RollupResult
+
+SUMS_COLUMNS = (
+    "key",
+    "variant_id",
+    "is_recent",
+    "requests",
+    "errors",
+    "matured_requests",
+    "conversions",
+    "latency_samples",
+    "latency_ms_sum",
+    "latency_ms_sum_squares",
+    "value_sum",
+    "value_sum_squares",
+)
+"""Columns of `RequestLog.sums`; `errors` is null where the log does not say which requests failed."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """What is asked about one experiment: its requests in [since, until)."""
+
+    key: str
+    """The asker's own name for the answer; no two spans of a question have the same."""
+    experiment_id: UUID
+    since: datetime
+    until: datetime
+    mature_before: datetime | None = None
+    """Conversions and values of requests from here on are not counted (attribution window); None: all are counted."""
+    recent_since: datetime | None = None
+    """Requests from here on are `is_recent`; None: none is."""
+
+    def __post_init__(self) -> None:
+        for name in ("since", "until", "mature_before", "recent_since"):
+            if (at := getattr(self, name)) is not None:
+                require_utc(at, f"{name} of span {self.key!r}")
+
+
+class RequestLog(ABC):
+    """The requests, wherever they are.
+
+    Every method raises ConfigError (the mapping of the log does not fit it), DependencyError (the log cannot be
+    reached or refuses the question) or InputError (there is no such table or file); the message names the log.
+    """
+
+    name: str
+    """For messages: `ai_requests`, or `requests/*.parquet (duckdb)`."""
+
+    @abstractmethod
+    def roll_up(self, start: datetime, end: datetime) -> RollupResult:
+        """Bring the stored rollups of [start, end) in line with the log, and mark its hours as rolled up.
+
+        Raises:
+            InputError: the window is naive, not of whole hours, or ends after the newest complete hour.
+        """
+
+    @abstractmethod
+    def rollups(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """The sums of [start, end) by (hour, experiment, phase, variant), columns ROLLUP_COLUMNS; nothing is written.
+
+        Requests of no known variant or phase are left out, and so are imported experiments. User-level sums are
+        increments against the log as it is now; of `ai_requests` they are 0, and `store.live` makes them.
+
+        Raises:
+            InputError: the window is naive or not of whole hours, or an id is no UUID.
+        """
+
+    @abstractmethod
+    def sums(self, spans: Sequence[Span]) -> pd.DataFrame:
+        """The sums of each span by variant, columns SUMS_COLUMNS: two rows a variant where a part of it is recent.
+
+        Latencies that are negative or no finite number, and values that are none, are no samples. A variant without
+        requests has no row. The sums of imported experiments are those of their stored hours that lie in the span.
+        """
+
+    @abstractmethod
+    def counts(self, spans: Sequence[Span]) -> dict[str, int]:
+        """The number of requests of known variants in each span, by its key; 0 where there is none."""
+
+    @abstractmethod
+    def newest_request(self) -> datetime | None:
+        """The time of the newest row of the log, of whatever experiment; None if it has none."""
+
+
+@contextlib.contextmanager
+def open_log(store: Store) -> Iterator[RequestLog]:
+    """The log of `store`: its table `ai_requests`, or what `AUTO_PROMOTION_SOURCE` names; closed afterwards.
+
+    Raises:
+        ConfigError: the configuration of the log is wrong.
+        InputError: the engine is not run here.
+        DependencyError: the engine is not installed or cannot be reached.
+    """
+    from promotion_pipeline.rollups.elsewhere import LogElsewhere
+    from promotion_pipeline.rollups.table import TableLog
+
+    config = load_source(store.settings)
+    if config is None:
+        yield TableLog(store)
+        return
+    with open_source(config, store) as source:
+        yield LogElsewhere(store, source)
+
+
+def require_distinct(spans: Sequence[Span]) -> None:
+    """Refuse a question whose answers could not be told apart.
+
+    Raises:
+        InputError: two spans have the same key.
+    """
+    keys = [span.key for span in spans]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InputError(f"two spans are called {twice!r}: give each a key of its own")

@@ -1,0 +1,181 @@
+"""Spans of experiments to an engine's rows and back: what the logs have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pandas as pd
+from psycopg import sql
+
+from promotion_pipeline.rollups.log import SUMS_COLUMNS, RequestLog, Span, require_distinct
+from promotion_pipeline.sources.dialects import EPOCH
+from promotion_pipeline.sources.spans import SPAN_COUNTS, SPAN_SUMS, SpanArm, counts_sql, newest_sql, sums_sql
+from promotion_pipeline.sources.template import Log
+from promotion_pipeline.store.bulk import HOUR, ids_filter, read_frame, time_literal
+from promotion_pipeline.store.database import Store
+
+_TYPES = {
+    "key": "str",
+    "variant_id": "str",
+    "is_recent": "bool",
+    **dict.fromkeys(SPAN_COUNTS, "int64"),
+    "errors": "Int64",
+    **dict.fromkeys(SPAN_SUMS, "float64"),
+}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The spans of a question, by where their answer is."""
+
+    arms: list[SpanArm]
+    """A row per span and variant of the experiments whose requests are in the log."""
+    variants: list[str]
+    """The variant's id by the number of its arm."""
+    imported: list[Span]
+    """The spans of experiments that only have imported sums."""
+
+
+class SqlLog(RequestLog):
+    """A log that is asked in SQL."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @abstractmethod
+    def _log(self) -> Log:
+        """The log, known well enough to write its SQL."""
+
+    @abstractmethod
+    def _run(self, query: str) -> pd.DataFrame:
+        """The rows of a query."""
+
+    def sums(self, spans: Sequence[Span]) -> pd.DataFrame:
+        """The sums of each span by variant; one query for all spans."""
+        asked = self._asked(spans)
+        parts = [_imported_sums(self._store, asked.imported)] if asked.imported else []
+        if asked.arms:
+            log = self._log()
+            rows = self._run(sums_sql(log, asked.arms)).rename(columns=str.lower)
+            found = pd.DataFrame({name: rows[name] for name in (*SPAN_COUNTS, *SPAN_SUMS)})
+            found["key"] = [spans[int(number)].key for number in rows["span"]]
+            found["variant_id"] = [asked.variants[int(number)] for number in rows["arm"]]
+            found["is_recent"] = rows["recent"].astype("int64") == 1
+            if log.layout.is_error is None:
+                found["errors"] = pd.NA
+            parts.append(found)
+        filled = [part for part in parts if len(part)]
+        frame = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(SUMS_COLUMNS))
+        return frame.astype(_TYPES)[list(SUMS_COLUMNS)]
+
+    def counts(self, spans: Sequence[Span]) -> dict[str, int]:
+        """The requests of each span; one query for all spans."""
+        asked = self._asked(spans)
+        counted = {span.key: 0 for span in spans}
+        if asked.arms:
+            rows = self._run(counts_sql(self._log(), asked.arms)).rename(columns=str.lower)
+            for number, requests in zip(rows["span"], rows["requests"], strict=True):
+                counted[spans[int(number)].key] = int(requests)
+        if asked.imported:
+            imported = _imported_sums(self._store, asked.imported)
+            for key, requests in imported.groupby("key")["requests"].sum().items():
+                counted[str(key)] = int(requests)
+        return counted
+
+    def newest_request(self) -> datetime | None:
+        """The time of the newest row."""
+        found = self._run(newest_sql(self._log())).rename(columns=str.lower)["newest"].dropna().astype("int64")
+        return EPOCH + timedelta(microseconds=int(found.iloc[0])) if len(found) else None
+
+    def _asked(self, spans: Sequence[Span]) -> _Asked:
+        require_distinct(spans)
+        known = _read_variants(self._store, spans)
+        layout = self._log().layout if spans else None
+        by_experiment = dict(list(known.groupby("experiment_id", sort=False)))
+        asked = _Asked([], [], [])
+        for number, span in enumerate(spans):
+            variants = by_experiment.get(str(span.experiment_id))
+            if variants is None or layout is None:
+                continue
+            if variants["rollup_source"].iloc[0] == "imported":
+                asked.imported.append(span)
+                continue
+            if span.since >= span.until:
+                continue
+            experiments = variants["experiment_name" if layout.experiment_by_name else "experiment_id"]
+            names = variants["variant_name" if layout.variant_by_name else "variant_id"]
+            for variant_id, experiment, variant in zip(variants["variant_id"], experiments, names, strict=True):
+                asked.arms.append(
+                    SpanArm(
+                        span=number,
+                        arm=len(asked.variants),
+                        experiment_key=str(experiment),
+                        variant_key=str(variant),
+                        since=span.since,
+                        until=span.until,
+                        mature_before=span.mature_before or span.until,
+                        recent_since=span.recent_since or span.until,
+                    )
+                )
+                asked.variants.append(str(variant_id))
+        return asked
+
+
+def _read_variants(store: Store, spans: Sequence[Span]) -> pd.DataFrame:
+    ids = sorted({str(span.experiment_id) for span in spans})
+    return read_frame(
+        store,
+        sql.SQL(
+            """
+            SELECT experiment.id::text AS experiment_id, experiment.name AS experiment_name, experiment.rollup_source,
+                variant.id::text AS variant_id, variant.name AS variant_name
+            FROM ab_experiments AS experiment JOIN ab_variants AS variant ON variant.experiment_id = experiment.id
+            WHERE {} ORDER BY 1, 4
+            """
+        ).format(ids_filter(sql.SQL("experiment.id"), ids)),
+    )
+
+
+def _imported_sums(store: Store, spans: Sequence[Span]) -> pd.DataFrame:
+    """The stored sums of hours that begin in their span; an hour is matured if all of it is."""
+    wanted = sql.SQL(", ").join(
+        sql.SQL("({}, {}::uuid, {}, {}, {}, {})").format(
+            sql.Literal(span.key),
+            sql.Literal(str(span.experiment_id)),
+            *(
+                time_literal(at)
+                for at in (
+                    span.since,
+                    span.until,
+                    span.mature_before or span.until + HOUR,
+                    span.recent_since or span.until + HOUR,
+                )
+            ),
+        )
+        for span in spans
+    )
+    return read_frame(
+        store,
+        sql.SQL(
+            """
+            SELECT wanted.key, rollup.variant_id::text AS variant_id,
+                rollup.hour + interval '1 hour' > wanted.recent_since AS is_recent,
+                sum(rollup.requests)::bigint AS requests, sum(rollup.errors)::bigint AS errors,
+                coalesce(sum(rollup.requests) FILTER (WHERE is_mature), 0)::bigint AS matured_requests,
+                coalesce(sum(rollup.conversions) FILTER (WHERE is_mature), 0)::bigint AS conversions,
+                sum(rollup.latency_samples)::bigint AS latency_samples,
+                sum(rollup.latency_ms_sum)::float8 AS latency_ms_sum,
+                sum(rollup.latency_ms_sum_squares)::float8 AS latency_ms_sum_squares,
+                coalesce(sum(rollup.value_sum) FILTER (WHERE is_mature), 0)::float8 AS value_sum,
+                coalesce(sum(rollup.value_sum_squares) FILTER (WHERE is_mature), 0)::float8 AS value_sum_squares
+            FROM (VALUES {}) AS wanted (key, experiment_id, since, until, mature_before, recent_since)
+            JOIN hourly_variant_rollups AS rollup ON rollup.experiment_id = wanted.experiment_id
+                AND rollup.hour >= wanted.since AND rollup.hour < wanted.until
+            CROSS JOIN LATERAL (SELECT rollup.hour + interval '1 hour' <= wanted.mature_before AS is_mature) AS mature
+            GROUP BY 1, 2, 3
+            """
+        ).format(wanted),
+    )

@@ -1,0 +1,57 @@
+"""The log in the product's own table, `ai_requests`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pandas as pd
+from psycopg import sql
+
+from promotion_pipeline.rollups.spans import SqlLog
+from promotion_pipeline.sources.configuration import Engine, TimeKind
+from promotion_pipeline.sources.dialects import DIALECTS
+from promotion_pipeline.sources.layout import Column, Kind, Layout
+from promotion_pipeline.sources.template import Log
+from promotion_pipeline.store.bulk import read_frame
+from promotion_pipeline.store.rollup import RollupResult, aggregate_requests, rollup_window
+
+_TABLE = Log(
+    dialect=DIALECTS[Engine.POSTGRESQL],
+    table="ai_requests",
+    layout=Layout(
+        created_at=Column("created_at", Kind.INSTANT),
+        time=TimeKind.INSTANT,
+        experiment=Column("experiment_id", Kind.UUID),
+        variant=Column("variant_id", Kind.UUID),
+        converted=Column("converted", Kind.BOOLEAN),
+        is_error=Column("is_error", Kind.BOOLEAN),
+        latency_ms=Column("latency_ms", Kind.NUMBER),
+        user_id=Column("user_id", Kind.TEXT),
+        value=Column("value", Kind.NUMBER),
+        experiment_by_name=False,
+        variant_by_name=False,
+    ),
+    users=True,
+)
+
+
+class TableLog(SqlLog):
+    """`ai_requests` of the product's database."""
+
+    name = "ai_requests"
+
+    def roll_up(self, start: datetime, end: datetime) -> RollupResult:
+        """Bring the stored rollups in line, inside the database."""
+        return rollup_window(self._store, start, end)
+
+    def rollups(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """The sums of a window; user-level sums are 0."""
+        return aggregate_requests(self._store, start, end, experiment_ids)
+
+    def _log(self) -> Log:
+        return _TABLE
+
+    def _run(self, query: str) -> pd.DataFrame:
+        # The query is made of the template, ids and times; nobody's text is in it.
+        return read_frame(self._store, sql.Composed([sql.SQL(query)]))
