@@ -87,9 +87,7 @@ def look(store: Store) -> tuple[Look, ...]:
     )
 
 
-def _look(
-    promotion: Promotion, at: datetime, drift: str | None, has_control: bool, seen: Observation | None
-) -> Look:
+def _look(promotion: Promotion, at: datetime, drift: str | None, has_control: bool, seen: Observation | None) -> Look:
     if seen is None:
         return Look(promotion, at, is_watched=False, drift=drift, has_control=has_control)
     try:

@@ -124,7 +124,8 @@ def _asked(store: Store, promotions: Sequence[Promotion], at: datetime) -> dict[
         promotion_id, _, window = str(row["key"]).partition("/")
         windows, variant, sums = seen[UUID(promotion_id)].windows, str(row["variant_id"]), _sums(row)
         # The last hour comes with the step, whose two parts add up to it.
-        targets: tuple[Window, ...] = ("now",) if window == "now" else ("step", "recent")[: 1 + bool(row["is_recent"])]
+        both: tuple[Window, ...] = ("step", "recent") if row["is_recent"] else ("step",)
+        targets: tuple[Window, ...] = ("now",) if window == "now" else both
         for target in targets:
             before = windows[target].get(variant)
             windows[target][variant] = sums if before is None else before + sums

@@ -83,8 +83,9 @@ class Sums:
     value_sum_squares: float = 0
 
     def __add__(self, other: Sums) -> Sums:
-        pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
-        return Sums(**{name: None if None in pair else sum(pair) for name, pair in pairs.items()})
+        totals = {name: value + getattr(other, name) for name, value in vars(self).items() if name != "errors"}
+        errors = None if self.errors is None or other.errors is None else self.errors + other.errors
+        return Sums(**totals, errors=errors)
 
 
 @dataclass(frozen=True)

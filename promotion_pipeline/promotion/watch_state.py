@@ -10,10 +10,11 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from promotion_pipeline.promotion.acts import database_errors
 from promotion_pipeline.promotion.drift import DRIFTED
 from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.promotion.records import promotions_where
-from promotion_pipeline.store.database import Connection
+from promotion_pipeline.store.database import Connection, Store
 
 WATCHED = """
     (state = 'ramping' OR (state = 'promoted' AND clock_timestamp() <
@@ -34,8 +35,10 @@ def keep(connection: Connection, promotion_id: UUID, values: dict[str, Any]) -> 
 
     `values` of a new row need `looked_at`, `status` and `message`.
     """
-    adapted = {name: Jsonb(value) if isinstance(value, dict | list) and name != "muted" else value
-               for name, value in values.items()}
+    adapted = {
+        name: Jsonb(value) if isinstance(value, dict | list) and name != "muted" else value
+        for name, value in values.items()
+    }
     names = [sql.Identifier(name) for name in adapted]
     connection.execute(
         sql.SQL(
@@ -81,6 +84,20 @@ def standings(connection: Connection, promotions: Sequence[Promotion]) -> dict[U
     return {row.pop("id"): Standing(**row) for row in rows}
 
 
-def live_where(connection: Connection, condition: str) -> list[Promotion]:
-    """Live promotions of a condition without parameters."""
-    return promotions_where(connection, f"{LIVE} AND ({condition})", [])
+def live_where(connection: Connection, condition: str, experiment_ids: Sequence[UUID] | None = None) -> list[Promotion]:
+    """Live promotions of a condition without parameters; `experiment_ids`: of these experiments only."""
+    whose, parameters = ("", []) if experiment_ids is None else (" AND experiment_id = ANY(%s)", [list(experiment_ids)])
+    return promotions_where(connection, f"{LIVE} AND ({condition}){whose}", parameters)
+
+
+def anything_watched(store: Store) -> bool:
+    """Whether a look has anything to look at.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection, database_errors():
+        found = connection.execute(
+            f"SELECT 1 FROM experiment_promotions WHERE {LIVE} AND ({WATCHED} OR {OPEN} OR {DRIFTED}) LIMIT 1"
+        ).fetchone()
+    return found is not None

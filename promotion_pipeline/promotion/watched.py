@@ -24,6 +24,7 @@ class AlarmKind(StrEnum):
 class Alarm(Result):
     """One thing that is wrong with a live promotion, and what to type."""
 
+    experiment_name: str
     kind: AlarmKind
     since: datetime
     message: str
