@@ -244,7 +244,7 @@ class RollbackConfig(dg.Config):
     rolled_back_by: str = Field(default="", description="Who; empty: this run.")
     to: RollbackTarget = Field(
         default=RollbackTarget.PREVIOUS,
-        description="PREVIOUS: the split of before; CONTROL: all traffic to control; CLOSE: as it stands.",
+        description="PREVIOUS: the split of before; CONTROL: all to control; CLOSE: it stays as it stands.",
     )
     confirm_drift: bool = Field(default=False, description="Overwrite a split that somebody changed since.")
 

@@ -80,7 +80,9 @@ def rollback(n: Notification) -> Draft:
     is_close, runs = n.text("to") == "close", n.payload.get("is_active") is not False
     live = duration_text(n.instant("promoted_at"), n.instant("rollback_at") or n.at)
     return Draft(
-        title=f"{n.name}: {'promotion of ' if is_close else ''}{n.text('winner')} {'closed' if is_close else 'rolled back'}",
+        title=f"{n.name}: promotion of {n.text('winner')} closed"
+        if is_close
+        else f"{n.name}: {n.text('winner')} rolled back",
         sentences=(
             f"{n.text('rolled_back_by')} {'closed' if is_close else 'rolled back'} the promotion of"
             f" {n.text('winner')}: {n.text('reason')}",

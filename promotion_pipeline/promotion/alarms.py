@@ -7,6 +7,7 @@ from uuid import UUID
 
 from promotion_pipeline.promotion.acts import chosen, database_errors
 from promotion_pipeline.promotion.drift import DRIFTED, drift_now
+from promotion_pipeline.promotion.experiments import experiments_named
 from promotion_pipeline.promotion.look import Look
 from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.promotion.watch_state import OPEN, live_where
@@ -25,6 +26,18 @@ def open_alarms(store: Store | None = None) -> dict[UUID, tuple[Alarm, ...]]:
     """
     with chosen(store).connect() as connection, database_errors():
         return alarms_in(connection)
+
+
+def alarms_of(experiment_name: str, *, store: Store | None = None) -> tuple[Alarm, ...]:
+    """What is wrong with the live promotion of one experiment.
+
+    Raises:
+        NotFoundError: no experiment has this name.
+        DependencyError: the database is down.
+    """
+    with chosen(store).connect() as connection, database_errors():
+        experiment = experiments_named(connection, [experiment_name])[0]
+        return alarms_in(connection, [experiment.id]).get(experiment.id, ())
 
 
 def alarms_in(connection: Connection, experiment_ids: Sequence[UUID] | None = None) -> dict[UUID, tuple[Alarm, ...]]:

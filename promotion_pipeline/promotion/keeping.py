@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from promotion_pipeline.errors import ConflictError
-from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
+from promotion_pipeline.promotion.acts import (
+    Scene,
+    chosen,
+    database_errors,
+    in_transaction,
+    lock_experiment,
+    read_experiment,
+)
 from promotion_pipeline.promotion.drift import drift_in, recorded_names
 from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.faults import FaultPoint, reached
@@ -123,7 +130,8 @@ def overwrite_split(experiment_name: str, reason: str, overwritten_by: str, *, s
 def plan_overwrite(experiment_name: str, *, store: Store | None = None) -> OverwritePlan:
     """What `overwrite_split` would do now; changes nothing, and raises what it raises."""
     name, where = experiment_name_of(experiment_name), chosen(store)
-    return in_transaction(where, lambda connection: _plan(lock_experiment(connection, where, name)))
+    with where.connect() as connection, database_errors():
+        return _plan(read_experiment(connection, where, name))
 
 
 def _plan(scene: Scene) -> OverwritePlan:

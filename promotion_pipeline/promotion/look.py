@@ -37,6 +37,8 @@ class Look:
     """Why nothing of the winner can be seen; None: it can."""
     drift: str | None = None
     """What somebody else changed since; None: nothing."""
+    is_unreadable: bool = False
+    """The log could not be read."""
     has_control: bool = True
     """Control still exists, so that traffic can go back to it."""
 
@@ -96,7 +98,17 @@ def _look(promotion: Promotion, at: datetime, drift: str | None, has_control: bo
     except (PromotionError, LookupError, TypeError, ValueError) as error:
         checks, blind = (), f"its record cannot be compared with: {' '.join(str(error).split())}"
     winner = seen.of("step", promotion.promoted_variant_id)
-    return Look(promotion, at, True, checks, int(winner.requests), blind, drift, has_control)
+    return Look(
+        promotion,
+        at,
+        is_watched=True,
+        checks=checks,
+        requests=int(winner.requests),
+        blind=blind,
+        drift=drift,
+        is_unreadable=seen.unreadable is not None,
+        has_control=has_control,
+    )
 
 
 def judge_observation(promotion: Promotion, seen: Observation) -> tuple[WatchCheck, ...]:

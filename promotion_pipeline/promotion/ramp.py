@@ -17,6 +17,7 @@ from promotion_pipeline.promotion.acts import (
     database_errors,
     in_transaction,
     lock_experiment,
+    read_experiment,
 )
 from promotion_pipeline.promotion.drift import drift_in
 from promotion_pipeline.promotion.events import Action, Event
@@ -134,7 +135,8 @@ def advance_ramp(
 def plan_advance(experiment_name: str, *, to_percent: float | None = None, store: Store | None = None) -> NextStep:
     """What `advance_ramp` would do now; changes nothing, and raises what it raises."""
     name, where = experiment_name_of(experiment_name), chosen(store)
-    return in_transaction(where, lambda connection: _next_step(lock_experiment(connection, where, name), to_percent))
+    with where.connect() as connection, database_errors():
+        return _next_step(read_experiment(connection, where, name), to_percent)
 
 
 def _next_step(scene: Scene, to_percent: float | None) -> NextStep:

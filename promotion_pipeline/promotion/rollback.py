@@ -8,7 +8,14 @@ from enum import StrEnum
 from typing import assert_never
 
 from promotion_pipeline.errors import ConflictError, NothingToRollBackError, SplitDriftError
-from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
+from promotion_pipeline.promotion.acts import (
+    Scene,
+    chosen,
+    database_errors,
+    in_transaction,
+    lock_experiment,
+    read_experiment,
+)
 from promotion_pipeline.promotion.drift import drift_in, recorded_names
 from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.faults import FaultPoint, reached
@@ -128,11 +135,9 @@ def plan_rollback(
     name, target = experiment_name_of(experiment_name), choice(RollbackTarget, to, "to")
     where = chosen(store)
 
-    def ask(connection: Connection) -> RollbackPlan:
-        scene = lock_experiment(connection, where, name)
+    with where.connect() as connection, database_errors():
+        scene = read_experiment(connection, where, name)
         return _plan(scene, _require_live(scene), target, confirm_drift=confirm_drift)
-
-    return in_transaction(where, ask)
 
 
 def _require_live(scene: Scene) -> Promotion:

@@ -18,7 +18,7 @@ from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.promotion.observing import hours_seen
 from promotion_pipeline.promotion.records import live_promotion
 from promotion_pipeline.promotion.rollback import Reversal, RollbackTarget, roll_back
-from promotion_pipeline.promotion.watch_due import Due, blind_since, due, over_since, rolls_back, unheard
+from promotion_pipeline.promotion.watch_due import Due, blind_since, due, is_open, over_since, rolls_back, unheard
 from promotion_pipeline.promotion.watch_rules import WatchCheck, WatchStatus
 from promotion_pipeline.promotion.watch_state import keep
 from promotion_pipeline.promotion.watched import HourSeen, command
@@ -58,6 +58,16 @@ class WatchResult:
     """Nothing of the winner could be seen."""
     has_drifted: bool = False
     """Somebody else changed the split since."""
+    has_open_breach: bool = False
+    """A breach was raised, now or before, that nobody dealt with."""
+
+    is_unreadable: bool = False
+    """The log could not be read."""
+
+    @property
+    def is_harmed(self) -> bool:
+        """Worse than it was, not rolled back and not acknowledged."""
+        return self.has_open_breach and self.action is not WatchAction.ROLLED_BACK
 
     def to_json(self) -> dict[str, Any]:
         """JSON values by camelCase names."""
@@ -129,6 +139,8 @@ def _watch(store: Store, seen: Look, actor: str) -> WatchResult:
         due=tuple(sorted(what)),
         is_blind=seen.blind is not None,
         has_drifted=seen.drift is not None,
+        has_open_breach=is_open(seen) or bool(unheard(seen)),
+        is_unreadable=seen.is_unreadable,
     )
 
 
