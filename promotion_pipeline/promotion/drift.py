@@ -8,7 +8,7 @@ from decimal import Decimal
 from promotion_pipeline.promotion.acts import Scene
 from promotion_pipeline.promotion.experiments import Variant, experiment_of, split_of, variants_of
 from promotion_pipeline.promotion.models import Promotion
-from promotion_pipeline.promotion.snapshot import split_of_step
+from promotion_pipeline.promotion.splits import split_of_step
 from promotion_pipeline.store.database import Connection
 
 DRIFTED = """

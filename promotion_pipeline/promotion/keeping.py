@@ -21,8 +21,7 @@ from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.promotion.promote import require_live_mode
 from promotion_pipeline.promotion.records import live_promotion, promotion_of
 from promotion_pipeline.promotion.rollback import named_split
-from promotion_pipeline.promotion.snapshot import split_of_step
-from promotion_pipeline.promotion.splits import Split, as_text
+from promotion_pipeline.promotion.splits import Split, as_text, split_of_step
 from promotion_pipeline.promotion.watch_state import keep
 from promotion_pipeline.store.database import Connection, Store
 

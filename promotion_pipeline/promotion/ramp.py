@@ -29,8 +29,7 @@ from promotion_pipeline.promotion.observing import Observation, observe
 from promotion_pipeline.promotion.promote import promotion_payload, require_live_mode
 from promotion_pipeline.promotion.records import live_promotion, promotion_from, promotions_where
 from promotion_pipeline.promotion.rollback import named_split
-from promotion_pipeline.promotion.snapshot import split_of_step
-from promotion_pipeline.promotion.splits import Split
+from promotion_pipeline.promotion.splits import Split, split_of_step
 from promotion_pipeline.promotion.states import PromotionState
 from promotion_pipeline.promotion.watch_rules import WatchStatus, overall
 from promotion_pipeline.promotion.watch_state import settle

@@ -23,8 +23,7 @@ from promotion_pipeline.promotion.holds import set_hold
 from promotion_pipeline.promotion.inputs import choice, experiment_name_of, required_text
 from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.promotion.records import live_promotion, promotion_from, promotions_where
-from promotion_pipeline.promotion.snapshot import split_before
-from promotion_pipeline.promotion.splits import HUNDRED, Split, as_text
+from promotion_pipeline.promotion.splits import HUNDRED, Split, as_text, split_before
 from promotion_pipeline.promotion.states import PromotionState
 from promotion_pipeline.promotion.watch_state import settle
 from promotion_pipeline.store.database import Connection, Store
