@@ -127,7 +127,10 @@ def watch_breach(n: Notification) -> Draft:
 def _breach_facts(n: Notification) -> Iterator[Fact]:
     """Now, then and control, of each metric once: of its shortest window that found it."""
     shown: dict[str, Mapping[str, object]] = {
-        str(row.get("metric")): row for row in n.rows("checks") if row.get("observed") is not None
+        str(row.get("metric")): row
+        # A message that was written before alarms had several metrics is one check itself.
+        for row in (n.rows("checks") or [n.payload])
+        if row.get("observed") is not None
     }
     for metric, row in shown.items():
         write, label = _MEASURES.get(metric, _measure), metric.replace("_", " ")
@@ -165,7 +168,7 @@ def split_drift(n: Notification) -> Draft:
     """Somebody else changed the split of a promotion."""
     return Draft(
         title=f"{n.name}: the split is not that of the promotion any more",
-        sentences=n.texts("message"),
+        sentences=n.texts("message") or ("Somebody else changed it.",),
         next_step=f"To put the promotion's split back: {_command('traffic overwrite', n)} --reason '...'  To keep what"
         f" stands and end the promotion: {_command('rollback', n)} --to close --reason '...'",
     )
