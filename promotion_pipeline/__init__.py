@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
     from promotion_pipeline.promotion.history import get_promotion_history
     from promotion_pipeline.promotion.holds import hold_promotion, release_hold
+    from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
     from promotion_pipeline.promotion.models import Approval, AutoCheckResult, Hold, Promotion, PromotionEligibility
     from promotion_pipeline.promotion.promote import promote_winner
-    from promotion_pipeline.promotion.rollback import preview_rollback, rollback_promotion
+    from promotion_pipeline.promotion.ramp import advance_ramp
+    from promotion_pipeline.promotion.rollback import plan_rollback, rollback_promotion
     from promotion_pipeline.promotion.sweep import auto_check_promotions
 
 __all__ = [
@@ -63,6 +65,8 @@ __all__ = [
     "PromotionError",
     "SplitDriftError",
     "WithheldError",
+    "acknowledge_breach",
+    "advance_ramp",
     "approval_history",
     "approve_promotion",
     "auto_check_promotions",
@@ -71,7 +75,8 @@ __all__ = [
     "get_promotion_history",
     "hold_promotion",
     "open_approvals",
-    "preview_rollback",
+    "overwrite_split",
+    "plan_rollback",
     "promote_winner",
     "release_hold",
     "rollback_promotion",
@@ -85,6 +90,8 @@ _MODULES = {
     "Hold": "promotion.models",
     "Promotion": "promotion.models",
     "PromotionEligibility": "promotion.models",
+    "acknowledge_breach": "promotion.keeping",
+    "advance_ramp": "promotion.ramp",
     "approval_history": "promotion.approvals",
     "approve_promotion": "promotion.approvals",
     "auto_check_promotions": "promotion.sweep",
@@ -93,7 +100,8 @@ _MODULES = {
     "get_promotion_history": "promotion.history",
     "hold_promotion": "promotion.holds",
     "open_approvals": "promotion.approvals",
-    "preview_rollback": "promotion.rollback",
+    "overwrite_split": "promotion.keeping",
+    "plan_rollback": "promotion.rollback",
     "promote_winner": "promotion.promote",
     "release_hold": "promotion.holds",
     "rollback_promotion": "promotion.rollback",

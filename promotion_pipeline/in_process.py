@@ -77,6 +77,19 @@ class InProcess:
             requests = sensor.evaluate_tick(context).run_requests
         return self._run(names.APPLY_JOB, requests)
 
+    def tick_watch(self) -> dg.ExecuteInProcessResult | None:
+        """What a tick of `watch_sensor` leads to: a run of the watch, or None where there is nothing to do.
+
+        Raises:
+            RunFailedError: the run failed.
+        """
+        sensor = self._definitions.resolve_sensor_def(names.WATCH_SENSOR)
+        with dg.build_sensor_context(
+            self._instance, definitions=self._definitions, resources=self._resources
+        ) as context:
+            requests = sensor.evaluate_tick(context).run_requests
+        return self._run(names.WATCH_JOB, requests)
+
     def run_job(
         self, name: str, *, config: dict[str, object] | None = None, tags: dict[str, str] | None = None
     ) -> dg.ExecuteInProcessResult:

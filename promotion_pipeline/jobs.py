@@ -255,8 +255,9 @@ class RollbackConfig(dg.Config):
     experiment: str = Field(description="Its name.")
     reason: str = Field(description="Why; kept in the history.")
     rolled_back_by: str = Field(default="", description="Who; empty: this run.")
-    to: Literal["previous", "control"] = Field(
-        default="previous", description="previous: the split of before; control: all traffic to control."
+    to: Literal["previous", "control", "close"] = Field(
+        default="previous",
+        description="previous: the split of before; control: all traffic to control; close: it stays as it stands.",
     )
     confirm_drift: bool = Field(default=False, description="Overwrite a split that somebody changed since.")
 

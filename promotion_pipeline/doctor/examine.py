@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from promotion_pipeline.doctor import channels, data, installation, orchestration
+from promotion_pipeline.doctor import channels, data, installation, orchestration, promotions
 from promotion_pipeline.doctor.environment import read_environment
 from promotion_pipeline.doctor.findings import Finding, Result, Status
 from promotion_pipeline.doctor.subject import Subject, host_clock
@@ -57,7 +57,10 @@ CHECKS = (
     Check("daemon", Needs.DAGSTER, orchestration.daemon),
     Check("schedule", Needs.DAGSTER, orchestration.schedule),
     Check("sensor", Needs.DAGSTER, orchestration.sensor),
+    Check("watch sensor", Needs.DAGSTER, orchestration.watch_sensor),
     Check("delivery sensor", Needs.DAGSTER, orchestration.delivery_sensor),
+    Check("promotions", Needs.SCHEMA, promotions.promotions),
+    Check("watch", Needs.SCHEMA, promotions.watch),
     Check("last hour", Needs.SCHEMA, data.last_hour),
     Check("late rows", Needs.SCHEMA, data.late_rows),
     Check("complete data", Needs.SCHEMA, data.complete),

@@ -42,6 +42,9 @@ BY_EVENT: dict[str, tuple[Channel, ...]] = {
     Event.PROMOTION_WITH_WARNINGS: (SLACK, PAGERDUTY),
     Event.ROLLBACK: (SLACK, PAGERDUTY, EMAIL),
     Event.WATCH_BREACH: (SLACK, PAGERDUTY, EMAIL),
+    Event.BREACH_ACKNOWLEDGED: (SLACK, PAGERDUTY),
+    Event.WATCH_BLIND: (SLACK, EMAIL),
+    Event.SPLIT_DRIFT: (SLACK, EMAIL),
     Event.HOLD_RELEASED: (SLACK, PAGERDUTY),
     Event.RAMP_STEP: (SLACK, PAGERDUTY),
     Event.WARNINGS_SETTLED: (PAGERDUTY,),
@@ -50,7 +53,13 @@ BY_EVENT: dict[str, tuple[Channel, ...]] = {
 }
 
 RESOLVES: frozenset[str] = frozenset(
-    {Event.HOLD_RELEASED, Event.RAMP_STEP, Event.WARNINGS_SETTLED, SystemEvent.RUN_RECOVERED}
+    {
+        Event.BREACH_ACKNOWLEDGED,
+        Event.HOLD_RELEASED,
+        Event.RAMP_STEP,
+        Event.WARNINGS_SETTLED,
+        SystemEvent.RUN_RECOVERED,
+    }
 )
 """Events that end an incident; the pager hears of them only where it was told of the incident."""
 
@@ -107,7 +116,7 @@ def thread_key(row: Routed) -> str:
     """
     subject = row.experiment_id or "system"
     match row.event:
-        case Event.WATCH_BREACH | Event.ROLLBACK | Event.HOLD_RELEASED:
+        case Event.WATCH_BREACH | Event.BREACH_ACKNOWLEDGED | Event.ROLLBACK | Event.HOLD_RELEASED:
             return f"promotion-pipeline/{subject}/incident"
         case Event.RAMP_BLOCKED | Event.RAMP_STEP:
             return f"promotion-pipeline/{subject}/ramp/{row.promotion_id}"

@@ -9,22 +9,27 @@ from uuid import UUID
 from promotion_pipeline.promotion.models import Approval, Promotion
 from promotion_pipeline.store.database import Connection
 
-_APPROVAL = """
-    SELECT a.id, a.experiment_id, e.name AS experiment_name, a.candidate_variant_id, a.candidate_variant_name, a.state,
-        a.as_of, a.requested_at, a.expires_at, a.answered_at, a.answered_by, a.reason, a.promotion_id, a.decision
-    FROM promotion_approvals a JOIN ab_experiments e ON e.id = a.experiment_id
-"""
-OPEN = "(a.state = 'awaiting_approval' OR (a.state = 'approved' AND a.promotion_id IS NULL))"
-
-
 _PROMOTION = """
     SELECT *,
+        (SELECT to_jsonb(w) - 'promotion_id' FROM promotion_watch w
+            WHERE w.promotion_id = experiment_promotions.id) AS watch,
+        (SELECT a.details ->> 'to' FROM promotion_audit a
+            WHERE experiment_promotions.state = 'rolled_back' AND a.action = 'roll_back'
+                AND a.experiment_id = experiment_promotions.experiment_id
+                AND a.promotion_id = experiment_promotions.id
+            LIMIT 1) AS rollback_to,
         (SELECT a.details -> 'http' FROM promotion_audit a WHERE a.promotion_id = experiment_promotions.id
             AND a.action IN ('promote', 'shadow_promote') ORDER BY a.id LIMIT 1) AS promote_http,
         (SELECT a.details -> 'http' FROM promotion_audit a WHERE a.promotion_id = experiment_promotions.id
             AND a.action = 'roll_back' ORDER BY a.id LIMIT 1) AS rollback_http
     FROM experiment_promotions
 """
+_APPROVAL = """
+    SELECT a.id, a.experiment_id, e.name AS experiment_name, a.candidate_variant_id, a.candidate_variant_name, a.state,
+        a.as_of, a.requested_at, a.expires_at, a.answered_at, a.answered_by, a.reason, a.promotion_id, a.decision
+    FROM promotion_approvals a JOIN ab_experiments e ON e.id = a.experiment_id
+"""
+OPEN = "(a.state = 'awaiting_approval' OR (a.state = 'approved' AND a.promotion_id IS NULL))"
 
 
 def promotion_from(row: Mapping[str, Any]) -> Promotion:
@@ -56,7 +61,7 @@ def beside(http: Mapping[str, Any] | None, actor: str | None) -> tuple[str | Non
 
 
 def promotions_where(connection: Connection, condition: str, parameters: Sequence[object]) -> list[Promotion]:
-    """Promotions of a condition, newest first."""
+    """Promotions of a condition, newest first, each with what the watch keeps of it."""
     rows = connection.execute(f"{_PROMOTION} WHERE {condition} ORDER BY promoted_at DESC, id", parameters)
     return [promotion_from(row) for row in rows]
 

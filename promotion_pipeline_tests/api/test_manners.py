@@ -68,7 +68,7 @@ def test_every_error_is_a_problem(
         (b'{"reason": "a\\u0000b"}', 422, "NUL"),
         (b'{"reason": "\\ud800"}', 422, "reason"),
         (b'{"reason": 5}', 422, "reason"),
-        (b'{"reason": "x", "to": "nowhere"}', 422, "'previous' or 'control'"),
+        (b'{"reason": "x", "to": "nowhere"}', 422, "'previous', 'control' or 'close'"),
         (b'{"reason": "x", "confirmDrift": "perhaps"}', 422, "confirmDrift"),
         (b'{"reason":' + b"[" * 20_000 + b"]" * 20_000 + b"}", 400, "parsing"),
     ],

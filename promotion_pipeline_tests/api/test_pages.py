@@ -41,6 +41,9 @@ LEAST_ROLE = {
     ("POST", "/experiments/{name}/approve"): "operator",
     ("POST", "/experiments/{name}/decline"): "operator",
     ("POST", "/experiments/{name}/rollback"): "operator",
+    ("POST", "/experiments/{name}/advance"): "operator",
+    ("POST", "/experiments/{name}/acknowledge"): "operator",
+    ("POST", "/experiments/{name}/overwrite"): "operator",
     ("POST", "/experiments/{name}/hold"): "operator",
     ("POST", "/experiments/{name}/release"): "operator",
 }

@@ -27,7 +27,7 @@ def test_the_daemon_ramps_a_winner_to_100_and_rolls_it_back_when_it_fails(stage:
     assert (promoted.state, promoted.split, promoted.hold) == ("promoted", shares(0, 100), None)
     assert promoted.runs.count(BY_SENSOR) == 2
 
-    assert (rolled_back.state, rolled_back.split, rolled_back.is_active) == ("rolled_back", shares(50, 50), True)
+    assert (rolled_back.state, rolled_back.split, rolled_back.is_active) == ("rolled_back", shares(100, 0), True)
     assert rolled_back.reason is not None and rolled_back.reason.startswith("watch: error rate 20.00 %")
     assert rolled_back.hold == f"rolled back by promotion_watch: {rolled_back.reason}"
     assert [action for _, action in rolled_back.audit] == ["promote", "ramp", "watch_breach", "roll_back"]
