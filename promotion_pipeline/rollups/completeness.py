@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pandas as pd
@@ -227,9 +228,9 @@ def grown_hours(store: Store, log: RequestLog, end: datetime) -> list[tuple[date
     return spans
 
 
-def _part(rows: Sequence[Mapping[str, object]], end: datetime) -> Sequence[Mapping[str, object]]:
+def _part(rows: Sequence[Mapping[str, Any]], end: datetime) -> Sequence[Mapping[str, Any]]:
     """The hours to count in this run: all, or a part that is another in the next hour."""
-    total = sum(int(str(row["requests"])) for row in rows)
+    total = sum(int(row["requests"]) for row in rows)
     parts = min(-(-total // MOST_COMPARED), len(rows)) or 1
     number = int(end.timestamp()) // 3600 % parts
     return rows[len(rows) * number // parts : len(rows) * (number + 1) // parts]

@@ -181,7 +181,7 @@ def tell(store: Store, instance: dg.DagsterInstance) -> Iterator[Chapter]:
     narrator = Narrator(store, instance, seed_experiment(store, EXPERIMENT, WINNER, promotion_config=CONFIG))
     narrator.decide()
     yield narrator.chapter("the hourly job has decided: treatment wins")
-    environment = os.environ | _environment(store)
+    environment = os.environ | own_environment(store)
     command = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(WORKSPACE)]
     with process_group(command, environment, store.settings.home, store.settings.home / "daemon.log") as daemon:
         narrator.daemon, narrator.begun = daemon, time.monotonic()
@@ -215,7 +215,7 @@ def _launch_hourly_job(environment: dict[str, str], hour: datetime) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _environment(store: Store) -> dict[str, str]:
+def own_environment(store: Store) -> dict[str, str]:
     """What leads the daemon, and everything that it starts, to this store and instance."""
     return instance_environment(store) | {
         "AUTO_PROMOTION_DATABASE_URL": store.url,
@@ -224,7 +224,8 @@ def _environment(store: Store) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _own_store() -> Iterator[Store]:
+def own_store() -> Iterator[Store]:
+    """A database of its own in a temporary folder, gone afterwards."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder)) as server:
         for name in ("story", "story_dagster"):
             create_database(server.url("postgres"), name)
@@ -237,7 +238,7 @@ def _own_store() -> Iterator[Store]:
 
 def main() -> int:
     """Tell the story."""
-    with _own_store() as store, open_instance(store) as instance:
+    with own_store() as store, open_instance(store) as instance:
         for chapter in tell(store, instance):
             sys.stdout.write(f"{chapter}\n")
             sys.stdout.flush()
