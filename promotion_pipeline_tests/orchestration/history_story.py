@@ -1,8 +1,8 @@
-"""`python -m promotion_pipeline_tests.orchestration.history_story`: loads beside a running experiment, by the real daemon.
+"""`python -m promotion_pipeline_tests.orchestration.history_story`: a load beside what runs, by the real daemon.
 
-Two experiments arrive with 300 hours of history after these hours were read for another: one whose newest 48 hours say
-the opposite of the whole, and a true winner. The daemon's own schedule and sensor do the rest. It starts a PostgreSQL of
-its own in a temporary folder, and ends it. Exit code 0: the winner was promoted on all its data, the other was not.
+Two experiments arrive with 300 hours of history after these hours were read for another: one whose newest 48 hours
+look better than the whole, and a true winner. The daemon's own schedule and sensor do the rest. It starts a PostgreSQL
+of its own in a temporary folder, and ends it. Exit code 0: the winner was promoted on all its data, the other was not.
 """
 
 from __future__ import annotations
