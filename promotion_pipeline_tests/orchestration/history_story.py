@@ -67,7 +67,7 @@ def main() -> int:
     with own_store() as store, open_instance(store) as instance:
         with store.connect() as connection:
             now, newest = database_now(connection), newest_complete_hour(connection)
-        if now - newest > timedelta(minutes=50):
+        if now - newest > timedelta(minutes=45):
             time.sleep((newest + HOUR - now).total_seconds() + 1)
             now, newest = newest + HOUR + timedelta(seconds=1), newest + HOUR
         seed_experiment(store, "beside", NO_DIFFERENCE, start=newest - HOURS * HOUR, end=newest)
@@ -75,7 +75,7 @@ def main() -> int:
         InProcess(instance, store, log_level="CRITICAL").run_hours(newest - HOUR, newest)
         for name in RATES:
             load(store, name)
-        minute = (now + timedelta(minutes=2)).minute
+        minute = (now + timedelta(minutes=4)).minute
         sys.stdout.write(f"loaded; the schedule ticks at minute {minute}\n")
         environment = os.environ | own_environment(store) | {"AUTO_PROMOTION_SCHEDULE_MINUTE": str(minute)}
         command = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(WORKSPACE)]
