@@ -60,9 +60,10 @@ def _old_requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckRe
     if hours:
         first, last = hours[0].hour, hours[-1].hour + timedelta(hours=1)
         described = (
-            f"{late:,} requests came into {len(hours):,} hours that are not read again. Materialize these hours, or run"
-            f" `promotion-pipeline evaluate --from {first:%Y-%m-%dT%H:%MZ} --to {last:%Y-%m-%dT%H:%MZ} --roll-up`: what"
-            " they change is told, and no decision of record is rewritten."
+            f"{late:,} requests came into {len(hours):,} hours that were read before. The next hourly runs read them"
+            f" again; at once does it `promotion-pipeline evaluate --from {first:%Y-%m-%dT%H:%MZ}"
+            f" --to {last:%Y-%m-%dT%H:%MZ} --roll-up`: what they change is told, and no decision of record is"
+            " rewritten."
         )
     return _result(
         passed=not hours,

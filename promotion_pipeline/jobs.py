@@ -21,6 +21,7 @@ from promotion_pipeline.promotion.pending import apply_pending, pending_promotio
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.resources import StoreResource
+from promotion_pipeline.rollups import catch_up
 from promotion_pipeline.run_config import ActingConfig, EvaluationConfig, launchpad_schema
 from promotion_pipeline.store.clock import newest_complete_hour, parse_instant
 from promotion_pipeline.store.database import Store
@@ -105,9 +106,10 @@ class EvaluateConfig(EvaluationConfig):
 def evaluate_hours(
     context: dg.OpExecutionContext, config: EvaluateConfig, store: dg.ResourceParam[StoreResource]
 ) -> None:
-    """Decide a range of hours from the stored rollups; decisions of record stay, others go under the label."""
+    """Decide a range of hours on all data of before; decisions of record stay, others go under the label."""
     with at_work(context, store) as opened:
         start, end = _range(config, opened)
+        catch_up(opened, end)
         found = evaluate_window(
             opened,
             start,

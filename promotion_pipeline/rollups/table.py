@@ -8,7 +8,7 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups.log import TABLE
+from promotion_pipeline.rollups.log import TABLE, Span, require_distinct
 from promotion_pipeline.rollups.spans import SqlLog
 from promotion_pipeline.sources.configuration import Engine, TimeKind
 from promotion_pipeline.sources.dialects import DIALECTS
@@ -39,6 +39,25 @@ _TABLE = Log(
     users=True,
 )
 
+# OFFSET 0 keeps the counting of a span from becoming a join that reads the whole table.
+_COUNTS = sql.SQL(
+    """
+    SELECT wanted.key, CASE WHEN experiment.rollup_source = 'requests' THEN counted.requests
+        ELSE imported.requests END AS requests
+    FROM (VALUES {}) AS wanted (key, experiment_id, since, until)
+    JOIN ab_experiments AS experiment ON experiment.id = wanted.experiment_id
+    CROSS JOIN LATERAL (SELECT count(*) AS requests FROM ai_requests AS request
+        WHERE experiment.rollup_source = 'requests' AND request.experiment_id = wanted.experiment_id
+            AND request.created_at >= wanted.since AND request.created_at < wanted.until
+            AND request.variant_id = ANY(ARRAY(SELECT id FROM ab_variants AS variant
+                WHERE variant.experiment_id = wanted.experiment_id)) OFFSET 0) AS counted
+    CROSS JOIN LATERAL (SELECT coalesce(sum(rollup.requests), 0)::bigint AS requests
+        FROM hourly_variant_rollups AS rollup WHERE rollup.experiment_id = wanted.experiment_id
+            AND experiment.rollup_source = 'imported'
+            AND rollup.hour >= wanted.since AND rollup.hour < wanted.until OFFSET 0) AS imported
+    """
+)
+
 
 class TableLog(SqlLog):
     """`ai_requests` of the product's database."""
@@ -52,6 +71,24 @@ class TableLog(SqlLog):
     def rollups(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The sums of a window; user-level sums are 0."""
         return aggregate_requests(self._store, start, end, experiment_ids)
+
+    def counts(self, spans: Sequence[Span]) -> dict[str, int]:
+        """The requests of each span, each by the index of its experiment: no other experiment's are read."""
+        require_distinct(spans)
+        counted = {span.key: 0 for span in spans}
+        if spans:
+            wanted = sql.SQL(", ").join(
+                sql.SQL("({}, {}::uuid, {}, {})").format(
+                    sql.Literal(span.key),
+                    sql.Literal(str(span.experiment_id)),
+                    time_literal(span.since),
+                    time_literal(span.until),
+                )
+                for span in spans
+            )
+            found = read_frame(self._store, _COUNTS.format(wanted))
+            counted |= {str(key): int(requests) for key, requests in zip(found["key"], found["requests"], strict=True)}
+        return counted
 
     def requests_by_hour(self, start: datetime, end: datetime) -> pd.Series[int]:
         """The number of requests in each hour; one scan of the window."""

@@ -181,7 +181,7 @@ def tell(store: Store, instance: dg.DagsterInstance) -> Iterator[Chapter]:
     narrator = Narrator(store, instance, seed_experiment(store, EXPERIMENT, WINNER, promotion_config=CONFIG))
     narrator.decide()
     yield narrator.chapter("the hourly job has decided: treatment wins")
-    environment = os.environ | environment_of(store)
+    environment = os.environ | own_environment(store)
     command = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(WORKSPACE)]
     with process_group(command, environment, store.settings.home, store.settings.home / "daemon.log") as daemon:
         narrator.daemon, narrator.begun = daemon, time.monotonic()
@@ -215,7 +215,7 @@ def launch_hourly_job(environment: dict[str, str], hour: datetime, workspace: Pa
     assert done.returncode == 0, done.stderr
 
 
-def environment_of(store: Store) -> dict[str, str]:
+def own_environment(store: Store) -> dict[str, str]:
     """What leads the daemon, and everything that it starts, to this store and instance."""
     return instance_environment(store) | {
         "AUTO_PROMOTION_DATABASE_URL": store.url,
@@ -225,6 +225,7 @@ def environment_of(store: Store) -> dict[str, str]:
 
 @contextlib.contextmanager
 def own_store() -> Iterator[Store]:
+    """A database of its own in a temporary folder, gone afterwards."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder)) as server:
         for name in ("story", "story_dagster"):
             create_database(server.url("postgres"), name)

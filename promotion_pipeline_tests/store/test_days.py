@@ -163,6 +163,16 @@ def test_a_day_that_was_never_rolled_up_is_kept_with_all_after_it(store: Store, 
     assert len(drop_old_days(store, 4).days) == 3
 
 
+def test_a_day_that_was_read_before_an_experiment_was_known_is_kept_until_it_is_read_for_it(store: Store) -> None:
+    seeded = _seed(store, days=8)
+    ensure_days(store, _first_day(seeded), _first_day(seeded) + 7 * DAY)
+    rollup_window(store, seeded.start, seeded.end)
+    seed_experiment(store, "newcomer", start=seeded.start + DAY, end=seeded.end)
+    assert drop_old_days(store, 4).days == (_first_day(seeded),)
+    rollup_missing(store, seeded.end)
+    assert len(drop_old_days(store, 4).days) == 3
+
+
 def test_days_within_the_look_back_cannot_be_dropped(store: Store) -> None:
     with pytest.raises(InputError, match="keep at least 4 days"):
         drop_old_days(store, 3)

@@ -23,3 +23,11 @@ BEGIN
 END $$;
 CREATE TRIGGER forget_phase_rollups AFTER UPDATE OF traffic ON ab_experiment_phases
     FOR EACH ROW WHEN (OLD.traffic IS DISTINCT FROM NEW.traffic) EXECUTE FUNCTION forget_phase_rollups();
+
+-- Days of requests that were compared with what was counted, and PostgreSQL's own count of their changes at that time: a
+-- day without a change since then needs no second look. One row a day that is kept.
+CREATE TABLE compared_days (
+    day date PRIMARY KEY,
+    changes bigint NOT NULL
+);
+COMMENT ON COLUMN compared_days.changes IS 'rows inserted, updated and deleted in the partition; it starts anew after a crash, which is a change too';
