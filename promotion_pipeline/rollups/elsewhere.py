@@ -13,6 +13,7 @@ from promotion_pipeline.sources.arms import read_phases
 from promotion_pipeline.sources.engines.base import RequestSource
 from promotion_pipeline.sources.rollup import read_source_rollups
 from promotion_pipeline.sources.settle import rollup_from_source
+from promotion_pipeline.sources.spans import SpanArm
 from promotion_pipeline.sources.template import Log
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.rollup import RollupResult
@@ -33,6 +34,10 @@ class LogElsewhere(SqlLog):
     def rollups(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The sums of a window, with user-level sums where the log names users."""
         return read_source_rollups(self._source, read_phases(self._store, start, end, experiment_ids), start, end)
+
+    def _prepare(self, arms: Sequence[SpanArm]) -> None:
+        if arms:
+            self._source.require_columns(min(arm.since for arm in arms), max(arm.until for arm in arms))
 
     def _log(self) -> Log:
         return self._source.log

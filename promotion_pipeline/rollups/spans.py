@@ -53,9 +53,13 @@ class SqlLog(RequestLog):
     def _run(self, query: str) -> pd.DataFrame:
         """The rows of a query."""
 
+    def _prepare(self, arms: Sequence[SpanArm]) -> None:
+        """Refuse what cannot be answered of these spans, before the engine is asked."""
+
     def sums(self, spans: Sequence[Span]) -> pd.DataFrame:
         """The sums of each span by variant; one query for all spans."""
         asked = self._asked(spans)
+        self._prepare(asked.arms)
         parts = [_imported_sums(self._store, asked.imported)] if asked.imported else []
         if asked.arms:
             log = self._log()
@@ -75,6 +79,7 @@ class SqlLog(RequestLog):
         """The requests of each span; one query for all spans."""
         asked = self._asked(spans)
         counted = {span.key: 0 for span in spans}
+        self._prepare(asked.arms)
         if asked.arms:
             rows = self._run(counts_sql(self._log(), asked.arms)).rename(columns=str.lower)
             for number, requests in zip(rows["span"], rows["requests"], strict=True):

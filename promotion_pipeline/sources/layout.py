@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.sources.configuration import OPTIONAL, SourceConfig, TimeKind
+from promotion_pipeline.sources.configuration import OPTIONAL, Engine, SourceConfig, TimeKind
 from promotion_pipeline.sources.flags import NEVER, Flag, flag_of, parse_expression
 from promotion_pipeline.sources.kinds import Column, Kind, kind_of
 
@@ -141,7 +141,9 @@ def _time_column(
     config: SourceConfig, types: Mapping[str, str], known: Mapping[str, Kind], column: Column | None
 ) -> Column:
     assert column is not None
-    if column.kind is not _TIMES.get(config.time, Kind.INTEGER):
+    # Where only ClickHouse can look, it counts a time without a zone from 1970 in UTC, and calls it an instant.
+    counted = config.engine is Engine.CLICKHOUSE and config.time is TimeKind.UTC and column.kind is Kind.INSTANT
+    if column.kind is not _TIMES.get(config.time, Kind.INTEGER) and not counted:
         fits = [kind.value for kind in TimeKind if _TIMES.get(kind, Kind.INTEGER) is known[column.name]]
         advice = f"set time to {' or '.join(map(repr, fits))}" if fits else "a time is needed"
         raise ConfigError(

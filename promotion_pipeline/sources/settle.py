@@ -80,7 +80,10 @@ def rollup_from_source(
         if source.log.with_users:
             _adopt_users(connection, source, start, end)
             load = _loader(source, phases)
-        return settle(connection, Reading(start, end, experiment_ids, seen, load, partial(_restate, source)))
+        unreadable = source.unreadable(start, end)
+        return settle(
+            connection, Reading(start, end, experiment_ids, seen, load, partial(_restate, source), unreadable)
+        )
 
 
 def _restate(source: RequestSource, connection: psycopg.Connection[Any]) -> None:

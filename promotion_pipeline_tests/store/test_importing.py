@@ -229,3 +229,10 @@ def test_asos_without_a_variance_leaves_the_value_out(store: Store, tmp_path: Pa
     assert "the value metric of 1 experiments is left out" in result.warnings[0]
     by_experiment = read_rollups(store, None, START + 97 * HOUR).groupby("experiment_id")["value_sum_squares"].sum()
     assert sorted(by_experiment > 0) == [False, True]
+
+
+def test_experiments_whose_log_is_elsewhere_are_not_taken_over(store: Store, tmp_path: Path) -> None:
+    seed_experiment(store, "mine", [VariantSpec("control", True), VariantSpec("b")])
+    elsewhere = Store(store.url, store.settings.model_copy(update={"source": tmp_path / "source.toml"}))
+    with pytest.raises(ConflictError, match=r"AUTO_PROMOTION_SOURCE \('mine'\)"):
+        import_rollups(elsewhere, _parquet(tmp_path, _rollups("mine")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -16,17 +17,33 @@ APPLICATION = "promotion-pipeline"
 class SparkSource(RequestSource):
     """A session of the caller, or one made from `url`: a master (local[2], spark://host:7077) or sc://host:15002.
 
-    Nothing of the session is changed; its time zone does not matter.
+    Nothing of the session is changed but a view of its own, dropped at the end; its time zone does not matter.
     """
 
     def __init__(self, config: SourceConfig, session: Any = None) -> None:
         super().__init__(config)
         self._session, self._own = (session, False) if session is not None else _session(config)
+        self._view: str | None = None
 
     @property
     def rowset(self) -> str:
-        """The table, or the files."""
-        return f"parquet.{self.dialect.identifier(self.config.files)}" if self.config.files else super().rowset
+        """The table, or the files; a view of them where they differ or some cannot be read."""
+        if not self.config.files:
+            return super().rowset
+        chosen = self.files.chosen() if self.files is not None else None
+        if self.files is None or (chosen is None and self.files.alike):
+            return f"parquet.{self.dialect.identifier(self.config.files)}"
+        if self._view is None:
+            self._view = f"promotion_pipeline_{uuid4().hex}"
+            files = self._session.read.option("mergeSchema", "true").parquet(*(chosen or [self.config.files]))
+            files.createOrReplaceTempView(self._view)
+        return self.dialect.identifier(self._view)
+
+    @property
+    def reads_local_files(self) -> bool:
+        """Not where the session is elsewhere."""
+        url = self.config.url.get_secret_value() if self.config.url else ""
+        return url.startswith("local") or not url
 
     def columns(self) -> dict[str, str]:
         """The columns of the log; raises InputError if there is no such table or file."""
@@ -55,6 +72,8 @@ class SparkSource(RequestSource):
 
     def close(self) -> None:
         """Stop the session if it was made here."""
+        if self._view is not None:
+            self._session.catalog.dropTempView(self._view)
         if self._own:
             self._session.stop()
 
