@@ -16,7 +16,8 @@ from promotion_pipeline.dagster_instance import keep_connections
 from promotion_pipeline.failures import step_failures
 from promotion_pipeline.partitions import hourly
 from promotion_pipeline.resources import StoreResource
-from promotion_pipeline.sources import roll_up, roll_up_missing
+from promotion_pipeline.rollups import catch_up
+from promotion_pipeline.sources import roll_up
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.days import drop_old_days, ensure_days_ahead
 from promotion_pipeline.store.health import freshness, hour_counts
@@ -30,7 +31,8 @@ this table works at any hour without seeing a request again.
 
 - **Late rows:** the `AUTO_PROMOTION_LOOKBACK_HOURS` (default 48) before the run's hours are read again, and only what
   changed is replaced.
-- **Switched on late:** hours of running experiments from before the product was installed are caught up.
+- **Arrived with its history:** hours of a running experiment that were read before it was known, or before its rows
+  were there, are read again for it, back to the start of its phase.
 - Experiments whose sums were imported are left as they are.
 """
 
@@ -74,7 +76,7 @@ def _roll_up(context: dg.AssetExecutionContext, store: Store) -> tuple[pd.DataFr
     window, started = context.partition_time_window, time.perf_counter()
     first = window.start - timedelta(hours=store.settings.lookback_hours)
     done = roll_up(store, first, window.end)
-    caught_up = roll_up_missing(store, first)
+    caught_up = catch_up(store, first)
     refresh_totals(store, window.end)
     ensure_days_ahead(store)
     if store.settings.keep_requests_days is not None:

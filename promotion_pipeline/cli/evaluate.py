@@ -69,6 +69,7 @@ def evaluate(
     """Evaluate a range of hours."""
     from promotion_pipeline import sources
     from promotion_pipeline.config import parse_config
+    from promotion_pipeline.rollups import catch_up
     from promotion_pipeline.store.clock import newest_complete_hour
     from promotion_pipeline.store.database import current_store
     from promotion_pipeline.store.window import evaluate_window, redecide_late
@@ -83,7 +84,7 @@ def evaluate(
         raise InputError(f"--to {end!r} is in the future: the newest complete hour ends {output.when(newest)}")
     assert first is not None
     with output.progress("Evaluate") as advance:
-        sources.roll_up_missing(store, last)
+        catch_up(store, last)
         if roll_up:
             sources.roll_up(store, first, last)
         result = evaluate_window(

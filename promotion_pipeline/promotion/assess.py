@@ -31,7 +31,7 @@ from promotion_pipeline.promotion.inputs import as_of_hour
 from promotion_pipeline.promotion.models import PromotionEligibility
 from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.wording import eligibility_of
-from promotion_pipeline.rollups import live_rollups, log_name
+from promotion_pipeline.rollups import Completeness, completeness, live_rollups, log_name
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
@@ -67,6 +67,8 @@ class Assessment:
     """AUTO_PROMOTION_ENABLED."""
     now: datetime | None = None
     """When this was asked; None: at the as-of."""
+    completeness: Completeness | None = None
+    """The phase's requests in the log and in its sums; None: not compared."""
     log: str = "ai_requests"
     """What the log of the requests is called."""
     traffic: Mapping[str, float] = field(default_factory=dict)
@@ -113,6 +115,7 @@ class Assessment:
             require_manual_approval=self.config.require_manual_approval,
             end_date=self.experiment.end_date,
             is_quiet=self.is_quiet,
+            is_complete=self.completeness is None or self.completeness.is_complete,
             is_held=self.experiment.hold is not None,
             is_enabled=self.is_enabled,
         )
@@ -157,7 +160,8 @@ def judge(
             experiments = experiments_named(connection, experiment_names)
         # A bulk read opens connections of its own, which pays only for many rows.
         source: Source = connection if len(experiments) <= FEW else store
-        return judge_experiments(store, connection, experiments, request, as_of, source=source)
+        compare = as_of is None and experiment_names is not None and len(experiments) <= FEW
+        return judge_experiments(store, connection, experiments, request, as_of, source=source, compare=compare)
 
 
 def judge_experiments(
@@ -168,12 +172,13 @@ def judge_experiments(
     as_of: datetime | None,
     *,
     source: Source,
+    compare: bool = False,
 ) -> Judgement:
     """Evaluate experiments that were read already.
 
     Without `as_of` each is judged on its open phase and present thresholds: what can be acted upon now. With one, on
     the phase and the thresholds that were in force then. `source` is the store for many experiments (bulk reads), or
-    the connection that holds a lock.
+    the connection that holds a lock. `compare` counts the requests of those that are eligible in the log.
     """
     hour = as_of_hour(connection, as_of)
     now = database_now(connection) if as_of is None else hour
@@ -194,6 +199,8 @@ def judge_experiments(
     watermarks, traffic = _watermarks(rollups), present_traffic(rollups, frame, hour)
     newest_hours = hour_traffic(rollups, _started(frame), hour - HOUR)
     log = log_name(store.settings)
+    compared = [phases[key] for key, row in decisions.items() if compare and row["is_eligible"] and key in phases]
+    complete = completeness(store, connection, compared, rollups, hour) if compared else {}
     problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
     configs = {e.id: _config(settings, e, request) for e in experiments}
     assessments = tuple(
@@ -211,6 +218,7 @@ def judge_experiments(
             is_enabled=store.settings.enabled,
             now=now,
             log=log,
+            completeness=complete.get(phases[experiment.id]) if experiment.id in phases else None,
             traffic=traffic,
         )
         for experiment in experiments

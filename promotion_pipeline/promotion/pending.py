@@ -249,6 +249,10 @@ def _apply_approval(store: Store, experiment_id: UUID, connection: Connection) -
     if eligibility.winner_variant_id != approval.candidate_variant_id:
         message = f"approved was {approval.candidate_variant_name!r}, but {eligibility.winner!r} leads now"
         return SweepEntry(experiment_name=name, outcome=Outcome.NOT_ELIGIBLE, message=message)
+    data = candidate.assessment.completeness
+    if data is not None and not data.is_complete:
+        # The hourly run reads again what is missing; the approval waits for it.
+        return SweepEntry(experiment_name=name, outcome=Outcome.WITHHELD, message=data.sentence)
     promotion = apply_approval(scene, candidate, approval, approval.answered_by)
     return SweepEntry(
         experiment_name=name,

@@ -39,6 +39,7 @@ from promotion_pipeline.promotion.records import live_promotion, open_approval, 
 from promotion_pipeline.promotion.snapshot import snapshot_of, split_of_step
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
+from promotion_pipeline.rollups import repaired
 from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import environment_id, environments, keep_environment
@@ -113,14 +114,22 @@ def promote_winner(
     request = request_config(config)
     where = chosen(store)
 
+    seen: list[Assessment] = []
+
     def act(connection: Connection) -> Promotion:
         scene = lock_experiment(connection, where, name)
         candidate = require_candidate(scene, request)
+        seen.append(candidate.assessment)
         if kind is PromotionType.AUTO:
             require_unattended(candidate.assessment)
         return record_promotion(scene, candidate, signature)
 
-    promotion = in_transaction(where, act)
+    try:
+        promotion = in_transaction(where, act)
+    except WithheldError:
+        if not repaired(where, seen[-1].completeness):
+            raise
+        promotion = in_transaction(where, act)
     reached(FaultPoint.AFTER_COMMIT)
     return promotion
 
@@ -175,7 +184,7 @@ def assess_under_lock(scene: Scene, request: PromotionConfig | None) -> Candidat
     """
     config = resolved_config(scene.store.settings, scene.experiment, request)
     judged = judge_experiments(
-        scene.store, scene.connection, [scene.experiment], request, None, source=scene.connection
+        scene.store, scene.connection, [scene.experiment], request, None, source=scene.connection, compare=True
     )
     overridden = request is not None and bool(request.model_fields_set - ACTING_FIELDS)
     return Candidate(judged.assessments[0], config, judged.rollups, overridden)

@@ -37,6 +37,7 @@ from promotion_pipeline.promotion.records import live_promotion
 from promotion_pipeline.promotion.snapshot import snapshot_of
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
+from promotion_pipeline.rollups import Completeness, repaired
 from promotion_pipeline.store.database import Connection, Store
 
 
@@ -103,12 +104,23 @@ def settle(store: Store, experiment_id: UUID, actor: str, request: PromotionConf
         ConflictError: another act holds it.
         DependencyError: the database is down.
     """
-    return in_transaction(store, partial(_settle, store, experiment_id, actor, request))
+    partly: list[Completeness] = []
+    work = partial(_settle, store, experiment_id, actor, request, partly)
+    entry = in_transaction(store, work)
+    if entry.outcome is Outcome.WITHHELD and partly and repaired(store, partly[-1]):
+        entry = in_transaction(store, work)
+    return entry
 
 
 def _settle(
-    store: Store, experiment_id: UUID, actor: str, request: PromotionConfig | None, connection: Connection
+    store: Store,
+    experiment_id: UUID,
+    actor: str,
+    request: PromotionConfig | None,
+    partly: list[Completeness],
+    connection: Connection,
 ) -> SweepEntry:
+    """`partly` gets what the data was found to lack."""
     scene = lock_experiment(connection, store, experiment_id)
     reached(FaultPoint.LOCKED)
     live = live_promotion(connection, experiment_id)
@@ -124,6 +136,8 @@ def _settle(
         return without_act
     withheld = withheld_because(candidate.assessment)
     if WAITING.intersection(withheld):
+        if WithheldReason.INCOMPLETE_DATA in withheld and candidate.assessment.completeness is not None:
+            partly.append(candidate.assessment.completeness)
         return _said(eligibility, Outcome.WITHHELD, _because(candidate.assessment, withheld))
     if store.settings.mode is Mode.SHADOW:
         return _record_shadow(scene, candidate, actor, withheld)

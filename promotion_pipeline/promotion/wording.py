@@ -100,7 +100,7 @@ def withheld_sentence(assessment: Assessment, reason: WithheldReason) -> str:
         case WithheldReason.LOW_TRAFFIC:
             return _low_traffic(assessment)
         case WithheldReason.INCOMPLETE_DATA:
-            return "the requests of this phase in the log are not all in its rollups"
+            return _incomplete(assessment)
         case WithheldReason.PHASE_CHANGED:
             return "its split or activity was changed past the triggers: what was judged is not what is served"
         case WithheldReason.NOT_SCHEDULED:
@@ -147,7 +147,10 @@ def _reasons(assessment: Assessment, words: Explanation) -> tuple[str, ...]:
 def _evidence(assessment: Assessment, row: Mapping[str, Any]) -> EvidenceResult:
     return EvidenceResult(
         required=_required(assessment),
-        is_met=bool(row["is_promotable"]) and assessment.is_fresh and not assessment.is_quiet,
+        is_met=bool(row["is_promotable"])
+        and assessment.is_fresh
+        and not assessment.is_quiet
+        and (assessment.completeness is None or assessment.completeness.is_complete),
         always_valid_p_value=row["always_valid_p_value"],
         lift_lower=row["lift_lower"],
         lift_upper=row["lift_upper"],
@@ -167,7 +170,13 @@ def _required(assessment: Assessment) -> Evidence:
 def _data_warnings(assessment: Assessment) -> dict[str, str]:
     """What is wrong with the data as a whole: code and sentence."""
     found = {"stale_data": _staleness(assessment)} if not assessment.is_fresh else {}
+    if assessment.completeness is not None and not assessment.completeness.is_complete:
+        found["incomplete_data"] = _incomplete(assessment)
     return found | ({"low_traffic": _low_traffic(assessment)} if assessment.is_quiet else {})
+
+
+def _incomplete(assessment: Assessment) -> str:
+    return "" if assessment.completeness is None else assessment.completeness.sentence
 
 
 def _low_traffic(assessment: Assessment) -> str:

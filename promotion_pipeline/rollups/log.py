@@ -23,6 +23,7 @@ from promotion_pipeline.sources.configuration import SourceConfig, load_source
 from promotion_pipeline.sources.connect import open_source
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.gaps import Unreadable
 from promotion_pipeline.store.rollup import RollupResult
 
 TABLE = "ai_requests"
@@ -107,6 +108,18 @@ class RequestLog(ABC):
     @abstractmethod
     def counts(self, spans: Sequence[Span]) -> dict[str, int]:
         """The number of requests of known variants in each span, by its key; 0 where there is none."""
+
+    @abstractmethod
+    def requests_by_hour(self, start: datetime, end: datetime) -> pd.Series[int]:
+        """The number of requests in each hour of [start, end) that has any, of whatever experiment.
+
+        Raises:
+            InputError: the window is naive or not of whole hours.
+        """
+
+    def unreadable(self, start: datetime, end: datetime) -> Sequence[Unreadable]:  # noqa: ARG002
+        """The parts of the log that may hold requests of [start, end) and cannot be read: no answer has them."""
+        return ()
 
     @abstractmethod
     def newest_request(self) -> datetime | None:

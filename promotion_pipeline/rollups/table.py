@@ -16,7 +16,8 @@ from promotion_pipeline.sources.flags import Flag
 from promotion_pipeline.sources.kinds import Column, Kind
 from promotion_pipeline.sources.layout import Layout
 from promotion_pipeline.sources.template import Log
-from promotion_pipeline.store.bulk import read_frame
+from promotion_pipeline.store.arms import REQUEST_HOUR
+from promotion_pipeline.store.bulk import read_frame, require_hours, time_literal
 from promotion_pipeline.store.rollup import RollupResult, aggregate_requests, rollup_window
 
 _TABLE = Log(
@@ -51,6 +52,15 @@ class TableLog(SqlLog):
     def rollups(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The sums of a window; user-level sums are 0."""
         return aggregate_requests(self._store, start, end, experiment_ids)
+
+    def requests_by_hour(self, start: datetime, end: datetime) -> pd.Series[int]:
+        """The number of requests in each hour; one scan of the window."""
+        require_hours(start, end)
+        query = sql.SQL(
+            "SELECT {hour} AS hour, count(*) AS requests FROM ai_requests AS request"
+            " WHERE request.created_at >= {start} AND request.created_at < {end} GROUP BY 1"
+        ).format(hour=REQUEST_HOUR, start=time_literal(start), end=time_literal(end))
+        return read_frame(self._store, query).set_index("hour")["requests"]
 
     def _log(self) -> Log:
         return _TABLE

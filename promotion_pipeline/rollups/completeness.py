@@ -1,0 +1,214 @@
+"""Is an experiment judged on all its data: the requests of its phase in the log against those in its sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pandas as pd
+
+from promotion_pipeline.rollups.log import RequestLog, Span, open_log
+from promotion_pipeline.sources import roll_up_missing
+from promotion_pipeline.store.bulk import HOUR
+from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.gaps import gap_sentence, log_gaps
+from promotion_pipeline.store.rollup import RollupResult, added_up
+
+MOST_COMPARED = 2_000_000
+"""Requests of a log that one hourly run counts again; of a longer one, another part every hour."""
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """One phase's requests before an as-of, in the log and in the sums that it is judged on."""
+
+    experiment_id: UUID
+    since: datetime
+    until: datetime
+    in_log: int
+    """Requests of known variants, since the newest day whose requests were dropped."""
+    in_sums: int
+    """The same of the sums."""
+    log: str
+    """What the log is called."""
+    was_dropped_unread: bool = False
+    """Requests of the phase were dropped before they were summed up."""
+    gap: str | None = None
+    """What of the phase the log has lost or cannot give, in words."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the sums are those of the log."""
+        return self.in_log == self.in_sums and not self.was_dropped_unread and self.gap is None
+
+    @property
+    def is_repairable(self) -> bool:
+        """Whether reading the log again brings the sums in line: what the log has lost does not come back by that."""
+        return self.in_log > self.in_sums
+
+    @property
+    def sentence(self) -> str:
+        """Both numbers in words."""
+        if self.was_dropped_unread:
+            return f"requests of this phase were dropped from {self.log} before they were summed up"
+        if self.gap is not None:
+            return f"it is judged on a part of its data: {self.gap}"
+        difference = self.in_log - self.in_sums
+        said = "are not summed up yet: the next hourly run does" if difference > 0 else "are gone from the log"
+        return (
+            f"it is judged on a part of its data: {self.in_log:,} requests of this phase are in {self.log},"
+            f" {self.in_sums:,} in its sums; {abs(difference):,} {said}"
+        )
+
+
+_BOUNDS = """
+    SELECT phase.id, phase.experiment_id,
+        greatest(phase.started_at, dropped.before, '1700-01-01 00:00Z') AS since,
+        dropped.before > phase.started_at AND EXISTS (SELECT 1 FROM ab_experiments AS experiment
+            WHERE experiment.id = phase.experiment_id AND experiment.rollup_source = 'requests')
+            AND NOT coalesce(known.covered, '{}') @> tstzrange(phase.started_at, least(dropped.before, %(until)s))
+            AS was_dropped_unread
+    FROM ab_experiment_phases AS phase LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
+    LEFT JOIN dropped_requests AS dropped ON true
+    WHERE phase.id = ANY(%(ids)s) AND phase.started_at < %(until)s
+"""
+
+
+def completeness(
+    store: Store, connection: Connection, phase_ids: Sequence[UUID], rollups: pd.DataFrame, until: datetime
+) -> dict[UUID, Completeness]:
+    """Compare phases' requests before `until` with the sums that they are judged on, by phase.
+
+    Asked under an experiment's lock it is the last word before an act. Counts the requests of these phases, and no
+    others.
+
+    Args:
+        rollups: the sums of these phases, by hour.
+
+    Raises:
+        ConfigError: a column of the log is missing.
+        DependencyError: the database or the log cannot be reached.
+    """
+    bounds = connection.execute(_BOUNDS, {"ids": list(phase_ids), "until": until}).fetchall()
+    spans = [Span(str(row["id"]), row["experiment_id"], row["since"], until) for row in bounds if row["since"] < until]
+    with open_log(store) as log:
+        counted: Mapping[str, int] = log.counts(spans) if spans else {}
+        name = log.name
+        gaps = _gaps(connection, log, spans)
+    own = rollups["phase_id"].astype(str)
+    hours = pd.to_datetime(rollups["hour"], utc=True)
+    found = {}
+    for row in bounds:
+        first = (
+            pd.Timestamp(row["since"]).floor("h") if row["since"].year > 1700 else pd.Timestamp("1700-01-01", tz="UTC")
+        )
+        mine = (own == str(row["id"])) & (hours >= first) & (hours < pd.Timestamp(until))
+        in_sums = int(rollups.loc[mine, "requests"].sum())
+        in_log = counted.get(str(row["id"]), 0)
+        found[row["id"]] = Completeness(
+            row["experiment_id"],
+            row["since"],
+            until,
+            in_log,
+            in_sums,
+            name,
+            bool(row["was_dropped_unread"]),
+            gaps.get(row["experiment_id"]),
+        )
+    return found
+
+
+def _gaps(connection: Connection, log: RequestLog, spans: Sequence[Span]) -> dict[UUID, str]:
+    """What the log has lost of these experiments, or cannot give, in words."""
+    if not spans:
+        return {}
+    found = {gap.experiment_id: gap_sentence(gap) for gap in log_gaps(connection, [one.experiment_id for one in spans])}
+    broken = log.unreadable(min(span.since for span in spans), max(span.until for span in spans))
+    for span in spans:
+        for part in broken:
+            if part.since < span.until and part.until >= span.since:
+                found[span.experiment_id] = f"{part.name} cannot be read ({part.why}): repair or remove the file"
+    return found
+
+
+def repaired(store: Store, found: Completeness | None) -> bool:
+    """Read a phase's requests again where the log has more of them than the sums; whether that was done.
+
+    Reads the requests of this experiment alone. Two at once do it one after the other.
+
+    Raises:
+        ConfigError: a column of the log is missing.
+        DependencyError: the database or the log cannot be reached.
+    """
+    if found is None or not found.is_repairable:
+        return False
+    first = found.since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    with open_log(store) as log:
+        log.roll_up(first, found.until, [str(found.experiment_id)])
+    return True
+
+
+def catch_up(store: Store, end: datetime) -> RollupResult:
+    """Roll up what of the running phases is in no rollup before `end`, and what came into hours that were read before.
+
+    Three questions, each answered by little where nothing is missing: hours that were never read for anyone; phases
+    that were read without their past, because they arrived with it; and hours that have more requests in the log now
+    than when they were read. Hours that have fewer stay as they are: what vanishes is not zero.
+
+    Raises:
+        InputError: `end` is naive, not a whole hour, or after the newest complete hour.
+        ConfigError: a column of the log is missing.
+        DependencyError: the database or the log cannot be reached.
+    """
+    parts = [roll_up_missing(store, end)]
+    with open_log(store) as log:
+        parts += [log.roll_up(start, until) for start, until in grown_hours(store, log, end)]
+    return added_up(parts)
+
+
+_READ_HOURS = """
+    SELECT hour, requests FROM rollup_hours
+    WHERE hour < %(end)s AND hour >= greatest((SELECT before FROM dropped_requests), (
+        SELECT date_bin('1 hour', min(greatest(phase.started_at, %(end)s - interval '400 days')),
+            '2000-01-01 00:00:00+00')
+        FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+        WHERE phase.ended_at IS NULL AND phase.is_running AND experiment.rollup_source = 'requests'
+            AND phase.started_at < %(end)s))
+    ORDER BY hour
+"""
+
+
+def grown_hours(store: Store, log: RequestLog, end: datetime) -> list[tuple[datetime, datetime]]:
+    """The hours of running phases before `end` that have more requests in the log than when they were read.
+
+    As [start, end) without gaps. At most MOST_COMPARED requests are counted, or an hour: of a longer log another part
+    each hour.
+
+    Raises:
+        DependencyError: the database or the log cannot be reached.
+    """
+    with store.connect() as connection:
+        rows = connection.execute(_READ_HOURS, {"end": end}).fetchall()
+    chosen = _part(rows, end)
+    if not chosen:
+        return []
+    counted = log.requests_by_hour(chosen[0]["hour"], chosen[-1]["hour"] + HOUR)
+    spans: list[tuple[datetime, datetime]] = []
+    for row in chosen:
+        if counted.get(pd.Timestamp(row["hour"]), 0) <= row["requests"]:
+            continue
+        start = row["hour"]
+        if spans and spans[-1][1] == start:
+            start = spans.pop()[0]
+        spans.append((start, row["hour"] + HOUR))
+    return spans
+
+
+def _part(rows: Sequence[Mapping[str, object]], end: datetime) -> Sequence[Mapping[str, object]]:
+    """The hours to count in this run: all, or a part that is another in the next hour."""
+    total = sum(int(str(row["requests"])) for row in rows)
+    parts = min(-(-total // MOST_COMPARED), len(rows)) or 1
+    number = int(end.timestamp()) // 3600 % parts
+    return rows[len(rows) * number // parts : len(rows) * (number + 1) // parts]
