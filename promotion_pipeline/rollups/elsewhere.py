@@ -40,6 +40,11 @@ class LogElsewhere(SqlLog):
         """The broken files that may hold requests of a window."""
         return self._source.unreadable(start, end)
 
+    def files_of(self, start: datetime, end: datetime) -> list[str] | None:
+        """The files that may hold requests of a window, whether or not they can be read."""
+        files = self._source.files
+        return None if files is None else [file.path for file in files.all if file.may_hold(start, end)]
+
     def _prepare(self, arms: Sequence[SpanArm]) -> None:
         if arms:
             self._source.require_columns(min(arm.since for arm in arms), max(arm.until for arm in arms))

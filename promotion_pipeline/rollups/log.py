@@ -122,8 +122,21 @@ class RequestLog(ABC):
         return ()
 
     @abstractmethod
+    def ends(self) -> tuple[datetime, datetime] | None:
+        """The times of the oldest and of the newest row of the log, of whatever experiment; None if it has none."""
+
     def newest_request(self) -> datetime | None:
         """The time of the newest row of the log, of whatever experiment; None if it has none."""
+        found = self.ends()
+        return None if found is None else found[1]
+
+    @abstractmethod
+    def columns(self) -> dict[str, str | None]:
+        """The log's column for each of ours: None where it has none; "never" where no request can be an error."""
+
+    def files_of(self, start: datetime, end: datetime) -> list[str] | None:  # noqa: ARG002
+        """The files that may hold requests of [start, end); None: the log is no files, or they cannot be looked at."""
+        return None
 
 
 @contextlib.contextmanager
