@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
     from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
     from promotion_pipeline.promotion.history import get_promotion_history
-    from promotion_pipeline.promotion.holds import release_hold
+    from promotion_pipeline.promotion.holds import hold_promotion, release_hold
+    from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
     from promotion_pipeline.promotion.models import Approval, AutoCheckResult, Hold, Promotion, PromotionEligibility
     from promotion_pipeline.promotion.promote import promote_winner
+    from promotion_pipeline.promotion.ramp import advance_ramp
     from promotion_pipeline.promotion.rollback import rollback_promotion
     from promotion_pipeline.promotion.sweep import auto_check_promotions
 
@@ -57,11 +59,15 @@ __all__ = [
     "PromotionError",
     "SplitDriftError",
     "WithheldError",
+    "acknowledge_breach",
+    "advance_ramp",
     "approve_promotion",
     "auto_check_promotions",
     "check_promotion_eligibility",
     "decline_promotion",
     "get_promotion_history",
+    "hold_promotion",
+    "overwrite_split",
     "promote_winner",
     "release_hold",
     "rollback_promotion",
@@ -74,11 +80,15 @@ _MODULES = {
     "Hold": "promotion.models",
     "Promotion": "promotion.models",
     "PromotionEligibility": "promotion.models",
+    "acknowledge_breach": "promotion.keeping",
+    "advance_ramp": "promotion.ramp",
     "approve_promotion": "promotion.approvals",
     "auto_check_promotions": "promotion.sweep",
     "check_promotion_eligibility": "promotion.eligibility",
     "decline_promotion": "promotion.approvals",
     "get_promotion_history": "promotion.history",
+    "hold_promotion": "promotion.holds",
+    "overwrite_split": "promotion.keeping",
     "promote_winner": "promotion.promote",
     "release_hold": "promotion.holds",
     "rollback_promotion": "promotion.rollback",

@@ -114,3 +114,8 @@ def experiment_tags(experiments: Iterable[str]) -> dict[str, str]:
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", experiment).strip("-.")[:60] or "unnamed"
         tags[names.EXPERIMENT_TAG_PREFIX + plain] = experiment
     return tags
+
+
+def who(context: dg.OpExecutionContext, given: str) -> str:
+    """Who acts in a run that a person launched: the name that was given, else the run."""
+    return given.strip() or f"dagster (run {context.run_id[:8]})"

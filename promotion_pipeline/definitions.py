@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from promotion_pipeline import assets, delivery, jobs, schedules, sensors
+from promotion_pipeline import assets, delivery, jobs, schedules, sensors, watching
 from promotion_pipeline.resources import StoreResource, executor_from_environment
 
 
@@ -40,12 +40,17 @@ def build_definitions(*, resource_overrides: Mapping[str, Any] | None = None) ->
             jobs.approve_job,
             jobs.rollback_job,
             jobs.release_hold_job,
+            watching.promotion_watch_job,
+            watching.advance_job,
+            watching.acknowledge_job,
+            watching.overwrite_split_job,
             delivery.deliver_notifications_job,
         ],
         schedules=[schedules.hourly_promotion_schedule],
         sensors=[
             sensors.promotion_sensor,
             sensors.promotion_acts_sensor,
+            watching.watch_sensor,
             delivery.notification_sensor,
             delivery.run_failure_alarm,
             delivery.run_recovery_notice,

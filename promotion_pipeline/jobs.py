@@ -243,7 +243,8 @@ class RollbackConfig(dg.Config):
     reason: str = Field(default="", description="Why; kept in the history. Needed.")
     rolled_back_by: str = Field(default="", description="Who; empty: this run.")
     to: RollbackTarget = Field(
-        default=RollbackTarget.PREVIOUS, description="PREVIOUS: the split of before; CONTROL: all traffic to control."
+        default=RollbackTarget.PREVIOUS,
+        description="PREVIOUS: the split of before; CONTROL: all to control; CLOSE: it stays as it stands.",
     )
     confirm_drift: bool = Field(default=False, description="Overwrite a split that somebody changed since.")
 

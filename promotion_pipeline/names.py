@@ -21,14 +21,22 @@ PROMOTE_JOB = "promote_job"
 APPROVE_JOB = "approve_job"
 ROLLBACK_JOB = "rollback_job"
 RELEASE_HOLD_JOB = "release_hold_job"
+WATCH_JOB = "promotion_watch_job"
+ADVANCE_JOB = "advance_job"
+ACKNOWLEDGE_JOB = "acknowledge_job"
+OVERWRITE_SPLIT_JOB = "overwrite_split_job"
 DELIVERY_JOB = "deliver_notifications_job"
 
 SCHEDULE = "hourly_promotion_schedule"
 SENSOR = "promotion_sensor"
 ACTS_SENSOR = "promotion_acts_sensor"
+WATCH_SENSOR = "watch_sensor"
 DELIVERY_SENSOR = "notification_sensor"
 FAILURE_SENSOR = "run_failure_alarm"
 RECOVERY_SENSOR = "run_recovery_notice"
+
+OPEN_ALARMS = "open_alarms"
+"""Metadata of the watch: which alarms were open when it had looked, so that the sensor sees when that changed."""
 
 OWNERS = ["team:experimentation"]
 
@@ -37,6 +45,7 @@ LANE_TAG = "promotion_pipeline/lane"
 EVALUATION_LANE = {LANE_TAG: "evaluation"}
 APPLY_LANE = {LANE_TAG: "apply"}
 BACKFILL_LANE = {LANE_TAG: "backfill"}
+WATCH_LANE = {LANE_TAG: "watch", "dagster/priority": "10"}
 DELIVERY_LANE = {LANE_TAG: "delivery"}
 EVALUATION_POOL = "evaluation"
 """Steps that read the request log or evaluate; `dagster.yaml` says how many runs with such steps go at a time."""

@@ -165,6 +165,10 @@ def let_time_pass(store: Store, seeded: Seeded, hours: int) -> None:
         "UPDATE experiment_promotions SET promoted_at = promoted_at - %(step)s, rollback_at = rollback_at - %(step)s,"
         " step_started_at = step_started_at - %(step)s, evaluated_as_of = evaluated_as_of - %(step)s"
         " WHERE experiment_id = %(id)s",
+        "UPDATE promotion_watch w SET looked_at = looked_at - %(step)s, breached_at = breached_at - %(step)s,"
+        " blind_since = blind_since - %(step)s, blind_told_at = blind_told_at - %(step)s,"
+        " drifted_at = drifted_at - %(step)s FROM experiment_promotions p"
+        " WHERE p.id = w.promotion_id AND p.experiment_id = %(id)s",
         "UPDATE promotion_approvals SET requested_at = requested_at - %(step)s, expires_at = expires_at - %(step)s,"
         " answered_at = answered_at - %(step)s, as_of = as_of - %(step)s WHERE experiment_id = %(id)s",
         # In two moves, since neighbouring hours would meet on the way.

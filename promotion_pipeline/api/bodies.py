@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     SecretStr,
     StringConstraints,
     WithJsonSchema,
@@ -28,6 +29,8 @@ from promotion_pipeline.promotion.inputs import LONGEST_TEXT
 from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
 from promotion_pipeline.promotion.rollback import RollbackTarget
 from promotion_pipeline.promotion.states import PromotionType
+from promotion_pipeline.promotion.watched import Alarm
+from promotion_pipeline.store.overview import ExperimentOverview
 from promotion_pipeline.store.tokens import Role
 
 _Data = TypeVar("_Data")
@@ -148,7 +151,7 @@ class RollbackBody(Body):
     rolled_back_by: Text | None = None
     """Who is said to roll back; kept as a claim if it differs from the credential's name."""
     to: RollbackTarget = RollbackTarget.PREVIOUS
-    """`previous` restores the split of before, `control` gives control all traffic."""
+    """`previous` restores the split of before, `control` gives control all traffic, `close` leaves it as it stands."""
     confirm_drift: bool = False
     """Overwrite a split that somebody else changed since."""
 
@@ -197,6 +200,32 @@ class ReleaseBody(Body):
     """Kept as a claim if it differs from the credential's name."""
 
 
+class AdvanceBody(Body):
+    """Take the next step of a ramp now, whatever the watch says."""
+
+    reason: Text | None = None
+    advanced_by: Text | None = None
+    """Kept as a claim if it differs from the credential's name."""
+    to_percent: Annotated[float, Field(gt=0, le=100)] | None = None
+    """The step that is meant; a conflict if it is not the next one."""
+
+
+class AcknowledgeBody(Body):
+    """Keep a promotion although the watch found its winner worse."""
+
+    reason: Text
+    acknowledged_by: Text | None = None
+    """Kept as a claim if it differs from the credential's name."""
+
+
+class OverwriteSplitBody(Body):
+    """Put the split of a promotion back after somebody else changed it."""
+
+    reason: Text
+    overwritten_by: Text | None = None
+    """Kept as a claim if it differs from the credential's name."""
+
+
 class Given(BaseModel):
     """Base of what is given back."""
 
@@ -208,12 +237,16 @@ class Promoted(Given):
 
     promotion: Promotion
     eligibility: PromotionEligibility
+    traffic: dict[str, float]
+    """Percent by variant name, control first, as stored now."""
 
 
-class RolledBack(Given):
-    """The record as it is now."""
+class Stands(Given):
+    """The record as it is now, and the traffic that results."""
 
     promotion: Promotion
+    traffic: dict[str, float]
+    """Percent by variant name, control first, as stored now."""
 
 
 class History(Given):
@@ -223,6 +256,15 @@ class History(Given):
     history: tuple[Promotion, ...]
     count: int
     latest_promotion: Promotion | None
+    alarms: tuple[Alarm, ...] = ()
+    """What is wrong with the live promotion, the worst first."""
+
+
+class Listed(ExperimentOverview):
+    """An experiment of the list, with what is wrong with its live promotion."""
+
+    alarms: tuple[Alarm, ...] = ()
+    """The worst first."""
 
 
 class Health(Given):

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from promotion_pipeline.api.access import Access, needs
 from promotion_pipeline.api.bodies import (
+    AcknowledgeBody,
+    AdvanceBody,
     Answer,
     AnswerWithMessage,
     ApproveBody,
@@ -21,11 +23,12 @@ from promotion_pipeline.api.bodies import (
     MinImprovement,
     MinRuntime,
     MinSampleSize,
+    OverwriteSplitBody,
     PromoteBody,
     Promoted,
     ReleaseBody,
     RollbackBody,
-    RolledBack,
+    Stands,
 )
 from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
 from promotion_pipeline.api.recall import (
@@ -36,13 +39,17 @@ from promotion_pipeline.api.recall import (
     promotion_acted_on,
 )
 from promotion_pipeline.config import parse_config
+from promotion_pipeline.promotion.alarms import alarms_of
 from promotion_pipeline.promotion.approvals import approval_history, approve_promotion, decline_promotion
 from promotion_pipeline.promotion.events import Action
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.holds import hold_promotion, release_hold
+from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
 from promotion_pipeline.promotion.models import Approval, Hold, Promotion, PromotionEligibility
 from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.ramp import advance_ramp
 from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.standing import split_text, traffic_now
 
 PREFIX = "/api/monitoring/experiments"
 
@@ -93,12 +100,12 @@ def promote(name: Name, here: Here, body: PromoteBody | None = None) -> AnswerWi
         lambda: promote_winner(name, asked.promotion_type, here.actor, config, metadata=metadata, store=here.store),
         partial(promotion_acted_on, here),
     )
-    return _promoted(promotion)
+    return _promoted(here, promotion)
 
 
 @router.delete("/{name:path}/promote", operation_id="rollBackPromotion")
 @needs(Access.OPERATOR)
-def roll_back(name: Name, here: Here, body: RollbackBody) -> Answer[RolledBack]:
+def roll_back(name: Name, here: Here, body: RollbackBody) -> AnswerWithMessage[Stands]:
     """Undo the live promotion and hold automatic promotion; the same as POST .../rollback."""
     here.claim(rolledBackBy=body.rolled_back_by)
     promotion = acted_once(
@@ -110,12 +117,12 @@ def roll_back(name: Name, here: Here, body: RollbackBody) -> Answer[RolledBack]:
         ),
         partial(promotion_acted_on, here),
     )
-    return Answer(data=RolledBack(promotion=promotion))
+    return _stands(here, promotion)
 
 
 @router.post("/{name:path}/rollback", operation_id="rollBackPromotionByPost")
 @needs(Access.OPERATOR)
-def roll_back_by_post(name: Name, here: Here, body: RollbackBody) -> Answer[RolledBack]:
+def roll_back_by_post(name: Name, here: Here, body: RollbackBody) -> AnswerWithMessage[Stands]:
     """Undo the live promotion: for clients and proxies that drop the body of a DELETE."""
     return roll_back(name, here, body)
 
@@ -130,7 +137,12 @@ def history(
     """Every promotion of the experiment, newest first, each with its snapshot."""
     found = get_promotion_history(name, shadow=shadow, store=here.store)
     latest = found[0] if found else None
-    return Answer(data=History(experiment_name=name, history=tuple(found), count=len(found), latest_promotion=latest))
+    alarms = alarms_of(name, store=here.store)
+    return Answer(
+        data=History(
+            experiment_name=name, history=tuple(found), count=len(found), latest_promotion=latest, alarms=alarms
+        )
+    )
 
 
 @router.get("/{name:path}/approvals", operation_id="getApprovals")
@@ -155,7 +167,53 @@ def approve(name: Name, here: Here, body: ApproveBody | None = None) -> AnswerWi
         lambda: approve_promotion(name, here.actor, config, reason=asked.reason, metadata=metadata, store=here.store),
         partial(promotion_acted_on, here),
     )
-    return _promoted(promotion)
+    return _promoted(here, promotion)
+
+
+@router.post("/{name:path}/advance", operation_id="advanceRamp")
+@needs(Access.OPERATOR)
+def advance(name: Name, here: Here, body: AdvanceBody | None = None) -> AnswerWithMessage[Stands]:
+    """Take the next step of the ramp now, whatever the watch says."""
+    asked = body or AdvanceBody()
+    here.claim(advancedBy=asked.advanced_by)
+    promotion = acted_once(
+        here,
+        name,
+        Action.RAMP,
+        lambda: advance_ramp(name, here.actor, reason=asked.reason, to_percent=asked.to_percent, store=here.store),
+        partial(promotion_acted_on, here),
+    )
+    return _stands(here, promotion)
+
+
+@router.post("/{name:path}/acknowledge", operation_id="acknowledgeBreach")
+@needs(Access.OPERATOR)
+def acknowledge(name: Name, here: Here, body: AcknowledgeBody) -> AnswerWithMessage[Stands]:
+    """Keep the promotion although the watch found its winner worse."""
+    here.claim(acknowledgedBy=body.acknowledged_by)
+    promotion = acted_once(
+        here,
+        name,
+        Action.ACKNOWLEDGE_BREACH,
+        lambda: acknowledge_breach(name, body.reason, here.actor, store=here.store),
+        partial(promotion_acted_on, here),
+    )
+    return _stands(here, promotion)
+
+
+@router.post("/{name:path}/traffic/overwrite", operation_id="overwriteSplit")
+@needs(Access.OPERATOR)
+def overwrite(name: Name, here: Here, body: OverwriteSplitBody) -> AnswerWithMessage[Stands]:
+    """Put the split of the promotion back after somebody else changed it."""
+    here.claim(overwrittenBy=body.overwritten_by)
+    promotion = acted_once(
+        here,
+        name,
+        Action.OVERWRITE_SPLIT,
+        lambda: overwrite_split(name, body.reason, here.actor, store=here.store),
+        partial(promotion_acted_on, here),
+    )
+    return _stands(here, promotion)
 
 
 @router.post("/{name:path}/decline", operation_id="declinePromotion")
@@ -213,8 +271,18 @@ def _config(given: dict[str, Any] | None) -> Any:
     return None if given is None else parse_config(given)
 
 
-def _promoted(promotion: Promotion) -> AnswerWithMessage[Promoted]:
+def _stands(here: Visit, promotion: Promotion) -> AnswerWithMessage[Stands]:
+    traffic = traffic_now(promotion.experiment_name, store=here.store)
     return AnswerWithMessage(
-        data=Promoted(promotion=promotion, eligibility=eligibility_when_promoted(promotion)),
+        data=Stands(promotion=promotion, traffic=traffic),
+        message=f"The promotion is {promotion.state.value.replace('_', ' ')}; traffic now: {split_text(traffic)}",
+    )
+
+
+def _promoted(here: Visit, promotion: Promotion) -> AnswerWithMessage[Promoted]:
+    eligibility = eligibility_when_promoted(promotion)
+    traffic = traffic_now(promotion.experiment_name, store=here.store)
+    return AnswerWithMessage(
+        data=Promoted(promotion=promotion, eligibility=eligibility, traffic=traffic),
         message=f"Successfully promoted variant {promotion.promoted_variant_name} to production",
     )

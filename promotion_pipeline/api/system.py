@@ -10,11 +10,12 @@ from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
 from promotion_pipeline.api.access import Access, needs
-from promotion_pipeline.api.bodies import Answer, Health, TokenInfo
+from promotion_pipeline.api.bodies import Answer, Health, Listed, TokenInfo
 from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
+from promotion_pipeline.promotion.alarms import open_alarms
 from promotion_pipeline.promotion.approvals import open_approvals
 from promotion_pipeline.promotion.models import Approval
-from promotion_pipeline.store.overview import ExperimentOverview, experiment_overviews
+from promotion_pipeline.store.overview import experiment_overviews
 from promotion_pipeline.store.tokens import Token, list_tokens, revoke_token
 
 Here = Annotated[Visit, Depends(visit_of)]
@@ -41,9 +42,11 @@ def describe(request: Request) -> JSONResponse:
 
 @router.get("/api/monitoring/experiments", operation_id="listExperiments", tags=["experiments"])
 @needs(Access.VIEWER)
-def experiments(here: Here) -> Answer[list[ExperimentOverview]]:
-    """Every experiment with its traffic, its newest decision of record, and what it waits for."""
-    return Answer(data=experiment_overviews(here.store))
+def experiments(here: Here) -> Answer[list[Listed]]:
+    """Every experiment with its alarms, its traffic, its newest decision of record, and what it waits for."""
+    alarms = open_alarms(here.store)
+    found = experiment_overviews(here.store)
+    return Answer(data=[Listed(**dict(one), alarms=alarms.get(one.id, ())) for one in found])
 
 
 @router.get("/api/monitoring/approvals", operation_id="listOpenApprovals", tags=["experiments"])

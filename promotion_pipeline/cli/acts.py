@@ -10,18 +10,25 @@ import typer
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.check import print_eligibility, shell_name
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.history import print_promotion, split_by_name
+from promotion_pipeline.cli.history import print_promotion
+from promotion_pipeline.cli.live import print_stands, stands_json
 from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
-from promotion_pipeline.errors import InputError, NotEligibleError, NothingToRollBackError
+from promotion_pipeline.errors import InputError, NotEligibleError
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
+    from promotion_pipeline.promotion.rollback import RollbackPlan
 
 RequiredReason = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why, for the history.", show_default=False)
 ]
 To = Annotated[
-    str, typer.Option("--to", metavar="WHERE", help="previous: the split of before. control: all traffic to control.")
+    str,
+    typer.Option(
+        "--to",
+        metavar="WHERE",
+        help="previous: the split of before. control: all traffic to control. close: it stays as it stands.",
+    ),
 ]
 Kind = Annotated[
     str, typer.Option("--type", metavar="KIND", help="manual: the five checks. auto: also what unattended ones need.")
@@ -66,6 +73,7 @@ def register(app: typer.Typer) -> None:
             (
                 "promotion-pipeline rollback demo-checkout-button --reason 'errors in production'",
                 "promotion-pipeline rollback demo-checkout-button --reason 'outage' --to control --yes",
+                "promotion-pipeline rollback demo-checkout-button --reason 'variants were made anew' --to close",
             ),
         ),
         (
@@ -178,44 +186,43 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Roll back the live promotion of one experiment."""
-    from promotion_pipeline.promotion.history import get_promotion_history
-    from promotion_pipeline.promotion.rollback import rollback_promotion
+    from promotion_pipeline.promotion.rollback import plan_rollback, rollback_promotion
 
-    if to not in {"previous", "control"}:
-        raise InputError(f"--to {to!r} must be previous or control")
-    live = next((promotion for promotion in get_promotion_history(name) if promotion.is_live), None)
-    if live is None and dry_run:
-        raise NothingToRollBackError(f"{name!r} has no live promotion: nothing to roll back")
-    question = "" if live is None else f"traffic of {name!r} to {_target(live, to)}"
+    plan = plan_rollback(name, to=to, confirm_drift=overwrite)
+    said = _rollback_text(plan)
     if dry_run:
-        output.note(f"Would set the {question}, and hold automatic promotion. Nothing changed.")
+        output.note(f"Would {said}, and hold automatic promotion. Nothing changed.")
         return
-    if live is not None:
-        confirm(f"Set the {question}?", yes=yes)
+    confirm(f"{said[0].upper()}{said[1:]}?", yes=yes)
     promotion = rollback_promotion(name, reason, actor(by), to=to, confirm_drift=overwrite)
     if as_json:
-        output.print_json({"promotion": promotion.to_json()})
+        output.print_json(stands_json(promotion))
         return
-    print_rollback(promotion, to)
+    print_rollback(promotion)
 
 
-def print_rollback(promotion: Promotion, to: str) -> None:
+def _rollback_text(plan: RollbackPlan) -> str:
+    from promotion_pipeline.promotion.standing import split_text
+
+    name = plan.promotion.experiment_name
+    if plan.to == "close":
+        runs = "which runs" if plan.is_active else "which does not run"
+        return f"end the promotion of {name!r}, {runs}, and leave its traffic at {split_text(plan.before)}"
+    return f"set the traffic of {name!r} from {split_text(plan.before)} to {split_text(plan.split)}"
+
+
+def print_rollback(promotion: Promotion) -> None:
     """What a rollback did, and what to type next."""
+    is_close = promotion.rollback_to == "close"
     output.print_styled(
-        f"{promotion.experiment_name}: {promotion.promoted_variant_name} rolled back by {promotion.rolled_back_by}"
-        f" ({promotion.rollback_reason})",
+        f"{promotion.experiment_name}: {promotion.promoted_variant_name} {'closed' if is_close else 'rolled back'} by"
+        f" {promotion.rolled_back_by} ({promotion.rollback_reason})",
         "bold yellow",
     )
-    output.print_styled(
-        f"  traffic: {_target(promotion, to)}; the experiment runs again, on hold for automatic promotion"
-    )
+    print_stands(promotion)
+    said = "the promotion is over" if is_close else "the experiment runs again"
+    output.print_styled(f"  {said}, on hold for automatic promotion")
     output.note(f"To lift the hold: {output.program()} release {shell_name(promotion.experiment_name)}")
-
-
-def _target(promotion: Promotion, to: str) -> str:
-    if to == "control":
-        return f"{promotion.control_variant_name} 100 %"
-    return output.split_text(split_by_name(promotion.snapshot, "split_before"))
 
 
 def hold(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:

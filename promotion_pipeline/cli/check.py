@@ -67,6 +67,12 @@ def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, co
 
 
 def _print_all(found: list[PromotionEligibility], as_json: bool) -> None:
+    from promotion_pipeline.cli.live import print_alarms
+    from promotion_pipeline.promotion.alarms import open_alarms
+
+    if not as_json:
+        # Also of experiments that do not run any more: those are the promoted ones.
+        print_alarms([alarm for alarms in open_alarms().values() for alarm in alarms])
     if as_json:
         output.print_json([eligibility.to_json() for eligibility in found])
     elif not found:
@@ -102,6 +108,9 @@ def why(eligibility: PromotionEligibility) -> str:
 
 def print_eligibility(eligibility: PromotionEligibility) -> None:
     """One experiment for a person: verdict, checks with both numbers, evidence, variants, what to type next."""
+    from promotion_pipeline.cli.live import print_alarms
+
+    print_alarms(eligibility.alarms)
     name, verdict = eligibility.experiment_name, str(eligibility.verdict)
     output.print_styled(f"{name}: {verdict.replace('_', ' ')}", f"bold {VERDICT_STYLES[verdict]}")
     output.print_styled(f"{eligibility.summary} (as of {output.when(eligibility.as_of)})")

@@ -88,7 +88,7 @@ def _print(result: DemoResult, seconds: float) -> None:
     output.print_line("A promotion, made by the apply job that the sensor launched, with its snapshot:")
     print_promotion(shown)
     output.print_line("A rollback:")
-    print_rollback(result.rolled_back, "previous")
+    print_rollback(result.rolled_back)
     output.print_line()
     output.print_line(f"Done in {seconds:.0f} s. What to type next:")
     for line in NEXT:

@@ -35,12 +35,17 @@ def register(app: typer.Typer) -> None:
 
 def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json: Json = False) -> None:
     """Show the promotions of one experiment."""
+    from promotion_pipeline.cli.live import print_alarms
+    from promotion_pipeline.promotion.alarms import alarms_of
     from promotion_pipeline.promotion.history import get_promotion_history
 
     if verify:
         _verify(name, shadow, as_json)
         return
     found = get_promotion_history(name, shadow=shadow)
+    alarms = alarms_of(name)
+    if not as_json:
+        print_alarms(alarms)
     if as_json:
         shown = [promotion.to_json() for promotion in found]
         output.print_json(
@@ -49,6 +54,7 @@ def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json:
                 "history": shown,
                 "count": len(shown),
                 "latestPromotion": shown[0] if shown else None,
+                "alarms": [alarm.to_json() for alarm in alarms],
             }
         )
     elif not found:
@@ -79,16 +85,31 @@ def _verify(name: str, shadow: bool, as_json: bool) -> None:
 def _row(promotion: Promotion) -> list[object]:
     ended = promotion.rollback_reason or ""
     if promotion.rollback_at is not None:
-        ended = f"{ended} ({promotion.rolled_back_by}, {output.when(promotion.rollback_at)})"
+        ended = (
+            f"{ended} ({promotion.rolled_back_by}, {output.when(promotion.rollback_at)}, to {promotion.rollback_to})"
+        )
     return [
         output.when(promotion.promoted_at),
         promotion.promoted_variant_name,
         output.percent(promotion.improvement, signed=True),
         output.confidence(promotion.confidence),
         f"{promotion.promotion_type} by {promotion.promoted_by}",
-        str(promotion.state).replace("_", " "),
+        _state(promotion),
         ended or "-",
     ]
+
+
+def _state(promotion: Promotion) -> str:
+    """The state, and what the watch says of it while it is watched or something is open."""
+    state, watch = str(promotion.state).replace("_", " "), promotion.watch
+    if promotion.rollback_to == "close":
+        return "closed"
+    if watch is None or not promotion.is_live:
+        return state
+    if watch.breached_at is not None:
+        return f"{state}, BREACH since {output.when(watch.breached_at)}"
+    kept = f", breach kept by {watch.acknowledged_by}" if watch.acknowledged_by else ""
+    return f"{state}, {watch.status} at {output.when(watch.looked_at)}{kept}"
 
 
 def print_promotion(promotion: Promotion) -> None:
@@ -124,13 +145,3 @@ def _snapshot_rows(snapshot: dict[str, Any]) -> list[list[object]]:
         ]
         for variant in snapshot["variants"]
     ]
-
-
-def split_by_name(snapshot: dict[str, Any], split: str) -> dict[str, Any]:
-    """A split of the snapshot (`split_before`, `split_after`) by variant name, control first."""
-    names = {
-        variant["variant_id"]: variant["variant_name"]
-        for variant in sorted(snapshot["variants"], key=lambda each: (not each["is_control"], each["variant_name"]))
-    }
-    shares = snapshot[split]
-    return {names.get(key, key): shares[key] for key in sorted(shares, key=[*names, *shares].index)}

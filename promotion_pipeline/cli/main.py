@@ -21,6 +21,7 @@ from promotion_pipeline.cli import (
     diff,
     evaluate,
     history,
+    live,
     serve,
     sweep,
     tokens,
@@ -60,7 +61,7 @@ def _root(
     pass
 
 
-for module in (demo, dev, check, acts, approvals, history, sweep, evaluate, diff, data, serve, tokens, database):
+for module in (demo, dev, check, acts, live, approvals, history, sweep, evaluate, diff, data, serve, tokens, database):
     module.register(app)
 
 for later in ("simulate", "backtest", "doctor", "notifications"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from promotion_pipeline.doctor import channels, data, installation, orchestration
+from promotion_pipeline.doctor import channels, data, installation, orchestration, promotions
 from promotion_pipeline.doctor import log as log_of_requests
 from promotion_pipeline.doctor.environment import read_environment
 from promotion_pipeline.doctor.findings import Finding, Result, Status
@@ -58,7 +58,10 @@ CHECKS = (
     Check("daemon", Needs.DAGSTER, orchestration.daemon),
     Check("schedule", Needs.DAGSTER, orchestration.schedule),
     Check("sensor", Needs.DAGSTER, orchestration.sensor),
+    Check("watch sensor", Needs.DAGSTER, orchestration.watch_sensor),
     Check("delivery sensor", Needs.DAGSTER, orchestration.delivery_sensor),
+    Check("promotions", Needs.SCHEMA, promotions.promotions),
+    Check("watch", Needs.SCHEMA, promotions.watch),
     Check("last hour", Needs.SCHEMA, data.last_hour),
     Check("log", Needs.SCHEMA, log_of_requests.newest),
     Check("log columns", Needs.SCHEMA, log_of_requests.columns),

@@ -77,6 +77,11 @@ def sensor(subject: Subject) -> Result:
     return _instigator(subject, names.SENSOR, f"dagster sensor start {names.SENSOR} -m {MODULE}")
 
 
+def watch_sensor(subject: Subject) -> Result:
+    """Whether what was promoted is watched by itself."""
+    return _instigator(subject, names.WATCH_SENSOR, f"dagster sensor start {names.WATCH_SENSOR} -m {MODULE}")
+
+
 def delivery_sensor(subject: Subject) -> Result:
     """Whether people are told by itself."""
     if not configured_channels(subject.settings):

@@ -42,13 +42,18 @@ BY_EVENT: dict[str, tuple[Channel, ...]] = {
     Event.PROMOTION_WITH_WARNINGS: (SLACK, PAGERDUTY),
     Event.ROLLBACK: (SLACK, PAGERDUTY, EMAIL),
     Event.WATCH_BREACH: (SLACK, PAGERDUTY, EMAIL),
+    Event.BREACH_ACKNOWLEDGED: (SLACK, PAGERDUTY),
+    Event.WATCH_BLIND: (SLACK, EMAIL),
+    Event.SPLIT_DRIFT: (SLACK, EMAIL),
     Event.HOLD_RELEASED: (SLACK, PAGERDUTY),
     Event.RAMP_STEP: (SLACK, PAGERDUTY),
     SystemEvent.RUN_RECOVERED: (SLACK, PAGERDUTY),
     SystemEvent.HOURLY_SUMMARY: (EMAIL,),
 }
 
-RESOLVES: frozenset[str] = frozenset({Event.HOLD_RELEASED, Event.RAMP_STEP, SystemEvent.RUN_RECOVERED})
+RESOLVES: frozenset[str] = frozenset(
+    {Event.BREACH_ACKNOWLEDGED, Event.HOLD_RELEASED, Event.RAMP_STEP, SystemEvent.RUN_RECOVERED}
+)
 """Events that end an incident; the pager hears of them only where it was told of the incident."""
 
 OPENS: frozenset[str] = frozenset({Event.WATCH_BREACH, Event.ROLLBACK, Event.RAMP_BLOCKED, SystemEvent.RUN_FAILURE})
@@ -104,7 +109,7 @@ def thread_key(row: Routed) -> str:
     """
     subject = row.experiment_id or "system"
     match row.event:
-        case Event.WATCH_BREACH | Event.ROLLBACK | Event.HOLD_RELEASED:
+        case Event.WATCH_BREACH | Event.BREACH_ACKNOWLEDGED | Event.ROLLBACK | Event.HOLD_RELEASED:
             return f"promotion-pipeline/{subject}/incident"
         case Event.RAMP_BLOCKED | Event.RAMP_STEP:
             return f"promotion-pipeline/{subject}/ramp/{row.promotion_id}"

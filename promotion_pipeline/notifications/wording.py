@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from promotion_pipeline.notifications.message import Fact
-from promotion_pipeline.notifications.notification import Notification
+from promotion_pipeline.notifications.notification import Notification, number_of
 from promotion_pipeline.notifications.numbers import (
     confidence_text,
     count_text,
@@ -76,15 +76,21 @@ def approval_declined(n: Notification) -> Draft:
 def rollback(n: Notification) -> Draft:
     """A promotion was rolled back: why, and what the traffic is now."""
     split = ", ".join(f"{variant} {percent_text(share)}" for variant, share in n.split())
-    target = "All traffic goes to control" if n.text("to") == "control" else "The split of before is restored"
+    target = _TARGETS.get(n.text("to"), _TARGETS["previous"])
+    is_close, runs = n.text("to") == "close", n.payload.get("is_active") is not False
     live = duration_text(n.instant("promoted_at"), n.instant("rollback_at") or n.at)
     return Draft(
-        title=f"{n.name}: {n.text('winner')} rolled back",
+        title=f"{n.name}: promotion of {n.text('winner')} closed"
+        if is_close
+        else f"{n.name}: {n.text('winner')} rolled back",
         sentences=(
-            f"{n.text('rolled_back_by')} rolled the promotion of {n.text('winner')} back: {n.text('reason')}",
+            f"{n.text('rolled_back_by')} {'closed' if is_close else 'rolled back'} the promotion of"
+            f" {n.text('winner')}: {n.text('reason')}",
             f"{target}: {split}." if split else f"{target}.",
-            f"Overwritten: {n.text('drift')}." if n.texts("drift") else "",
-            "The experiment runs again, and its automatic promotion is on hold.",
+            f"{'Kept' if is_close else 'Overwritten'}: {n.text('drift')}." if n.texts("drift") else "",
+            f"The experiment {'runs' if is_close else 'runs again'}, and its automatic promotion is on hold."
+            if runs
+            else "The experiment does not run, and its automatic promotion is on hold.",
         ),
         facts=(
             Fact("Was live for", live) if live else None,
@@ -96,19 +102,88 @@ def rollback(n: Notification) -> Draft:
 
 
 def watch_breach(n: Notification) -> Draft:
-    """The winner got worse after its promotion."""
-    winner, metric = n.text("winner", "the winner"), n.text("metric", "a metric")
-    shown = _MEASURES.get(metric, _measure)
+    """The winner got worse after its promotion: everything that is worse, whether it ends by itself, how to end it."""
+    winner = n.text("winner", "the winner")
+    metrics = n.texts("metrics") or n.texts("metric")
+    named = ", ".join(metric.replace("_", " ") for metric in metrics) or "a metric"
+    command = n.text("command", "") or f"{_command('rollback', n)} --to control --reason '...'"
+    ends = f"To end the harm at once: {command}"
+    if n.text("to") == "close":
+        ends = f"Control exists no more: change the traffic yourself, then {command}"
+    rollback = n.text("rollback", "")
     return Draft(
-        title=f"{n.name}: {winner} got worse after its promotion ({metric.replace('_', ' ')})",
-        sentences=n.texts("message") or (f"The watch found {winner} worse than it was when it was promoted.",),
-        facts=(
-            fact("Now", n.number("observed"), shown),
-            fact("When it was promoted", n.number("baseline"), shown),
-            fact("Control now", n.number("control"), shown),
+        title=f"{n.name}: {winner} got worse after its promotion ({named})",
+        sentences=(
+            *(n.texts("message") or (f"The watch found {winner} worse than it was when it was promoted.",)),
+            f"{rollback[0].upper()}{rollback[1:]}." if rollback else "",
         ),
-        next_step="Look at the evidence. Where auto_rollback is on, a rollback follows by itself; else, to undo the"
-        f" promotion: {_rollback_command(n)}",
+        facts=tuple(_breach_facts(n)),
+        next_step="Nothing, all traffic goes back to control; find out why."
+        if n.payload.get("is_automatic") is True
+        else f"{ends}  (or, if it shall stay: {_command('acknowledge', n)} --reason '...')",
+    )
+
+
+def _breach_facts(n: Notification) -> Iterator[Fact]:
+    """Now, then and control, of each metric once: of its shortest window that found it."""
+    shown: dict[str, Mapping[str, object]] = {
+        str(row.get("metric")): row
+        # A message that was written before alarms had several metrics is one check itself.
+        for row in (n.rows("checks") or [n.payload])
+        if row.get("observed") is not None
+    }
+    for metric, row in shown.items():
+        write, label = _MEASURES.get(metric, _measure), metric.replace("_", " ")
+        for name, key in (("now", "observed"), ("when promoted", "baseline"), ("of control", "control")):
+            value = number_of(row.get(key))
+            if value is not None:
+                yield Fact(f"{label[0].upper()}{label[1:]} {name}", write(value))
+
+
+def breach_acknowledged(n: Notification) -> Draft:
+    """A person keeps the promotion in spite of a breach."""
+    return Draft(
+        title=f"{n.name}: {n.text('winner', 'the winner')} is kept",
+        sentences=(
+            f"{n.text('acknowledged_by')} looked at the breach and keeps the promotion: {n.text('reason')}",
+            *n.texts("message"),
+        ),
+        next_step="Nothing: people are told again when something else gets worse, or this again after it was well.",
+    )
+
+
+def watch_blind(n: Notification) -> Draft:
+    """For an hour nothing of the winner could be seen."""
+    return Draft(
+        title=f"{n.name}: the watch cannot see {n.text('winner', 'the winner')}",
+        sentences=(
+            *n.texts("message"),
+            "Until it sees something nobody would be told that the winner got worse, and nothing is rolled back.",
+        ),
+        next_step="Log the winner's requests as before the promotion, or mend the log: promotion-pipeline doctor",
+    )
+
+
+def split_drift(n: Notification) -> Draft:
+    """Somebody else changed the split of a promotion."""
+    return Draft(
+        title=f"{n.name}: the split is not that of the promotion any more",
+        sentences=n.texts("message") or ("Somebody else changed it.",),
+        next_step=f"To put the promotion's split back: {_command('traffic overwrite', n)} --reason '...'  To keep what"
+        f" stands and end the promotion: {_command('rollback', n)} --to close --reason '...'",
+    )
+
+
+def split_overwritten(n: Notification) -> Draft:
+    """The split of a promotion was put back."""
+    split = ", ".join(f"{variant} {percent_text(share)}" for variant, share in n.split())
+    return Draft(
+        title=f"{n.name}: the split of the promotion is back",
+        sentences=(
+            f"{n.text('overwritten_by')} put it back: {n.text('reason')}",
+            f"It is {split}." if split else "",
+            f"Overwritten: {n.text('drift')}." if n.texts("drift") else "",
+        ),
     )
 
 
@@ -130,7 +205,11 @@ def ramp_step(n: Notification) -> Draft:
     winner, share = n.text("winner", "the winner"), n.number("traffic_percent")
     return Draft(
         title=f"{n.name}: {winner} now gets {percent_text(share)} of the traffic",
-        sentences=(f"The watch was clean, so the ramp of {winner} went one step on.",),
+        sentences=(
+            f"{n.text('by')} took the next step of the ramp of {winner}."
+            if n.texts("by") and n.text("by") not in _RAMPERS
+            else f"The watch was clean, so the ramp of {winner} went one step on.",
+        ),
         facts=(fact("Traffic of the winner", share, percent_text),),
         next_step="Nothing: the ramp is done." if share == 100 else "Nothing: the next step follows by itself.",
     )
@@ -143,8 +222,15 @@ def ramp_blocked(n: Notification) -> Draft:
         title=f"{n.name}: the ramp of {n.text('winner', 'the winner')} does not go on",
         sentences=("Its next step is due and cannot be taken.", *said),
         facts=(fact("Traffic of the winner", n.number("traffic_percent"), percent_text),),
-        next_step=f"Clear what blocks it; it goes on by itself then. To undo the promotion: {_rollback_command(n)}",
+        next_step=f"Clear what blocks it; it goes on by itself then. {_by_hand(n)}To undo the promotion:"
+        f" {_rollback_command(n)}",
     )
+
+
+def _by_hand(n: Notification) -> str:
+    if n.payload.get("can_be_taken") is not True:
+        return ""
+    return f"To take the step all the same: {_command('advance', n)} --reason '...'  "
 
 
 def fact(label: str, value: float | None, shown: Callable[[float | None], str]) -> Fact | None:
@@ -177,6 +263,13 @@ def _milliseconds(value: float | None) -> str:
     return f"{value:,.0f} ms"
 
 
+_TARGETS = {
+    "previous": "The split of before is restored",
+    "control": "All traffic goes to control",
+    "close": "The traffic stays as it stands",
+}
+_RAMPERS = ("promotion_ramp",)
+"""Actors that are no person."""
 _MEASURES = {"error_rate": _rate, "conversion": _rate, "latency": _milliseconds}
 """How a metric of the watch is written."""
 

@@ -164,6 +164,19 @@ def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> Sc
         time.sleep(RETRY_SECONDS)
     else:
         raise ConflictError(BUSY)
+    return _scene(connection, store, known)
+
+
+def read_experiment(connection: Connection, store: Store, key: str | UUID) -> Scene:
+    """The same without a lock, to say what an act would do.
+
+    Raises:
+        NotFoundError: there is no such experiment.
+    """
+    return _scene(connection, store, experiments_named(connection, [key])[0].id if isinstance(key, str) else key)
+
+
+def _scene(connection: Connection, store: Store, known: UUID) -> Scene:
     return Scene(
         store=store,
         connection=connection,

@@ -28,7 +28,6 @@ from promotion_pipeline.promotion.promote import (
     Signature,
     record_promotion,
     require_candidate,
-    require_live_mode,
     require_not_promoted,
 )
 from promotion_pipeline.promotion.records import OPEN, approvals_where, open_approval, set_approval
@@ -80,29 +79,6 @@ def approve_promotion(
     promotion = in_transaction(where, act)
     reached(FaultPoint.AFTER_COMMIT)
     return promotion
-
-
-def record_approval(
-    experiment_name: str, approved_by: str, *, reason: str | None = None, store: Store | None = None
-) -> Approval:
-    """Say yes now and leave the promotion to the next run of the apply job (until the request expires).
-
-    Raises:
-        NotFoundError, ConflictError, InputError, DependencyError: as `approve_promotion`.
-    """
-    name = experiment_name_of(experiment_name)
-    actor, why = required_text(approved_by, "approved_by"), _optional(reason)
-    where = chosen(store)
-
-    def act(connection: Connection) -> Approval:
-        scene = lock_experiment(connection, where, name)
-        require_not_promoted(scene)
-        require_live_mode(where)
-        waiting = _require_waiting(scene)
-        scene.audit(actor, Action.APPROVE, None, {"approval_id": str(waiting.id), "reason": why, "applied": False})
-        return set_approval(connection, waiting.id, ApprovalState.APPROVED, actor, why)
-
-    return in_transaction(where, act)
 
 
 def decline_promotion(experiment_name: str, declined_by: str, reason: str, *, store: Store | None = None) -> Approval:

@@ -21,6 +21,7 @@ from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.evaluation import Outlook, evaluate, outlook
 from promotion_pipeline.evaluation.unattended import UnattendedFacts, is_fresh
 from promotion_pipeline.promotion.acts import database_errors
+from promotion_pipeline.promotion.alarms import alarms_in
 from promotion_pipeline.promotion.experiments import (
     Experiment,
     experiments_named,
@@ -30,6 +31,7 @@ from promotion_pipeline.promotion.experiments import (
 from promotion_pipeline.promotion.inputs import as_of_hour
 from promotion_pipeline.promotion.models import PromotionEligibility
 from promotion_pipeline.promotion.traffic import present_traffic
+from promotion_pipeline.promotion.watched import Alarm
 from promotion_pipeline.promotion.wording import eligibility_of
 from promotion_pipeline.rollups import Completeness, completeness, live_rollups, log_name
 from promotion_pipeline.store.bulk import Source
@@ -143,7 +145,16 @@ def assess(
         InputError: `as_of` is naive or in the future.
         DependencyError: the database is down.
     """
-    return [assessment.eligibility for assessment in judge(store, experiment_names, config, as_of).assessments]
+    assessments = judge(store, experiment_names, config, as_of).assessments
+    with store.connect() as connection, database_errors():
+        alarms = alarms_in(connection, [assessment.experiment.id for assessment in assessments])
+    return [with_alarms(assessment, alarms) for assessment in assessments]
+
+
+def with_alarms(assessment: Assessment, alarms: Mapping[UUID, tuple[Alarm, ...]]) -> PromotionEligibility:
+    """The eligibility with what is wrong with the experiment's live promotion at this moment."""
+    found = alarms.get(assessment.experiment.id, ())
+    return assessment.eligibility.model_copy(update={"alarms": found}) if found else assessment.eligibility
 
 
 def judge(

@@ -81,8 +81,13 @@ def hold_promotion(experiment_name: str, reason: str, held_by: str, *, store: St
     return held
 
 
-def _set(scene: Scene, hold: str | None, actor: str) -> Hold:
+def set_hold(scene: Scene, hold: str | None) -> None:
+    """Write why automatic promotion is on hold; None: it is not. The caller holds the lock."""
     scene.connection.execute(
         "UPDATE ab_experiments SET auto_promotion_hold = %s WHERE id = %s", [hold, scene.experiment.id]
     )
+
+
+def _set(scene: Scene, hold: str | None, actor: str) -> Hold:
+    set_hold(scene, hold)
     return Hold(experiment_name=scene.experiment.name, hold=hold, changed_by=actor, changed_at=scene.at)

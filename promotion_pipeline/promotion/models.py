@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.evaluation.unattended import WithheldReason as WithheldReason
+from promotion_pipeline.promotion.result import Measured as Measured
+from promotion_pipeline.promotion.result import Result as Result
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
-
-
-def _finite_or_none(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Measured = Annotated[float | None, BeforeValidator(_finite_or_none)]
-"""A number that may not be computable: None, never NaN, so that JSON can carry it."""
-
-
-class Result(BaseModel):
-    """Base of what this layer returns: frozen, camelCase in JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values by camelCase names: the `data` of the HTTP API and of `--json`."""
-        return self.model_dump(mode="json", by_alias=True)
+from promotion_pipeline.promotion.watched import Alarm, WatchState
 
 
 class SafetyChecks(Result):
@@ -148,6 +131,8 @@ class PromotionEligibility(Result):
     summary: str = ""
     as_of: datetime
     variants: tuple[VariantMetrics, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    """What is wrong with the live promotion of the experiment, the worst first; comes before everything else."""
 
 
 class Promotion(Result):
@@ -185,6 +170,10 @@ class Promotion(Result):
     metadata: dict[str, Any] = Field(default_factory=dict)
     config: dict[str, Any]
     snapshot: dict[str, Any]
+    rollback_to: str | None = None
+    """Where the traffic went: `previous`, `control`, or `close` (it was left as it stood)."""
+    watch: WatchState | None = None
+    """What the watch last saw and raised; None: it never looked."""
 
     @property
     def is_live(self) -> bool:

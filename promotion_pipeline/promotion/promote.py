@@ -36,7 +36,8 @@ from promotion_pipeline.promotion.inputs import (
 )
 from promotion_pipeline.promotion.models import Approval, Promotion
 from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, set_approval
-from promotion_pipeline.promotion.snapshot import snapshot_of, split_of_step
+from promotion_pipeline.promotion.snapshot import snapshot_of
+from promotion_pipeline.promotion.splits import split_of_step
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
 from promotion_pipeline.rollups import repaired

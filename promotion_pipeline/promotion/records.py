@@ -9,6 +9,17 @@ from uuid import UUID
 from promotion_pipeline.promotion.models import Approval, Promotion
 from promotion_pipeline.store.database import Connection
 
+_PROMOTION = """
+    SELECT *,
+        (SELECT to_jsonb(w) - 'promotion_id' FROM promotion_watch w
+            WHERE w.promotion_id = experiment_promotions.id) AS watch,
+        (SELECT a.details ->> 'to' FROM promotion_audit a
+            WHERE experiment_promotions.state = 'rolled_back' AND a.action = 'roll_back'
+                AND a.experiment_id = experiment_promotions.experiment_id
+                AND a.promotion_id = experiment_promotions.id
+            LIMIT 1) AS rollback_to
+    FROM experiment_promotions
+"""
 _APPROVAL = """
     SELECT a.id, a.experiment_id, e.name AS experiment_name, a.candidate_variant_id, a.candidate_variant_name, a.state,
         a.as_of, a.requested_at, a.expires_at, a.answered_at, a.answered_by, a.reason, a.promotion_id, a.decision
@@ -27,10 +38,8 @@ def promotion_from(row: Mapping[str, Any]) -> Promotion:
 
 
 def promotions_where(connection: Connection, condition: str, parameters: Sequence[object]) -> list[Promotion]:
-    """Promotions of a condition, newest first."""
-    rows = connection.execute(
-        f"SELECT * FROM experiment_promotions WHERE {condition} ORDER BY promoted_at DESC, id", parameters
-    )
+    """Promotions of a condition, newest first, each with what the watch keeps of it."""
+    rows = connection.execute(f"{_PROMOTION} WHERE {condition} ORDER BY promoted_at DESC, id", parameters)
     return [promotion_from(row) for row in rows]
 
 

@@ -48,16 +48,6 @@ def ramp_of(before: Split, winner: str, ramp_steps: tuple[float, ...], control: 
     return [{"percent": step, "split": as_text(winner_takes(before, winner, step, control))} for step in steps]
 
 
-def split_before(snapshot: dict[str, Any]) -> Split:
-    """The split to restore."""
-    return from_text(snapshot["split_before"])
-
-
-def split_of_step(snapshot: dict[str, Any], step: int) -> Split:
-    """The split that a ramp step set."""
-    return from_text(snapshot["ramp"][step]["split"])
-
-
 def _watched_sums(rollups: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Sums over the phase that the watch needs for its tests of means, by variant id."""
     sums = rollups.groupby(rollups["variant_id"].astype(str))[WATCHED_SUMS].sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 HUNDRED = Decimal("100.00")
 CENT = Decimal("0.01")
@@ -58,3 +59,13 @@ def as_text(split: Mapping[str, Decimal]) -> dict[str, str]:
 def from_text(split: Mapping[str, str]) -> Split:
     """The inverse of `as_text`."""
     return {name: Decimal(share) for name, share in split.items()}
+
+
+def split_before(snapshot: dict[str, Any]) -> Split:
+    """The split to restore."""
+    return from_text(snapshot["split_before"])
+
+
+def split_of_step(snapshot: dict[str, Any], step: int) -> Split:
+    """The split that a ramp step set."""
+    return from_text(snapshot["ramp"][step]["split"])

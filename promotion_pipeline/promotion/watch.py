@@ -1,65 +1,28 @@
-"""The watch after a promotion: measure the winner, alert on a breach, roll back where that is on."""
+"""The watch after a promotion: look at the winner, alert on a breach, roll back where that is on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from promotion_pipeline.config import Mode, parse_config
-from promotion_pipeline.errors import ConflictError
-from promotion_pipeline.promotion.acts import Scene, database_errors, in_transaction, lock_experiment
+from promotion_pipeline.errors import ConflictError, DependencyError, PromotionError
+from promotion_pipeline.promotion.acts import Scene, in_transaction, lock_experiment
+from promotion_pipeline.promotion.drift import drift_in
 from promotion_pipeline.promotion.events import Action, Event
+from promotion_pipeline.promotion.look import Look, breach_message, look
 from promotion_pipeline.promotion.models import Promotion
-from promotion_pipeline.promotion.records import live_promotion, promotions_where
+from promotion_pipeline.promotion.observing import hours_seen
+from promotion_pipeline.promotion.records import live_promotion
 from promotion_pipeline.promotion.rollback import Reversal, RollbackTarget, roll_back
-from promotion_pipeline.promotion.watch_rules import Sums, WatchCheck, WatchStatus, Window, judge_window, overall
+from promotion_pipeline.promotion.watch_due import Due, blind_since, due, is_open, over_since, rolls_back, unheard
+from promotion_pipeline.promotion.watch_rules import WatchCheck, WatchStatus
+from promotion_pipeline.promotion.watch_state import keep
+from promotion_pipeline.promotion.watched import HourSeen, command
 from promotion_pipeline.store.database import Connection, Store
-
-WATCHED = """
-    state = 'ramping' OR (state = 'promoted' AND clock_timestamp() <
-        step_started_at + ((config ->> 'watch_hours')::float8 + 1) * interval '1 hour')
-"""
-"""One hour more than `watch_hours`, so that an hourly watch sees the last of them."""
-
-_SUMS = """
-    WITH watched AS (
-        SELECT p.id, p.experiment_id, p.step_started_at, e.rollup_source, clock_timestamp() AS at,
-            clock_timestamp() - (p.config ->> 'attribution_window_hours')::float8 * interval '1 hour' AS mature_before
-        FROM experiment_promotions p JOIN ab_experiments e ON e.id = p.experiment_id
-        WHERE p.id = ANY(%s)
-    )
-    SELECT w.id AS promotion_id, r.variant_id::text, r.created_at > w.at - interval '1 hour' AS is_recent,
-        count(*) AS requests,
-        count(*) FILTER (WHERE r.is_error) AS errors,
-        count(*) FILTER (WHERE r.created_at <= w.mature_before) AS matured_requests,
-        count(*) FILTER (WHERE r.created_at <= w.mature_before AND r.converted) AS conversions,
-        count(l.ms) AS latency_samples,
-        coalesce(sum(l.ms), 0) AS latency_ms_sum,
-        coalesce(sum(l.ms * l.ms), 0) AS latency_ms_sum_squares,
-        coalesce(sum(l.amount) FILTER (WHERE r.created_at <= w.mature_before), 0) AS value_sum,
-        coalesce(sum(l.amount * l.amount) FILTER (WHERE r.created_at <= w.mature_before), 0) AS value_sum_squares
-    FROM watched w
-    JOIN ai_requests r ON r.experiment_id = w.experiment_id
-        AND r.created_at >= w.step_started_at AND r.created_at <= w.at
-    CROSS JOIN LATERAL (SELECT
-        CASE WHEN r.latency_ms >= 0 AND r.latency_ms < 'Infinity' THEN r.latency_ms::float8 END,
-        CASE WHEN r.value::float8 > '-Infinity' AND r.value::float8 < 'Infinity' THEN r.value::float8 END
-    ) AS l (ms, amount)
-    WHERE w.rollup_source = 'requests'
-    GROUP BY 1, 2, 3
-    UNION ALL
-    SELECT w.id, r.variant_id::text, r.hour > w.at - interval '2 hours', sum(r.requests)::bigint,
-        sum(r.errors)::bigint, sum(r.requests)::bigint, sum(r.conversions)::bigint, sum(r.latency_samples)::bigint,
-        sum(r.latency_ms_sum), sum(r.latency_ms_sum_squares), sum(r.value_sum), sum(r.value_sum_squares)
-    FROM watched w
-    JOIN hourly_variant_rollups r ON r.experiment_id = w.experiment_id AND r.hour >= w.step_started_at
-    WHERE w.rollup_source = 'imported'
-    GROUP BY 1, 2, 3
-"""
 
 
 class WatchAction(StrEnum):
@@ -70,17 +33,9 @@ class WatchAction(StrEnum):
     ALERTED = "alerted"
     """People are told."""
     ALERTED_BEFORE = "alerted_before"
-    """The same breach was told before."""
+    """The same was told before."""
     ROLLED_BACK = "rolled_back"
     """The promotion was rolled back."""
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What each variant did since the current step and in the last hour, by variant id."""
-
-    step: dict[str, Sums] = field(default_factory=dict)
-    recent: dict[str, Sums] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,121 +52,223 @@ class WatchResult:
     requests: int
     """Of the winner, since the current step."""
     message: str
+    due: tuple[str, ...] = ()
+    """What was to be done about it."""
+    is_blind: bool = False
+    """Nothing of the winner could be seen."""
+    has_drifted: bool = False
+    """Somebody else changed the split since."""
+    has_open_breach: bool = False
+    """A breach was raised, now or before, that nobody dealt with."""
+
+    is_unreadable: bool = False
+    """The log could not be read."""
+
+    @property
+    def is_harmed(self) -> bool:
+        """Worse than it was, not rolled back and not acknowledged."""
+        return self.has_open_breach and self.action is not WatchAction.ROLLED_BACK
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values by camelCase names."""
+        return {
+            "promotionId": str(self.promotion_id),
+            "experimentName": self.experiment_name,
+            "winner": self.winner,
+            "state": self.state,
+            "status": self.status.value,
+            "action": self.action.value,
+            "requests": self.requests,
+            "message": self.message,
+            "isBlind": self.is_blind,
+            "hasDrifted": self.has_drifted,
+            "checks": [asdict(check) for check in self.checks],
+        }
 
 
 def watch_promotions(store: Store, *, actor: str = "promotion_watch") -> tuple[WatchResult, ...]:
-    """Look at every promotion that ramps, or reached 100 percent less than `watch_hours` ago.
+    """Look at every live promotion that is watched, has drifted or has something open, and do what is due about it.
 
-    A breach is told at once, once a promotion, step and metric; where the promotion's `auto_rollback` is on it is
-    rolled back (in shadow mode people are only told, since no traffic changes). Idempotent.
+    A breach is one alert, whatever metrics it has; where the promotion's `auto_rollback` is on all traffic goes to
+    control, because the split of before would leave users on the broken variant. In shadow mode people are only
+    told, since no traffic changes; AUTO_PROMOTION_ENABLED makes no difference: it is about promotions. Idempotent.
 
     Raises:
-        DependencyError: the database is down.
+        DependencyError: the product's database is down. (A log that is down makes promotions blind, which is told.)
     """
-    with store.connect() as connection, database_errors():
-        watched = promotions_where(connection, WATCHED, [])
-        seen = observe(connection, watched)
-    return tuple(_watch(store, promotion, seen[promotion.id], actor) for promotion in watched)
+    return tuple(_watch(store, one, actor) for one in look(store))
 
 
-def observe(connection: Connection, promotions: Sequence[Promotion]) -> dict[UUID, Observation]:
-    """Sums since the current step of each promotion, in one query."""
-    seen = {promotion.id: Observation() for promotion in promotions}
-    for row in connection.execute(_SUMS, [list(seen)]):
-        sums = Sums(**{name: float(row[name]) for name in vars(Sums())})
-        observation, variant = seen[row["promotion_id"]], row["variant_id"]
-        observation.step[variant] = observation.step.get(variant, Sums()) + sums
-        if row["is_recent"]:
-            observation.recent[variant] = sums
-    return seen
+def watches_due(store: Store) -> tuple[tuple[Look, ...], tuple[Look, ...]]:
+    """What is looked at, and those of it that `watch_promotions` would do something about. Writes nothing.
+
+    Raises:
+        DependencyError: the product's database is down.
+    """
+    looks = look(store)
+    return looks, tuple(one for one in looks if due(one, store.settings.mode))
 
 
-def judge_observation(promotion: Promotion, seen: Observation) -> tuple[WatchCheck, ...]:
-    """The winner against its snapshot, and against control while that gets traffic."""
-    before, config = _before(promotion), parse_config(promotion.config, source="recorded config")
-    winner, control = str(promotion.promoted_variant_id), str(promotion.control_variant_id)
-    windows: tuple[tuple[Window, dict[str, Sums]], ...] = (("step", seen.step), ("recent", seen.recent))
-    return tuple(
-        check
-        for window, sums in windows
-        for check in judge_window(
-            window,
-            before,
-            sums.get(winner, Sums()),
-            sums.get(control, Sums()),
-            config,
-        )
-    )
-
-
-def _before(promotion: Promotion) -> Sums:
-    """The winner's sums in the snapshot."""
-    rows: list[Mapping[str, Any]] = promotion.snapshot["variants"]
-    row = next(row for row in rows if row["variant_id"] == str(promotion.promoted_variant_id))
-    known = {name: float(row.get(name) or 0) for name in vars(Sums()) if name != "matured_requests"}
-    return Sums(**known, matured_requests=known["requests"])
-
-
-def _watch(store: Store, promotion: Promotion, seen: Observation, actor: str) -> WatchResult:
-    checks = judge_observation(promotion, seen)
-    status = overall(checks)
-    breaches = [check for check in checks if check.status is WatchStatus.BREACH]
-    action = WatchAction.NONE
-    message = "; ".join(check.message for check in breaches) or checks[0].message
-    if breaches:
-        action, note = in_transaction(store, partial(_act, store, promotion, breaches, actor))
-        message += note
-    winner = seen.step.get(str(promotion.promoted_variant_id), Sums())
+def _watch(store: Store, seen: Look, actor: str) -> WatchResult:
+    promotion, what = seen.promotion, due(seen, store.settings.mode)
+    action, message = WatchAction.NONE, seen.message
+    if seen.breaches or seen.drift:
+        action = WatchAction.ALERTED_BEFORE
+    try:
+        hours = _hours(store, seen, what)
+        if what:
+            action, note = in_transaction(store, partial(_act, store, seen, what, hours, actor))
+            message += note
+        else:
+            with store.connect() as connection:
+                keep(connection, promotion.id, _seen(seen))
+    except DependencyError:
+        raise
+    except PromotionError as error:
+        message += f" (nothing could be done: {' '.join(str(error).split())})"
     return WatchResult(
         promotion_id=promotion.id,
         experiment_name=promotion.experiment_name,
         winner=promotion.promoted_variant_name,
         state=promotion.state.value,
-        status=status,
+        status=seen.status,
         action=action,
-        checks=checks,
-        requests=int(winner.requests),
+        checks=seen.checks,
+        requests=seen.requests,
         message=message,
+        due=tuple(sorted(what)),
+        is_blind=seen.blind is not None,
+        has_drifted=seen.drift is not None,
+        has_open_breach=is_open(seen) or bool(unheard(seen)),
+        is_unreadable=seen.is_unreadable,
     )
 
 
+def _hours(store: Store, seen: Look, what: frozenset[Due]) -> tuple[HourSeen, ...]:
+    """The winner by hour, where a breach is or was raised; empty where the log does not say."""
+    if not what & {Due.BREACH, Due.REFRESH}:
+        return ()
+    try:
+        return hours_seen(store, seen.promotion, seen.at)
+    except PromotionError:
+        return ()
+
+
 def _act(
-    store: Store, promotion: Promotion, breaches: Sequence[WatchCheck], actor: str, connection: Connection
+    store: Store,
+    seen: Look,
+    what: frozenset[Due],
+    hours: tuple[HourSeen, ...],
+    actor: str,
+    connection: Connection,
 ) -> tuple[WatchAction, str]:
-    """Tell people, and roll back where that is on; the note says why not."""
-    scene = lock_experiment(connection, store, promotion.experiment_id)
-    live = live_promotion(connection, promotion.experiment_id)
-    if live is None or live.id != promotion.id or live.ramp_step != promotion.ramp_step:
+    """Keep what was seen, tell people, and roll back where that is on; the note says why not."""
+    scene = lock_experiment(connection, store, seen.promotion.experiment_id)
+    live = live_promotion(connection, seen.promotion.experiment_id)
+    if live is None or live.id != seen.promotion.id or live.ramp_step != seen.promotion.ramp_step:
         return WatchAction.NONE, " (changed meanwhile)"
-    told = [_tell(scene, live, breach, actor) for breach in breaches]
-    action = WatchAction.ALERTED if any(told) else WatchAction.ALERTED_BEFORE
-    if not live.config.get("auto_rollback"):
+    # Another look may have acted first, and the split may have changed: what is due is asked again under the lock.
+    drift = None if seen.drift is None else drift_in(scene, live)
+    current = replace(seen, promotion=live, drift=drift)
+    what &= due(current, store.settings.mode)
+    values = _seen(current) | ({"hours": [hour.model_dump(mode="json") for hour in hours]} if hours else {})
+    keep(connection, live.id, values | _sight(current, what) | _drift(current, what))
+    told = [
+        what & {Due.BREACH} and _tell_breach(scene, current, actor),
+        what & {Due.TELL_BLIND} and _tell_blind(scene, current),
+        what & {Due.DRIFT} and _tell_drift(scene, current),
+    ]
+    action = WatchAction.ALERTED if any(told) else WatchAction.NONE
+    if not unheard(current):
         return action, ""
-    if store.settings.mode is Mode.SHADOW:
-        return action, " (not rolled back: the mode is shadow)"
-    reason = "watch: " + "; ".join(breach.message for breach in breaches)
+    if action is WatchAction.NONE:
+        action = WatchAction.ALERTED_BEFORE
+    why_not = rolls_back(current, store.settings.mode)
+    if why_not is not None:
+        return action, f" (not rolled back: {why_not})"
+    return _roll_back(scene, current, actor, action)
+
+
+def _roll_back(scene: Scene, seen: Look, actor: str, action: WatchAction) -> tuple[WatchAction, str]:
+    """All traffic to control: the split of before would leave users on what breaks."""
+    reason = f"watch: {breach_message(unheard(seen))}"
     try:
         # A savepoint: a refused rollback must not take the alert with it.
-        with connection.transaction():
-            roll_back(scene, live, Reversal(reason, actor, RollbackTarget.PREVIOUS))
+        with scene.connection.transaction():
+            roll_back(scene, seen.promotion, Reversal(reason, actor, RollbackTarget.CONTROL))
     except ConflictError as error:
         return action, f" (not rolled back: {error})"
     return WatchAction.ROLLED_BACK, ""
 
 
-def _tell(scene: Scene, promotion: Promotion, breach: WatchCheck, actor: str) -> bool:
-    """Write the alert of a metric, once a promotion and step."""
-    details = {
-        "metric": breach.metric.value,
-        "observed": breach.observed,
-        "baseline": breach.baseline,
-        "control": breach.control,
-        "limit": breach.limit,
-        "message": breach.message,
+def _seen(seen: Look) -> dict[str, Any]:
+    """The columns that every look rewrites."""
+    return {
+        "looked_at": seen.at,
+        "status": seen.status.value,
+        "message": seen.message,
+        "requests": seen.requests,
+        "muted": [metric for metric in (seen.before.muted if seen.before else ()) if metric not in over_since(seen)],
     }
-    key = f"watch:{promotion.id}:{promotion.ramp_step}:{breach.metric.value}"
-    payload = {**details, "winner": promotion.promoted_variant_name}
-    is_new = scene.notify(Event.WATCH_BREACH, "critical", promotion.id, key, payload)
-    if is_new:
-        scene.audit(actor, Action.WATCH_BREACH, promotion.id, details)
-    return is_new
+
+
+def _sight(seen: Look, what: frozenset[Due]) -> dict[str, Any]:
+    """Since when and why nothing can be seen."""
+    if what & {Due.SEES_AGAIN}:
+        return {"blind_since": None, "blind_because": None, "blind_told_at": None}
+    if not what & {Due.BLIND, Due.TELL_BLIND}:
+        return {}
+    told: dict[str, datetime] = {"blind_told_at": seen.at} if what & {Due.TELL_BLIND} else {}
+    return {"blind_since": blind_since(seen), "blind_because": seen.blind, **told}
+
+
+def _drift(seen: Look, what: frozenset[Due]) -> dict[str, Any]:
+    if what & {Due.DRIFT_OVER}:
+        return {"drifted_at": None, "drift": None}
+    return {"drifted_at": seen.at, "drift": seen.drift} if what & {Due.DRIFT} else {}
+
+
+def _tell_breach(scene: Scene, seen: Look, actor: str) -> bool:
+    """One alarm for everything that is worse; what becomes worse while it is open joins it."""
+    checks, promotion = unheard(seen), seen.promotion
+    metrics = sorted({check.metric.value for check in checks})
+    why_not = rolls_back(seen, scene.store.settings.mode)
+    rollback = "it is rolled back by itself" if why_not is None else f"it is not rolled back by itself: {why_not}"
+    found: dict[str, Any] = {
+        "metrics": metrics,
+        "message": breach_message(checks),
+        "checks": [asdict(check) for check in checks],
+        "rollback": rollback,
+    }
+    keep(scene.connection, promotion.id, {**_seen(seen), "breached_at": seen.at, "breach": found})
+    scene.audit(actor, Action.WATCH_BREACH, promotion.id, found)
+    to = "control" if seen.has_control else "close"
+    payload = {
+        **found,
+        "winner": promotion.promoted_variant_name,
+        "control_name": promotion.control_variant_name,
+        "is_automatic": why_not is None,
+        "to": to,
+        "command": command("rollback", promotion.experiment_name, f"--to {to}"),
+    }
+    return scene.notify(Event.WATCH_BREACH, "critical", promotion.id, _key(seen, "watch", "+".join(metrics)), payload)
+
+
+def _tell_blind(scene: Scene, seen: Look) -> bool:
+    payload = {
+        "winner": seen.promotion.promoted_variant_name,
+        "message": seen.blind,
+        "since": blind_since(seen).isoformat(),
+    }
+    return scene.notify(Event.WATCH_BLIND, "warning", seen.promotion.id, _key(seen, "watch_blind"), payload)
+
+
+def _tell_drift(scene: Scene, seen: Look) -> bool:
+    payload = {"winner": seen.promotion.promoted_variant_name, "message": seen.drift}
+    return scene.notify(Event.SPLIT_DRIFT, "warning", seen.promotion.id, _key(seen, "split_drift"), payload)
+
+
+def _key(seen: Look, kind: str, *more: str) -> str:
+    """Names one telling: the state that is kept sees to it that there is one an incident."""
+    promotion: Promotion = seen.promotion
+    return ":".join([kind, str(promotion.id), str(promotion.ramp_step), *more, seen.at.isoformat()])

@@ -1,23 +1,44 @@
 """Is the winner worse than it was? Pure rules of the watch after a promotion.
 
-A breach needs a difference that matters (the margins of `PromotionConfig`) and one that chance does not explain:
-z >= 3.72 one-sided, p < 0.0001, because the watch looks every hour at two windows and three metrics for days.
+A breach needs a difference that matters (the margins of `PromotionConfig`) and one that chance does not explain. The
+watch looks every five minutes at three windows and three metrics for days, so the shorter a window is, the more of its
+looks are independent and the larger the z that it needs: together under 5 % of promotions without any change would
+raise an alarm in 48 hours even with margins of 0. Counts are also tested exactly, since a z of a few rare events
+promises too much.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
+
+from scipy import stats
 
 from promotion_pipeline.config import Direction, PrimaryMetric, PromotionConfig
 from promotion_pipeline.statistics import mean_variance_of_mean, two_proportion_z, welch_from_means
 
-BREACH_Z = 3.72
-SMALLEST_SAMPLE = 100
+Window = Literal["step", "recent", "now"]
 
-Window = Literal["step", "recent"]
-_WHEN: dict[Window, str] = {"step": "since the last change of traffic", "recent": "in the last hour"}
+
+@dataclass(frozen=True)
+class WindowRule:
+    """What a window needs for a breach, and how it is called."""
+
+    when: str
+    smallest_sample: int
+    breach_z: float
+    length: timedelta | None = None
+    """None: since the current step began."""
+
+
+FEWEST_BESIDE = 10
+WINDOWS: dict[Window, WindowRule] = {
+    "step": WindowRule("since the last change of traffic", 100, 3.72),
+    "recent": WindowRule("in the last hour", 100, 4.26, timedelta(hours=1)),
+    "now": WindowRule("in the last ten minutes", 50, 4.75, timedelta(minutes=10)),
+}
 
 
 class WatchMetric(StrEnum):
@@ -49,7 +70,8 @@ class Sums:
     """What one variant did in a window; latency in ms."""
 
     requests: float = 0
-    errors: float = 0
+    errors: float | None = 0
+    """None: the log does not say which requests failed."""
     matured_requests: float = 0
     """Requests old enough for their conversion to be known."""
     conversions: float = 0
@@ -61,12 +83,14 @@ class Sums:
     value_sum_squares: float = 0
 
     def __add__(self, other: Sums) -> Sums:
-        return Sums(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+        totals = {name: value + getattr(other, name) for name, value in vars(self).items() if name != "errors"}
+        errors = None if self.errors is None or other.errors is None else self.errors + other.errors
+        return Sums(**totals, errors=errors)
 
 
 @dataclass(frozen=True)
 class WatchCheck:
-    """One metric in one window: since the current ramp step, or the last hour."""
+    """One metric in one window: since the current ramp step, the last hour, or the last ten minutes."""
 
     metric: WatchMetric
     window: Window
@@ -109,15 +133,26 @@ def overall(checks: tuple[WatchCheck, ...]) -> WatchStatus:
 
 
 def _errors(window: Window, before: Sums, after: Sums, control: Sums, margin: float) -> WatchCheck:
-    seen = Levels(*(_ratio(sums.errors, sums.requests) for sums in (after, before, control)))
+    seen = Levels(
+        _ratio(window, after.errors, after.requests),
+        _ratio(window, before.errors, before.requests),
+        _beside(control.errors, control.requests),
+    )
+    if after.errors is None or before.errors is None:
+        return _unmeasured(WatchMetric.ERROR_RATE, window, seen, "the log does not say which requests failed")
     if not seen.is_measured:
         return _unmeasured(WatchMetric.ERROR_RATE, window, seen)
-    z = float(two_proportion_z(before.errors, before.requests, after.errors, after.requests).z)
-    return _judged(WatchMetric.ERROR_RATE, window, seen, seen.worst_reference + margin, z >= BREACH_Z)
+    z = _more_often_z(before.errors, before.requests, after.errors, after.requests)
+    limit = seen.worst_reference + margin
+    return _judged(WatchMetric.ERROR_RATE, window, seen, limit, z >= WINDOWS[window].breach_z)
 
 
 def _latency(window: Window, before: Sums, after: Sums, control: Sums, margin_percent: float) -> WatchCheck:
-    seen = Levels(*(_ratio(sums.latency_ms_sum, sums.latency_samples) for sums in (after, before, control)))
+    seen = Levels(
+        _ratio(window, after.latency_ms_sum, after.latency_samples),
+        _ratio(window, before.latency_ms_sum, before.latency_samples),
+        _beside(control.latency_ms_sum, control.latency_samples),
+    )
     if not seen.is_measured:
         return _unmeasured(WatchMetric.LATENCY, window, seen)
     (n0, mean0, variance0), (n1, mean1, variance1) = (
@@ -125,7 +160,7 @@ def _latency(window: Window, before: Sums, after: Sums, control: Sums, margin_pe
     )
     t = float(welch_from_means(n0, mean0, variance0, n1, mean1, variance1, "absolute", 0.05).t)
     # Without any spread every difference is certain; t is NaN then.
-    certain = t >= BREACH_Z or (variance0 == variance1 == 0.0)
+    certain = t >= WINDOWS[window].breach_z or (variance0 == variance1 == 0.0)
     return _judged(WatchMetric.LATENCY, window, seen, seen.worst_reference * (1.0 + margin_percent / 100.0), certain)
 
 
@@ -134,7 +169,7 @@ def _primary(window: Window, before: Sums, after: Sums, control: Sums, config: P
     converts = config.primary_metric is PrimaryMetric.CONVERSION
     name = WatchMetric.CONVERSION if converts else WatchMetric.VALUE
     totals = ((sums.conversions if converts else sums.value_sum, sums) for sums in (after, before, control))
-    seen = Levels(*(_ratio(total, sums.matured_requests) for total, sums in totals))
+    seen = Levels(*(_ratio(window, total, sums.matured_requests) for total, sums in totals))
     if not seen.is_measured:
         return _unmeasured(name, window, seen)
     if seen.control is None:
@@ -144,14 +179,23 @@ def _primary(window: Window, before: Sums, after: Sums, control: Sums, config: P
     assert expected is not None
     sign = 1.0 if config.direction is Direction.INCREASE else -1.0
     limit = expected - sign * percent / 100.0 * abs(expected)
-    z = sign * (_conversion_z if converts else _value_t)(reference, after)
-    return _judged(name, window, seen, limit, z <= -BREACH_Z, sign)
+    if not converts:
+        worse_z = -sign * _value_t(reference, after)
+    else:
+        counts = (reference.conversions, reference.matured_requests, after.conversions, after.matured_requests)
+        worse_z = _more_often_z(*counts) if sign < 0 else -float(two_proportion_z(*counts).z)
+    return _judged(name, window, seen, limit, worse_z >= WINDOWS[window].breach_z, sign)
 
 
-def _conversion_z(reference: Sums, after: Sums) -> float:
-    return float(
-        two_proportion_z(reference.conversions, reference.matured_requests, after.conversions, after.matured_requests).z
-    )
+def _more_often_z(events: float, n: float, later_events: float, later_n: float) -> float:
+    """How surely the later rate is higher: the smaller of the pooled z and that of the exact test of the counts.
+
+    The exact one: given all events, those of the later sample are binomial with its share of the requests (exact for
+    rare events, and on the safe side for others).
+    """
+    z = float(two_proportion_z(events, n, later_events, later_n).z)
+    exact = stats.binom.sf(later_events - 1, events + later_events, later_n / (n + later_n))
+    return min(z, float(stats.norm.isf(exact)))
 
 
 def _value_t(reference: Sums, after: Sums) -> float:
@@ -163,7 +207,7 @@ def _value_t(reference: Sums, after: Sums) -> float:
 
 @dataclass(frozen=True)
 class Levels:
-    """One metric's values; None: under `SMALLEST_SAMPLE` requests."""
+    """One metric's values; None: not measured, or of too few requests."""
 
     observed: float | None
     baseline: float | None
@@ -180,8 +224,13 @@ class Levels:
         return max(level for level in (self.baseline, self.control) if level is not None)
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole >= SMALLEST_SAMPLE else None
+def _ratio(window: Window, part: float | None, whole: float) -> float | None:
+    return part / whole if part is not None and whole >= WINDOWS[window].smallest_sample else None
+
+
+def _beside(part: float | None, whole: float) -> float | None:
+    """Control's level, also of few requests: it can only excuse the winner, and what hits both is seen at once."""
+    return part / whole if part is not None and whole >= FEWEST_BESIDE else None
 
 
 def _mean(n: float, total: float, sum_squares: float) -> tuple[float, float, float]:
@@ -197,15 +246,16 @@ def _judged(
     is_beyond = better * (seen.observed - limit) <= 0.0
     status = WatchStatus.BREACH if is_certain and is_beyond else WatchStatus.CLEAN
     what = metric.value.replace("_", " ")
-    numbers = f"{_text(metric, seen.observed)} {_WHEN[window]}, {_text(metric, seen.baseline)} at the promotion"
+    numbers = f"{_text(metric, seen.observed)} {WINDOWS[window].when}, {_text(metric, seen.baseline)} at the promotion"
     beside = "" if seen.control is None else f", control has {_text(metric, seen.control)}"
     message = f"{what} {numbers}{beside} (limit {_text(metric, limit)})"
     return WatchCheck(metric, window, status, seen.observed, seen.baseline, seen.control, limit, message)
 
 
-def _unmeasured(metric: WatchMetric, window: Window, seen: Levels) -> WatchCheck:
-    what = metric.value.replace("_", " ")
-    message = f"{what} could not be measured {_WHEN[window]}: under {SMALLEST_SAMPLE} requests"
+def _unmeasured(metric: WatchMetric, window: Window, seen: Levels, because: str | None = None) -> WatchCheck:
+    what, rule = metric.value.replace("_", " "), WINDOWS[window]
+    because = because or f"under {rule.smallest_sample} requests"
+    message = f"{what} could not be measured {rule.when}: {because}"
     return WatchCheck(metric, window, WatchStatus.UNMEASURED, seen.observed, seen.baseline, seen.control, None, message)
 
 

@@ -109,5 +109,6 @@ def test_an_experiment_without_promotions_has_an_empty_history(store: Store, run
         "history": [],
         "count": 0,
         "latestPromotion": None,
+        "alarms": [],
     }
     assert run("history", "chekout").code == 1

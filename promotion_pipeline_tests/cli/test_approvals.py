@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from promotion_pipeline.promotion.approvals import record_approval
 from promotion_pipeline.promotion.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.tokens import create_token, revoke_token
@@ -38,13 +37,6 @@ def test_who_may_answer_are_the_live_tokens_of_operators_and_admins(store: Store
     revoke_token(store, "gone", "tests")
     assert run("approvals", "--json").data[0]["mayAnswer"] == ["ada", "otto"]
     assert "may answer: ada (admin), otto (operator)" in run("approvals").err
-
-
-def test_an_approval_that_waits_to_be_applied_names_who_gave_it(store: Store, run: Run) -> None:
-    ask_about(store, "banner")
-    record_approval("banner", "otto", store=store)
-    assert "approved by otto" in run("approvals").out
-    assert run("approvals", "--json").data[0]["answeredBy"] == "otto"
 
 
 def test_answered_and_expired_requests_are_not_listed(store: Store, run: Run) -> None:

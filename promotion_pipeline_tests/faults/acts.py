@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from promotion_pipeline.errors import ConflictError
-from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion, record_approval
+from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
 from promotion_pipeline.promotion.events import Action
 from promotion_pipeline.promotion.faults import FaultPoint
 from promotion_pipeline.promotion.holds import release_hold
@@ -94,12 +94,6 @@ def approve(store: Store, subject: Subject) -> Answers:
     return (*_told(Action.PROMOTE, promotion), Acknowledged(Action.APPROVE, subject.id))
 
 
-def approve_later(store: Store, subject: Subject) -> Answers:
-    """A person says yes and leaves the rest to the next tick."""
-    record_approval(subject.name, PERSON, store=store)
-    return (Acknowledged(Action.APPROVE, subject.id),)
-
-
 def decline(store: Store, subject: Subject) -> Answers:
     """A person says no."""
     decline_promotion(subject.name, PERSON, "not now", store=store)
@@ -121,6 +115,11 @@ def roll_back_to_control(store: Store, subject: Subject) -> Answers:
     return _told(Action.ROLL_BACK, rollback_promotion(subject.name, "errors", PERSON, to="control", store=store))
 
 
+def close(store: Store, subject: Subject) -> Answers:
+    """A person ends the promotion and leaves the traffic as it stands."""
+    return _told(Action.ROLL_BACK, rollback_promotion(subject.name, "made anew", PERSON, to="close", store=store))
+
+
 def release(store: Store, subject: Subject) -> Answers:
     """A person lifts the hold."""
     release_hold(subject.name, PERSON, store=store)
@@ -128,7 +127,7 @@ def release(store: Store, subject: Subject) -> Answers:
 
 
 def watch(store: Store, subject: Subject) -> Answers:
-    """The hourly watch, which rolls back what fails."""
+    """A look of the watch, which rolls back what fails."""
     watched = [result for result in watch_promotions(store) if result.experiment_name == subject.name]
     found = [result for result in watched if result.action is WatchAction.ROLLED_BACK]
     return tuple(Acknowledged(Action.ROLL_BACK, subject.id, r.promotion_id) for r in found)
@@ -163,7 +162,6 @@ ACTS = (
     Act("watch", Setting.BREACHED, watch, watch, WITHIN, {**BACK, Action.WATCH_BREACH: 1}, is_one_subject=False),
     Act("apply a decision", Setting.DECIDED, apply, tick, APPLYING, PROMOTED),
     Act("apply: ask", Setting.UNPROVEN, apply, tick, (P.ATTEMPT_BEGUN, P.LOCKED, P.ATTEMPT_UNFINISHED), ASKED),
-    Act("apply an approval", Setting.APPROVED, apply, tick, APPLYING, {**ASKED, Action.APPROVE: 1, **PROMOTED}),
     Act("apply a ramp step", Setting.RAMPING, apply, tick, APPLYING, {**PROMOTED, Action.RAMP: 1}),
     Act("promote", Setting.DECIDED, promote, or_conflict(promote), BY_HAND, PROMOTED),
     Act(
@@ -174,19 +172,12 @@ ACTS = (
         BY_HAND,
         {**ASKED, Action.APPROVE: 1, **PROMOTED},
     ),
-    Act(
-        "approve for later",
-        Setting.ASKED,
-        approve_later,
-        or_conflict(approve_later),
-        (),
-        {**ASKED, Action.APPROVE: 1},
-    ),
     Act("decline", Setting.ASKED, decline, or_conflict(decline), (), {**ASKED, Action.DECLINE: 1}),
     Act("ramp by hand", Setting.RAMPING, ramp, or_conflict(ramp), BY_HAND, {**PROMOTED, Action.RAMP: 1}),
     Act("roll back", Setting.PROMOTED, roll_back, or_conflict(roll_back), BY_HAND, BACK),
     Act("roll back a ramp", Setting.RAMPING, roll_back, or_conflict(roll_back), BY_HAND, BACK),
     Act("to control", Setting.PROMOTED, roll_back_to_control, or_conflict(roll_back_to_control), BY_HAND, BACK),
+    Act("close", Setting.PROMOTED, close, or_conflict(close), BY_HAND, BACK),
     Act("lift a hold", Setting.ROLLED_BACK, release, or_conflict(release), (), {**BACK, Action.RELEASE_HOLD: 1}),
 )
 BY_NAME = {act.name: act for act in ACTS}

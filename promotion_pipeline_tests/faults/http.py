@@ -21,7 +21,12 @@ from promotion_pipeline.store.tokens import Role, create_token
 from promotion_pipeline_tests.faults.acts import Acknowledged, Answers
 from promotion_pipeline_tests.faults.stage import Subject
 
-PROMOTES = {"promote": Action.PROMOTE, "approve": Action.PROMOTE, "rollback": Action.ROLL_BACK}
+PROMOTES = {
+    "promote": Action.PROMOTE,
+    "approve": Action.PROMOTE,
+    "advance": Action.RAMP,
+    "rollback": Action.ROLL_BACK,
+}
 
 
 @dataclass(frozen=True)

@@ -100,11 +100,18 @@ def _traffic(state: State) -> Iterable[str]:
         yield f"the split sums to {sum(split.values())}"
     if len(state.live) > 1:
         yield f"{len(state.live)} live promotions"
-    if state.experiment["is_active"] == bool(state.live):
+    # Who closes a promotion leaves the experiment stopped.
+    if not _is_closed(state) and state.experiment["is_active"] == bool(state.live):
         yield f"active is {state.experiment['is_active']} with {len(state.live)} live promotions"
     expected = _expected_split(state)
     if split != expected:
         yield f"the split is {split}, the records say {expected}"
+
+
+def _is_closed(state: State) -> bool:
+    """The newest act on the traffic was to leave it as it stood."""
+    rollbacks = [row for row in state.rows["audit"] if row["action"] == "roll_back"]
+    return not state.live and bool(rollbacks) and rollbacks[-1]["details"]["to"] == "close"
 
 
 def _expected_split(state: State) -> dict[str, Decimal]:
@@ -130,7 +137,8 @@ def _phases(state: State) -> Iterable[str]:
         yield f"the open phase says {open_phases[0]['traffic']}, the split is {split}"
     if [row["ended_at"] for row in phases[:-1]] != [row["started_at"] for row in phases[1:]]:
         yield "the phases have a gap or overlap"
-    changes = acts["promote"] + acts["ramp"] + acts["roll_back"]
+    closed = sum(row["details"].get("to") == "close" for row in state.rows["audit"] if row["action"] == "roll_back")
+    changes = acts["promote"] + acts["ramp"] + acts["roll_back"] - closed
     if len(phases) != 1 + changes:
         yield f"{len(phases)} phases after {changes} changes of traffic"
 

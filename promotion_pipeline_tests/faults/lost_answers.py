@@ -36,10 +36,12 @@ class Request:
     has_key: bool = True
     first: int = DOWN
     commit: int = 1
-    body: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, object] = field(default_factory=dict)
 
 
 WHY = {"reason": "errors"}
+NEXT = {"toPercent": 80}
+RAMPED = {**PROMOTED, Action.RAMP: 1}
 APPROVED = {**ASKED, Action.APPROVE: 1, **PROMOTED}
 REQUESTS = (
     Request("promote", Setting.DECIDED, PROMOTED, DONE),
@@ -48,6 +50,8 @@ REQUESTS = (
     Request("approve", Setting.ASKED, APPROVED, CONFLICT, has_key=False),
     Request("rollback", Setting.PROMOTED, BACK, DONE, body=WHY),
     Request("rollback", Setting.PROMOTED, BACK, CONFLICT, has_key=False, body=WHY),
+    Request("advance", Setting.RAMPING, RAMPED, DONE, body=NEXT),
+    Request("advance", Setting.RAMPING, RAMPED, CONFLICT, has_key=False, body=NEXT),
     # The second COMMIT of a request with a key is that of its stored answer: the act itself was answered.
     Request("promote", Setting.DECIDED, PROMOTED, DONE, first=DONE, commit=2),
     Request("rollback", Setting.PROMOTED, BACK, DONE, first=DONE, commit=2, body=WHY),

@@ -68,7 +68,7 @@ def _by_hand(do: acts.Do) -> Run:
     return lambda store, door, subject: do(store, subject)
 
 
-def _over_http(act: str, **body: str) -> Run:
+def _over_http(act: str, **body: object) -> Run:
     def post(store: Store, door: Door, subject: Subject) -> Answers:
         reply = door.post(subject, act, body)
         if reply.status == 409:
@@ -88,13 +88,14 @@ MOVES: dict[str, Run] = {
     "promote over HTTP": _over_http("promote"),
     "approve": _by_hand(acts.approve),
     "approve over HTTP": _over_http("approve"),
-    "approve for later": _by_hand(acts.approve_later),
     "decline": _by_hand(acts.decline),
     "ramp": _by_hand(acts.ramp),
+    "ramp over HTTP": _over_http("advance", toPercent=80),
     "watch": _by_hand(acts.watch),
     "roll back": _by_hand(acts.roll_back),
     "roll back over HTTP": _over_http("rollback", reason="errors"),
     "to control": _by_hand(acts.roll_back_to_control),
+    "close": _by_hand(acts.close),
     "lift a hold": _by_hand(acts.release),
 }
 

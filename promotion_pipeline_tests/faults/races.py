@@ -28,11 +28,10 @@ ROUNDS: tuple[tuple[Setting, list[str]], ...] = (
     (Setting.DECIDED, [*PROMOTING, *BACK]),
     (Setting.DECIDED, [*PROMOTING, "lift a hold", *BACK]),
     (Setting.UNPROVEN, [*PROMOTING, "approve", "approve over HTTP", "decline", *BACK]),
-    (Setting.ASKED, ["sensor", "apply", "approve", "approve over HTTP", "approve for later", "decline", *BACK]),
-    (Setting.APPROVED, [*PROMOTING, "decline", "approve", *BACK]),
-    (Setting.RAMPING, ["sensor", "apply", "ramp", "promote", *BACK]),
+    (Setting.ASKED, ["sensor", "apply", "approve", "approve over HTTP", "decline", *BACK]),
+    (Setting.RAMPING, ["sensor", "apply", "ramp", "ramp over HTTP", "promote", *BACK]),
     (Setting.BREACHED, ["sensor", "watch", "watch", "ramp", *BACK]),
-    (Setting.PROMOTED, [*PROMOTING, *BACK, "lift a hold"]),
+    (Setting.PROMOTED, [*PROMOTING, *BACK, "close", "lift a hold"]),
 )
 
 

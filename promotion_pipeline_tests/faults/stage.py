@@ -17,7 +17,6 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.approvals import record_approval
 from promotion_pipeline.promotion.pending import apply_pending
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
@@ -60,8 +59,6 @@ class Setting(StrEnum):
     """The decision of record says eligible, but a person must be asked."""
     ASKED = "asked"
     """A person was asked."""
-    APPROVED = "approved"
-    """A person said yes, the next tick applies it."""
     RAMPING = "ramping"
     """Promoted to 60 percent; the next step is due and clean."""
     PROMOTED = "promoted"
@@ -100,7 +97,7 @@ class Stage:
     def subjects(self, setting: Setting, count: int) -> list[Subject]:
         """New experiments, all in the same setting."""
         config: dict[str, Any] = RAMP if setting in (Setting.RAMPING, Setting.BREACHED) else {}
-        proven = setting not in (Setting.UNPROVEN, Setting.ASKED, Setting.APPROVED)
+        proven = setting not in (Setting.UNPROVEN, Setting.ASKED)
         made = self._insert(setting, count, config, proven)
         for subject in made:
             self._bring(subject)
@@ -145,9 +142,6 @@ class Stage:
                 return
             case Setting.ASKED:
                 apply_pending(store, subject.id, "sensor")
-            case Setting.APPROVED:
-                apply_pending(store, subject.id, "sensor")
-                record_approval(name, "anna", store=store)
             case Setting.PROMOTED:
                 promote_winner(name, "auto", "sensor", store=store)
             case Setting.ROLLED_BACK:

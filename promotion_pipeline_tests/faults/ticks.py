@@ -24,7 +24,6 @@ PROMOTED = {Action.PROMOTE: 1}
 EFFECTS = {
     Setting.DECIDED: PROMOTED,
     Setting.UNPROVEN: {Action.REQUEST_APPROVAL: 1},
-    Setting.APPROVED: {Action.REQUEST_APPROVAL: 1, Action.APPROVE: 1, **PROMOTED},
     Setting.RAMPING: {**PROMOTED, Action.RAMP: 1},
 }
 """One of each waits in every tick."""

@@ -115,8 +115,25 @@ def test_a_message_links_to_the_run_that_did_it() -> None:
 
 
 def test_a_watch_breach_compares_now_with_then() -> None:
-    said = message(Event.WATCH_BREACH, metric="error_rate", observed=0.12, baseline=0.01, control=None, winner="green")
-    assert [(fact.label, fact.value) for fact in said.facts] == [("Now", "12 %"), ("When it was promoted", "1 %")]
+    worse = {"metric": "error_rate", "observed": 0.12, "baseline": 0.01, "control": None}
+    slower = {"metric": "latency", "observed": 250.0, "baseline": 100.0, "control": None}
+    said = message(
+        Event.WATCH_BREACH,
+        metrics=["error_rate", "latency"],
+        checks=[worse, slower],
+        winner="green",
+        rollback="it is not rolled back by itself: its auto_rollback is off",
+        command="promotion-pipeline rollback checkout --to control --reason '...'",
+    )
+    assert said.title == "checkout: green got worse after its promotion (error rate, latency)"
+    assert "It is not rolled back by itself: its auto_rollback is off." in said.what_happened
+    assert "promotion-pipeline rollback checkout --to control --reason '...'" in said.next_step
+    assert [(fact.label, fact.value) for fact in said.facts] == [
+        ("Error rate now", "12 %"),
+        ("Error rate when promoted", "1 %"),
+        ("Latency now", "250 ms"),
+        ("Latency when promoted", "100 ms"),
+    ]
 
 
 def test_a_name_cannot_mention_everybody_or_break_out_of_the_page() -> None:

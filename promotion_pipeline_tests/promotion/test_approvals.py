@@ -12,11 +12,8 @@ from promotion_pipeline import (
     decline_promotion,
     promote_winner,
     release_hold,
-    rollback_promotion,
 )
-from promotion_pipeline.promotion.approvals import approval_history, expire_approvals, open_approvals, record_approval
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.pending import PendingKind, apply_pending, pending_promotions
+from promotion_pipeline.promotion.approvals import approval_history, expire_approvals, open_approvals
 from promotion_pipeline.promotion.states import ApprovalState
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import (
@@ -115,22 +112,6 @@ def test_a_request_for_another_candidate_replaces_the_first(store: Store) -> Non
     states = {a.candidate_variant_name: a.state for a in approval_history("x", store=store)}
     assert states == {"treatment": ApprovalState.SUPERSEDED, "rival": ApprovalState.AWAITING_APPROVAL}
     assert approve_promotion("x", "anna", store=store).promoted_variant_name == "rival"
-
-
-def test_an_approval_may_be_recorded_now_and_applied_by_the_next_run(store: Store) -> None:
-    seeded = seed_experiment(store, "x", UNPROVEN)
-    auto_check_promotions("cron", store=store)
-    record_approval("x", "anna", reason="sound", store=store)
-    with pytest.raises(ConflictError, match="approved already, by anna"):
-        approve_promotion("x", "bob", store=store)
-    waiting = pending_promotions(store)
-    assert [(p.kind, p.experiment_name) for p in waiting] == [(PendingKind.APPROVAL, "x")]
-    entry = apply_pending(store, seeded.id, "sensor")
-    assert entry.outcome is Outcome.PROMOTED
-    assert pending_promotions(store) == ()
-    assert apply_pending(store, seeded.id, "sensor").outcome is Outcome.ALREADY_PROMOTED
-    rolled_back = rollback_promotion("x", "no", "anna", store=store)
-    assert (rolled_back.promoted_by, rolled_back.metadata["approval_reason"]) == ("anna", "sound")
 
 
 def test_another_promotion_closes_the_request(store: Store) -> None:

@@ -28,9 +28,11 @@ from promotion_pipeline import (
 )
 from promotion_pipeline.errors import SplitDriftError
 from promotion_pipeline.promotion.holds import hold_promotion
+from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
 from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.promotion.pending import apply_pending
 from promotion_pipeline.promotion.ramp import advance_ramp, advance_ramps
+from promotion_pipeline.promotion.splits import split_of_step
 from promotion_pipeline.promotion.watch import watch_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import VariantSpec, add_requests, count, let_time_pass, seed_experiment
@@ -52,6 +54,7 @@ RECORDED = ("id", "promoted_variant_id", "promoted_by", "promoted_at", "p_value"
 
 
 EXPERIMENT_TABLES = (
+    "promotion_watch",
     "notification_deliveries",
     "notification_outbox",
     "promotion_approvals",
@@ -138,12 +141,15 @@ class Lifecycle(RuleBasedStateMachine):
     def decline(self) -> None:
         self.attempt(decline_promotion, self.seeded.name, "anna", "no")
 
-    @rule(to=st.sampled_from(["previous", "control"]), confirm=st.booleans())
+    @rule(to=st.sampled_from(["previous", "control", "close"]), confirm=st.booleans())
     def roll_back(self, to: str, confirm: bool) -> None:
+        standing = self.application_rows()
         if self.attempt(rollback_promotion, self.seeded.name, "why", "bob", to=to, confirm_drift=confirm) is None:
             return
         after = self.application_rows()
-        if to == "previous":
+        if to == "close":
+            assert after == standing, "closing changes no traffic"
+        elif to == "previous":
             # Times may have been moved by `time_passes`; these rows hold none.
             assert after == self.before, "promote then roll back is the identity"
         else:
@@ -169,6 +175,19 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def watch(self) -> None:
         watch_promotions(self.store)
+
+    @rule()
+    def acknowledge(self) -> None:
+        self.attempt(acknowledge_breach, self.seeded.name, "known", "anna")
+
+    @rule()
+    def put_the_split_back(self) -> None:
+        if self.attempt(overwrite_split, self.seeded.name, "ours", "anna") is None:
+            return
+        live = self.history()[0]
+        rows = self.application_rows()
+        shares = {str(row["id"]): row["traffic_percentage"] for row in rows[1:]}
+        assert (shares, rows[0]["is_active"]) == (split_of_step(live.snapshot, live.ramp_step), False)
 
     # What the world does.
 

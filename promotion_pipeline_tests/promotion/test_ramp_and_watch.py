@@ -11,6 +11,7 @@ import pytest
 from promotion_pipeline import ConflictError, SplitDriftError, get_promotion_history, promote_winner, rollback_promotion
 from promotion_pipeline.config import Direction, Mode, PrimaryMetric, PromotionConfig
 from promotion_pipeline.promotion.holds import hold_promotion
+from promotion_pipeline.promotion.keeping import acknowledge_breach
 from promotion_pipeline.promotion.models import Outcome, Promotion
 from promotion_pipeline.promotion.ramp import advance_ramp, advance_ramps
 from promotion_pipeline.promotion.states import PromotionState
@@ -79,7 +80,7 @@ def test_a_ramp_waits_while_nothing_can_be_measured(store: Store) -> None:
     promotion = promote_winner("x", "auto", "sensor", store=store)
     served_since(store, seeded, promotion, 30)
     for _ in range(2):
-        assert "could not be measured" in advance_ramps(store)[0].message
+        assert "the log has no request of 'treatment' in the last hour" in advance_ramps(store)[0].message
     assert count(store, "SELECT count(*) FROM notification_outbox WHERE event = 'ramp_blocked'") == 1
     assert advance_ramp("x", "anna", store=store).state is PromotionState.PROMOTED
     with pytest.raises(ConflictError, match="does not ramp"):
@@ -125,13 +126,12 @@ def test_a_breach_blocks_the_ramp_and_alerts_once(store: Store) -> None:
     assert get_promotion_history("x", store=store)[0].is_live
 
 
-def test_auto_rollback_restores_the_split_and_holds(store: Store) -> None:
+def test_auto_rollback_gives_control_all_traffic_and_holds(store: Store) -> None:
     seeded = seed_experiment(store, "x", WINNER, promotion_config={"autoRollback": True})
-    before = split_of(store, seeded)
     promotion = promote_winner("x", "auto", "sensor", store=store)
     served_since(store, seeded, promotion, 2, FAILING)
     assert watch_promotions(store)[0].action is WatchAction.ROLLED_BACK
-    assert split_of(store, seeded) == before
+    assert split_of(store, seeded) == {"control": Decimal(100), "treatment": Decimal(0)}
     record = get_promotion_history("x", store=store)[0]
     assert record.rolled_back_by == "promotion_watch"
     assert record.rollback_reason is not None
@@ -162,8 +162,10 @@ def test_the_watch_ends_after_its_hours_and_sees_the_last_hour_alone(store: Stor
     spike = VariantSpec("treatment", requests=500, conversions=65, errors=100)
     add_requests(store, seeded, spike, start=end - timedelta(minutes=10), end=end)
     found = watch_promotions(store)[0]
-    assert [c.window for c in found.checks if c.status is WatchStatus.BREACH] == ["recent"]
+    assert [c.window for c in found.checks if c.status is WatchStatus.BREACH] == ["recent", "now"]
     let_time_pass(store, seeded, 10)
+    assert [(found.checks, found.has_open_breach) for found in watch_promotions(store)] == [((), True)]
+    acknowledge_breach("x", "a bad hour", "anna", store=store)
     assert watch_promotions(store) == ()
 
 

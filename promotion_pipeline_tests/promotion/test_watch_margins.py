@@ -117,7 +117,7 @@ def test_a_breach_records_its_limit(store: Store) -> None:
         alert = connection.execute("SELECT payload FROM notification_outbox WHERE event = 'watch_breach'").fetchone()
         promotion = connection.execute("SELECT config FROM experiment_promotions").fetchone()
     assert audit is not None and alert is not None and promotion is not None
-    assert audit["details"]["limit"] == pytest.approx(0.018)
-    assert alert["payload"]["limit"] == pytest.approx(0.018)
+    assert audit["details"]["checks"][0]["limit"] == pytest.approx(0.018)
+    assert alert["payload"]["checks"][0]["limit"] == pytest.approx(0.018)
     assert audit["details"]["message"].endswith("(limit 1.80 %)")
     assert promotion["config"]["watch_error_rate_margin"] == 0.008

@@ -15,10 +15,13 @@ from promotion_pipeline.api.pages.charts import sparkline
 from promotion_pipeline.api.pages.guard import COOKIE, HOME, LOGIN, PageRoute, own_address, set_session
 from promotion_pipeline.api.pages.rendering import STYLE, render
 from promotion_pipeline.api.pages.view import CHECK_TITLES, WITHHELD_TITLES, experiment_view, table_points
+from promotion_pipeline.promotion.alarms import open_alarms
 from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
 from promotion_pipeline.promotion.holds import hold_promotion, release_hold
 from promotion_pipeline.promotion.inputs import required_text
+from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
 from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.ramp import advance_ramp
 from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.store.evidence import sparklines
 from promotion_pipeline.store.overview import experiment_overviews
@@ -28,6 +31,10 @@ from promotion_pipeline.store.tokens import Role, token_of
 PAGE_SIZE = 100
 DONE = {
     "promoted": "Promoted: the traffic goes to the winner.",
+    "advanced": "The ramp went one step on.",
+    "acknowledged": "The breach is acknowledged: the promotion stays.",
+    "overwritten": "The split of the promotion is back.",
+    "closed": "Closed: the promotion is over, and the traffic stays as it stood.",
     "approved": "Approved and promoted.",
     "declined": "Declined: automatic promotion is on hold.",
     "rolled-back": "Rolled back: the experiment runs again, on hold for automatic promotion.",
@@ -95,7 +102,8 @@ def experiments(here: Here, request: Request) -> Response:
     lines = sparklines(here.store, [entry.id for entry in found[:PAGE_SIZE]])
     rows = [(entry, sparkline(lines.get(entry.id, []))) for entry in found[:PAGE_SIZE]]
     has_more = len(found) > PAGE_SIZE
-    return render(here, "experiments.html", rows=rows, search=search, page=page, has_more=has_more)
+    alarms = open_alarms(here.store)
+    return render(here, "experiments.html", rows=rows, search=search, page=page, has_more=has_more, alarms=alarms)
 
 
 @router.get(HOME + "/{name:path}")
@@ -155,7 +163,31 @@ def roll_back(name: str, here: Here) -> Response:
         confirm_drift=here.form.get("confirm_drift") == "yes",
         store=here.store,
     )
-    return _back_to(name, "rolled-back")
+    return _back_to(name, "closed" if here.form.get("to") == "close" else "rolled-back")
+
+
+@router.post(HOME + "/{name:path}/advance")
+@needs(Access.OPERATOR)
+def advance(name: str, here: Here) -> Response:
+    """Take the next step of the ramp."""
+    advance_ramp(name, here.actor, reason=_reason(here), store=here.store)
+    return _back_to(name, "advanced")
+
+
+@router.post(HOME + "/{name:path}/acknowledge")
+@needs(Access.OPERATOR)
+def acknowledge(name: str, here: Here) -> Response:
+    """Keep it although it got worse."""
+    acknowledge_breach(name, here.form.get("reason", ""), here.actor, store=here.store)
+    return _back_to(name, "acknowledged")
+
+
+@router.post(HOME + "/{name:path}/overwrite")
+@needs(Access.OPERATOR)
+def overwrite(name: str, here: Here) -> Response:
+    """Put the promotion's split back."""
+    overwrite_split(name, here.form.get("reason", ""), here.actor, store=here.store)
+    return _back_to(name, "overwritten")
 
 
 @router.post(HOME + "/{name:path}/hold")

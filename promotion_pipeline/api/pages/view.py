@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,12 +12,18 @@ from uuid import UUID
 from promotion_pipeline.api.pages.charts import MOST_POINTS, LiftChart, lift_chart
 from promotion_pipeline.api.recall import eligibility_when_promoted
 from promotion_pipeline.config import parse_config
+from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.evaluation.outlook import Need
+from promotion_pipeline.promotion.alarms import alarms_of
 from promotion_pipeline.promotion.approvals import approval_history
 from promotion_pipeline.promotion.assess import Assessment, judge
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.models import Approval, Promotion, PromotionEligibility
-from promotion_pipeline.promotion.states import ApprovalState
+from promotion_pipeline.promotion.ramp import plan_advance
+from promotion_pipeline.promotion.rollback import RollbackTarget, plan_rollback
+from promotion_pipeline.promotion.standing import split_text, traffic_now
+from promotion_pipeline.promotion.states import ApprovalState, PromotionState
+from promotion_pipeline.promotion.watched import Alarm
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.evidence import AuditEntry, LiftPoint, Phase, audit_of, lift_series, phases_of
 
@@ -73,6 +80,15 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Way:
+    """One place where a rollback can go, and the split that results."""
+
+    to: str
+    title: str
+    split: str
+
+
+@dataclass(frozen=True)
 class ExperimentView:
     """Everything on the page."""
 
@@ -86,6 +102,14 @@ class ExperimentView:
     approval: Approval | None
     """What waits for an answer."""
     needs: tuple[Need, ...]
+    alarms: tuple[Alarm, ...]
+    """What is wrong with the live promotion, the worst first."""
+    traffic: str
+    """The split as it stands."""
+    ways: tuple[Way, ...]
+    """Where a rollback can go."""
+    next_step: str | None
+    """The split that the next step of the ramp sets."""
     treatments: tuple[Treatment, ...]
     drawn: Drawn
     chart: LiftChart | None
@@ -119,11 +143,40 @@ def experiment_view(store: Store, name: str) -> ExperimentView:
         promotion=live,
         approval=_waiting(approval_history(name, store=store)),
         needs=_needs(assessment),
+        alarms=alarms_of(name, store=store),
+        traffic=split_text(traffic_now(name, store=store)),
+        ways=() if live is None else _ways(store, live),
+        next_step=_next_step(store, live),
         treatments=_treatments(assessment, recorded, eligibility),
         drawn=drawn,
         chart=lift_chart(drawn.points, drawn.threshold_percent),
         events=_events(audit_of(store, experiment_id), phases_of(store, experiment_id), history),
     )
+
+
+def _ways(store: Store, live: Promotion) -> tuple[Way, ...]:
+    """Those that are possible, the one that ends the harm first while a breach is open."""
+    titles = {
+        RollbackTarget.PREVIOUS: "the split of before the promotion",
+        RollbackTarget.CONTROL: f"all to {live.control_variant_name} (emergency)",
+        RollbackTarget.CLOSE: "nowhere: end the promotion and leave the traffic as it stands",
+    }
+    is_breached = live.watch is not None and live.watch.breached_at is not None
+    ways = []
+    for target, title in titles.items():
+        with contextlib.suppress(ConflictError):
+            plan = plan_rollback(live.experiment_name, to=target, confirm_drift=True, store=store)
+            ways.append(Way(target.value, title, split_text(plan.split)))
+    return tuple(sorted(ways, key=lambda way: is_breached and way.to != RollbackTarget.CONTROL))
+
+
+def _next_step(store: Store, live: Promotion | None) -> str | None:
+    if live is None or live.state is not PromotionState.RAMPING:
+        return None
+    try:
+        return split_text(plan_advance(live.experiment_name, store=store).split)
+    except ConflictError:
+        return None
 
 
 def table_points(points: Sequence[LiftPoint]) -> list[LiftPoint]:
@@ -216,10 +269,15 @@ _ACT_TITLES = {
     "expire_approval": "The request expired",
     "ramp": "Ramp went on",
     "watch_breach": "The watch raised an alarm",
+    "acknowledge_breach": "Kept in spite of the alarm",
+    "overwrite_split": "The promotion's split put back",
     "roll_back": "Rolled back",
     "hold": "Put on hold",
     "release_hold": "Hold lifted",
 }
+
+
+_TARGETS = {"control": "all traffic to control", "close": "the traffic stayed as it stood"}
 
 
 def _act(entry: AuditEntry, promotions: Mapping[UUID, Promotion]) -> Event:
@@ -230,7 +288,7 @@ def _act(entry: AuditEntry, promotions: Mapping[UUID, Promotion]) -> Event:
         if details.get(name) not in (None, "")
     ]
     if entry.action == "roll_back":
-        said.insert(0, "all traffic to control" if details.get("to") == "control" else "the split of before")
+        said.insert(0, _TARGETS.get(str(details.get("to")), "the split of before"))
     promotion = promotions.get(entry.promotion_id) if entry.action == "promote" and entry.promotion_id else None
     title = f"{_ACT_TITLES.get(entry.action, entry.action.replace('_', ' '))} by {entry.actor}"
     return Event(entry.at, entry.action, title, "; ".join(said), promotion)

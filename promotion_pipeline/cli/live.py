@@ -1,0 +1,216 @@
+"""`watch`, `advance`, `acknowledge`, `traffic overwrite`: what is done about a promotion that is live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from promotion_pipeline.cli import output
+from promotion_pipeline.cli.check import shell_name
+from promotion_pipeline.cli.help import examples
+from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm
+from promotion_pipeline.errors import DependencyError
+
+if TYPE_CHECKING:
+    from promotion_pipeline.promotion.models import Promotion
+    from promotion_pipeline.promotion.watch import WatchResult
+    from promotion_pipeline.promotion.watched import Alarm
+
+RequiredReason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, for the history.", show_default=False)
+]
+ToPercent = Annotated[
+    float | None,
+    typer.Option("--to-percent", metavar="PERCENT", help="The step that is meant; a conflict if it is not the next."),
+]
+STATUS_STYLES = {"clean": "green", "breach": "bold red", "unmeasured": "yellow"}
+
+traffic_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help=examples(
+        "The traffic of what is promoted, where somebody else changed it.",
+        "promotion-pipeline traffic overwrite demo-checkout-button --reason 'the deploy restored an old split'",
+    ),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    summary = "Look once at everything that was promoted: tell people what is wrong, roll back where that is on."
+    app.command(
+        "watch",
+        short_help=summary,
+        help=examples(
+            summary,
+            "promotion-pipeline watch",
+            "*/5 * * * * promotion-pipeline watch --json   (in a crontab, where no Dagster daemon runs)",
+            more="Dagster's `watch_sensor` does the same every five minutes. Exit code 1: a winner is worse than it was"
+            " and was not rolled back; 5: the request log cannot be read.",
+        ),
+    )(watch)
+    summary = "Take the next step of a ramp now, also where the watch cannot measure."
+    app.command(
+        "advance",
+        short_help=summary,
+        help=examples(
+            summary,
+            "promotion-pipeline advance demo-payment-form --dry-run",
+            "promotion-pipeline advance demo-payment-form --by maria --reason 'looked at the dashboards'",
+            "promotion-pipeline advance demo-payment-form --to-percent 100 --yes",
+            more="Without it a ramp goes on by itself, when its step was held and the watch was clean.",
+        ),
+    )(advance)
+    summary = "Keep a promotion although the watch found its winner worse."
+    app.command(
+        "acknowledge",
+        short_help=summary,
+        help=examples(
+            summary,
+            "promotion-pipeline acknowledge demo-payment-form --by maria --reason 'the bank was down'",
+            more="The alarm ends; what got worse raises none again until it was well in between, anything else does."
+            " To undo the promotion instead: promotion-pipeline rollback NAME --to control --reason TEXT",
+        ),
+    )(acknowledge)
+    app.add_typer(traffic_app, name="traffic", short_help="Put the split of a promotion back.")
+
+
+def watch(by: By = None, as_json: Json = False) -> None:
+    """Look once."""
+    from promotion_pipeline.notifications import deliver_everything
+    from promotion_pipeline.promotion.watch import watch_promotions
+    from promotion_pipeline.store.database import current_store
+
+    store = current_store()
+    with output.progress("Looking at what was promoted"):
+        found = watch_promotions(store, actor=by or "promotion_watch")
+    if as_json:
+        output.print_json([result.to_json() for result in found])
+    else:
+        _print(found)
+    for channel, done in deliver_everything(store).channels.items():
+        if done.error:
+            output.note(f"{channel.value}: {done.error}")
+    if any(result.is_harmed for result in found):
+        raise typer.Exit(1)
+    if any(result.is_unreadable for result in found):
+        raise typer.Exit(DependencyError.exit_code)
+
+
+def _print(found: Sequence[WatchResult]) -> None:
+    if not found:
+        output.note("Nothing is watched: no promotion of the last days, and every older one has the split it set.")
+        return
+    rows = [
+        [
+            result.experiment_name,
+            result.winner,
+            output.styled(result.status.value, STATUS_STYLES[result.status.value]),
+            output.number(result.requests),
+            result.action.value.replace("_", " "),
+            result.message,
+        ]
+        for result in sorted(found, key=lambda one: (not one.is_harmed, one.experiment_name))
+    ]
+    output.print_table(["experiment", "winner", "status", "requests", "done", "what was seen"], rows)
+
+
+def print_alarms(alarms: Sequence[Alarm]) -> None:
+    """What is wrong with a live promotion, before anything else, and what to type."""
+    for alarm in alarms:
+        output.print_styled(f"! {alarm.experiment_name}: {alarm.sentence}", "bold red")
+        for way in alarm.commands:
+            output.print_styled(f"    {way}")
+
+
+def print_stands(promotion: Promotion) -> None:
+    """The split that results."""
+    from promotion_pipeline.promotion.standing import split_text, traffic_now
+
+    output.print_styled(f"  traffic now: {split_text(traffic_now(promotion.experiment_name))}")
+
+
+def stands_json(promotion: Promotion) -> dict[str, object]:
+    """The `data` of an act on a live promotion."""
+    from promotion_pipeline.promotion.standing import traffic_now
+
+    return {"promotion": promotion.to_json(), "traffic": traffic_now(promotion.experiment_name)}
+
+
+def advance(
+    name: Name,
+    by: By = None,
+    reason: Reason = None,
+    to_percent: ToPercent = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Take the next step of a ramp."""
+    from promotion_pipeline.promotion.ramp import advance_ramp, plan_advance
+    from promotion_pipeline.promotion.standing import split_text
+
+    plan = plan_advance(name, to_percent=to_percent)
+    said = f"set the traffic of {name!r} from {split_text(plan.before)} to {split_text(plan.split)}"
+    if dry_run:
+        output.note(f"Would {said}. Nothing changed.")
+        return
+    confirm(f"{said[0].upper()}{said[1:]}?", yes=yes)
+    # The step that was shown, not one more if somebody was faster.
+    promotion = advance_ramp(name, actor(by), reason=reason, to_percent=plan.percent)
+    if as_json:
+        output.print_json(stands_json(promotion))
+        return
+    output.print_styled(f"{name}: {promotion.promoted_variant_name} has {plan.percent:g} %", "bold green")
+    print_stands(promotion)
+    output.note(f"To undo: {output.program()} rollback {shell_name(name)} --reason TEXT")
+
+
+def acknowledge(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:
+    """Acknowledge a breach."""
+    from promotion_pipeline.promotion.keeping import acknowledge_breach
+
+    promotion = acknowledge_breach(name, reason, actor(by))
+    if as_json:
+        output.print_json(stands_json(promotion))
+        return
+    output.print_styled(f"{name}: the breach is acknowledged, {promotion.promoted_variant_name} stays", "bold yellow")
+    print_stands(promotion)
+
+
+@traffic_app.command(
+    "overwrite",
+    short_help="Put the split of a promotion back after somebody else changed it.",
+    help=examples(
+        "Put the split of a promotion back after somebody else changed it, and stop the experiment again.",
+        "promotion-pipeline traffic overwrite demo-checkout-button --dry-run --reason x",
+        "promotion-pipeline traffic overwrite demo-checkout-button --reason 'the deploy restored an old split'",
+        more="To keep what stands instead, and end the promotion: promotion-pipeline rollback NAME --to close",
+    ),
+)
+def overwrite(
+    name: Name,
+    reason: RequiredReason,
+    by: By = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Put a split back."""
+    from promotion_pipeline.promotion.keeping import overwrite_split, plan_overwrite
+    from promotion_pipeline.promotion.standing import split_text
+
+    plan = plan_overwrite(name)
+    said = f"set the traffic of {name!r} from {split_text(plan.before)} back to {split_text(plan.split)}"
+    if dry_run:
+        output.note(f"Would {said}, and stop the experiment. Nothing changed.")
+        return
+    confirm(f"{said[0].upper()}{said[1:]}?", yes=yes)
+    promotion = overwrite_split(name, reason, actor(by))
+    if as_json:
+        output.print_json(stands_json(promotion))
+        return
+    output.print_styled(f"{name}: the split of the promotion of {promotion.promoted_variant_name} is back", "bold")
+    print_stands(promotion)
