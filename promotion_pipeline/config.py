@@ -211,6 +211,8 @@ class Settings(BaseModel):
     """File that says where the request log is; none means `ai_requests` in the product's database."""
     source_url: SecretStr | None = None
     """The log's `url`, kept out of that file for its password."""
+    schedule_minute: Annotated[int, Field(ge=0, le=59)] = 5
+    """Minute past the hour at which the hourly run starts: when the requests of the hour have landed."""
     lookback_hours: Annotated[int, Field(ge=0, le=24 * 31)] = 48
     """Hours before its window that the rollup reads again for late rows."""
     keep_requests_days: Annotated[int, Field(ge=2)] | None = None

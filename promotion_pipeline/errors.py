@@ -9,6 +9,7 @@
     |- ConflictError             the state does not allow the act
     |  |- AlreadyPromotedError   a live promotion exists already
     |  |- HeldError              automatic promotion is on hold after a rollback
+    |  |- UntrustedError         the numbers cannot be trusted, and nobody acknowledged it
     |  |- SplitDriftError        somebody else changed the split since the promotion
     |  `- NothingToRollBackError never promoted, or rolled back already
     |- ForbiddenError            the credential does not allow the act
@@ -86,6 +87,12 @@ class HeldError(ConflictError):
     """Automatic promotion of the experiment is on hold."""
 
     code = "held"
+
+
+class UntrustedError(ConflictError):
+    """The numbers cannot be trusted; whoever promotes all the same must acknowledge it."""
+
+    code = "untrusted"
 
 
 class SplitDriftError(ConflictError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.storage.tags import RUN_KEY_TAG
+from dagster._core.storage.tags import RUN_KEY_TAG, SCHEDULE_NAME_TAG
 
 from promotion_pipeline import names
 from promotion_pipeline.definitions import build_definitions
@@ -14,6 +14,9 @@ from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.partitions import range_tags
 from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.store.database import Store
+
+AS_SCHEDULED = {SCHEDULE_NAME_TAG: names.SCHEDULE}
+"""Tags of a run that stands for one of the hourly schedule."""
 
 
 class RunFailedError(PromotionError):
@@ -36,14 +39,17 @@ class InProcess:
         self._loggers = {"loggers": {"console": {"config": {"log_level": log_level}}}}
         self._definitions = build_definitions(resource_overrides={"store": StoreResource(store)})
 
-    def run_hours(self, start: datetime, end: datetime) -> dg.ExecuteInProcessResult:
+    def run_hours(self, start: datetime, end: datetime, *, by_hand: bool = False) -> dg.ExecuteInProcessResult:
         """One run of the hourly job over the hours in [start, end).
+
+        Args:
+            by_hand: as somebody starts it; else as the schedule does.
 
         Raises:
             InputError: the window is empty, naive, or before the first partition.
             RunFailedError: the run failed.
         """
-        return self.run_job(names.HOURLY_JOB, tags=range_tags(start, end))
+        return self.run_job(names.HOURLY_JOB, tags=range_tags(start, end) | ({} if by_hand else AS_SCHEDULED))
 
     def tick_schedule(self, at: datetime) -> dg.ExecuteInProcessResult | None:
         """What the hourly schedule would do at `at`: its run, or None where there is nothing to do.

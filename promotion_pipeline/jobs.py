@@ -180,6 +180,10 @@ class PromoteConfig(ThresholdConfig):
     reason: str = Field(default="", description="Kept with the promotion.")
     reviewers: list[str] = Field(default=[], description="Kept with the promotion.")
     ticket: str = Field(default="", description="Kept with the promotion.")
+    despite: list[str] = Field(
+        default=[],
+        description="'sample_ratio_mismatch': promote although the traffic was not split as declared; needs a reason.",
+    )
 
 
 @dg.op
@@ -196,6 +200,7 @@ def promote(context: dg.OpExecutionContext, config: PromoteConfig, store: dg.Res
                 _who(context, config.promoted_by),
                 config.thresholds(),
                 metadata=metadata,
+                despite=config.despite,
                 store=opened,
             )
     context.log.info(f"{promotion.promoted_variant_name!r} is promoted: {promotion.state.value}")
@@ -213,6 +218,10 @@ class ApproveConfig(dg.Config):
     experiment: str = Field(default="", description="Its name.")
     approved_by: str = Field(default="", description="Who answers; empty: this run.")
     reason: str = Field(default="", description="Kept with the answer; needed to decline.")
+    despite: list[str] = Field(
+        default=[],
+        description="'sample_ratio_mismatch': promote although the traffic was not split as declared; needs a reason.",
+    )
     decline: bool = Field(default=False, description="Say no, and put automatic promotion on hold.")
 
 
@@ -226,7 +235,8 @@ def approve(context: dg.OpExecutionContext, config: ApproveConfig, store: dg.Res
             if config.decline:
                 decline_promotion(config.experiment, who, config.reason, store=opened)
             else:
-                approve_promotion(config.experiment, who, reason=config.reason or None, store=opened)
+                why = config.reason or None
+                approve_promotion(config.experiment, who, reason=why, despite=config.despite, store=opened)
     context.log.info(f"{config.experiment!r} is {'declined' if config.decline else 'approved'}")
 
 

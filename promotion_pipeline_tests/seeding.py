@@ -175,6 +175,9 @@ def let_time_pass(store: Store, seeded: Seeded, hours: int) -> None:
         "UPDATE hourly_variant_rollups SET hour = hour + interval '9000000 hours' WHERE experiment_id = %(id)s",
         "UPDATE hourly_variant_rollups SET hour = hour - interval '9000000 hours' - %(step)s"
         " WHERE experiment_id = %(id)s",
+        "UPDATE phase_rollups AS known SET covered = (SELECT range_agg(tstzrange(lower(part) - %(step)s,"
+        " upper(part) - %(step)s)) FROM unnest(known.covered) AS part) FROM ab_experiment_phases AS phase"
+        " WHERE phase.id = known.phase_id AND phase.experiment_id = %(id)s",
         "DELETE FROM eligibility_decisions WHERE experiment_id = %(id)s",
     )
     with store.connect() as connection, connection.transaction():

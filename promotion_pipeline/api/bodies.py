@@ -25,6 +25,7 @@ from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.api.problems import suggestion
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.promotion.distrust import Despite
 from promotion_pipeline.promotion.inputs import LONGEST_TEXT
 from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
 from promotion_pipeline.promotion.rollback import RollbackTarget
@@ -141,6 +142,9 @@ class PromoteBody(Body):
     config: Config | None = None
     metadata: dict[str, Any] | None = None
     """What to keep with the record: reason, reviewers, ticket."""
+    despite: list[Despite] | None = None
+    """What was seen and is promoted in spite of; asks for `metadata.reason`. Left out, nobody is asked and the record
+    says so; an empty list refuses to promote on numbers that cannot be trusted."""
 
 
 class RollbackBody(Body):
@@ -164,6 +168,8 @@ class SweepBody(Body):
     cron_secret: Annotated[SecretStr, WithJsonSchema({"type": "string"})] | None = None
     """AUTO_PROMOTION_CRON_SECRET, instead of a token."""
     config: Config | None = None
+    """Thresholds that tighten those of each experiment; where an experiment's own are stricter, they stand, and the
+    entry's `overruled` says so."""
 
 
 class ApproveBody(Body):
@@ -174,6 +180,8 @@ class ApproveBody(Body):
     """Kept as a claim if it differs from the credential's name."""
     config: Config | None = None
     metadata: dict[str, Any] | None = None
+    despite: list[Despite] = []
+    """What was seen and is promoted in spite of; needed where the numbers cannot be trusted, with a `reason`."""
 
 
 class DeclineBody(Body):

@@ -97,7 +97,15 @@ def promote(name: Name, here: Here, body: PromoteBody | None = None) -> AnswerWi
         here,
         name,
         Action.PROMOTE,
-        lambda: promote_winner(name, asked.promotion_type, here.actor, config, metadata=metadata, store=here.store),
+        lambda: promote_winner(
+            name,
+            asked.promotion_type,
+            here.actor,
+            config,
+            metadata=metadata,
+            despite=asked.despite,
+            store=here.store,
+        ),
         partial(promotion_acted_on, here),
     )
     return _promoted(here, promotion)
@@ -164,7 +172,15 @@ def approve(name: Name, here: Here, body: ApproveBody | None = None) -> AnswerWi
         here,
         name,
         Action.PROMOTE,
-        lambda: approve_promotion(name, here.actor, config, reason=asked.reason, metadata=metadata, store=here.store),
+        lambda: approve_promotion(
+            name,
+            here.actor,
+            config,
+            reason=asked.reason,
+            metadata=metadata,
+            despite=asked.despite,
+            store=here.store,
+        ),
         partial(promotion_acted_on, here),
     )
     return _promoted(here, promotion)

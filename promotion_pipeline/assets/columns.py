@@ -113,7 +113,8 @@ SCHEMAS: dict[str, dg.TableSchema] = {
     names.DECISIONS: _schema(
         _KEYS
         + """
-        label text: record: the first decision about the hour, never rewritten; anything else: a re-evaluation
+        label text: record: the first decision about the hour; shadow: the same in shadow mode; else: a re-evaluation
+        made_by text: schedule, automation, sweep or person: only the first three lead to an unattended promotion
         verdict text: eligible, not_yet, rejected, inconclusive or error
         is_eligible boolean: all five contract checks pass
         is_promotable boolean: eligible, and the evidence for an unattended promotion is there

@@ -18,6 +18,7 @@ from promotion_pipeline.checks import EVALUATION_CHECKS, ask, specs_of
 from promotion_pipeline.config import Settings
 from promotion_pipeline.dagster_instance import keep_connections
 from promotion_pipeline.failures import step_failures
+from promotion_pipeline.made_by import made_by
 from promotion_pipeline.markdown import diff_table, late_table
 from promotion_pipeline.partitions import hourly
 from promotion_pipeline.resources import StoreResource
@@ -81,7 +82,8 @@ The verdict on every experiment at the end of each hour, with the five checks an
 judged; `error` contradicts itself. Not eligible is an answer, not a failure.
 
 **Decisions of record are written once.** The first decision about an hour stays as it was made. Only a decision of
-record about the newest complete hour can lead to a promotion, so no backfill ever moves traffic.
+record about the newest complete hour, made by the schedule or an automation (`made_by`), can lead to a promotion: no
+run that a person starts ever moves traffic, not even the one that decides the newest hour first.
 
 **Late rows:** where sums of decided hours change, these hours are decided again beside the record, as `latest`; a
 decision that would be another one is listed here and announced, once.
@@ -152,6 +154,7 @@ def _evaluate(
                 config=thresholds,
                 label=label,
                 tables=tables,
+                made_by=made_by(context.run.tags),
                 progress=lambda done, total: context.log.info(f"{done:,} of {total:,} experiments judged"),
                 tell=context.log.warning,
             )

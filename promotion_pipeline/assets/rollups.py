@@ -21,6 +21,7 @@ from promotion_pipeline.sources import roll_up
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.days import drop_old_days, ensure_days_ahead
 from promotion_pipeline.store.health import freshness, hour_counts
+from promotion_pipeline.store.phases import note_unnoted
 from promotion_pipeline.store.totals import refresh_totals
 
 DESCRIPTION = """\
@@ -75,6 +76,8 @@ def _roll_up(context: dg.AssetExecutionContext, store: Store) -> tuple[pd.DataFr
     """The counts of each hour, and what is told about the run as a whole."""
     window, started = context.partition_time_window, time.perf_counter()
     first = window.start - timedelta(hours=store.settings.lookback_hours)
+    for name in note_unnoted(store):
+        context.log.warning(f"{name}: changed past the database's triggers; measured anew from now on")
     done = roll_up(store, first, window.end)
     caught_up = catch_up(store, first)
     refresh_totals(store, window.end)

@@ -57,6 +57,10 @@ SEED = {
     "hours": """
         INSERT INTO rollup_hours (hour, requests)
         SELECT hour, 0 FROM generate_series(%(start)s, %(end)s - interval '2 hours', '1 hour') AS hour""",
+    "covered": """
+        INSERT INTO phase_rollups (phase_id, covered)
+        SELECT id, tstzmultirange(tstzrange(%(start)s, %(end)s - interval '1 hour')) FROM ab_experiment_phases""",
+    "dropped": "INSERT INTO dropped_requests (before) VALUES (%(end)s - interval '1 hour')",
     "requests": """
         INSERT INTO ai_requests (experiment_id, variant_id, created_at, latency_ms, is_error, converted)
         SELECT variant.experiment_id, variant.id, %(end)s - number * interval '35 seconds', 120, false, number %% 20 = 0

@@ -32,6 +32,11 @@ _ROLLED_UP = """
     INSERT INTO rollup_hours (hour, requests)
     SELECT hour, 0 FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', '1 hour')
         AS hour"""
+# There are no requests behind the history, as if their days had been dropped since.
+_COVERED = """
+    INSERT INTO phase_rollups (phase_id, covered)
+    SELECT id, tstzmultirange(tstzrange(%(start)s, %(end)s)) FROM ab_experiment_phases"""
+_DROPPED = "INSERT INTO dropped_requests (before) VALUES (%(end)s)"
 _USERS = """
     INSERT INTO hourly_user_rollups (hour, phase_id, user_id, variant_id, requests, conversions, value)
     SELECT %(start)s, phase.id, 'user-' || number || '-' || reader, variant.id, 20, 1, 0
@@ -77,6 +82,8 @@ def seed_hours(
     seed_experiments(connection, experiments, start)
     seed_history(connection, start, fresh - (lookback_hours + 12) * HOUR)
     connection.execute(_ROLLED_UP, {"start": start, "end": fresh})
+    connection.execute(_COVERED, {"start": start, "end": fresh})
+    connection.execute(_DROPPED, {"end": fresh - (lookback_hours + 12) * HOUR})
     connection.execute(_USERS, {"start": start, "users": USERS_PER_ARM})
     each = requests_per_hour * hours // (experiments * ARMS)
     connection.execute(_REQUESTS, {"start": fresh, "end": end, "users": USERS_PER_ARM, "each": each})

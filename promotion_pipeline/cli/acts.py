@@ -13,7 +13,7 @@ from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.history import print_promotion
 from promotion_pipeline.cli.live import print_stands, stands_json
 from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
-from promotion_pipeline.errors import InputError, NotEligibleError
+from promotion_pipeline.errors import InputError, NotEligibleError, UntrustedError
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
@@ -35,6 +35,15 @@ Kind = Annotated[
 ]
 Metadata = Annotated[
     list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Kept with the record; JSON values allowed.")
+]
+DespiteOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--despite",
+        metavar="WHAT",
+        help="sample_ratio_mismatch: promote although the traffic was not split as declared; needs --reason.",
+        show_default=False,
+    ),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite-split", help="Even if somebody changed the split since the promotion.")
@@ -98,6 +107,7 @@ def promote(
     reason: Reason = None,
     kind: Kind = "manual",
     metadata: Metadata = None,
+    despite: DespiteOption = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -113,9 +123,21 @@ def promote(
         _would_promote(eligibility, as_json)
         return
     if eligibility.is_eligible:
+        _require_seen(eligibility, despite)
         confirm(f"Move the traffic of {name!r} to {eligibility.winner!r}?", yes=yes)
-    promotion = promote_winner(name, kind, actor(by), config, metadata=details)
+    promotion = promote_winner(name, kind, actor(by), config, metadata=details, despite=despite or ())
     _show_promoted(promotion, as_json)
+
+
+def _require_seen(eligibility: PromotionEligibility, despite: list[str] | None) -> None:
+    """Say it before anything is asked; the act asks again under its lock."""
+    if eligibility.distrust is not None:
+        output.print_styled(f"The numbers cannot be trusted: {eligibility.distrust}", "bold red")
+        if not despite:
+            raise UntrustedError(
+                f"{eligibility.experiment_name!r} is not promoted on them: find out what is broken, or add"
+                " --despite sample_ratio_mismatch and --reason"
+            )
 
 
 def _show_promoted(promotion: Promotion, as_json: bool) -> None:
@@ -154,13 +176,19 @@ def _metadata(pairs: list[str] | None, reason: str | None) -> dict[str, Any]:
 
 
 def approve(
-    name: Name, by: By = None, reason: Reason = None, yes: Yes = False, as_json: Json = False, config: Any = None
+    name: Name,
+    by: By = None,
+    reason: Reason = None,
+    despite: DespiteOption = None,
+    yes: Yes = False,
+    as_json: Json = False,
+    config: Any = None,
 ) -> None:
     """Approve and promote."""
     from promotion_pipeline.promotion.approvals import approve_promotion
 
     confirm(f"Promote the waiting winner of {name!r}?", yes=yes)
-    promotion = approve_promotion(name, actor(by), config, reason=reason)
+    promotion = approve_promotion(name, actor(by), config, reason=reason, despite=despite or ())
     _show_promoted(promotion, as_json)
 
 

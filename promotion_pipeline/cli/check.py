@@ -54,7 +54,7 @@ def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, co
     with output.progress("Evaluating"):
         found = assess(current_store(), None if name is None else [name], layer, as_of=at)
     if name is None:
-        _print_all(found, as_json)
+        print_all(found, as_json)
         return
     eligibility = found[0]
     if as_json:
@@ -66,7 +66,8 @@ def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, co
         raise typer.Exit(NotEligibleError.exit_code)
 
 
-def _print_all(found: list[PromotionEligibility], as_json: bool) -> None:
+def print_all(found: list[PromotionEligibility], as_json: bool) -> None:
+    """Every experiment in a table, or as JSON."""
     from promotion_pipeline.cli.live import print_alarms
     from promotion_pipeline.promotion.alarms import open_alarms
 
@@ -99,11 +100,12 @@ def verdict_cell(verdict: str) -> Any:
 
 def why(eligibility: PromotionEligibility) -> str:
     """The one line that explains a verdict in a table."""
+    first = [f"the numbers cannot be trusted: {eligibility.distrust}"] if eligibility.distrust is not None else []
     withheld = eligibility.evidence.withheld
     if not eligibility.is_eligible or not withheld:
-        return "; ".join(eligibility.reasons)
+        return "; ".join([*first, *eligibility.reasons])
     held = ", ".join(reason.value.replace("_", " ") for reason in withheld)
-    return "; ".join([f"not unattended: {held}", *eligibility.warnings])
+    return "; ".join([*first, f"not unattended: {held}", *eligibility.warnings])
 
 
 def print_eligibility(eligibility: PromotionEligibility) -> None:
@@ -113,6 +115,8 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
     print_alarms(eligibility.alarms)
     name, verdict = eligibility.experiment_name, str(eligibility.verdict)
     output.print_styled(f"{name}: {verdict.replace('_', ' ')}", f"bold {VERDICT_STYLES[verdict]}")
+    if eligibility.distrust is not None:
+        output.print_styled(f"THE NUMBERS CANNOT BE TRUSTED: {eligibility.distrust}", "bold red")
     output.print_styled(f"{eligibility.summary} (as of {output.when(eligibility.as_of)})")
     for item in eligibility.checks:
         mark, style = ("✓", "green") if item.passed else ("✗", "red")
@@ -141,6 +145,8 @@ def _print_next(eligibility: PromotionEligibility) -> None:
         return
     waits = any(asked.experiment_name == eligibility.experiment_name for asked in open_approvals())
     act = "approve {}" if waits else "promote {} --dry-run"
+    if eligibility.distrust is not None:
+        act = "decline {} --reason TEXT" if waits else "hold {} --reason TEXT"
     output.note(f"Next: {output.program()} {act.format(shell_name(eligibility.experiment_name))}")
 
 
@@ -153,8 +159,8 @@ def _evidence(eligibility: PromotionEligibility) -> str:
     text = f"evidence ({evidence.required}): lift that holds at every look{unit} {lift}"
     if evidence.is_met and not evidence.withheld:
         return f"{text}; enough to be promoted unattended"
-    withheld = ", ".join(reason.value.replace("_", " ") for reason in evidence.withheld)
-    return f"{text}; not promoted unattended" + (f" because of {withheld}" if withheld else "")
+    withheld = "; ".join(evidence.withheld_because)
+    return f"{text}; not promoted unattended" + (f": {withheld}" if withheld else "")
 
 
 def print_variants(variants: tuple[VariantMetrics, ...]) -> None:

@@ -13,7 +13,9 @@ from promotion_pipeline.cli.options import Json, Name
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.models import Promotion
 
-Verify = Annotated[bool, typer.Option("--verify", help="Recompute each decision from the rollups and compare.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Recompute each decision from the log of the requests and compare.")
+]
 Shadow = Annotated[bool, typer.Option("--shadow", help="Show what shadow mode would have promoted instead.")]
 
 

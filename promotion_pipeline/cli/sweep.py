@@ -35,9 +35,14 @@ def register(app: typer.Typer) -> None:
 def auto_check(by: By = None, dry_run: DryRun = False, as_json: Json = False, config: Any = None) -> None:
     """Sweep over all running experiments."""
     if dry_run:
-        from promotion_pipeline.cli.check import check
+        from promotion_pipeline.cli.check import print_all
+        from promotion_pipeline.evaluation.unattended import MadeBy
+        from promotion_pipeline.promotion.assess import judge
+        from promotion_pipeline.promotion.inputs import request_config
+        from promotion_pipeline.store.database import current_store
 
-        check(None, None, as_json, config)
+        judged = judge(current_store(), None, request_config(config), made_by=MadeBy.SWEEP)
+        print_all([assessment.eligibility for assessment in judged.assessments], as_json)
         output.note("Nothing changed: without --dry-run, the eligible ones are promoted or put to a person.")
         return
     from promotion_pipeline.promotion.sweep import auto_check_promotions

@@ -15,7 +15,7 @@ from promotion_pipeline.demo.experiments import DEMO_EXPERIMENTS, ROLLED_BACK
 from promotion_pipeline.demo.load import Seeded, foreign_experiments, require_own_database, retire_earlier_demo, seed
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.evaluation import explain
-from promotion_pipeline.in_process import InProcess
+from promotion_pipeline.in_process import AS_SCHEDULED, InProcess
 from promotion_pipeline.names import APPLY_JOB, EVALUATION_OP, HOURLY_JOB
 from promotion_pipeline.partitions import range_tags
 from promotion_pipeline.promotion.approvals import open_approvals
@@ -24,6 +24,7 @@ from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.labels import record_label
 
 Step = Callable[[str], AbstractContextManager[Callable[[float], None]]]
 """Shows a titled step while its body runs; yields a function that takes the fraction done."""
@@ -117,7 +118,8 @@ def _materialize(
     if not is_shared:
         return graph.run_hours(start, end)
     only = {"experiments": list(seeded.experiment_ids)}
-    return graph.run_job(HOURLY_JOB, config={"ops": {EVALUATION_OP: {"config": only}}}, tags=range_tags(start, end))
+    tags = range_tags(start, end) | AS_SCHEDULED
+    return graph.run_job(HOURLY_JOB, config={"ops": {EVALUATION_OP: {"config": only}}}, tags=tags)
 
 
 def _apply(graph: InProcess, seeded: Seeded, *, is_shared: bool) -> ExecuteInProcessResult | None:
@@ -137,8 +139,8 @@ def _rows(store: Store, seeded: Seeded, as_of: datetime) -> list[DemoRow]:
     waiting = {approval.experiment_name for approval in open_approvals(store)}
     with store.connect() as connection:
         decided = connection.execute(
-            "SELECT * FROM eligibility_decisions WHERE as_of = %s AND label = 'record' AND experiment_id = ANY(%s)",
-            [as_of, list(seeded.experiment_ids.values())],
+            "SELECT * FROM eligibility_decisions WHERE as_of = %s AND label = %s AND experiment_id = ANY(%s)",
+            [as_of, record_label(store.settings), list(seeded.experiment_ids.values())],
         ).fetchall()
     by_id = {row["experiment_id"]: row for row in decided}
     rows = []

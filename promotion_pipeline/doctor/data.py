@@ -9,12 +9,14 @@ from promotion_pipeline.doctor.findings import Result, listed, ok, problem, sql_
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.notifications.numbers import instant_text
+from promotion_pipeline.rollups import incomplete_phases, landed
 from promotion_pipeline.sources import unbalanced_hours
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
+from promotion_pipeline.store.labels import record_label
 
 HOUR = timedelta(hours=1)
-MINUTES_TO_DECIDE = 20
-"""Minutes past the hour until which the hour just over may be undecided."""
+MINUTES_TO_DECIDE = 15
+"""Minutes after the schedule's minute until which the hour just over may be undecided."""
 LOST_WINDOW = timedelta(hours=24)
 """How far beyond the look-back late rows are looked for."""
 ROLL_UP_AGAIN = (
@@ -27,20 +29,25 @@ def last_hour(subject: Subject) -> Result:
     row = subject.database.execute(
         """
         SELECT count(*) AS running,
-            (SELECT max(as_of) FROM eligibility_decisions WHERE label = 'record') AS decided_to
+            (SELECT max(as_of) FROM eligibility_decisions WHERE label = %s) AS decided_to
         FROM ab_experiments WHERE is_active AND start_date < date_trunc('hour', now(), 'UTC') - interval '1 hour'
-        """
+        """,
+        [record_label(subject.settings)],
     ).fetchone()
     assert row is not None
     if not row["running"]:
         return ok("no experiment runs")
     complete = newest_complete_hour(subject.database)
     now = database_now(subject.database)
-    due = complete - HOUR if now - complete < timedelta(minutes=MINUTES_TO_DECIDE) else complete
+    minutes = subject.settings.schedule_minute + MINUTES_TO_DECIDE
+    due = complete - HOUR if now - complete < timedelta(minutes=minutes) else complete
     if row["decided_to"] is None:
         return problem(f"{row['running']} experiments run and nothing was ever decided", _evaluate(due))
     decided_to = row["decided_to"].astimezone(UTC)
     if decided_to < due:
+        landing = landed(subject.opened, due, now)
+        if decided_to >= landing.end:
+            return ok(f"decided up to {instant_text(decided_to)}; {landing.sentence}")
         hours = (due - decided_to) // HOUR
         return problem(
             f"decided up to {instant_text(decided_to)} only, {hours} hours are missing", "promotion-pipeline dev"
@@ -77,6 +84,25 @@ def late_rows(subject: Subject) -> Result:
             f"{ROLL_UP_AGAIN} {window}  (and from now on: export AUTO_PROMOTION_LOOKBACK_HOURS={wider})",
         )
     return ok(f"every row older than {subject.settings.lookback_hours} hours is counted; newer ones are read again")
+
+
+def complete(subject: Subject) -> Result:
+    """Whether every running experiment is judged on all its data: its requests in the log against those in its sums."""
+    until = newest_complete_hour(subject.database) - timedelta(hours=subject.settings.lookback_hours)
+    found = incomplete_phases(subject.opened, subject.database, until)
+    if not found:
+        return ok("the sums of every running experiment are those of its requests")
+    rows = subject.database.execute(
+        "SELECT id, name FROM ab_experiments WHERE id = ANY(%s)", [[one.experiment_id for one in found]]
+    ).fetchall()
+    names = {row["id"]: row["name"] for row in rows}
+    worst = found[0]
+    window = f"--from {worst.since.astimezone(UTC):%Y-%m-%dT%H:00Z} --roll-up"
+    return problem(
+        f"{listed([names[one.experiment_id] for one in found])} not promoted unattended"
+        f" ({names[worst.experiment_id]!r}: {worst.sentence})",
+        f"promotion-pipeline evaluate {window}  (or wait for the next hourly run)",
+    )
 
 
 def splits(subject: Subject) -> Result:

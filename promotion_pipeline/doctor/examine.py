@@ -68,6 +68,7 @@ CHECKS = (
     Check("log kept since", Needs.SCHEMA, log_of_requests.kept_since),
     Check("log files", Needs.SCHEMA, log_of_requests.files),
     Check("late rows", Needs.SCHEMA, data.late_rows),
+    Check("complete data", Needs.SCHEMA, data.complete),
     Check("splits", Needs.SCHEMA, data.splits),
     Check("controls", Needs.SCHEMA, data.controls),
     Check("thresholds", Needs.SCHEMA, data.thresholds),

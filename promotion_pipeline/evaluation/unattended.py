@@ -35,6 +35,21 @@ class WithheldReason(StrEnum):
     """AUTO_PROMOTION_ENABLED is false."""
 
 
+class MadeBy(StrEnum):
+    """What made a decision."""
+
+    SCHEDULE = "schedule"
+    """The hourly schedule's run."""
+    AUTOMATION = "automation"
+    """An automation condition's run, or the act itself where the hour had turned since it was called for."""
+    SWEEP = "sweep"
+    """`auto-check`, or `promote_winner(..., "auto", ...)`: whoever calls it means it to act."""
+    PERSON = "person"
+    """A run that somebody started: a backfill, the Launchpad, `evaluate`."""
+
+
+LEADS_TO_PROMOTION = frozenset({MadeBy.SCHEDULE, MadeBy.AUTOMATION, MadeBy.SWEEP})
+"""What an unattended promotion may stand on."""
 WAITING = frozenset(
     {
         WithheldReason.INCOMPLETE_DATA,
@@ -70,8 +85,8 @@ class UnattendedFacts:
     """The requests of the phase in the log are those in its rollups."""
     is_phase_current: bool = True
     """The open phase says of split and activity what the experiment's tables say."""
-    is_scheduled: bool = True
-    """What is judged was decided by the schedule, an automation or a sweep, not by a person's run."""
+    made_by: MadeBy = MadeBy.SCHEDULE
+    """What made the decision that is to be acted upon."""
     is_held: bool = False
     is_enabled: bool = True
 
@@ -94,7 +109,7 @@ def withheld_reasons(facts: UnattendedFacts) -> tuple[WithheldReason, ...]:
         WithheldReason.LOW_TRAFFIC: facts.is_quiet,
         WithheldReason.INCOMPLETE_DATA: not facts.is_complete,
         WithheldReason.PHASE_CHANGED: not facts.is_phase_current,
-        WithheldReason.NOT_SCHEDULED: not facts.is_scheduled,
+        WithheldReason.NOT_SCHEDULED: facts.made_by not in LEADS_TO_PROMOTION,
         WithheldReason.ENDED: facts.end_date is not None and facts.end_date <= facts.now,
         WithheldReason.MANUAL_APPROVAL: facts.require_manual_approval,
         WithheldReason.HELD: facts.is_held,

@@ -12,6 +12,7 @@ from promotion_pipeline.notifications.message import shortened
 from promotion_pipeline.notifications.routing import SystemEvent, configured_channels
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.labels import RECORD, record_label
 from promotion_pipeline.store.outbox import enqueue
 
 LONGEST_ERROR = 600
@@ -81,8 +82,9 @@ def enqueue_summary(store: Store, settings: Settings | None = None) -> bool:
         as_of = summary_due(connection, settings)
         if as_of is None:
             return False
-        payload = _summary(connection, as_of, timedelta(hours=settings.summary_hours))
-        return enqueue(connection, SystemEvent.HOURLY_SUMMARY, "info", None, None, _summary_key(as_of), payload)
+        label = record_label(settings)
+        payload = _summary(connection, label, as_of, timedelta(hours=settings.summary_hours))
+        return enqueue(connection, SystemEvent.HOURLY_SUMMARY, "info", None, None, _summary_key(label, as_of), payload)
 
 
 def summary_due(connection: Connection, settings: Settings) -> datetime | None:
@@ -90,28 +92,29 @@ def summary_due(connection: Connection, settings: Settings) -> datetime | None:
     hours = settings.summary_hours
     if hours == 0 or Channel.EMAIL not in configured_channels(settings):
         return None
-    as_of = _newest_decided(connection)
+    label = record_label(settings)
+    as_of = _newest_decided(connection, label)
     if as_of is None or as_of.hour % hours:
         return None
-    written = connection.execute("SELECT 1 FROM notification_outbox WHERE dedup_key = %s", [_summary_key(as_of)])
+    written = connection.execute("SELECT 1 FROM notification_outbox WHERE dedup_key = %s", [_summary_key(label, as_of)])
     return None if written.fetchone() else as_of
 
 
-def _summary_key(as_of: datetime) -> str:
-    return f"summary:{as_of.isoformat()}"
+def _summary_key(label: str, as_of: datetime) -> str:
+    return f"summary:{as_of.isoformat()}" if label == RECORD else f"summary:{label}:{as_of.isoformat()}"
 
 
-def _newest_decided(connection: Connection) -> datetime | None:
+def _newest_decided(connection: Connection, label: str) -> datetime | None:
     """The as-of of the newest decisions of record, unless it is old news."""
     row = connection.execute(
         "SELECT max(as_of) AS as_of FROM eligibility_decisions"
-        " WHERE label = 'record' AND hour >= now() - %s AND as_of <= now()",
-        [SUMMARY_IS_NEWS_FOR],
+        " WHERE label = %s AND hour >= now() - %s AND as_of <= now()",
+        [label, SUMMARY_IS_NEWS_FOR],
     ).fetchone()
     return row["as_of"].astimezone(UTC) if row and row["as_of"] else None
 
 
-def _summary(connection: Connection, as_of: datetime, span: timedelta) -> dict[str, Any]:
+def _summary(connection: Connection, label: str, as_of: datetime, span: timedelta) -> dict[str, Any]:
     counts = connection.execute(
         """
         SELECT count(*) AS evaluated, count(*) FILTER (WHERE is_eligible) AS eligible,
@@ -121,9 +124,9 @@ def _summary(connection: Connection, as_of: datetime, span: timedelta) -> dict[s
             (SELECT count(*) FROM experiment_promotions WHERE rollback_at > now() - %(span)s) AS rolled_back,
             (SELECT count(*) FROM promotion_approvals WHERE state = 'awaiting_approval' AND expires_at > now())
                 AS waiting
-        FROM eligibility_decisions WHERE as_of = %(as_of)s AND label = 'record'
+        FROM eligibility_decisions WHERE as_of = %(as_of)s AND label = %(label)s
         """,
-        {"as_of": as_of, "span": span},
+        {"as_of": as_of, "span": span, "label": label},
     ).fetchone()
     assert counts is not None
     rows = connection.execute(
@@ -131,12 +134,12 @@ def _summary(connection: Connection, as_of: datetime, span: timedelta) -> dict[s
         SELECT e.name AS experiment, d.verdict, d.candidate_variant_name AS candidate, d.improvement, d.confidence,
             d.sample_size
         FROM eligibility_decisions d JOIN ab_experiments e ON e.id = d.experiment_id
-        WHERE d.as_of = %s AND d.label = 'record'
+        WHERE d.as_of = %s AND d.label = %s
         ORDER BY array_position(ARRAY['eligible', 'error', 'rejected', 'inconclusive', 'not_yet'], d.verdict),
             d.confidence DESC NULLS LAST, e.name
         LIMIT %s
         """,
-        [as_of, MOST_ROWS],
+        [as_of, label, MOST_ROWS],
     ).fetchall()
     is_cut = counts["evaluated"] > len(rows)
     shown = [{name: _json_value(value) for name, value in row.items()} for row in rows]

@@ -37,6 +37,7 @@ def promotion(n: Notification) -> Draft:
     return Draft(
         title=f"{n.name}: {winner} promoted" + (" with warnings" if warnings else ""),
         sentences=(
+            *(f"The numbers cannot be trusted: {said}." for said in n.texts("distrust")),
             f"{winner} won over {n.text('control')} and now gets {got}.",
             f"It was a {kind} promotion by {n.text('promoted_by')}." if kind else "",
             "The next step of the ramp follows while the watch stays clean." if is_ramping else "",
@@ -49,6 +50,9 @@ def promotion(n: Notification) -> Draft:
 
 def approval_requested(n: Notification) -> Draft:
     """Eligible, and a person is asked."""
+    distrust = n.texts("distrust")
+    if distrust:
+        return _untrusted(n, distrust[0])
     return Draft(
         title=f"{n.name}: {n.text('candidate')} waits for approval",
         sentences=(
@@ -58,6 +62,22 @@ def approval_requested(n: Notification) -> Draft:
         ),
         facts=_three_numbers(n),
         next_step=f"Look at the evidence and approve it there, or: {_command('approve', n)}",
+    )
+
+
+def _untrusted(n: Notification, distrust: str) -> Draft:
+    """A person is asked about numbers that cannot be trusted: that comes first."""
+    return Draft(
+        title=f"{n.name}: the numbers cannot be trusted ({n.text('candidate')} waits for an answer)",
+        sentences=(
+            f"The numbers cannot be trusted: {distrust}.",
+            f"On them {n.text('candidate')} passes the five checks; assignment or logging is broken, so find out what"
+            " first.",
+            *(f"Warning: {warning}" for warning in n.texts("warnings")),
+        ),
+        facts=_three_numbers(n),
+        next_step=f"Find out what is broken, and decline meanwhile: {_command('decline', n)} --reason '...'. To promote"
+        f" all the same: {_command('approve', n)} --despite sample_ratio_mismatch --reason '...'",
     )
 
 

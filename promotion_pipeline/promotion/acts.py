@@ -28,6 +28,7 @@ from promotion_pipeline.promotion.splits import Split
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.outbox import Level, enqueue
+from promotion_pipeline.store.phases import note_experiment, unnoted_experiments
 
 LOCK_SECONDS = 30
 RETRY_SECONDS = 0.02
@@ -149,6 +150,8 @@ def database_errors() -> Iterator[None]:
 def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> Scene:
     """Lock an experiment, given by name or id, and read it afresh.
 
+    What was changed past the triggers is noted first, so that no act stands on a split that is not served any more.
+
     Acts queue on an advisory lock. The rows themselves are taken without waiting, again and again: whoever waits for
     one row while it holds another can deadlock with an application that changes a split, in whatever order it does.
 
@@ -164,6 +167,8 @@ def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> Sc
         time.sleep(RETRY_SECONDS)
     else:
         raise ConflictError(BUSY)
+    if unnoted_experiments(connection, [known]):
+        note_experiment(connection, known)
     return _scene(connection, store, known)
 
 

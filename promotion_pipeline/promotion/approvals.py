@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.acts import Scene, chosen, database_errors, in_transaction, lock_experiment
+from promotion_pipeline.promotion.distrust import Despite, acknowledgement, despite_of
 from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.experiments import experiments_named
 from promotion_pipeline.promotion.faults import FaultPoint, reached
@@ -45,16 +46,20 @@ def approve_promotion(
     *,
     reason: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    despite: Sequence[Despite | str] = (),
     store: Store | None = None,
 ) -> Promotion:
     """Say yes to the open request of an experiment, and promote in the same transaction.
 
     The contract is checked again at the newest complete hour; the promotion is `manual`, by the person who approves.
+    Where the numbers cannot be trusted, `despite` must name why (`["sample_ratio_mismatch"]`), and `reason` say why
+    you promote all the same.
 
     Raises:
         NotFoundError: no experiment has this name.
         ConflictError: nothing waits for approval, the request expired, or another candidate leads now.
         AlreadyPromotedError: a live promotion exists.
+        UntrustedError: the numbers cannot be trusted, and `despite` does not name why.
         NotEligibleError: the contract does not pass any more.
         InputError, ConfigError: a value cannot be used.
         DependencyError: the database is down.
@@ -64,7 +69,7 @@ def approve_promotion(
     """
     name = experiment_name_of(experiment_name)
     actor, why, request = required_text(approved_by, "approved_by"), _optional(reason), request_config(config)
-    details = json_object(metadata, "metadata")
+    details, acknowledged = json_object(metadata, "metadata"), despite_of(despite)
     where = chosen(store)
 
     def act(connection: Connection) -> Promotion:
@@ -73,8 +78,10 @@ def approve_promotion(
         waiting = _require_waiting(scene)
         candidate = require_candidate(scene, request)
         _require_same_candidate(waiting, candidate)
-        scene.audit(actor, Action.APPROVE, None, {"approval_id": str(waiting.id), "reason": why})
-        return apply_approval(scene, candidate, waiting.model_copy(update={"reason": why}), actor, details)
+        marks = acknowledgement(candidate.assessment, acknowledged, why)
+        answer = {"approval_id": str(waiting.id), "reason": why, **candidate.brought, **marks}
+        scene.audit(actor, Action.APPROVE, None, answer)
+        return apply_approval(scene, candidate, waiting.model_copy(update={"reason": why}), actor, details | marks)
 
     promotion = in_transaction(where, act)
     reached(FaultPoint.AFTER_COMMIT)
@@ -154,9 +161,15 @@ def request_approval(scene: Scene, candidate: Candidate, actor: str) -> tuple[Ap
         "candidate": decision["candidate_variant_name"],
         "withheld": [withheld_sentence(assessment, reason) for reason in withheld_because(assessment)],
     }
-    scene.audit(actor, Action.REQUEST_APPROVAL, None, details)
+    scene.audit(actor, Action.REQUEST_APPROVAL, None, {**details, **candidate.brought})
     numbers = {name: decision[name] for name in ("confidence", "improvement", "sample_size", "shrunken_lift")}
-    payload = {**details, **numbers, "warnings": list(eligibility.warnings), "as_of": assessment.as_of.isoformat()}
+    payload = {
+        **details,
+        **numbers,
+        "warnings": list(eligibility.warnings),
+        "distrust": eligibility.distrust,
+        "as_of": assessment.as_of.isoformat(),
+    }
     scene.notify(Event.APPROVAL_REQUESTED, "info", None, f"approval:{row['id']}", payload)
     return approvals_where(scene.connection, "a.id = %s", [row["id"]])[0], True
 

@@ -16,12 +16,14 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 
-from promotion_pipeline.config import PromotionConfig, Settings
+from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, Settings
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.evaluation import Outlook, evaluate, outlook
-from promotion_pipeline.evaluation.unattended import UnattendedFacts, is_fresh
+from promotion_pipeline.evaluation.stricter import Overruled, stricter_of
+from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, is_fresh
 from promotion_pipeline.promotion.acts import database_errors
 from promotion_pipeline.promotion.alarms import alarms_in
+from promotion_pipeline.promotion.distrust import distrust_of
 from promotion_pipeline.promotion.experiments import (
     Experiment,
     experiments_named,
@@ -39,6 +41,8 @@ from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import environment_of
 from promotion_pipeline.store.experiments import overridden, read_experiments, read_present_experiments
+from promotion_pipeline.store.labels import record_label
+from promotion_pipeline.store.phases import unnoted_experiments
 from promotion_pipeline.store.usual import HourTraffic, hour_traffic
 
 HOUR = timedelta(hours=1)
@@ -73,6 +77,16 @@ class Assessment:
     """The phase's requests in the log and in its sums; None: not compared."""
     log: str = "ai_requests"
     """What the log of the requests is called."""
+    made_by: MadeBy = MadeBy.AUTOMATION
+    """What made the decision that would be acted upon."""
+    is_phase_current: bool = True
+    """The experiment's tables say what its open phase says."""
+    request: PromotionConfig | None = None
+    """The thresholds that the request brought."""
+    overruled: tuple[Overruled, ...] = ()
+    """Which of them the experiment's own overruled."""
+    is_overridden: bool = False
+    """Decided with other thresholds than the experiment's own, so this is not the decision of record."""
     traffic: Mapping[str, float] = field(default_factory=dict)
     """Requests an hour at present, by variant id; empty: not known."""
 
@@ -89,6 +103,11 @@ class Assessment:
         arms = [self.decision[f"{arm}_variant_id"] for arm in ("candidate", "control")]
         known = [self.traffic[arm] for arm in arms if arm in self.traffic]
         return outlook(self.decision, requests_per_hour=min(known) if len(known) == len(arms) else None)
+
+    @property
+    def distrust(self) -> str | None:
+        """Why the numbers cannot be trusted; None: nothing is known against them."""
+        return None if self.decision is None else distrust_of(self.decision, self.metrics)
 
     @property
     def is_fresh(self) -> bool:
@@ -118,6 +137,8 @@ class Assessment:
             end_date=self.experiment.end_date,
             is_quiet=self.is_quiet,
             is_complete=self.completeness is None or self.completeness.is_complete,
+            is_phase_current=self.is_phase_current,
+            made_by=self.made_by,
             is_held=self.experiment.hold is not None,
             is_enabled=self.is_enabled,
         )
@@ -162,8 +183,9 @@ def judge(
     experiment_names: Sequence[str] | None,
     request: PromotionConfig | None = None,
     as_of: datetime | None = None,
+    made_by: MadeBy | None = None,
 ) -> Judgement:
-    """`assess` with everything behind the answers."""
+    """`assess` with everything behind the answers; `made_by` as `judge_experiments`."""
     with store.connect() as connection, database_errors():
         if experiment_names is None:
             experiments = running_experiments(connection)
@@ -172,7 +194,9 @@ def judge(
         # A bulk read opens connections of its own, which pays only for many rows.
         source: Source = connection if len(experiments) <= FEW else store
         compare = as_of is None and experiment_names is not None and len(experiments) <= FEW
-        return judge_experiments(store, connection, experiments, request, as_of, source=source, compare=compare)
+        return judge_experiments(
+            store, connection, experiments, request, as_of, source=source, made_by=made_by, compare=compare
+        )
 
 
 def judge_experiments(
@@ -184,12 +208,17 @@ def judge_experiments(
     *,
     source: Source,
     compare: bool = False,
+    afresh: bool = False,
+    made_by: MadeBy | None = None,
 ) -> Judgement:
     """Evaluate experiments that were read already.
 
     Without `as_of` each is judged on its open phase and present thresholds: what can be acted upon now. With one, on
     the phase and the thresholds that were in force then. `source` is the store for many experiments (bulk reads), or
-    the connection that holds a lock. `compare` counts the requests of those that are eligible in the log.
+    the connection that holds a lock. `compare` counts the requests of those that are eligible in the log; `afresh`
+    sums up the log instead of reading what was rolled up. `made_by` says who acts on what is found; None: whoever made
+    the hour's record. Whoever acts without being a person acts on the stricter of the request and the experiment's own
+    thresholds.
     """
     hour = as_of_hour(connection, as_of)
     now = database_now(connection) if as_of is None else hour
@@ -201,8 +230,11 @@ def judge_experiments(
         experiments = _as_they_were(connection, experiments, hour)
         settings = settings.model_copy(update={"thresholds": environment_of(connection, settings, hour - HOUR)})
     ids = [str(experiment.id) for experiment in experiments if experiment.id in phases]
-    rollups, frame = _frames(store, source, ids, phases, hour, is_now=as_of is None)
-    frame = overridden(frame, request)
+    rollups, frame = _frames(store, source, ids, phases, hour, is_now=as_of is None, afresh=afresh)
+    is_unattended = made_by is not None and made_by is not MadeBy.PERSON
+    configs = {e.id: _configs(settings, e, request, is_unattended=is_unattended) for e in experiments}
+    used = {str(key): config.used for key, config in configs.items() if config.used is not None}
+    frame = overridden(frame, request, used)
     found = evaluate(rollups, frame, hours=pd.DatetimeIndex([hour - HOUR]), config=settings.thresholds)
     decisions = {UUID(row["experiment_id"]): row for row in _records(found.decisions)}
     metrics = _by_experiment(found.metrics)
@@ -213,23 +245,33 @@ def judge_experiments(
     compared = [phases[key] for key, row in decisions.items() if compare and row["is_eligible"] and key in phases]
     complete = completeness(store, connection, compared, rollups, hour) if compared else {}
     problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
-    configs = {e.id: _config(settings, e, request) for e in experiments}
+    every = [experiment.id for experiment in experiments]
+    makers: dict[UUID, MadeBy] = {} if made_by is None else dict.fromkeys(every, made_by)
+    unnoted: set[UUID] = set()
+    if as_of is None:
+        makers = makers or _makers(connection, settings, every, hour)
+        unnoted = unnoted_experiments(connection, every)
     assessments = tuple(
         Assessment(
             experiment=experiment,
             as_of=hour,
             phase_id=phases.get(experiment.id),
-            config=configs[experiment.id][0],
+            config=configs[experiment.id].used,
             decision=decisions.get(experiment.id),
             metrics=tuple(metrics.get(experiment.id, ())),
             significance=tuple(significance.get(experiment.id, ())),
             watermark=watermarks.get(experiment.id),
             newest_hour=newest_hours.get(str(experiment.id)),
-            problem=problems.get(experiment.id) or configs[experiment.id][1],
+            problem=problems.get(experiment.id) or configs[experiment.id].problem,
             is_enabled=store.settings.enabled,
             now=now,
             log=log,
             completeness=complete.get(phases[experiment.id]) if experiment.id in phases else None,
+            request=request,
+            overruled=configs[experiment.id].overruled,
+            is_overridden=configs[experiment.id].is_overridden,
+            made_by=makers.get(experiment.id, MadeBy.AUTOMATION),
+            is_phase_current=experiment.id not in unnoted,
             traffic=traffic,
         )
         for experiment in experiments
@@ -269,23 +311,52 @@ def _as_they_were(connection: Connection, experiments: Sequence[Experiment], hou
 
 
 def _frames(
-    store: Store, source: Source, ids: list[str], phases: dict[UUID, UUID], hour: datetime, *, is_now: bool
+    store: Store,
+    source: Source,
+    ids: list[str],
+    phases: dict[UUID, UUID],
+    hour: datetime,
+    *,
+    is_now: bool,
+    afresh: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Live rollups and the experiments frame, both of the chosen phases only."""
     wanted = {str(phase) for phase in phases.values()}
     frame = read_present_experiments(source, ids) if is_now else read_experiments(source, hour - HOUR, hour, ids)
-    rollups = live_rollups(store, source, hour, ids)
+    rollups = live_rollups(store, source, hour, ids, afresh=afresh)
     return rollups[rollups["phase_id"].isin(wanted)], frame[frame["phase_id"].isin(wanted)]
 
 
-def _config(
-    settings: Settings, experiment: Experiment, request: PromotionConfig | None
-) -> tuple[PromotionConfig | None, str | None]:
-    """The experiment's thresholds, or what is wrong with its own."""
+def _makers(connection: Connection, settings: Settings, ids: list[UUID], hour: datetime) -> dict[UUID, MadeBy]:
+    """What made the decision of record about the hour that ends at `hour`, by experiment; none where it has none."""
+    rows = connection.execute(
+        "SELECT experiment_id, made_by FROM eligibility_decisions"
+        " WHERE hour = %s AND label = %s AND experiment_id = ANY(%s)",
+        [hour - HOUR, record_label(settings), ids],
+    )
+    return {row["experiment_id"]: MadeBy(row["made_by"]) for row in rows}
+
+
+@dataclass(frozen=True)
+class _Configs:
+    """The thresholds that one experiment is judged on; `problem`: its own cannot be used."""
+
+    used: PromotionConfig | None = None
+    overruled: tuple[Overruled, ...] = ()
+    is_overridden: bool = False
+    problem: str | None = None
+
+
+def _configs(
+    settings: Settings, experiment: Experiment, request: PromotionConfig | None, *, is_unattended: bool
+) -> _Configs:
     try:
-        return resolved_config(settings, experiment, request), None
+        own = resolved_config(settings, experiment)
+        used, overruled = stricter_of(request, own) if is_unattended else (settings.threshold_config(own, request), ())
     except ConfigError as error:
-        return None, str(error)
+        return _Configs(problem=str(error))
+    deciding = set() if request is None else request.model_fields_set - ACTING_FIELDS
+    return _Configs(used, overruled, any(getattr(used, name) != getattr(own, name) for name in deciding))
 
 
 def _problems(

@@ -115,7 +115,9 @@ def split_of(variants: Sequence[Variant]) -> Split:
     return {str(variant.id): variant.traffic for variant in variants}
 
 
-def resolved_config(settings: Settings, experiment: Experiment, request: PromotionConfig | None) -> PromotionConfig:
+def resolved_config(
+    settings: Settings, experiment: Experiment, request: PromotionConfig | None = None
+) -> PromotionConfig:
     """Default < environment < the experiment's `promotion_config` < the request.
 
     Raises:

@@ -69,6 +69,8 @@ class EvidenceResult(Result):
     newest_request_at: datetime | None = None
     withheld: tuple[WithheldReason, ...] = ()
     """Everything that keeps an eligible experiment from being promoted unattended; empty: nothing does."""
+    withheld_because: tuple[str, ...] = ()
+    """The same in sentences."""
 
 
 class VariantMetrics(Result):
@@ -122,6 +124,8 @@ class PromotionEligibility(Result):
     evidence: EvidenceResult
     hold: str | None = None
     """Why automatic promotion is on hold; None: it is not."""
+    distrust: str | None = None
+    """Why the numbers cannot be trusted, to be said first; None: nothing is known against them."""
     notes: tuple[str, ...] = ()
     """What the numbers say besides; nothing hangs on it."""
     missing: tuple[str, ...] = ()
@@ -243,6 +247,16 @@ class Outcome(StrEnum):
     """It could not be evaluated or acted upon; the message says why."""
 
 
+class OverruledThreshold(Result):
+    """A threshold of the request that the experiment's own overruled, being stricter."""
+
+    threshold: str
+    """Its HTTP name."""
+    asked: Any
+    used: Any
+    message: str
+
+
 class SweepEntry(Result):
     """One experiment's part of a sweep."""
 
@@ -252,6 +266,8 @@ class SweepEntry(Result):
     eligibility: PromotionEligibility | None = None
     promotion_id: UUID | None = None
     approval_id: UUID | None = None
+    overruled: tuple[OverruledThreshold, ...] = ()
+    """Where the stricter thresholds of the experiment stood instead of the request's."""
 
 
 class AutoCheckResult(Result):

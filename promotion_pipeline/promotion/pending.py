@@ -18,7 +18,7 @@ import psycopg
 
 from promotion_pipeline.config import Mode, Settings, parse_config
 from promotion_pipeline.errors import ConfigError, ConflictError, NotEligibleError, PromotionError
-from promotion_pipeline.evaluation.unattended import UnattendedFacts, asks_a_person, may_go_unattended
+from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, asks_a_person, may_go_unattended
 from promotion_pipeline.promotion.acts import database_errors, in_transaction, lock_experiment
 from promotion_pipeline.promotion.approvals import apply_approval, expire_if_due
 from promotion_pipeline.promotion.experiments import END_DATE, experiment_of
@@ -33,6 +33,7 @@ from promotion_pipeline.promotion.sweep import settle
 from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.labels import record_label
 from promotion_pipeline.store.usual import traffic_of
 
 CLAIM_SECONDS = 30
@@ -46,6 +47,8 @@ class PendingKind(StrEnum):
 
     DECISION = "decision"
     """A decision of record says eligible: promote, or ask a person."""
+    SHADOW = "shadow"
+    """The same of a deployment in shadow mode: note what would be promoted."""
     APPROVAL = "approval"
     """A person approved; promote."""
     RAMP = "ramp"
@@ -71,7 +74,8 @@ class Pending:
 
 _DECISIONS = f"""
     SELECT e.id, e.name, e.promotion_config, {END_DATE} AS end_date, d.is_eligible, d.is_promotable, d.as_of,
-        w.newest, clock_timestamp() AS now,
+        d.made_by, w.newest, clock_timestamp() AS now,
+        NOT EXISTS (SELECT 1 FROM ab_unnoted(ARRAY[e.id])) AS is_phase_current,
         CASE WHEN e.rollup_source = 'requests' THEN p.started_at END AS traffic_since,
         EXISTS (SELECT 1 FROM promotion_approvals a
             WHERE a.experiment_id = e.id AND a.candidate_variant_id = d.candidate_variant_id
@@ -86,7 +90,7 @@ _DECISIONS = f"""
     CROSS JOIN LATERAL (SELECT max(coalesce(r.newest_request_at, r.hour + interval '1 hour')) AS newest
         FROM hourly_variant_rollups r
         WHERE r.experiment_id = e.id AND r.phase_id = d.phase_id AND r.requests > 0 AND r.hour < d.as_of) AS w
-    WHERE d.hour = %(as_of)s - interval '1 hour' AND d.label = 'record' AND d.is_eligible
+    WHERE d.hour = %(as_of)s - interval '1 hour' AND d.label = %(label)s AND d.is_eligible
         AND NOT EXISTS (SELECT 1 FROM experiment_promotions l
             WHERE l.experiment_id = e.id AND l.state IN ('ramping', 'promoted'))
     ORDER BY e.name
@@ -129,8 +133,9 @@ def pending_promotions(store: Store, *, claim_seconds: float = CLAIM_SECONDS) ->
         return ()
     with store.connect() as connection, database_errors():
         as_of = newest_complete_hour(connection)
-        decided = connection.execute(_DECISIONS, {"as_of": as_of}).fetchall()
-        waiting = [(PendingKind.DECISION, row) for row in _to_do(connection, settings, decided)]
+        label = record_label(settings)
+        decided = connection.execute(_DECISIONS, {"as_of": as_of, "label": label}).fetchall()
+        waiting = [(_deciding(settings), row) for row in _to_do(connection, settings, decided)]
         if settings.mode is Mode.LIVE:
             waiting += [(PendingKind.APPROVAL, row) for row in connection.execute(_APPROVALS)]
             waiting += [(PendingKind.RAMP, row) for row in connection.execute(_RAMPS)]
@@ -166,6 +171,8 @@ def _facts(settings: Settings, row: dict[str, Any]) -> UnattendedFacts | None:
         max_staleness_hours=config.max_staleness_hours,
         require_manual_approval=config.require_manual_approval,
         end_date=row["end_date"],
+        is_phase_current=row["is_phase_current"],
+        made_by=MadeBy(row["made_by"]),
         is_enabled=settings.enabled,
     )
 
@@ -183,7 +190,7 @@ def _not_attempted(
     made = {(row["experiment_id"], row["kind"]): row for row in attempts}
     chosen: dict[UUID, Pending] = {}
     # An approval comes before the decision that it answers.
-    for kind, row in sorted(waiting, key=lambda item: item[0] is PendingKind.DECISION):
+    for kind, row in sorted(waiting, key=lambda item: item[0] in (PendingKind.DECISION, PendingKind.SHADOW)):
         before = made.get((row["id"], kind.value))
         if before and (before["is_done"] or before["is_at_work"] or before["made"] >= MOST_ATTEMPTS):
             continue
@@ -204,7 +211,7 @@ def apply_pending(store: Store, experiment_id: UUID | str, actor: str) -> SweepE
     """
     key, name = UUID(str(experiment_id)), required_text(actor, "actor")
     with store.connect() as connection, database_errors():
-        kind = _kind_of(connection, key)
+        kind = _kind_of(connection, store.settings, key)
         as_of, attempt = _begin(connection, key, kind, name)
     reached(FaultPoint.ATTEMPT_BEGUN)
     try:
@@ -219,7 +226,7 @@ def apply_pending(store: Store, experiment_id: UUID | str, actor: str) -> SweepE
 
 def _apply(store: Store, experiment_id: UUID, kind: PendingKind, actor: str) -> SweepEntry:
     match kind:
-        case PendingKind.DECISION:
+        case PendingKind.DECISION | PendingKind.SHADOW:
             return settle(store, experiment_id, actor)
         case PendingKind.RAMP:
             return step_ramp(store, experiment_id, actor)
@@ -264,7 +271,13 @@ def _apply_approval(store: Store, experiment_id: UUID, connection: Connection) -
     )
 
 
-def _kind_of(connection: Connection, experiment_id: UUID) -> PendingKind:
+def _deciding(settings: Settings) -> PendingKind:
+    return PendingKind.SHADOW if settings.mode is Mode.SHADOW else PendingKind.DECISION
+
+
+def _kind_of(connection: Connection, settings: Settings, experiment_id: UUID) -> PendingKind:
+    if settings.mode is Mode.SHADOW:
+        return PendingKind.SHADOW
     live = live_promotion(connection, experiment_id)
     if live is not None and live.state is PromotionState.RAMPING:
         return PendingKind.RAMP

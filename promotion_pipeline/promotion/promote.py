@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ import pandas as pd
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from promotion_pipeline.config import ACTING_FIELDS, Mode, PromotionConfig, Settings
+from promotion_pipeline.config import Mode, PromotionConfig, Settings
 from promotion_pipeline.errors import (
     AlreadyPromotedError,
     ConflictError,
@@ -20,9 +20,10 @@ from promotion_pipeline.errors import (
     WithheldError,
 )
 from promotion_pipeline.evaluation import Warn
-from promotion_pipeline.evaluation.unattended import WithheldReason
+from promotion_pipeline.evaluation.unattended import MadeBy, WithheldReason
 from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
 from promotion_pipeline.promotion.assess import Assessment, judge_experiments
+from promotion_pipeline.promotion.distrust import Despite, acknowledgement, despite_of
 from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.experiments import resolved_config
 from promotion_pipeline.promotion.faults import FaultPoint, reached
@@ -44,6 +45,7 @@ from promotion_pipeline.rollups import repaired
 from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import environment_id, environments, keep_environment
+from promotion_pipeline.store.labels import RECORD, record_label
 
 STANDING_CAVEATS = frozenset({Warn.REQUEST_LEVEL.value})
 """Warnings that say how the data is logged, not that something is wrong: they alone page nobody."""
@@ -58,6 +60,8 @@ class Signature:
     metadata: Mapping[str, Any]
     approval: Approval | None = None
     """The request that this promotion answers."""
+    made_by: MadeBy = MadeBy.PERSON
+    """What made the decision that is acted upon."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,16 @@ class Candidate:
     assessment: Assessment
     config: PromotionConfig
     rollups: pd.DataFrame
-    is_overridden: bool
-    """The request brought thresholds of its own, so this is not the decision of record."""
+
+    @property
+    def brought(self) -> dict[str, Any]:
+        """What a record says of the thresholds that the request brought; empty: it brought none."""
+        request = self.assessment.request
+        if request is None or not request.model_fields_set:
+            return {}
+        asked = request.model_dump(mode="json", include=request.model_fields_set)
+        overruled = {over.threshold: self.config.to_json()[over.threshold] for over in self.assessment.overruled}
+        return {"requested_thresholds": asked} | ({"overruled_by": overruled} if overruled else {})
 
 
 def promote_winner(
@@ -78,6 +90,7 @@ def promote_winner(
     config: ConfigLike = None,
     *,
     metadata: Mapping[str, Any] | None = None,
+    despite: Sequence[Despite | str] | None = None,
     store: Store | None = None,
 ) -> Promotion:
     """Move the traffic of an experiment to its winner, stop the experiment and record why.
@@ -91,8 +104,12 @@ def promote_winner(
         promotion_type: `manual` (a person decides: the five contract checks) or `auto` (unattended: also the
             evidence, fresh data, no hold, no approval asked for, AUTO_PROMOTION_ENABLED).
         promoted_by: who promotes; kept in the history.
-        config: thresholds that override the environment's and the experiment's own.
+        config: thresholds that override the environment's and the experiment's own; of an `auto` promotion they only
+            tighten them.
         metadata: what else to keep with the record: reason, reviewers, ticket.
+        despite: what the person has seen and promotes in spite of, such as `["sample_ratio_mismatch"]`; asks for a
+            `reason` in `metadata`. An empty one refuses to promote on numbers that cannot be trusted. None: as first
+            specified, nobody is asked, and the record says so.
         store: the database; default that of the environment.
 
     Raises:
@@ -100,6 +117,7 @@ def promote_winner(
         AlreadyPromotedError: a live promotion exists; of calls at once exactly one promotes.
         ConflictError: the experiment is not running, or the mode is shadow.
         NotEligibleError: the contract does not pass.
+        UntrustedError: the numbers cannot be trusted, and `despite` does not name why.
         WithheldError: `auto`, and eligible but short of what an unattended promotion needs.
         HeldError: `auto`, and automatic promotion is on hold.
         ConfigError, InputError: a value cannot be used.
@@ -111,7 +129,9 @@ def promote_winner(
     """
     name = experiment_name_of(experiment_name)
     kind = choice(PromotionType, promotion_type, "promotion_type")
-    signature = Signature(kind, required_text(promoted_by, "promoted_by"), json_object(metadata, "metadata"))
+    made_by = MadeBy.SWEEP if kind is PromotionType.AUTO else MadeBy.PERSON
+    known, acknowledged = json_object(metadata, "metadata"), despite_of(despite)
+    signature = Signature(kind, required_text(promoted_by, "promoted_by"), known, made_by=made_by)
     request = request_config(config)
     where = chosen(store)
 
@@ -119,11 +139,12 @@ def promote_winner(
 
     def act(connection: Connection) -> Promotion:
         scene = lock_experiment(connection, where, name)
-        candidate = require_candidate(scene, request)
+        candidate = require_candidate(scene, request, made_by)
         seen.append(candidate.assessment)
         if kind is PromotionType.AUTO:
             require_unattended(candidate.assessment)
-        return record_promotion(scene, candidate, signature)
+        marks = acknowledgement(candidate.assessment, acknowledged, known.get("reason"))
+        return record_promotion(scene, candidate, replace(signature, metadata=known | marks))
 
     try:
         promotion = in_transaction(where, act)
@@ -135,7 +156,7 @@ def promote_winner(
     return promotion
 
 
-def require_candidate(scene: Scene, request: PromotionConfig | None) -> Candidate:
+def require_candidate(scene: Scene, request: PromotionConfig | None, made_by: MadeBy = MadeBy.PERSON) -> Candidate:
     """Re-check under the lock that this experiment may be promoted by the contract.
 
     Raises:
@@ -149,7 +170,7 @@ def require_candidate(scene: Scene, request: PromotionConfig | None) -> Candidat
             f"{name!r} is not running: set is_active to start it; only a running experiment is promoted"
         )
     require_live_mode(scene.store)
-    candidate = assess_under_lock(scene, request)
+    candidate = assess_under_lock(scene, request, made_by)
     eligibility = candidate.assessment.eligibility
     if not eligibility.is_eligible:
         said = "; ".join(eligibility.reasons)
@@ -177,18 +198,29 @@ def require_live_mode(store: Store) -> None:
         raise ConflictError("AUTO_PROMOTION_MODE is shadow: no traffic changes; set it to live to promote")
 
 
-def assess_under_lock(scene: Scene, request: PromotionConfig | None) -> Candidate:
+def assess_under_lock(scene: Scene, request: PromotionConfig | None, made_by: MadeBy | None = None) -> Candidate:
     """Evaluate the locked experiment at the newest complete hour.
+
+    Args:
+        made_by: who acts on what is found; None: whoever made the hour's record.
 
     Raises:
         ConfigError: the experiment's `promotion_config` is not valid.
     """
-    config = resolved_config(scene.store.settings, scene.experiment, request)
+    resolved_config(scene.store.settings, scene.experiment)
     judged = judge_experiments(
-        scene.store, scene.connection, [scene.experiment], request, None, source=scene.connection, compare=True
+        scene.store,
+        scene.connection,
+        [scene.experiment],
+        request,
+        None,
+        source=scene.connection,
+        made_by=made_by,
+        compare=True,
     )
-    overridden = request is not None and bool(request.model_fields_set - ACTING_FIELDS)
-    return Candidate(judged.assessments[0], config, judged.rollups, overridden)
+    (assessment,) = judged.assessments
+    assert assessment.config is not None
+    return Candidate(assessment, assessment.config, judged.rollups)
 
 
 def require_unattended(assessment: Assessment) -> None:
@@ -209,17 +241,24 @@ def require_unattended(assessment: Assessment) -> None:
 def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -> Promotion:
     """Write record, traffic, phase, decision, approval, audit and notifications; the caller holds the lock."""
     snapshot = snapshot_of(scene, candidate.assessment, candidate.rollups, candidate.config.ramp_steps)
+    snapshot |= candidate.brought | {"distrust": candidate.assessment.distrust}
     state = PromotionState.RAMPING if len(snapshot["ramp"]) > 1 else PromotionState.PROMOTED
     promotion = insert_promotion(scene, candidate, signature, snapshot, state)
     assert promotion is not None
     reached(FaultPoint.RECORD_WRITTEN)
     scene.set_traffic(split_of_step(snapshot, 0), is_active=False)
     reached(FaultPoint.TRAFFIC_SET)
-    if not candidate.is_overridden:
-        write_decision_of_record(scene.connection, candidate.assessment, scene.store.settings)
+    if not candidate.assessment.is_overridden:
+        write_decision_of_record(scene.connection, candidate.assessment, scene.store.settings, signature.made_by)
     _settle_approval(scene, signature, promotion)
-    details = {"type": signature.kind.value, "winner": promotion.promoted_variant_name, "state": state.value}
-    scene.audit(signature.by, Action.PROMOTE, promotion.id, {**details, "metadata": dict(signature.metadata)})
+    details = {
+        "type": signature.kind.value,
+        "winner": promotion.promoted_variant_name,
+        "state": state.value,
+        "metadata": dict(signature.metadata),
+        **candidate.brought,
+    }
+    scene.audit(signature.by, Action.PROMOTE, promotion.id, details)
     alarming = set(candidate.assessment.eligibility.warning_codes) - STANDING_CAVEATS
     scene.notify(
         Event.PROMOTION_WITH_WARNINGS if alarming else Event.PROMOTION,
@@ -248,6 +287,7 @@ def promotion_payload(promotion: Promotion) -> dict[str, Any]:
         "traffic_percent": ramp[promotion.ramp_step]["percent"],
         "as_of": promotion.evaluated_as_of.isoformat(),
         "warnings": list(promotion.warnings),
+        "distrust": promotion.snapshot.get("distrust"),
         "metadata": promotion.metadata,
     }
 
@@ -293,13 +333,19 @@ def insert_promotion(
     return None if row is None else promotion_from(row)
 
 
-def write_decision_of_record(connection: Connection, assessment: Assessment, settings: Settings | None = None) -> None:
+def write_decision_of_record(
+    connection: Connection,
+    assessment: Assessment,
+    settings: Settings | None = None,
+    made_by: MadeBy = MadeBy.AUTOMATION,
+) -> None:
     """Keep the decision that was acted upon as the one of record, unless its hour has one.
 
     Not where what was in force at the as-of has been changed since: the hour is then decided on what it was.
 
     Args:
         settings: those that the decision was made with; kept for its hour.
+        made_by: what acted.
     """
     assert assessment.decision is not None
     hour = assessment.as_of - HOUR
@@ -311,14 +357,16 @@ def write_decision_of_record(connection: Connection, assessment: Assessment, set
         ).fetchone()
         if changed is not None or layer.id != environment_id(settings.thresholds):
             return
-        keep_environment(connection, layer)
+        if settings.mode is not Mode.SHADOW:
+            keep_environment(connection, layer)
     known = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = 'eligibility_decisions'::regclass AND attnum > 0"
-        " AND NOT attisdropped AND attname NOT IN ('label', 'decided_at')"
+        " AND NOT attisdropped AND attname NOT IN ('label', 'decided_at', 'made_by')"
     )
     row = {name: assessment.decision[name] for name in (r["attname"] for r in known) if name in assessment.decision}
+    row |= {"label": RECORD if settings is None else record_label(settings), "made_by": made_by.value}
     connection.execute(
-        sql.SQL("INSERT INTO eligibility_decisions ({}, label) VALUES ({}, 'record') ON CONFLICT DO NOTHING").format(
+        sql.SQL("INSERT INTO eligibility_decisions ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
             sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(map(sql.Placeholder, row))
         ),
         row,

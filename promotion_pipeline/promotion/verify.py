@@ -68,7 +68,9 @@ class Verification(Result):
 
 
 def verify_history(experiment_name: str, *, shadow: bool = False, store: Store | None = None) -> list[Verification]:
-    """Recompute the decision of every promotion of an experiment from the rollups, newest first.
+    """Recompute the decision of every promotion of an experiment from the log of its requests, newest first.
+
+    The log is summed up anew, whatever was rolled up: only of days whose requests were dropped the stored sums stand.
 
     Raises:
         NotFoundError: no experiment has this name.
@@ -84,7 +86,9 @@ def verify_promotion(store: Store, connection: Connection, promotion: Promotion)
     """Recompute one promotion's decision at its as-of, on its phase, with its recorded config."""
     config: PromotionConfig = parse_config(promotion.config, source="recorded config")
     experiment = experiment_of(connection, promotion.experiment_id)
-    judged = judge_experiments(store, connection, [experiment], config, promotion.evaluated_as_of, source=connection)
+    judged = judge_experiments(
+        store, connection, [experiment], config, promotion.evaluated_as_of, source=connection, afresh=True
+    )
     again = judged.assessments[0]
     differences = (*_differences(promotion, again), *_count_differences(promotion, again))
     flipped = any(difference.field in FLIPS for difference in differences)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from uuid import UUID
 
 from promotion_pipeline.config import Evidence
-from promotion_pipeline.evaluation import Reason, Verdict
+from promotion_pipeline.evaluation import Reason, Verdict, Warn
 from promotion_pipeline.evaluation.explain import Explanation, explain
 from promotion_pipeline.evaluation.unattended import WithheldReason, withheld_reasons
 from promotion_pipeline.promotion.models import (
@@ -44,6 +44,13 @@ BESIDE = (
     "multiple_exposure",
 )
 """Evidence that decisions recorded by earlier versions do not have."""
+MISSING_EVIDENCE = {
+    Warn.NOT_ALWAYS_VALID: "the always-valid test does not carry it yet",
+    Warn.SAMPLE_RATIO_MISMATCH: "the traffic is not split as declared",
+    Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH: "the traffic is not split as declared",
+    Warn.GUARDRAIL: "a guardrail stands against it",
+}
+"""What keeps the evidence from being there, by the warning that says so."""
 NUMBERS = ("confidence", "improvement", "sample_size", "runtime_hours", "z", "p_value")
 
 
@@ -76,9 +83,10 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
         checks=tuple(CheckResult(**vars(check)) for check in words.checks),
         evidence=_evidence(assessment, row),
         hold=assessment.experiment.hold,
+        distrust=assessment.distrust,
         missing=tuple(need.message for need in ahead.needs) if ahead else (),
         missing_hours=ahead.hours if ahead else None,
-        summary=words.summary,
+        summary=_summary(assessment, words, is_eligible=eligible),
         as_of=assessment.as_of,
         variants=tuple(_variant(metrics) for metrics in assessment.metrics),
     )
@@ -94,7 +102,7 @@ def withheld_sentence(assessment: Assessment, reason: WithheldReason) -> str:
     """One reason in words."""
     match reason:
         case WithheldReason.EVIDENCE:
-            return "the evidence for an unattended promotion is not there yet"
+            return _missing_evidence(assessment)
         case WithheldReason.STALE:
             return _staleness(assessment)
         case WithheldReason.LOW_TRAFFIC:
@@ -115,6 +123,26 @@ def withheld_sentence(assessment: Assessment, reason: WithheldReason) -> str:
             return "automatic promotion is switched off (AUTO_PROMOTION_ENABLED=false)"
         case _ as never:
             assert_never(never)
+
+
+def _missing_evidence(assessment: Assessment) -> str:
+    """What the evidence lacks: only what holds."""
+    codes = () if assessment.decision is None else assessment.decision["warnings"]
+    found = [said for code, said in MISSING_EVIDENCE.items() if code in codes]
+    return " and ".join(dict.fromkeys(found)) or "the evidence for an unattended promotion is not there yet"
+
+
+def _summary(assessment: Assessment, words: Explanation, *, is_eligible: bool) -> str:
+    distrust = assessment.distrust
+    if distrust is None:
+        return words.summary
+    if not is_eligible or assessment.decision is None:
+        return f"the numbers cannot be trusted: {distrust}; {words.summary}"
+    candidate = assessment.decision["candidate_variant_name"]
+    return (
+        f"the numbers cannot be trusted: {distrust}; {candidate!r} passes all five checks on them: find out what is"
+        " broken before anybody promotes it"
+    )
 
 
 def _not_evaluated(assessment: Assessment) -> PromotionEligibility:
@@ -159,7 +187,8 @@ def _evidence(assessment: Assessment, row: Mapping[str, Any]) -> EvidenceResult:
         analysis_unit=row["analysis_unit"],
         is_fresh=assessment.is_fresh,
         newest_request_at=assessment.watermark,
-        withheld=withheld_because(assessment),
+        withheld=(withheld := withheld_because(assessment)),
+        withheld_because=tuple(withheld_sentence(assessment, reason) for reason in withheld),
     )
 
 

@@ -8,10 +8,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pandas as pd
+from psycopg import sql
 
+from promotion_pipeline.rollups.landing import Landing, landed
 from promotion_pipeline.rollups.log import RequestLog, Span, open_log
 from promotion_pipeline.sources import roll_up_missing
-from promotion_pipeline.store.bulk import HOUR
+from promotion_pipeline.store.bulk import HOUR, read_frame, time_literal
+from promotion_pipeline.store.clock import database_now
+from promotion_pipeline.store.coverage import RUNNING
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.gaps import gap_sentence, log_gaps
 from promotion_pipeline.store.rollup import RollupResult, added_up
@@ -37,11 +41,14 @@ class Completeness:
     """Requests of the phase were dropped before they were summed up."""
     gap: str | None = None
     """What of the phase the log has lost or cannot give, in words."""
+    awaited: Landing | None = None
+    """No request at all of the newest hour has landed yet, it is not too old to wait for, and nobody decided it."""
 
     @property
     def is_complete(self) -> bool:
         """Whether the sums are those of the log."""
-        return self.in_log == self.in_sums and not self.was_dropped_unread and self.gap is None
+        is_whole = self.gap is None and self.awaited is None
+        return self.in_log == self.in_sums and not self.was_dropped_unread and is_whole
 
     @property
     def is_repairable(self) -> bool:
@@ -56,6 +63,8 @@ class Completeness:
         if self.gap is not None:
             return f"it is judged on a part of its data: {self.gap}"
         difference = self.in_log - self.in_sums
+        if self.awaited is not None and difference == 0:
+            return f"{self.awaited.sentence}: it is decided when its data is there"
         said = "are not summed up yet: the next hourly run does" if difference > 0 else "are gone from the log"
         return (
             f"it is judged on a part of its data: {self.in_log:,} requests of this phase are in {self.log},"
@@ -66,11 +75,14 @@ class Completeness:
 _BOUNDS = """
     SELECT phase.id, phase.experiment_id,
         greatest(phase.started_at, dropped.before, '1700-01-01 00:00Z') AS since,
-        dropped.before > phase.started_at AND EXISTS (SELECT 1 FROM ab_experiments AS experiment
-            WHERE experiment.id = phase.experiment_id AND experiment.rollup_source = 'requests')
+        experiment.rollup_source = 'requests' AND NOT EXISTS (SELECT 1 FROM eligibility_decisions AS decided
+            WHERE decided.experiment_id = phase.experiment_id AND decided.hour = %(until)s - interval '1 hour')
+            AS is_awaited,
+        experiment.rollup_source = 'requests' AND dropped.before > phase.started_at
             AND NOT coalesce(known.covered, '{}') @> tstzrange(phase.started_at, least(dropped.before, %(until)s))
             AS was_dropped_unread
-    FROM ab_experiment_phases AS phase LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
+    FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+    LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
     LEFT JOIN dropped_requests AS dropped ON true
     WHERE phase.id = ANY(%(ids)s) AND phase.started_at < %(until)s
 """
@@ -97,6 +109,8 @@ def completeness(
         counted: Mapping[str, int] = log.counts(spans) if spans else {}
         name = log.name
         gaps = _gaps(connection, log, spans)
+    landing = landed(store, until, database_now(connection))
+    awaited = landing if landing.end < until else None
     own = rollups["phase_id"].astype(str)
     hours = pd.to_datetime(rollups["hour"], utc=True)
     found = {}
@@ -108,14 +122,15 @@ def completeness(
         in_sums = int(rollups.loc[mine, "requests"].sum())
         in_log = counted.get(str(row["id"]), 0)
         found[row["id"]] = Completeness(
-            row["experiment_id"],
-            row["since"],
-            until,
-            in_log,
-            in_sums,
-            name,
-            bool(row["was_dropped_unread"]),
-            gaps.get(row["experiment_id"]),
+            experiment_id=row["experiment_id"],
+            since=row["since"],
+            until=until,
+            in_log=in_log,
+            in_sums=in_sums,
+            log=name,
+            was_dropped_unread=bool(row["was_dropped_unread"]),
+            awaited=awaited if row["is_awaited"] else None,
+            gap=gaps.get(row["experiment_id"]),
         )
     return found
 
@@ -131,6 +146,33 @@ def _gaps(connection: Connection, log: RequestLog, spans: Sequence[Span]) -> dic
             if part.since < span.until and part.until >= span.since:
                 found[span.experiment_id] = f"{part.name} cannot be read ({part.why}): repair or remove the file"
     return found
+
+
+_STORED = sql.SQL(
+    """
+    SELECT phase.id::text AS phase_id, coalesce(max(rollup.hour), {until} - interval '1 hour') AS hour,
+        coalesce(sum(rollup.requests), 0)::bigint AS requests
+    FROM ab_experiment_phases AS phase
+    JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id AND experiment.rollup_source = 'requests'
+    LEFT JOIN hourly_variant_rollups AS rollup ON rollup.experiment_id = phase.experiment_id
+        AND rollup.phase_id = phase.id AND rollup.hour < {until}
+        AND rollup.hour >= coalesce((SELECT before FROM dropped_requests), '-infinity')
+    WHERE {running} AND phase.started_at < {until} GROUP BY phase.id
+    """
+)
+
+
+def incomplete_phases(store: Store, connection: Connection, until: datetime) -> list[Completeness]:
+    """The running phases whose stored sums before `until` are not those of the log, the largest difference first.
+
+    O(requests of the running phases).
+
+    Raises as `completeness`.
+    """
+    stored = read_frame(connection, _STORED.format(until=time_literal(until), running=RUNNING))
+    found = completeness(store, connection, [UUID(key) for key in stored["phase_id"]], stored, until)
+    partly = [one for one in found.values() if one.in_log != one.in_sums or one.was_dropped_unread]
+    return sorted(partly, key=lambda one: -abs(one.in_log - one.in_sums))
 
 
 def repaired(store: Store, found: Completeness | None) -> bool:

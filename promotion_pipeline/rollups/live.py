@@ -11,15 +11,21 @@ from promotion_pipeline.rollups.log import open_log
 from promotion_pipeline.sources.configuration import load_source
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.live import rollups_as_of
+from promotion_pipeline.store.live import rollups_afresh, rollups_as_of
 
 
 def live_rollups(
-    store: Store, source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None
+    store: Store,
+    source: Source,
+    as_of: datetime,
+    experiment_ids: Sequence[str] | None = None,
+    *,
+    afresh: bool = False,
 ) -> pd.DataFrame:
     """The rollups before `as_of` of every phase of its last hour; hours not rolled up yet are asked of the log.
 
     Args:
+        afresh: ask the log for all hours, whatever was rolled up before.
         source: the store, or a connection whose transaction the stored rollups are read in.
 
     Raises:
@@ -27,11 +33,12 @@ def live_rollups(
         ConfigError: the configuration of the log is wrong, or a column of it is missing.
         DependencyError: the database or the log cannot be reached.
     """
+    read = rollups_afresh if afresh else rollups_as_of
     if load_source(store.settings) is None:
-        return rollups_as_of(source, as_of, experiment_ids)
+        return read(source, as_of, experiment_ids)
 
     def read_log(start: datetime, end: datetime, ids: Sequence[str] | None) -> pd.DataFrame:
         with open_log(store) as log:
             return log.rollups(start, end, ids)
 
-    return rollups_as_of(source, as_of, experiment_ids, read_log)
+    return read(source, as_of, experiment_ids, read_log)

@@ -62,6 +62,19 @@ class TableLog(SqlLog):
         ).format(hour=REQUEST_HOUR, start=time_literal(start), end=time_literal(end))
         return read_frame(self._store, query).set_index("hour")["requests"]
 
+    def newest_request(self) -> datetime | None:
+        """The time of the newest row; of a plain table, which may have no index by time, of known experiments."""
+        query = sql.SQL(
+            """
+            SELECT CASE WHEN (SELECT relkind FROM pg_class WHERE oid = 'ai_requests'::regclass) = 'p'
+                THEN (SELECT max(created_at) FROM ai_requests)
+                ELSE (SELECT max((SELECT max(request.created_at) FROM ai_requests AS request
+                    WHERE request.experiment_id = experiment.id)) FROM ab_experiments AS experiment) END AS newest
+            """
+        )
+        found = read_frame(self._store, query.format())["newest"]
+        return None if found.isna().all() else found.iloc[0].to_pydatetime()
+
     def _log(self) -> Log:
         return _TABLE
 

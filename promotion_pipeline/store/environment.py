@@ -12,7 +12,7 @@ import pandas as pd
 import psycopg
 from psycopg.types.json import Jsonb
 
-from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, Settings, parse_config
+from promotion_pipeline.config import ACTING_FIELDS, Mode, PromotionConfig, Settings, parse_config
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.store.bulk import HOUR
 
@@ -35,6 +35,9 @@ def environments(
         DependencyError: the database cannot be reached.
     """
     hours = pd.date_range(start, end, freq="h", inclusive="left", tz="UTC").as_unit("us")
+    if settings.mode is Mode.SHADOW:
+        # A shadow says what its own thresholds would have decided, whatever a live deployment decided with.
+        return (Environment(environment_id(settings.thresholds), settings.thresholds, hours),)
     rows = connection.execute(
         """
         SELECT known.id, known.config, array_agg(decided.hour) AS hours

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.labels import record_label
 
 SPARKLINE_HOURS = 24 * 14
 
@@ -93,13 +94,15 @@ def sparklines(store: Store, experiment_ids: Sequence[UUID]) -> dict[UUID, list[
         FROM unnest(%s::uuid[]) AS wanted (id)
         JOIN LATERAL (
             SELECT experiment_id, hour, improvement FROM eligibility_decisions
-            WHERE experiment_id = wanted.id AND label = 'record' AND improvement BETWEEN -1e6 AND 1e6
+            WHERE experiment_id = wanted.id AND label = %s AND improvement BETWEEN -1e6 AND 1e6
             ORDER BY hour DESC LIMIT %s
         ) d ON true
         GROUP BY d.experiment_id
     """
     with store.connect() as connection:
-        rows = connection.execute(query, [list(experiment_ids), SPARKLINE_HOURS]).fetchall()
+        rows = connection.execute(
+            query, [list(experiment_ids), record_label(store.settings), SPARKLINE_HOURS]
+        ).fetchall()
     return {row["experiment_id"]: row["improvements"] for row in rows}
 
 

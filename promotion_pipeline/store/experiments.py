@@ -7,8 +7,9 @@ variants counts from the next as-of on, and no change reaches back.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -114,10 +115,19 @@ def read_present_experiments(source: Source, experiment_ids: Sequence[str] | Non
     return _with_thresholds(read_frame(source, query))
 
 
-def overridden(frame: pd.DataFrame, request: PromotionConfig | None) -> pd.DataFrame:
-    """The request is the strongest layer: its values stand in every row."""
+def overridden(
+    frame: pd.DataFrame,
+    request: PromotionConfig | None,
+    used: Mapping[str, PromotionConfig] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """The request is the strongest layer: its values stand in every row.
+
+    Args:
+        used: by experiment id, what is used instead of the request's own values of the thresholds that it set.
+    """
     given = () if request is None else sorted(request.model_fields_set - ACTING_FIELDS)
-    columns = {name: [getattr(request, name)] * len(frame) for name in given}
+    of_row = [used.get(str(key), request) for key in frame["experiment_id"]]
+    columns = {name: [getattr(config, name) for config in of_row] for name in given}
     return frame.assign(
         **{name: pd.Series(values, index=frame.index, dtype=object) for name, values in columns.items()}
     )

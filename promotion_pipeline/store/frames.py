@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.store.bulk import (
     Source,
     copy_frame,
@@ -24,14 +26,11 @@ from promotion_pipeline.store.bulk import (
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.coverage import SeenPhase, cover, seen_phases
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.labels import LATEST, RECORD, label_beside
 from promotion_pipeline.store.rollup import COUNTS, IDS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS
 from promotion_pipeline.store.totals import rows_since_totals
 from promotion_pipeline.store.users import KEYS, MOMENTS
 
-RECORD = "record"
-"""Label of the first decision about an hour, which is never rewritten."""
-LATEST = "latest"
-"""Label of a re-evaluation that was given none."""
 FRAME_LOCK = 0x6672616D6573
 """Advisory lock of whoever replaces a window of a frame."""
 
@@ -207,6 +206,8 @@ def write_decisions(
     *,
     may_record: bool = True,
     decided_only: bool = False,
+    made_by: MadeBy = MadeBy.PERSON,
+    record: str = RECORD,
     within: Callable[[psycopg.Connection[Any], WriteResult], None] | None = None,
 ) -> WriteResult:
     """Record the decisions about hours that have none; store the others beside their record, under `label`.
@@ -218,14 +219,16 @@ def write_decisions(
         may_record: False stores every decision under the label, so that a question about other thresholds
             never becomes the decision of record of an hour that has none yet.
         decided_only: leave out decisions about hours that have no record.
+        made_by: kept with each decision: only some may lead to a promotion.
+        record: label of the first decisions, `record_label`.
         within: called in the transaction after the rows are written.
 
     Raises:
         InputError: the label is reserved or empty, or a column is missing or of another type.
         DependencyError: the database cannot be reached.
     """
-    beside = label_beside(label)
-    given = frame.drop(columns=[name for name in ("label", "decided_at") if name in frame.columns])
+    beside = label_beside(label, record)
+    given = frame.drop(columns=[name for name in ("label", "decided_at", "made_by") if name in frame.columns])
     with store.connect() as connection, connection.transaction():
         # Whoever comes second must see the record of the first.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (FRAME_LOCK,))
@@ -233,43 +236,38 @@ def write_decisions(
         connection.execute("SET LOCAL enable_nestloop = off")
         names = copy_frame(connection, "eligibility_decisions", given, "incoming")
         recorded = 0
-        relabelled = _insert_decisions(connection, names, beside, decided_before=True)
+        insert = partial(_insert_decisions, connection, names, made_by, record)
+        relabelled = insert(beside, decided_before=True)
         if not may_record and not decided_only:
-            relabelled += _insert_decisions(connection, names, beside, decided_before=False)
+            relabelled += insert(beside, decided_before=False)
         elif not decided_only:
-            recorded = _insert_decisions(connection, names, RECORD, decided_before=False)
+            recorded = insert(record, decided_before=False)
         written = WriteResult(recorded=recorded, relabelled=relabelled)
         if within is not None:
             within(connection, written)
     return written
 
 
-def label_beside(label: str | None) -> str:
-    """The name that decisions beside the record get.
-
-    Raises:
-        InputError: it is reserved or empty.
-    """
-    beside = LATEST if label is None else label.strip()
-    if not beside or beside == RECORD:
-        raise InputError(f"label {label!r} cannot be used: {RECORD!r} is the first decision's; name the re-evaluation")
-    return beside
-
-
 def _insert_decisions(
-    connection: psycopg.Connection[Any], names: Sequence[str], label: str, *, decided_before: bool
+    connection: psycopg.Connection[Any],
+    names: Sequence[str],
+    made_by: MadeBy,
+    record: str,
+    label: str,
+    *,
+    decided_before: bool,
 ) -> int:
     span = connection.execute("SELECT min(hour) AS first, max(hour) AS last FROM incoming").fetchone()
     if span is None or span["first"] is None:
         return 0
     values = [name for name in names if name not in {"hour", "experiment_id"}]
     replacement = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in values)
-    conflict = sql.SQL("DO UPDATE SET {}, decided_at = now()").format(replacement)
+    conflict = sql.SQL("DO UPDATE SET {}, decided_at = now(), made_by = excluded.made_by").format(replacement)
     return connection.execute(
         sql.SQL(
             """
-            INSERT INTO eligibility_decisions ({names}, label)
-            SELECT {names}, {label} FROM incoming
+            INSERT INTO eligibility_decisions ({names}, label, made_by)
+            SELECT {names}, {label}, {made_by} FROM incoming
             WHERE {exists} (
                 SELECT 1 FROM eligibility_decisions AS decided
                 WHERE decided.hour = incoming.hour AND decided.experiment_id = incoming.experiment_id
@@ -279,12 +277,13 @@ def _insert_decisions(
         ).format(
             names=identifiers(names),
             label=sql.Literal(label),
-            record=sql.Literal(RECORD),
+            made_by=sql.Literal(made_by.value),
+            record=sql.Literal(record),
             # Says it once more, in literals: otherwise all hours that were ever decided are read.
             first=time_literal(span["first"]),
             last=time_literal(span["last"]),
             exists=sql.SQL("EXISTS" if decided_before else "NOT EXISTS"),
-            conflict=sql.SQL("DO NOTHING") if label == RECORD else conflict,
+            conflict=sql.SQL("DO NOTHING") if label == record else conflict,
         )
     ).rowcount
 

@@ -8,6 +8,7 @@ from typing import Any, LiteralString
 
 from promotion_pipeline.store.bulk import require_hours
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.labels import record_label
 
 SRM_THRESHOLD = 0.001
 """A sample ratio less likely than this is broken, not unlucky."""
@@ -197,10 +198,10 @@ def sample_ratio_mismatches(store: Store, hour: datetime) -> dict[str, float]:
         """
         SELECT experiment.name, decided.srm_p_value
         FROM eligibility_decisions AS decided JOIN ab_experiments AS experiment ON experiment.id = decided.experiment_id
-        WHERE decided.hour = %(hour)s AND decided.label = 'record' AND decided.srm_p_value < %(threshold)s
+        WHERE decided.hour = %(hour)s AND decided.label = %(label)s AND decided.srm_p_value < %(threshold)s
         ORDER BY 2, 1
         """,
-        {"hour": hour, "threshold": SRM_THRESHOLD},
+        {"hour": hour, "threshold": SRM_THRESHOLD, "label": record_label(store.settings)},
     )
     return {row["name"]: row["srm_p_value"] for row in rows}
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import pandas as pd
 from psycopg import sql
 
+from promotion_pipeline.store.arms import hour_of
 from promotion_pipeline.store.bulk import (
     HOUR,
     Source,
@@ -18,7 +19,7 @@ from promotion_pipeline.store.bulk import (
     require_hours,
     time_literal,
 )
-from promotion_pipeline.store.coverage import Missing, uncovered
+from promotion_pipeline.store.coverage import LONGEST_PHASE, Missing, uncovered
 from promotion_pipeline.store.frames import phase_overlaps, stored_columns
 from promotion_pipeline.store.rollup import COUNTS, IDS, SUMS, aggregation, as_columns
 from promotion_pipeline.store.users import MOMENTS, USER_HOUR, difference, known_user_hours, user_hours
@@ -54,8 +55,64 @@ def rollups_as_of(
         return pd.concat([stored, _not_stored(source, fresh, stored, overlaps)], ignore_index=True)
     parts = [_stored(as_of, overlaps, experiment_ids, _PARTLY)]
     for missing in found:
-        parts += [_aggregated(missing, as_of, overlaps), _moments_of_unrolled(missing, as_of, overlaps)]
+        known = known_user_hours(_MET, missing.start)
+        parts += _aggregated(missing.start, as_of, overlaps, _unrolled(missing), known)
     return read_frame(source, sql.SQL(" UNION ALL ").join(parts), IDS)
+
+
+def rollups_afresh(
+    source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None, read_log: ReadLog | None = None
+) -> pd.DataFrame:
+    """As `rollups_as_of`, but of what the log has now, whatever was rolled up before.
+
+    Only of days whose requests were dropped, and of imported experiments, the stored sums are read. O(requests of the
+    phases).
+
+    Raises as `rollups_as_of`.
+    """
+    require_hours(None, as_of)
+    overlaps = phase_overlaps(as_of - HOUR, as_of)
+    parts = [_stored(as_of, overlaps, experiment_ids, sql.SQL("rollup.hour < (SELECT before FROM dropped_requests)"))]
+    start = _first_hour(source, as_of, overlaps, experiment_ids)
+    if start is not None and read_log is not None:
+        stored = read_frame(source, parts[0])
+        fresh = [read_log(start, as_of, experiment_ids)]
+        return pd.concat([stored, _not_stored(source, fresh, stored, overlaps)], ignore_index=True)
+    if start is not None:
+        condition = sql.SQL("{} AND request.created_at >= coalesce((SELECT before FROM dropped_requests), {})").format(
+            ids_filter(sql.SQL("request.experiment_id"), experiment_ids), sql.SQL("'-infinity'")
+        )
+        before = sql.SQL("SELECT * FROM ({}) AS known WHERE hour = '-infinity'").format(known_user_hours(_MET, start))
+        parts += _aggregated(start, as_of, overlaps, condition, before)
+    return read_frame(source, sql.SQL(" UNION ALL ").join(parts), IDS)
+
+
+def _first_hour(
+    source: Source, as_of: datetime, overlaps: sql.Composable, experiment_ids: Sequence[str] | None
+) -> datetime | None:
+    """The first hour of the wanted phases whose requests were not dropped; None: there is no phase of the log."""
+    found = read_frame(
+        source,
+        sql.SQL(
+            """
+            SELECT {first} AS hour FROM ab_experiment_phases AS phase
+            JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+            WHERE experiment.rollup_source = 'requests' AND {overlaps} AND {wanted}
+            """
+        ).format(
+            first=hour_of(
+                sql.SQL("min(greatest(phase.started_at, (SELECT before FROM dropped_requests), {}))").format(
+                    time_literal(as_of - LONGEST_PHASE)
+                )
+            ),
+            overlaps=overlaps,
+            wanted=ids_filter(sql.SQL("phase.experiment_id"), experiment_ids),
+        ),
+    )["hour"]
+    return None if found.isna().all() or found.iloc[0] >= as_of else found.iloc[0].to_pydatetime()
+
+
+_MET = sql.SQL("(SELECT DISTINCT phase_id, user_id FROM unseen)")
 
 
 _PARTLY = sql.SQL("known.covered && tstzrange(rollup.hour, rollup.hour + interval '1 hour')")
@@ -116,19 +173,23 @@ def _stored(
     )
 
 
-def _aggregated(missing: Missing, as_of: datetime, overlaps: sql.Composable) -> sql.Composed:
-    """The sums of what is not in the rollups."""
-    return sql.SQL(
+def _aggregated(
+    start: datetime, as_of: datetime, overlaps: sql.Composable, condition: sql.Composable, known: sql.Composable
+) -> list[sql.Composed]:
+    """The sums of requests since `start`, and what they add to user-level moments.
+
+    Args:
+        condition: on `request` and its `arms`.
+        known: the user hours that are summed up already.
+    """
+    sums = sql.SQL(
         """
         SELECT {columns} FROM ({aggregation} OFFSET 0) AS rollup
         JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
         WHERE {overlaps}
         """
-    ).format(
-        columns=as_columns("rollup"),
-        aggregation=aggregation(missing.start, as_of, _unrolled(missing)),
-        overlaps=overlaps,
-    )
+    ).format(columns=as_columns("rollup"), aggregation=aggregation(start, as_of, condition), overlaps=overlaps)
+    return [sums, _moments(start, as_of, overlaps, condition, known)]
 
 
 def _unrolled(missing: Missing) -> sql.Composed:
@@ -139,13 +200,13 @@ def _unrolled(missing: Missing) -> sql.Composed:
     ).format(ids_filter(sql.SQL("request.experiment_id"), missing.experiment_ids))
 
 
-def _moments_of_unrolled(missing: Missing, as_of: datetime, overlaps: sql.Composable) -> sql.Composed:
-    """What the unrolled hours add to the user-level moments, of later hours too: rows that only have these sums."""
+def _moments(
+    start: datetime, as_of: datetime, overlaps: sql.Composable, condition: sql.Composable, known: sql.Composable
+) -> sql.Composed:
+    """What requests add to the user-level moments, of later hours too: rows that only have these sums."""
     window = sql.SQL("request.created_at >= {} AND request.created_at < {} AND {}").format(
-        time_literal(missing.start), time_literal(as_of), _unrolled(missing)
+        time_literal(start), time_literal(as_of), condition
     )
-    met = sql.SQL("(SELECT DISTINCT phase_id, user_id FROM unseen)")
-    known = known_user_hours(met, missing.start)
     both = sql.SQL("SELECT {} FROM ({}) AS known UNION ALL SELECT {} FROM unseen").format(USER_HOUR, known, USER_HOUR)
     counts = sql.SQL(", ").join(
         [

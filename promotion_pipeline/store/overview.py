@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.labels import record_label
 
 
 class _Row(BaseModel):
@@ -63,7 +64,7 @@ _OVERVIEW = """
         FROM ab_variants WHERE experiment_id = e.id
     ) v ON true
     LEFT JOIN LATERAL (
-        SELECT * FROM eligibility_decisions WHERE experiment_id = e.id AND label = 'record' ORDER BY hour DESC LIMIT 1
+        SELECT * FROM eligibility_decisions WHERE experiment_id = e.id AND label = %(label)s ORDER BY hour DESC LIMIT 1
     ) d ON true
     LEFT JOIN experiment_promotions p ON p.experiment_id = e.id AND p.state IN ('ramping', 'promoted')
     LEFT JOIN promotion_approvals a ON a.experiment_id = e.id AND a.expires_at > now()
@@ -80,10 +81,12 @@ def experiment_overviews(
         DependencyError: the database is down.
     """
     query = (
-        _OVERVIEW + " WHERE strpos(lower(e.name), lower(%s)) > 0 ORDER BY e.is_active DESC, e.name LIMIT %s OFFSET %s"
+        _OVERVIEW + " WHERE strpos(lower(e.name), lower(%(search)s)) > 0"
+        " ORDER BY e.is_active DESC, e.name LIMIT %(limit)s OFFSET %(offset)s"
     )
+    values = {"search": search.replace("\x00", ""), "limit": limit, "offset": offset}
     with store.connect() as connection:
-        rows = connection.execute(query, [search.replace("\x00", ""), limit, offset]).fetchall()
+        rows = connection.execute(query, {**values, "label": record_label(store.settings)}).fetchall()
     return [_overview(row) for row in rows]
 
 
@@ -94,7 +97,8 @@ def experiment_overview(store: Store, name: str) -> ExperimentOverview | None:
         DependencyError: the database is down.
     """
     with store.connect() as connection:
-        row = connection.execute(_OVERVIEW + " WHERE e.name = %s", [name]).fetchone()
+        values = {"name": name, "label": record_label(store.settings)}
+        row = connection.execute(_OVERVIEW + " WHERE e.name = %(name)s", values).fetchone()
     return None if row is None else _overview(row)
 
 

@@ -14,9 +14,10 @@ from itertools import groupby
 
 import pandas as pd
 
-from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.config import Mode, PromotionConfig, Settings
 from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.evaluation import Evaluation, Verdict, evaluate
+from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.store.blocks import Block, Notes, Tell, blocks_of, digest, each_block, fingerprint_of
 from promotion_pipeline.store.bulk import HOUR, require_hours
 from promotion_pipeline.store.comparison import LabelDiff, compare_labels, ids_of
@@ -24,14 +25,13 @@ from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import Environment, environments, keep_environment
 from promotion_pipeline.store.experiments import overridden, read_experiments
 from promotion_pipeline.store.frames import (
-    RECORD,
     WriteResult,
-    label_beside,
     read_rollups,
     replace_metrics,
     replace_significance,
     write_decisions,
 )
+from promotion_pipeline.store.labels import label_beside, record_label
 from promotion_pipeline.store.late import LateVerdict, forget_changes, late_changes, tell_late_verdicts
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ def evaluate_window(
     label: str | None = None,
     tables: Collection[Table] = tuple(Table),
     decided_only: bool = False,
+    made_by: MadeBy = MadeBy.PERSON,
     progress: Callable[[int, int], None] | None = None,
     tell: Tell = log.warning,
 ) -> WindowResult:
@@ -99,6 +100,7 @@ def evaluate_window(
         config: thresholds that override the environment's and the experiments' own.
         tables: what to write.
         decided_only: store decisions only beside those that are recorded.
+        made_by: what asks; kept with each decision, and only some may lead to a promotion.
         progress: called with the experiments done and their number, after each block.
         tell: called with a line about a block that failed and is tried again.
 
@@ -108,7 +110,7 @@ def evaluate_window(
         DependencyError: the database cannot be reached.
     """
     require_hours(start, end)
-    beside = label_beside(label)
+    beside = label_beside(label, record_label(store.settings))
     request = config or PromotionConfig()
     is_what_if = label is not None or bool(request.model_fields_set)
     with store.connect() as connection:
@@ -117,9 +119,10 @@ def evaluate_window(
     hours = pd.date_range(start, end, freq="h", inclusive="left", tz="UTC")
     blocks = blocks_of(frame, max(1, DECISIONS_PER_BLOCK // len(hours)), ids)
     wanted = {Table.DECISIONS} & set(tables) if is_what_if else set(tables)
-    asked = digest(start, end, ids, request.model_dump_json(include=request.model_fields_set), label, sorted(wanted))
+    given = request.model_dump_json(include=request.model_fields_set)
+    asked = digest(start, end, ids, given, label, sorted(wanted), record_label(store.settings))
     notes = Notes(store, asked) if len(blocks) > 1 else None
-    writer = _Writer(store, start, end, wanted, beside, is_what_if, decided_only, notes)
+    writer = _Writer(store, start, end, wanted, beside, is_what_if, decided_only, notes, made_by)
     done, total = 0, frame["experiment_id"].nunique()
     for block in each_block(store, blocks, lambda block: writer.process(block, hours), tell):
         done += block.experiments["experiment_id"].nunique()
@@ -133,12 +136,15 @@ def evaluate_window(
 def redecide_late(store: Store, *, tell: Tell = log.warning) -> tuple[LateVerdict, ...]:
     """Decide again, beside the record, every decided hour whose sums have changed since, and tell what flips.
 
-    From the first changed hour of an experiment on, to its newest decision: each is about all hours before it.
+    From the first changed hour of an experiment on, to its newest decision: each is about all hours before it. A
+    deployment in shadow mode leaves this to a live one.
 
     Raises:
         DependencyError: the database cannot be reached.
     """
     found: list[LateVerdict] = []
+    if store.settings.mode is Mode.SHADOW:
+        return ()
     for _, same_day in groupby(late_changes(store), key=lambda change: change.first_hour.astimezone(UTC).date()):
         changes = list(same_day)
         ids = [str(change.experiment_id) for change in changes]
@@ -162,7 +168,7 @@ def what_if_diff(
     Raises as `compare_labels`.
     """
     try:
-        return compare_labels(store, RECORD, label, start, end, experiments)
+        return compare_labels(store, record_label(store.settings), label, start, end, experiments)
     except NotFoundError:
         return None
 
@@ -200,10 +206,11 @@ class _Writer:
         is_what_if: bool,
         decided_only: bool,
         notes: Notes | None,
+        made_by: MadeBy,
     ) -> None:
         self._store, self._start, self._end = store, start, end
-        self._tables, self._label, self._is_what_if = tables, label, is_what_if
-        self._decided_only, self._notes = decided_only, notes
+        self._label, self._is_what_if = label, is_what_if
+        self._decided_only, self._notes, self._made_by = decided_only, notes, made_by
         self._counts: list[pd.DataFrame] = []
         self._newest: list[pd.DataFrame] = []
         self._rows = {table: 0 for table in Table if table in tables}
@@ -211,6 +218,7 @@ class _Writer:
         self._seconds = {"read": 0.0, "evaluate": 0.0, "write": 0.0}
         with store.connect() as connection:
             self._environments = environments(connection, store.settings, start, end)
+            self._tables = tables - _not_a_shadows(connection, store.settings, start, end)
 
     def process(self, block: Block, hours: pd.DatetimeIndex) -> None:
         started = time.perf_counter()
@@ -245,7 +253,8 @@ class _Writer:
             return
 
         def within(connection: Connection, written: WriteResult) -> None:
-            for layer in self._environments if written.recorded else ():
+            is_record = written.recorded and self._store.settings.mode is not Mode.SHADOW
+            for layer in self._environments if is_record else ():
                 keep_environment(connection, layer)
             if self._notes is not None:
                 self._notes.note(connection, block, fingerprint)
@@ -256,6 +265,8 @@ class _Writer:
             self._label,
             may_record=not self._is_what_if,
             decided_only=self._decided_only,
+            made_by=self._made_by,
+            record=record_label(self._store.settings),
             within=within,
         )
         self._recorded += written.recorded
@@ -267,7 +278,8 @@ class _Writer:
         newest = pd.concat(self._newest, ignore_index=True)
         newest.insert(0, "name", newest["experiment_id"].astype(object).map(names))
         late: tuple[LateVerdict, ...] = ()
-        if self._relabelled and not self._is_what_if:
+        # Of a shadow's decisions nobody is told, and what it finds late is not taken from a live one.
+        if self._relabelled and not self._is_what_if and self._store.settings.mode is not Mode.SHADOW:
             late = tell_late_verdicts(self._store, self._start, self._end, ids)
         return WindowResult(
             late=late,
@@ -278,6 +290,16 @@ class _Writer:
             relabelled=self._relabelled,
             seconds=dict(self._seconds),
         )
+
+
+def _not_a_shadows(connection: Connection, settings: Settings, start: datetime, end: datetime) -> set[Table]:
+    """The tables that a shadow leaves alone, since a live deployment has filled them for these hours."""
+    if settings.mode is not Mode.SHADOW:
+        return set()
+    decided = connection.execute(
+        "SELECT 1 FROM eligibility_decisions WHERE hour >= %s AND hour < %s AND label = 'record' LIMIT 1", [start, end]
+    ).fetchone()
+    return set() if decided is None else {Table.METRICS, Table.SIGNIFICANCE}
 
 
 def _under(layer: Environment, rollups: pd.DataFrame, experiments: pd.DataFrame) -> Evaluation:
@@ -321,7 +343,7 @@ def _counts(decisions: pd.DataFrame, hours: pd.DatetimeIndex) -> pd.DataFrame:
 def first_undecided_hour(store: Store, start: datetime, end: datetime) -> datetime | None:
     """The first hour in [start, end) at whose end an experiment was running that has no decision of record.
 
-    None: every hour is decided.
+    None: every hour is decided. An experiment without variants is never decided, and nobody waits for it.
 
     Raises:
         InputError: the window is naive, empty or not of whole hours.
@@ -336,12 +358,17 @@ def first_undecided_hour(store: Store, start: datetime, end: datetime) -> dateti
                 SELECT 1 FROM ab_experiment_phases AS phase
                 WHERE phase.is_running AND phase.started_at < passed.hour + interval '1 hour'
                     AND coalesce(phase.ended_at, 'infinity') >= passed.hour + interval '1 hour'
+                    AND EXISTS (
+                        SELECT 1 FROM ab_experiment_history AS known
+                        WHERE known.experiment_id = phase.experiment_id AND known.variants <> '{}'
+                            AND known.valid_from < passed.hour + interval '1 hour'
+                            AND known.valid_until >= passed.hour + interval '1 hour')
                     AND NOT EXISTS (
                         SELECT 1 FROM eligibility_decisions AS decided
                         WHERE decided.hour = passed.hour AND decided.experiment_id = phase.experiment_id
-                            AND decided.label = 'record'))
+                            AND decided.label = %(label)s))
             ORDER BY passed.hour LIMIT 1
             """,
-            {"start": start, "last": end - HOUR},
+            {"start": start, "last": end - HOUR, "label": record_label(store.settings)},
         ).fetchone()
     return None if row is None else row["hour"]

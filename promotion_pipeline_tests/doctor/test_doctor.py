@@ -16,9 +16,12 @@ from typer.testing import CliRunner
 from promotion_pipeline.cli.main import app
 from promotion_pipeline.doctor import Status
 from promotion_pipeline.doctor.examine import CHECKS
+from promotion_pipeline.rollups import catch_up
+from promotion_pipeline.store.clock import newest_complete_hour
+from promotion_pipeline.store.rollup import rollup_window
 from promotion_pipeline_tests.doctor.conftest import GOOD_SECRET, Patient
 from promotion_pipeline_tests.notifications.servers import Mood, mail_server, web_server
-from promotion_pipeline_tests.seeding import WINNER, VariantSpec, seed_experiment
+from promotion_pipeline_tests.seeding import NO_DIFFERENCE, WINNER, VariantSpec, seed_experiment
 
 SCHEDULE = "hourly_promotion_schedule"
 
@@ -147,6 +150,21 @@ def test_rows_that_came_too_late_to_count(patient: Patient) -> None:
     found = patient.finding("late rows")
     assert "more than 48 hours late" in found.message
     assert "AUTO_PROMOTION_LOOKBACK_HOURS=96" in str(found.fix)
+
+
+def test_an_experiment_that_was_read_without_its_past(patient: Patient) -> None:
+    seed_experiment(patient.store, "beside", NO_DIFFERENCE)
+    with patient.store.connect() as connection:
+        newest = newest_complete_hour(connection)
+    rollup_window(patient.store, newest - timedelta(hours=96), newest)
+    seeded = seed_experiment(patient.store, "checkout", WINNER)
+    rollup_window(patient.store, newest - timedelta(hours=48), newest)
+    found = patient.finding("complete data")
+    assert found.status is Status.PROBLEM
+    assert "'checkout': it is judged on a part of its data: 10,000 requests" in found.message
+    assert f"promotion-pipeline evaluate --from {seeded.start:%Y-%m-%dT%H:00Z} --roll-up" in str(found.fix)
+    catch_up(patient.store, newest)
+    assert patient.finding("complete data").status is Status.OK
 
 
 def test_rows_from_the_future(patient: Patient) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from promotion_pipeline.evaluation.unattended import (
     WAITING,
+    MadeBy,
     UnattendedFacts,
     WithheldReason,
     asks_a_person,
@@ -33,7 +34,7 @@ ALONE: dict[WithheldReason, dict[str, Any]] = {
     WithheldReason.LOW_TRAFFIC: {"is_quiet": True},
     WithheldReason.INCOMPLETE_DATA: {"is_complete": False},
     WithheldReason.PHASE_CHANGED: {"is_phase_current": False},
-    WithheldReason.NOT_SCHEDULED: {"is_scheduled": False},
+    WithheldReason.NOT_SCHEDULED: {"made_by": MadeBy.PERSON},
     WithheldReason.ENDED: {"end_date": AS_OF + timedelta(minutes=7)},
     WithheldReason.MANUAL_APPROVAL: {"require_manual_approval": True},
     WithheldReason.HELD: {"is_held": True},
@@ -70,6 +71,11 @@ def test_what_is_not_eligible_is_not_withheld_and_does_not_go() -> None:
     assert withheld_reasons(facts) == ()
     assert not may_go_unattended(facts)
     assert not asks_a_person(facts)
+
+
+@pytest.mark.parametrize("made_by", [MadeBy.SCHEDULE, MadeBy.AUTOMATION, MadeBy.SWEEP])
+def test_what_no_person_made_goes(made_by: MadeBy) -> None:
+    assert may_go_unattended(replace(GOES, made_by=made_by))
 
 
 def test_no_request_at_all_is_stale() -> None:

@@ -48,6 +48,16 @@ _HOURS = """
     SELECT hour, 0 FROM generate_series(%(start)s, %(end)s - interval '1 hour', interval '1 hour') AS hour
     ON CONFLICT DO NOTHING
 """
+# There are no requests behind these sums, as if their days had been dropped since.
+_COVERED = """
+    INSERT INTO phase_rollups (phase_id, covered)
+    SELECT id, tstzmultirange(tstzrange(%(start)s, %(end)s)) FROM ab_experiment_phases
+    WHERE experiment_id = ANY(%(ids)s) AND ended_at IS NULL
+"""
+_DROPPED = """
+    INSERT INTO dropped_requests (before) VALUES (%(end)s)
+    ON CONFLICT (one_row) DO UPDATE SET before = greatest(dropped_requests.before, excluded.before)
+"""
 
 
 class Setting(StrEnum):
@@ -131,6 +141,8 @@ class Stage:
             values = {"start": start, "end": end, "proven": proven, "ids": [row["id"] for row in rows]}
             connection.execute(_ROLLUPS, values)
             connection.execute(_HOURS, values)
+            connection.execute(_COVERED, values)
+            connection.execute(_DROPPED, values)
         evaluate_window(self.store, end - timedelta(hours=1), end, experiments=names, tables=[Table.DECISIONS])
         return [Subject(setting=setting, start=start, end=end, **row) for row in rows]
 

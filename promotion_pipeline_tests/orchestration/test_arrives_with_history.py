@@ -6,7 +6,7 @@ Its newest 48 hours, which is what the look-back reads, say the opposite of the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -33,7 +33,6 @@ class World:
     ticks: int
     """Ticks that are still to come; the last is about the newest hour."""
     seeded: Seeded | None = None
-    sizes: list[int] = field(default_factory=list)
 
     @property
     def start(self) -> datetime:

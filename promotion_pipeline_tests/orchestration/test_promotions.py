@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -153,9 +154,31 @@ def test_switched_off_nothing_is_launched_and_nothing_applied(stage: Stage) -> N
     assert off.graph.tick_sensor() is None
     off.graph.run_job("apply_promotion_job")
     shadow = stage.with_settings(mode=Mode.SHADOW)
+    assert shadow.graph.tick_sensor() is None, "it acts on its own decisions"
+    shadow.graph.run_hours(stage.hours_ago(1), stage.newest)
     assert shadow.graph.tick_sensor() is not None
     assert split_of(stage.store, seeded) == {"control": 50, "treatment": 50}
     assert told(stage.instance) == ["shadow_promote"]
+
+
+def test_a_backfill_by_hand_promotes_nothing_though_it_decided_the_newest_hour_first(stage: Stage) -> None:
+    seeded = seed_experiment(stage.store, "checkout", WINNER)
+    stage.graph.run_hours(stage.hours_ago(5), stage.newest, by_hand=True)
+    assert count(stage.store, "SELECT count(*) FROM eligibility_decisions WHERE made_by = 'person'") == 5
+    assert stage.graph.tick_sensor() is None
+    stage.graph.run_job("apply_promotion_job")
+    assert split_of(stage.store, seeded) == {"control": 50, "treatment": 50}
+    assert told(stage.instance) == []
+
+
+def test_the_schedules_own_run_says_so_and_leads_to_a_promotion(stage: Stage) -> None:
+    seeded = seed_experiment(stage.store, "checkout", WINNER)
+    stage.graph.run_hours(stage.hours_ago(5), stage.hours_ago(1), by_hand=True)
+    stage.graph.tick_schedule(stage.newest + timedelta(minutes=5))
+    made = "SELECT count(*) FROM eligibility_decisions WHERE made_by = 'schedule' AND as_of = %s"
+    assert count(stage.store, made, stage.newest) == 1
+    assert stage.graph.tick_sensor() is not None
+    assert split_of(stage.store, seeded) == {"control": 0, "treatment": 100}
 
 
 def test_a_person_acts_from_the_launchpad(stage: Stage) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import dagster as dg
+import pytest
 
+from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.partitions import hour_key
-from promotion_pipeline.schedules import due_run
+from promotion_pipeline.schedules import due_run, schedule_minute, ticks
 from promotion_pipeline_tests.orchestration.conftest import Stage
-from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment
+from promotion_pipeline_tests.seeding import WINNER, VariantSpec, add_requests, count, seed_experiment
 
 
 def hours_of(request: dg.RunRequest | dg.SkipReason) -> tuple[str, str]:
@@ -60,3 +62,58 @@ def test_a_host_whose_clock_is_ahead_waits(stage: Stage) -> None:
     request = due_run(stage.store, at_five_past(stage.newest + timedelta(hours=1)))
     assert isinstance(request, dg.SkipReason)
     assert "clock" in str(request.skip_message)
+
+
+def test_an_hour_of_which_nothing_has_landed_is_not_decided_until_its_data_is_there(stage: Stage) -> None:
+    seeded = seed_experiment(stage.store, "checkout", WINNER, end=stage.hours_ago(1))
+    at = at_five_past(stage.newest)
+    assert hours_of(due_run(stage.store, at))[1] == hour_key(stage.hours_ago(2))
+    stage.graph.tick_schedule(at)
+    waits = due_run(stage.store, at)
+    assert isinstance(waits, dg.SkipReason)
+    assert "has landed in ai_requests yet" in str(waits.skip_message)
+    assert "AUTO_PROMOTION_SCHEDULE_MINUTE" in str(waits.skip_message)
+
+    late = VariantSpec("treatment", requests=100, conversions=13)
+    add_requests(stage.store, seeded, late, start=stage.hours_ago(1), end=stage.newest)
+    assert hours_of(due_run(stage.store, at)) == (hour_key(stage.hours_ago(1)),) * 2
+    assert stage.graph.tick_schedule(at + timedelta(minutes=10)) is not None
+    assert stage.graph.tick_schedule(at + timedelta(minutes=20)) is None
+
+
+def test_an_hour_that_stays_silent_is_decided_in_the_end(stage: Stage) -> None:
+    seed_experiment(stage.store, "checkout", WINNER, end=stage.hours_ago(5))
+    assert hours_of(due_run(stage.store, at_five_past(stage.newest)))[1] == hour_key(stage.hours_ago(3))
+
+
+def test_a_run_that_is_at_work_is_not_started_again_when_the_schedule_looks_again(stage: Stage) -> None:
+    seed_experiment(stage.store, "checkout", WINNER)
+    at = at_five_past(stage.newest)
+    assert stage.graph.tick_schedule(at) is not None
+    with stage.store.connect() as connection:
+        connection.execute("DELETE FROM eligibility_decisions")
+    assert isinstance(due_run(stage.store, at), dg.RunRequest)
+    assert stage.graph.tick_schedule(at + timedelta(minutes=10)) is None
+
+
+@pytest.mark.parametrize(("minute", "expected"), [(5, "5,15,25,35,45,55"), (40, "40,50"), (59, "59")])
+def test_the_schedule_looks_again_until_the_hour_is_over(minute: int, expected: str) -> None:
+    assert ticks(minute) == f"{expected} * * * *"
+
+
+def test_the_minute_of_the_schedule_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert schedule_minute() == 5
+    monkeypatch.setenv("AUTO_PROMOTION_SCHEDULE_MINUTE", "25")
+    assert schedule_minute() == 25
+    monkeypatch.setenv("AUTO_PROMOTION_SCHEDULE_MINUTE", "60")
+    with pytest.raises(ConfigError, match="AUTO_PROMOTION_SCHEDULE_MINUTE='60'"):
+        schedule_minute()
+
+
+def test_an_experiment_whose_variants_were_deleted_makes_nobody_decide_again(stage: Stage) -> None:
+    seed_experiment(stage.store, "checkout", WINNER)
+    seeded = seed_experiment(stage.store, "emptied", WINNER)
+    with stage.store.connect() as connection:
+        connection.execute("DELETE FROM ab_variants WHERE experiment_id = %s", (seeded.id,))
+    stage.graph.run_hours(stage.hours_ago(48), stage.newest)
+    assert isinstance(due_run(stage.store, at_five_past(stage.newest)), dg.SkipReason)

@@ -40,7 +40,9 @@ def test_eligible_but_unproven_asks_a_person_once(store: Store) -> None:
 def test_require_manual_asks_even_when_the_evidence_is_there(store: Store) -> None:
     seed_experiment(store, "x", WINNER, promotion_config={"requireManualApproval": True})
     assert auto_check_promotions("cron", store=store).awaiting_approval == 1
-    assert auto_check_promotions("cron", {"requireManualApproval": False}, store=store).promoted == 1
+    done = auto_check_promotions("cron", {"requireManualApproval": False}, store=store)
+    assert done.awaiting_approval == 1, "a request does not overrule the experiment"
+    assert promote_winner("x", "manual", "anna", store=store).is_live
     assert approval_history("x", store=store)[0].state is ApprovalState.SUPERSEDED
 
 

@@ -13,6 +13,7 @@ from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
 from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.rollup import rollup_window
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, Seeded, VariantSpec, add_requests, count, seed_experiment
@@ -137,3 +138,14 @@ def test_days_that_were_dropped_before_the_experiment_was_known_are_missed(
     answer = check_promotion_eligibility("checkout", store=store)
     assert answer.is_eligible
     assert answer.evidence.withheld == (WithheldReason.INCOMPLETE_DATA,)
+
+
+def test_while_no_request_of_the_newest_hour_has_landed_nothing_goes_and_nobody_is_asked(store: Store) -> None:
+    with store.connect() as connection:
+        newest = newest_complete_hour(connection)
+    seed_experiment(store, "checkout", end=newest - HOUR)
+    answer = check_promotion_eligibility("checkout", store=store)
+    assert WithheldReason.INCOMPLETE_DATA in answer.evidence.withheld
+    assert any("has landed in ai_requests yet" in said for said in answer.warnings)
+    (entry,) = auto_check_promotions("cron", store=store).results
+    assert entry.outcome is Outcome.WITHHELD

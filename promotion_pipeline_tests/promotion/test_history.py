@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from promotion_pipeline import PromotionConfig, get_promotion_history, promote_winner, release_hold, rollback_promotion
 from promotion_pipeline.promotion.verify import verify_history
 from promotion_pipeline.store.database import Store
@@ -67,3 +69,26 @@ def test_rows_that_vanished_are_named(store: Store) -> None:
     with store.connect() as connection:
         connection.execute("DELETE FROM ai_requests WHERE variant_id = %s", [seeded.variant_ids["treatment"]])
     assert verify_history("x", store=store)[0].summary == "another decision: 10000 requests are gone"
+
+
+def test_a_record_is_compared_with_the_log_and_not_with_what_was_rolled_up(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER, users=3_000)
+    rollup_missing(store, seeded.end)
+    promote_winner("x", "manual", "anna", store=store)
+    assert [v.summary for v in verify_history("x", store=store)] == ["same"]
+    past = VariantSpec("control", requests=9_000, conversions=2_000)
+    add_requests(store, seeded, past, start=seeded.start, end=seeded.start + timedelta(hours=40), users=500)
+    (found,) = verify_history("x", store=store)
+    assert found.is_flipped
+    assert found.summary == "another decision: 9000 requests arrived late"
+
+
+def test_days_that_were_dropped_are_verified_by_their_sums(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER, users=3_000)
+    rollup_missing(store, seeded.end)
+    promote_winner("x", "manual", "anna", store=store)
+    before = seeded.start + timedelta(hours=50)
+    with store.connect() as connection:
+        connection.execute("INSERT INTO dropped_requests (before) VALUES (%s)", [before])
+        connection.execute("DELETE FROM ai_requests WHERE created_at < %s", [before])
+    assert [v.summary for v in verify_history("x", store=store)] == ["same"]

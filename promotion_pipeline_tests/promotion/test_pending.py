@@ -12,6 +12,7 @@ from promotion_pipeline import (
     rollback_promotion,
 )
 from promotion_pipeline.config import Mode
+from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.assess import judge
 from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.pending import Pending, PendingKind, apply_pending, pending_promotions
@@ -32,13 +33,13 @@ from promotion_pipeline_tests.seeding import (
 )
 
 
-def decide(store: Store) -> None:
-    """Write the decisions of record of the newest complete hour, as the hourly run does."""
+def decide(store: Store, made_by: MadeBy = MadeBy.SCHEDULE) -> None:
+    """Write the first decisions about the newest complete hour, as the hourly run does."""
     judged = judge(store, None)
     rollup_missing(store, judged.as_of)
     with store.connect() as connection:
         for assessment in judged.assessments:
-            write_decision_of_record(connection, assessment)
+            write_decision_of_record(connection, assessment, store.settings, made_by)
 
 
 def names(pending: tuple[Pending, ...]) -> list[tuple[str, str, int]]:
@@ -130,8 +131,9 @@ def test_shadow_mode_is_pending_once(store: Store) -> None:
     seeded = seed_experiment(store, "x", WINNER)
     seed_experiment(store, "unproven", UNPROVEN)
     shadow = Store(store.url, store.settings.model_copy(update={"mode": Mode.SHADOW}))
-    decide(store)
-    assert names(pending_promotions(shadow)) == [("decision", "x", 1)]
+    decide(shadow)
+    assert names(pending_promotions(shadow)) == [("shadow", "x", 1)]
+    assert pending_promotions(store) == (), "what a shadow decided is not acted upon"
     assert apply_pending(shadow, seeded.id, "sensor").outcome is Outcome.SHADOW
     assert pending_promotions(shadow) == ()
 

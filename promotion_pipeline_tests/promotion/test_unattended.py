@@ -46,6 +46,7 @@ def test_the_sensor_sees_what_the_act_sees(store: Store, case: str) -> None:
     change(store, seeded, statement)
     shadow = Store(store.url, store.settings.model_copy(update={"mode": Mode.SHADOW}))
     decide(store)
+    decide(shadow)
     assert names(pending_promotions(store)) == [("decision", "x", 1)]
     goes = outcome is Outcome.PROMOTED
     assert bool(pending_promotions(shadow)) is goes, "a shadow records only what would have been promoted"

@@ -14,7 +14,7 @@ from promotion_pipeline.api.guard import Visit, visit_of
 from promotion_pipeline.api.pages.charts import sparkline
 from promotion_pipeline.api.pages.guard import COOKIE, HOME, LOGIN, PageRoute, own_address, set_session
 from promotion_pipeline.api.pages.rendering import STYLE, render
-from promotion_pipeline.api.pages.view import CHECK_TITLES, WITHHELD_TITLES, experiment_view, table_points
+from promotion_pipeline.api.pages.view import CHECK_TITLES, experiment_view, table_points
 from promotion_pipeline.promotion.alarms import open_alarms
 from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
 from promotion_pipeline.promotion.holds import hold_promotion, release_hold
@@ -120,7 +120,6 @@ def experiment(name: str, here: Here, request: Request) -> Response:
         e=view.eligibility,
         points=table_points(view.drawn.points),
         check_titles=CHECK_TITLES,
-        withheld_titles=WITHHELD_TITLES,
         may_act=Role(here.principal.role).includes(Role.OPERATOR),
         done=DONE.get(request.query_params.get("done", "")),
     )
@@ -131,7 +130,7 @@ def experiment(name: str, here: Here, request: Request) -> Response:
 def promote(name: str, here: Here) -> Response:
     """Promote by hand."""
     metadata = {"reason": required_text(here.form.get("reason"), "reason"), **here.mark()}
-    promote_winner(name, "manual", here.actor, metadata=metadata, store=here.store)
+    promote_winner(name, "manual", here.actor, metadata=metadata, despite=_despite(here), store=here.store)
     return _back_to(name, "promoted")
 
 
@@ -139,7 +138,9 @@ def promote(name: str, here: Here) -> Response:
 @needs(Access.OPERATOR)
 def approve(name: str, here: Here) -> Response:
     """Say yes to what waits."""
-    approve_promotion(name, here.actor, reason=_reason(here), metadata=here.mark(), store=here.store)
+    approve_promotion(
+        name, here.actor, reason=_reason(here), metadata=here.mark(), despite=_despite(here), store=here.store
+    )
     return _back_to(name, "approved")
 
 
@@ -213,3 +214,9 @@ def _reason(here: Visit) -> str | None:
 def _back_to(name: str, done: str) -> Response:
     """Post, redirect, get: reloading the page does not send the form again."""
     return RedirectResponse(f"{HOME}/{quote(name, safe='')}?done={done}", status_code=303)
+
+
+def _despite(here: Visit) -> list[str]:
+    """What was ticked as seen."""
+    ticked = here.form.get("despite", "")
+    return [ticked] if ticked else []

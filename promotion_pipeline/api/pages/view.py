@@ -34,13 +34,6 @@ CHECK_TITLES = {
     "min_runtime": "Runtime",
     "error_rate_acceptable": "Error rate",
 }
-WITHHELD_TITLES = {
-    "evidence": "the always-valid test or the traffic split does not carry it yet",
-    "stale": "the newest request is too old",
-    "manual_approval": "its thresholds ask for a person's approval",
-    "held": "automatic promotion is on hold",
-    "disabled": "automatic promotion is switched off",
-}
 TABLE_POINTS = 24
 
 
