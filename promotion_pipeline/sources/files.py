@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from promotion_pipeline.errors import ConfigError, DependencyError
+from promotion_pipeline.errors import ConfigError, InputError
 from promotion_pipeline.sources.configuration import SourceConfig, TimeKind
 from promotion_pipeline.sources.flags import NEVER, parse_expression
 from promotion_pipeline.store.gaps import Unreadable
@@ -92,13 +92,16 @@ class LogFiles:
         """The paths to read instead of the pattern; None: the pattern can be read as it is.
 
         Raises:
-            DependencyError: not one file can be read.
+            InputError: not one file can be read.
         """
         if not self.broken:
             return None
         if not self.readable:
             first = self.broken[0]
-            raise DependencyError(f"no file of {self.pattern} can be read; {first.path}: {first.error}")
+            raise InputError(
+                f"cannot read {first.path} as Parquet ({first.error}), and no other file of {self.pattern}: check files"
+                " in AUTO_PROMOTION_SOURCE"
+            )
         return [file.path for file in self.readable]
 
     def unreadable(self, start: datetime, end: datetime) -> list[Unreadable]:

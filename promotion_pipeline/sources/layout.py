@@ -75,7 +75,9 @@ def resolve(config: SourceConfig, types: Mapping[str, str]) -> Layout:
         name = ours if given is None else given
         if not name or (ours in OPTIONAL and given is None and name not in known):
             return None
-        return None if _is_never(config, ours) and name not in known else flag_of(name, known, ours, _place(config))
+        if _is_never(config, ours) and name not in known:
+            return None
+        return flag_of(name, {key: (kind, types[key]) for key, kind in known.items()}, ours, _place(config))
 
     time = _time_column(config, types, known, find("created_at", _ANY))
     return _layout(config, time, find, flag)

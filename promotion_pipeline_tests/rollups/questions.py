@@ -26,6 +26,7 @@ from promotion_pipeline.promotion.verify import verify_history
 from promotion_pipeline.promotion.watch import watch_promotions
 from promotion_pipeline.promotion.watch_rules import WatchStatus
 from promotion_pipeline.rollups import catch_up, open_log
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.frames import read_rollups
 from promotion_pipeline.store.gaps import log_gaps
 from promotion_pipeline_tests.orchestration.conftest import Stage
@@ -38,14 +39,15 @@ HOUR = timedelta(hours=1)
 
 @dataclass
 class Asked:
-    """One log, empty, and a stage for the real graph."""
+    """One log, empty, the product's store as it is for its own table, and a stage for the real graph."""
 
     where: Place
-    stage: Stage
+    store: Store
+    stage: Callable[[], Stage]
 
     def seeded(self, **config: object) -> Seeded:
         """An experiment that is won, with its requests in the log."""
-        seeded = seed_experiment(self.stage.store, "checkout", WINNER, users=300, promotion_config=dict(config))
+        seeded = seed_experiment(self.store, "checkout", WINNER, users=300, promotion_config=dict(config))
         self.where.move_requests()
         return seeded
 
@@ -67,20 +69,22 @@ class Asked:
 
 def tick(asked: Asked) -> None:
     """The hourly run rolls up and decides."""
-    seeded = asked.seeded()
-    InProcess(asked.stage.instance, asked.where.store, log_level="CRITICAL").run_hours(seeded.end - HOUR, seeded.end)
+    seeded, stage = asked.seeded(), asked.stage()
+    settings = stage.store.settings.model_copy(update={"source": asked.where.store.settings.source})
+    there = Store(stage.store.url, settings)
+    InProcess(stage.instance, there, log_level="CRITICAL").run_hours(seeded.end - HOUR, seeded.end)
     eligible = "SELECT count(*) FROM eligibility_decisions WHERE is_eligible AND is_promotable AND label = 'record'"
     assert count(asked.where.store, eligible) == 1
 
 
 def decisions_equal(asked: Asked) -> None:
     """Rollups and the decision are those of the same requests in `ai_requests`."""
-    seeded = seed_experiment(asked.stage.store, "checkout", WINNER, users=300)
-    with open_log(asked.stage.store) as log:
+    seeded = seed_experiment(asked.store, "checkout", WINNER, users=300)
+    with open_log(asked.store) as log:
         log.roll_up(seeded.start, seeded.end)
-    [wanted] = assess(asked.stage.store, ["checkout"])
+    [wanted] = assess(asked.store, ["checkout"])
     rows = asked.stored(seeded)
-    with asked.stage.store.connect() as connection:
+    with asked.store.connect() as connection:
         connection.execute("TRUNCATE hourly_variant_rollups, hourly_user_rollups, rollup_hours, phase_rollups")
     asked.where.move_requests()
     asked.roll_up(seeded)
@@ -102,7 +106,7 @@ def watch(asked: Asked) -> None:
     """A winner that fails after its promotion is seen."""
     seeded = asked.seeded()
     promotion = promote_winner("checkout", "manual", "anna", store=asked.where.store)
-    served_since(asked.stage.store, seeded, promotion, 2, FAILING)
+    served_since(asked.store, seeded, promotion, 2, FAILING)
     asked.where.move_requests()
     [seen] = watch_promotions(asked.where.store)
     assert seen.status is WatchStatus.BREACH
@@ -113,7 +117,7 @@ def auto_rollback(asked: Asked) -> None:
     """And is rolled back where that is on."""
     seeded = asked.seeded(autoRollback=True)
     promotion = promote_winner("checkout", "manual", "anna", store=asked.where.store)
-    served_since(asked.stage.store, seeded, promotion, 2, FAILING)
+    served_since(asked.store, seeded, promotion, 2, FAILING)
     asked.where.move_requests()
     watch_promotions(asked.where.store)
     assert get_promotion_history("checkout", store=asked.where.store)[0].state is PromotionState.ROLLED_BACK
@@ -123,7 +127,7 @@ def ramp(asked: Asked) -> None:
     """A step that was held and is clean is followed by the next."""
     seeded = asked.seeded(rampSteps=[75, 100], rampHoldHours=1)
     promotion = promote_winner("checkout", "manual", "anna", store=asked.where.store)
-    served_since(asked.stage.store, seeded, promotion, 2, HEALTHY)
+    served_since(asked.store, seeded, promotion, 2, HEALTHY)
     asked.where.move_requests()
     assert [entry.outcome for entry in advance_ramps(asked.where.store)] == [Outcome.RAMPED]
 

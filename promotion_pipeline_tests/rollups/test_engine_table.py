@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from promotion_pipeline_tests.orchestration.conftest import Stage, dagster_template, stage
+from promotion_pipeline.store.database import Store
+from promotion_pipeline_tests.orchestration.conftest import dagster_template, stage
 from promotion_pipeline_tests.rollups.places import PLACES, place
 from promotion_pipeline_tests.rollups.questions import QUESTIONS, Asked, table_of, write_table
 
@@ -36,7 +37,7 @@ def passed() -> Iterator[dict[tuple[str, str], bool]]:
 def test_every_log_answers_every_question(
     request: pytest.FixtureRequest,
     passed: dict[tuple[str, str], bool],
-    stage: Stage,
+    store: Store,
     log_url: str,
     tmp_path: Path,
     name: str,
@@ -46,7 +47,8 @@ def test_every_log_answers_every_question(
         request.getfixturevalue("spark")
     elif name in {"DuckDB", "chdb"}:
         pytest.importorskip(name.lower())
-    QUESTIONS[question](Asked(place(name, stage.store, tmp_path, log_url), stage))
+    asked = Asked(place(name, store, tmp_path, log_url), store, lambda: request.getfixturevalue("stage"))
+    QUESTIONS[question](asked)
     passed[name, question] = True
 
 
