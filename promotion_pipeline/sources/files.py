@@ -188,6 +188,8 @@ def _look(path: str, state: tuple[int, int], created_at: str, kind: TimeKind) ->
 
 def _bounds(about: Any, created_at: str, kind: TimeKind) -> tuple[datetime | None, datetime | None]:
     """The first and the last time in a file, as its footer says; None where it does not."""
+    if about.num_rows == 0:
+        return FIRST_TIME, FIRST_TIME
     found: list[datetime] = []
     for number in range(about.num_row_groups):
         group = about.row_group(number)

@@ -45,6 +45,10 @@ class SparkSource(RequestSource):
         url = self.config.url.get_secret_value() if self.config.url else ""
         return url.startswith("local") or not url
 
+    @property
+    def _shown(self) -> str:
+        return self.config.files or ".".join(self.config.table)
+
     def columns(self) -> dict[str, str]:
         """The columns of the log; raises InputError if there is no such table or file."""
         try:
@@ -52,7 +56,7 @@ class SparkSource(RequestSource):
         except Exception as error:
             if _condition(error) in {"TABLE_OR_VIEW_NOT_FOUND", "PATH_NOT_FOUND", "UNABLE_TO_INFER_SCHEMA"}:
                 raise InputError(
-                    f"Spark finds no {self.rowset}: check table or files in AUTO_PROMOTION_SOURCE"
+                    f"Spark finds no {self._shown}: check table or files in AUTO_PROMOTION_SOURCE"
                 ) from None
             raise self._refused(error) from None
         return {field.name: field.dataType.simpleString() for field in schema.fields}
@@ -67,7 +71,7 @@ class SparkSource(RequestSource):
     def _refused(self, error: Exception) -> Exception:
         """Spark's own errors, those of its connection and Java's become one line; what is ours stays."""
         if type(error).__module__.partition(".")[0] in {"pyspark", "py4j", "grpc"}:
-            return DependencyError(f"Spark refuses the query for {self.rowset}: {one_line(error)}")
+            return DependencyError(f"Spark refuses the query for {self._shown}: {one_line(error)}")
         return error
 
     def close(self) -> None:
