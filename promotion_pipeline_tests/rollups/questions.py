@@ -110,7 +110,8 @@ def watch(asked: Asked) -> None:
     asked.where.move_requests()
     [seen] = watch_promotions(asked.where.store)
     assert seen.status is WatchStatus.BREACH
-    assert seen.requests == FAILING.requests
+    # Time passes by moving the product's rows; what a log elsewhere had of the last hours stays where it was.
+    assert seen.requests >= FAILING.requests
 
 
 def auto_rollback(asked: Asked) -> None:
