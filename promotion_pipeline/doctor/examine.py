@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from promotion_pipeline.doctor import channels, data, installation, orchestration, promotions
+from promotion_pipeline.doctor import log as log_of_requests
 from promotion_pipeline.doctor.environment import read_environment
 from promotion_pipeline.doctor.findings import Finding, Result, Status
 from promotion_pipeline.doctor.subject import Subject, host_clock
@@ -62,6 +63,10 @@ CHECKS = (
     Check("promotions", Needs.SCHEMA, promotions.promotions),
     Check("watch", Needs.SCHEMA, promotions.watch),
     Check("last hour", Needs.SCHEMA, data.last_hour),
+    Check("log", Needs.SCHEMA, log_of_requests.newest),
+    Check("log columns", Needs.SCHEMA, log_of_requests.columns),
+    Check("log kept since", Needs.SCHEMA, log_of_requests.kept_since),
+    Check("log files", Needs.SCHEMA, log_of_requests.files),
     Check("late rows", Needs.SCHEMA, data.late_rows),
     Check("complete data", Needs.SCHEMA, data.complete),
     Check("splits", Needs.SCHEMA, data.splits),

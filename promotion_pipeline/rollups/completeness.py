@@ -18,6 +18,7 @@ from promotion_pipeline.store.bulk import HOUR, read_frame, time_literal
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.coverage import RUNNING
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.gaps import gap_sentence, log_gaps
 from promotion_pipeline.store.rollup import RollupResult, added_up
 
 MOST_COMPARED = 1_000_000
@@ -39,13 +40,16 @@ class Completeness:
     """What the log is called."""
     was_dropped_unread: bool = False
     """Requests of the phase were dropped before they were summed up."""
+    gap: str | None = None
+    """What of the phase the log has lost or cannot give, in words."""
     awaited: Landing | None = None
     """No request at all of the newest hour has landed yet, it is not too old to wait for, and nobody decided it."""
 
     @property
     def is_complete(self) -> bool:
         """Whether the sums are those of the log."""
-        return self.in_log == self.in_sums and not self.was_dropped_unread and self.awaited is None
+        is_whole = self.gap is None and self.awaited is None
+        return self.in_log == self.in_sums and not self.was_dropped_unread and is_whole
 
     @property
     def is_repairable(self) -> bool:
@@ -57,6 +61,8 @@ class Completeness:
         """Both numbers in words."""
         if self.was_dropped_unread:
             return f"requests of this phase were dropped from {self.log} before they were summed up"
+        if self.gap is not None:
+            return f"it is judged on a part of its data: {self.gap}"
         difference = self.in_log - self.in_sums
         if self.awaited is not None and difference == 0:
             return f"{self.awaited.sentence}: it is decided when its data is there"
@@ -103,6 +109,7 @@ def completeness(
     with open_log(store) as log:
         counted: Mapping[str, int] = log.counts(spans) if spans else {}
         name = log.name
+        gaps = _gaps(connection, log, spans)
     landing = landed(store, until, database_now(connection))
     awaited = landing if landing.end < until else None
     own = rollups["phase_id"].astype(str)
@@ -124,7 +131,21 @@ def completeness(
             log=name,
             was_dropped_unread=bool(row["was_dropped_unread"]),
             awaited=awaited if row["is_awaited"] else None,
+            gap=gaps.get(row["experiment_id"]),
         )
+    return found
+
+
+def _gaps(connection: Connection, log: RequestLog, spans: Sequence[Span]) -> dict[UUID, str]:
+    """What the log has lost of these experiments, or cannot give, in words."""
+    if not spans:
+        return {}
+    found = {gap.experiment_id: gap_sentence(gap) for gap in log_gaps(connection, [one.experiment_id for one in spans])}
+    broken = log.unreadable(min(span.since for span in spans), max(span.until for span in spans))
+    for span in spans:
+        for part in broken:
+            if part.since < span.until and part.until >= span.since:
+                found[span.experiment_id] = f"{part.name} cannot be read ({part.why}): repair or remove the file"
     return found
 
 

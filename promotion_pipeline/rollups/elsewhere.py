@@ -13,8 +13,10 @@ from promotion_pipeline.sources.arms import read_phases
 from promotion_pipeline.sources.engines.base import RequestSource
 from promotion_pipeline.sources.rollup import read_source_rollups, requests_by_hour
 from promotion_pipeline.sources.settle import rollup_from_source
+from promotion_pipeline.sources.spans import SpanArm
 from promotion_pipeline.sources.template import Log
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.gaps import Unreadable
 from promotion_pipeline.store.rollup import RollupResult
 
 
@@ -33,6 +35,19 @@ class LogElsewhere(SqlLog):
     def rollups(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """The sums of a window, with user-level sums where the log names users."""
         return read_source_rollups(self._source, read_phases(self._store, start, end, experiment_ids), start, end)
+
+    def unreadable(self, start: datetime, end: datetime) -> Sequence[Unreadable]:
+        """The broken files that may hold requests of a window."""
+        return self._source.unreadable(start, end)
+
+    def files_of(self, start: datetime, end: datetime) -> list[str] | None:
+        """The files that may hold requests of a window, whether or not they can be read."""
+        files = self._source.files
+        return None if files is None else [file.path for file in files.all if file.may_hold(start, end)]
+
+    def _prepare(self, arms: Sequence[SpanArm]) -> None:
+        if arms:
+            self._source.require_columns(min(arm.since for arm in arms), max(arm.until for arm in arms))
 
     def requests_by_hour(self, start: datetime, end: datetime) -> pd.Series[int]:
         """The number of requests in each hour."""

@@ -23,6 +23,7 @@ from promotion_pipeline.sources.configuration import SourceConfig, load_source
 from promotion_pipeline.sources.connect import open_source
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.gaps import Unreadable
 from promotion_pipeline.store.rollup import RollupResult
 
 TABLE = "ai_requests"
@@ -116,9 +117,26 @@ class RequestLog(ABC):
             InputError: the window is naive or not of whole hours.
         """
 
+    def unreadable(self, start: datetime, end: datetime) -> Sequence[Unreadable]:  # noqa: ARG002
+        """The parts of the log that may hold requests of [start, end) and cannot be read: no answer has them."""
+        return ()
+
     @abstractmethod
+    def ends(self) -> tuple[datetime, datetime] | None:
+        """The times of the oldest and of the newest row of the log, of whatever experiment; None if it has none."""
+
     def newest_request(self) -> datetime | None:
         """The time of the newest row of the log, of whatever experiment; None if it has none."""
+        found = self.ends()
+        return None if found is None else found[1]
+
+    @abstractmethod
+    def columns(self) -> dict[str, str | None]:
+        """The log's column for each of ours: None where it has none; "never" where no request can be an error."""
+
+    def files_of(self, start: datetime, end: datetime) -> list[str] | None:  # noqa: ARG002
+        """The files that may hold requests of [start, end); None: the log is no files, or they cannot be looked at."""
+        return None
 
 
 @contextlib.contextmanager

@@ -12,7 +12,8 @@ from psycopg import sql
 
 from promotion_pipeline.rollups.log import SUMS_COLUMNS, RequestLog, Span, require_distinct
 from promotion_pipeline.sources.dialects import EPOCH
-from promotion_pipeline.sources.spans import SPAN_COUNTS, SPAN_SUMS, SpanArm, counts_sql, newest_sql, sums_sql
+from promotion_pipeline.sources.flags import NEVER
+from promotion_pipeline.sources.spans import SPAN_COUNTS, SPAN_SUMS, SpanArm, counts_sql, ends_sql, sums_sql
 from promotion_pipeline.sources.template import Log
 from promotion_pipeline.store.bulk import HOUR, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.database import Store
@@ -53,9 +54,13 @@ class SqlLog(RequestLog):
     def _run(self, query: str) -> pd.DataFrame:
         """The rows of a query."""
 
+    def _prepare(self, arms: Sequence[SpanArm]) -> None:
+        """Refuse what cannot be answered of these spans, before the engine is asked."""
+
     def sums(self, spans: Sequence[Span]) -> pd.DataFrame:
         """The sums of each span by variant; one query for all spans."""
         asked = self._asked(spans)
+        self._prepare(asked.arms)
         parts = [_imported_sums(self._store, asked.imported)] if asked.imported else []
         if asked.arms:
             log = self._log()
@@ -75,6 +80,7 @@ class SqlLog(RequestLog):
         """The requests of each span; one query for all spans."""
         asked = self._asked(spans)
         counted = {span.key: 0 for span in spans}
+        self._prepare(asked.arms)
         if asked.arms:
             rows = self._run(counts_sql(self._log(), asked.arms)).rename(columns=str.lower)
             for number, requests in zip(rows["span"], rows["requests"], strict=True):
@@ -85,10 +91,33 @@ class SqlLog(RequestLog):
                 counted[str(key)] = int(requests)
         return counted
 
-    def newest_request(self) -> datetime | None:
-        """The time of the newest row."""
-        found = self._run(newest_sql(self._log())).rename(columns=str.lower)["newest"].dropna().astype("int64")
-        return EPOCH + timedelta(microseconds=int(found.iloc[0])) if len(found) else None
+    def ends(self) -> tuple[datetime, datetime] | None:
+        """The times of the oldest and of the newest row."""
+        found = self._run(ends_sql(self._log())).rename(columns=str.lower).dropna().astype("int64")
+        if found.empty:
+            return None
+        oldest, newest = (EPOCH + timedelta(microseconds=int(found[name].iloc[0])) for name in ("oldest", "newest"))
+        return oldest, newest
+
+    def columns(self) -> dict[str, str | None]:
+        """The log's column for each of ours."""
+        layout = self._log().layout
+        flags = {"converted": layout.converted, "is_error": layout.is_error}
+        found: dict[str, str | None] = {
+            "created_at": layout.created_at.name,
+            "experiment": layout.experiment.name,
+            "variant": layout.variant.name,
+            **{name: None if flag is None else flag.column.name for name, flag in flags.items()},
+            **{
+                name: None if column is None else column.name
+                for name, column in (
+                    ("latency_ms", layout.latency_ms),
+                    ("user_id", layout.user_id),
+                    ("value", layout.value),
+                )
+            },
+        }
+        return found | ({"is_error": NEVER} if layout.errors_are_never else {})
 
     def _asked(self, spans: Sequence[Span]) -> _Asked:
         require_distinct(spans)

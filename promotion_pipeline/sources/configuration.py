@@ -124,7 +124,7 @@ class SourceConfig(BaseModel):
     columns: Columns = Columns()
     time: TimeKind = TimeKind.INSTANT
     users: bool = True
-    """False: no user-level sums. They cost a scan back to the start of the oldest phase of the window."""
+    """False: no user-level sums, and no user's name leaves the log."""
 
     @field_validator("table", mode="before")
     @classmethod

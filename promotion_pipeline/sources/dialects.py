@@ -183,6 +183,13 @@ _REDSHIFT = TimeForm(
     "{bucket}",
     "CAST(FLOOR(EXTRACT(EPOCH FROM {time})) AS BIGINT) * 1000000",
 )
+# ClickHouse counts from 1970 in UTC whatever the column's zone; a time without one in a file is counted so too.
+_CLICKHOUSE = TimeForm(
+    "toDateTime64('{text}', 6, 'UTC')",
+    "toInt64(intDiv(toUnixTimestamp({time}), 3600))",
+    "{bucket}",
+    "toUnixTimestamp64Micro(toDateTime64({time}, 6, 'UTC'))",
+)
 # Days and hours of the interval to 1970: timestampdiff would go through the session's time zone.
 _SPARK_SINCE = "({time} - TIMESTAMP_NTZ '1970-01-01 00:00:00')"
 
@@ -254,12 +261,8 @@ DIALECTS: Mapping[Engine, Dialect] = {
         double="Nullable(Float64)",
         text="Nullable(String)",
         times={
-            TimeKind.INSTANT: TimeForm(
-                "toDateTime64('{text}', 6, 'UTC')",
-                "toInt64(intDiv(toUnixTimestamp({time}), 3600))",
-                "{bucket}",
-                "toUnixTimestamp64Micro(toDateTime64({time}, 6, 'UTC'))",
-            )
+            TimeKind.INSTANT: _CLICKHOUSE,
+            TimeKind.UTC: _CLICKHOUSE,
         },
         quote="`",
         escapes=BACKSLASH,

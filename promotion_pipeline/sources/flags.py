@@ -75,8 +75,11 @@ def parse_expression(given: str) -> Expression | None:
     )
 
 
-def flag_of(given: str, known: Mapping[str, Kind], ours: str, place: str) -> Flag:
+def flag_of(given: str, known: Mapping[str, tuple[Kind, str]], ours: str, place: str) -> Flag:
     """The flag that a mapping names: a column of that very name, else an expression on one.
+
+    Args:
+        known: the kind of each column, and its type as the engine says it.
 
     Raises:
         ConfigError: there is no such column, or it cannot be what it is mapped to.
@@ -87,12 +90,11 @@ def flag_of(given: str, known: Mapping[str, Kind], ours: str, place: str) -> Fla
             f"{place} has no column {parsed.name if parsed else given!r} for {ours}; it has"
             f" {', '.join(known) or 'none'}: name it under [columns] in AUTO_PROMOTION_SOURCE, as {GRAMMAR}"
         )
-    kind = known[parsed.name]
+    kind, type_name = known[parsed.name]
     fits = _kinds_for(parsed)
     if kind not in fits:
-        raise ConfigError(
-            f"column {parsed.name!r} of {place} is {kind.value}: {ours}={given!r} needs {' or '.join(fits)}"
-        )
+        said = ours if parsed.operator is None else f"the column of {ours} = {given!r}"
+        raise ConfigError(f"column {parsed.name!r} of {place} is {type_name}: {said} must be {' or '.join(fits)}")
     return Flag(Column(parsed.name, kind), parsed.is_negated, parsed.operator, number=parsed.number, text=parsed.text)
 
 

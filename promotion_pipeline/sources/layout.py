@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.sources.configuration import OPTIONAL, SourceConfig, TimeKind
+from promotion_pipeline.sources.configuration import OPTIONAL, Engine, SourceConfig, TimeKind
 from promotion_pipeline.sources.flags import NEVER, Flag, flag_of, parse_expression
 from promotion_pipeline.sources.kinds import Column, Kind, kind_of
 
@@ -75,7 +75,9 @@ def resolve(config: SourceConfig, types: Mapping[str, str]) -> Layout:
         name = ours if given is None else given
         if not name or (ours in OPTIONAL and given is None and name not in known):
             return None
-        return None if _is_never(config, ours) and name not in known else flag_of(name, known, ours, _place(config))
+        if _is_never(config, ours) and name not in known:
+            return None
+        return flag_of(name, {key: (kind, types[key]) for key, kind in known.items()}, ours, _place(config))
 
     time = _time_column(config, types, known, find("created_at", _ANY))
     return _layout(config, time, find, flag)
@@ -141,7 +143,9 @@ def _time_column(
     config: SourceConfig, types: Mapping[str, str], known: Mapping[str, Kind], column: Column | None
 ) -> Column:
     assert column is not None
-    if column.kind is not _TIMES.get(config.time, Kind.INTEGER):
+    # Where only ClickHouse can look, it counts a time without a zone from 1970 in UTC, and calls it an instant.
+    counted = config.engine is Engine.CLICKHOUSE and config.time is TimeKind.UTC and column.kind is Kind.INSTANT
+    if column.kind is not _TIMES.get(config.time, Kind.INTEGER) and not counted:
         fits = [kind.value for kind in TimeKind if _TIMES.get(kind, Kind.INTEGER) is known[column.name]]
         advice = f"set time to {' or '.join(map(repr, fits))}" if fits else "a time is needed"
         raise ConfigError(

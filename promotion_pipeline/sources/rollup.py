@@ -78,6 +78,7 @@ def requests_by_hour(source: RequestSource, start: datetime, end: datetime) -> p
     Raises as `read_source_rollups`.
     """
     require_hours(start, end)
+    source.require_columns(start, end)
     rows = source.run(requests_by_hour_sql(source.log, start, end)).to_pandas()
     return pd.Series(_whole(rows["requests"]), index=_hours(rows["hour_number"]))
 
@@ -103,6 +104,7 @@ def read_user_hours(
     Raises as `read_source_rollups`.
     """
     arms = phases.reset_index(drop=True).sort_values(["phase_id", "variant_id"], ignore_index=True)
+    source.require_columns(min(span[0] for span in spans), max(span[1] for span in spans))
     rows = source.run(user_hours_sql(source.log, arms, spans)).to_pandas().rename(columns=str.lower)
     arm = _whole(rows["arm"])
     users = rows["user_id"].astype(str)
@@ -138,6 +140,8 @@ def _read(
 ) -> tuple[pd.DataFrame, pd.Series[int]]:
     """The rollups, and the requests of no known arm by hour."""
     require_hours(start, end)
+    if isinstance(source, RequestSource):
+        source.require_columns(start, end)
     log = source.log if isinstance(source, RequestSource) else source
     if run is None:
         if not isinstance(source, RequestSource):

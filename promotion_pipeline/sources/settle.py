@@ -80,7 +80,10 @@ def rollup_from_source(
         if source.log.with_users:
             _adopt_users(connection, source, start, end)
             load = _loader(source, phases)
-        return settle(connection, Reading(start, end, experiment_ids, seen, load, partial(_restate, source)))
+        unreadable = source.unreadable(start, end)
+        return settle(
+            connection, Reading(start, end, experiment_ids, seen, load, partial(_restate, source), unreadable)
+        )
 
 
 def _restate(source: RequestSource, connection: psycopg.Connection[Any]) -> None:
@@ -139,13 +142,16 @@ def _adopt_users(connection: psycopg.Connection[Any], source: RequestSource, sta
         row = cursor.execute(
             sql.SQL(
                 """
-                SELECT min(rollup.hour), max(rollup.hour) + interval '1 hour', array_agg(DISTINCT rollup.phase_id::text)
-                FROM hourly_variant_rollups AS rollup
-                JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
-                JOIN ab_experiments AS experiment ON experiment.id = rollup.experiment_id
-                WHERE experiment.rollup_source = 'requests' AND rollup.user_requests > 0
+                SELECT min(known.first), max(known.last) + interval '1 hour', array_agg(phase.id::text)
+                FROM ab_experiment_phases AS phase
+                JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+                CROSS JOIN LATERAL (SELECT min(hour) AS first, max(hour) AS last
+                    FROM hourly_variant_rollups AS rollup
+                    WHERE rollup.experiment_id = phase.experiment_id AND rollup.phase_id = phase.id
+                        AND rollup.user_requests > 0) AS known
+                WHERE experiment.rollup_source = 'requests' AND known.first IS NOT NULL
                     AND phase.started_at < {} AND coalesce(phase.ended_at, 'infinity') > {}
-                    AND NOT EXISTS (SELECT 1 FROM user_totals AS total WHERE total.phase_id = rollup.phase_id)
+                    AND NOT EXISTS (SELECT 1 FROM user_totals AS total WHERE total.phase_id = phase.id)
                 """
             ).format(time_literal(end), time_literal(start))
         ).fetchone()

@@ -57,7 +57,11 @@ WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
 GROUP BY wanted.span
 """
 
-_NEWEST = "SELECT {micros} AS newest FROM (SELECT MAX(request.{created_at}) AS newest FROM {table} AS request) AS found"
+_ENDS = """SELECT {oldest} AS oldest, {newest} AS newest
+FROM (
+    SELECT MIN(request.{created_at}) AS oldest, MAX(request.{created_at}) AS newest FROM {table} AS request
+) AS found
+"""
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,15 @@ def counts_sql(log: Log, arms: Sequence[SpanArm]) -> str:
     return check_length(log.dialect, _COUNTS.format(**_common(log, arms, ("since", "until"))), len(arms))
 
 
-def newest_sql(log: Log) -> str:
-    """The query whose one value is the time of the newest row, in microseconds since 1970; null where there is none."""
-    created = log.dialect.identifier(log.layout.created_at.name)
-    micros = log.dialect.form(log.layout.time).micros.format(time="found.newest")
-    return _NEWEST.format(micros=micros, created_at=created, table=log.table)
+def ends_sql(log: Log) -> str:
+    """The query whose one row is the times of the oldest and newest request in microseconds since 1970, or nulls."""
+    created, micros = log.dialect.identifier(log.layout.created_at.name), log.dialect.form(log.layout.time).micros
+    return _ENDS.format(
+        oldest=micros.format(time="found.oldest"),
+        newest=micros.format(time="found.newest"),
+        created_at=created,
+        table=log.table,
+    )
 
 
 def _common(log: Log, arms: Sequence[SpanArm], times: Sequence[str]) -> dict[str, str]:

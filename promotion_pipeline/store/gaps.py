@@ -70,6 +70,25 @@ def keep_what_vanished(
         mine: a condition on `stored`, the rollups that the requests in `fresh` make.
         experiment_ids: those that were read; None: all.
     """
+    _find_lost_hours(connection, mine, unreadable)
+    connection.execute(
+        "DELETE FROM fresh USING lost_hours AS lost"
+        " WHERE (fresh.experiment_id, fresh.hour) = (lost.experiment_id, lost.hour)"
+    )
+    kept = connection.execute(
+        sql.SQL(
+            "INSERT INTO fresh ({}) SELECT {} FROM hourly_variant_rollups AS rollup"
+            " JOIN lost_hours USING (experiment_id, hour)"
+        ).format(identifiers(columns), identifiers(columns, "rollup"))
+    ).rowcount
+    _note(connection, start, end, unreadable, None if experiment_ids is None else list(experiment_ids))
+    return kept
+
+
+def _find_lost_hours(
+    connection: psycopg.Connection[Any], mine: sql.Composable, unreadable: Sequence[Unreadable]
+) -> None:
+    """The hours and experiments of which the log has lost what was counted, as the temporary table `lost_hours`."""
     connection.execute(
         sql.SQL(
             """
@@ -103,18 +122,6 @@ def keep_what_vanished(
             until=sql.Literal([part.until for part in unreadable]),
         )
     )
-    connection.execute(
-        "DELETE FROM fresh USING lost_hours AS lost"
-        " WHERE (fresh.experiment_id, fresh.hour) = (lost.experiment_id, lost.hour)"
-    )
-    kept = connection.execute(
-        sql.SQL(
-            "INSERT INTO fresh ({}) SELECT {} FROM hourly_variant_rollups AS rollup"
-            " JOIN lost_hours USING (experiment_id, hour)"
-        ).format(identifiers(columns), identifiers(columns, "rollup"))
-    ).rowcount
-    _note(connection, start, end, unreadable, None if experiment_ids is None else list(experiment_ids))
-    return kept
 
 
 def _note(

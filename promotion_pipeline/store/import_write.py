@@ -60,7 +60,7 @@ def write_import(
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
         _refuse_future(connection, hourly, what)
         copy_typed(connection, hourly, "incoming", types, what)
-        _refuse_taken(connection, replace_all=replace_all)
+        _refuse_taken(connection, replace_all=replace_all, log_is_elsewhere=store.settings.source is not None)
         _write_experiments(connection, started_at, replace_all=replace_all)
         _write_variants(connection, declared="traffic_percentage" in hourly.columns)
         # Opens the phases now, not at the commit: the rollups refer to them.
@@ -79,19 +79,22 @@ def _refuse_future(connection: psycopg.Connection[Any], hourly: pd.DataFrame, wh
         )
 
 
-def _refuse_taken(connection: psycopg.Connection[Any], *, replace_all: bool) -> None:
+def _refuse_taken(connection: psycopg.Connection[Any], *, replace_all: bool, log_is_elsewhere: bool) -> None:
+    # Whether a log elsewhere has requests of an experiment is not known here: it is taken to have.
     rows = connection.execute(
         """
         SELECT experiment.name FROM ab_experiments AS experiment
         WHERE experiment.name IN (SELECT experiment FROM incoming) AND experiment.rollup_source = 'requests'
-            AND (EXISTS (SELECT 1 FROM ai_requests WHERE experiment_id = experiment.id)
+            AND (%s OR EXISTS (SELECT 1 FROM ai_requests WHERE experiment_id = experiment.id)
                 OR EXISTS (SELECT 1 FROM hourly_variant_rollups WHERE experiment_id = experiment.id))
         ORDER BY 1
-        """
+        """,
+        (log_is_elsewhere,),
     ).fetchall()
     if rows:
+        log = "the log of AUTO_PROMOTION_SOURCE" if log_is_elsewhere else "ai_requests"
         raise ConflictError(
-            f"{len(rows)} experiments get their rollups from ai_requests ({_some(rows)}): import under another name"
+            f"{len(rows)} experiments get their rollups from {log} ({_some(rows)}): import under another name"
         )
     if not replace_all:
         return

@@ -28,7 +28,7 @@ from promotion_pipeline.dagster_instance import open_instance
 from promotion_pipeline.partitions import HOUR
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.orchestration.ramp_story import environment_of, launch_hourly_job, own_store
+from promotion_pipeline_tests.orchestration.ramp_story import launch_hourly_job, own_environment, own_store
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, count, seed_experiment
 
 SIGNS = "SELECT count(*) FROM run_signs_of_life"
@@ -65,7 +65,7 @@ def wait(what: str, is_so: Callable[[], bool], seconds: float, begun: float) -> 
 
 def story(store: Store, instance: dg.DagsterInstance, module: str = "promotion_pipeline.definitions") -> None:
     """Kill, and wait for what comes of it."""
-    home, environment = store.settings.home, dict(os.environ) | environment_of(store)
+    home, environment = store.settings.home, dict(os.environ) | own_environment(store)
     with store.connect() as connection:
         newest = newest_complete_hour(connection)
     seed_experiment(store, "checkout", NO_DIFFERENCE)

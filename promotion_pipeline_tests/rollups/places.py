@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import pandas as pd
 import pyarrow as pa
@@ -105,6 +105,11 @@ class Place:
         """The next file for an hour."""
         stem = hour.astimezone(UTC).strftime("%Y-%m-%dT%H")
         return self.folder / f"{stem}-{len(list(self.folder.glob(f'{stem}-*')))}.parquet"
+
+    def execute(self, statement: LiteralString) -> None:
+        """Run SQL on the log's table, which is {}."""
+        with connect(self.log_url) as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(self.table)))
 
     def lose(self, start: datetime, end: datetime) -> pd.DataFrame:
         """Remove all requests of [start, end); returns them."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.sources import read_source_rollups
 from promotion_pipeline.store.database import connect
 from promotion_pipeline_tests.sources.conftest import ENGINES, Open
@@ -60,8 +61,6 @@ def test_sums_equal_those_of_the_raw_rows(
 def test_times_without_a_zone_and_whole_numbers_of_time_mean_utc(
     tmp_path: Path, log_url: str, open_engine: Open, engine: str, kind: str
 ) -> None:
-    if (engine, kind) == ("clickhouse", "utc"):
-        pytest.skip("ClickHouse keeps every time as an instant")
     log, table = requests(SPRING, 3, count=1500), f"log {kind}"
     log["created_at"] = log["created_at"].dt.floor("ms")
     stored = log.copy()
@@ -76,6 +75,20 @@ def test_times_without_a_zone_and_whole_numbers_of_time_mean_utc(
     phases, end = experiment_phases(SPRING), SPRING + HOURS * HOUR
     wanted = expected(as_table(log).to_pandas(), phases, SPRING, end)
     assert_same(read_source_rollups(source, phases, SPRING, end), wanted)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_time_without_a_zone_is_no_instant_unless_the_mapping_says_utc(
+    tmp_path: Path, log_url: str, open_engine: Open, engine: str
+) -> None:
+    log = requests(SPRING, 3, count=100)
+    log["created_at"] = log["created_at"].dt.tz_localize(None)
+    if engine == "postgresql":
+        with connect(log_url) as connection:
+            write_postgresql(connection, log, "naive log")
+    source = open_engine(engine, files=write_parquet(log, tmp_path), table="naive log")
+    with pytest.raises(ConfigError, match="set time to 'utc'"):
+        read_source_rollups(source, experiment_phases(SPRING), SPRING, SPRING + HOUR)
 
 
 def test_the_log_has_what_can_go_wrong(logs: dict[str, tuple[Path, pd.DataFrame]]) -> None:

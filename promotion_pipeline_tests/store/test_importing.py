@@ -237,3 +237,10 @@ def test_more_conversions_or_errors_than_requests_are_refused(store: Store, tmp_
     frame.loc[0, ["requests", column]] = [10, 11]
     with pytest.raises(InputError, match=rf"{column} is above the row's requests in row 1 \(.*11.*\)"):
         import_rollups(store, _parquet(tmp_path, frame))
+
+
+def test_experiments_whose_log_is_elsewhere_are_not_taken_over(store: Store, tmp_path: Path) -> None:
+    seed_experiment(store, "mine", [VariantSpec("control", True), VariantSpec("b")])
+    elsewhere = Store(store.url, store.settings.model_copy(update={"source": tmp_path / "source.toml"}))
+    with pytest.raises(ConflictError, match=r"AUTO_PROMOTION_SOURCE \('mine'\)"):
+        import_rollups(elsewhere, _parquet(tmp_path, _rollups("mine")))

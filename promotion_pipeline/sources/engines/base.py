@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +14,10 @@ import pyarrow as pa
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.sources.configuration import SourceConfig
 from promotion_pipeline.sources.dialects import DIALECTS, Dialect
+from promotion_pipeline.sources.files import LogFiles, is_local
 from promotion_pipeline.sources.layout import Layout, resolve
 from promotion_pipeline.sources.template import Log
+from promotion_pipeline.store.gaps import Unreadable
 
 
 class RequestSource(ABC):
@@ -47,6 +51,29 @@ class RequestSource(ABC):
     def layout(self) -> Layout:
         """The mapped columns; raises as `log`."""
         return resolve(self.config, self.columns())
+
+    @cached_property
+    def files(self) -> LogFiles | None:
+        """The Parquet files, looked at one by one; None: the log is a table, or files that this process cannot see."""
+        return LogFiles(self.config) if is_local(self.config.files) and self.reads_local_files else None
+
+    @property
+    def reads_local_files(self) -> bool:
+        """Whether a path means the same to the engine as to this process."""
+        return True
+
+    def require_columns(self, start: datetime, end: datetime) -> None:
+        """Refuse files of [start, end) that lack a column which others have.
+
+        Raises:
+            ConfigError: names the file.
+        """
+        if self.files is not None:
+            self.files.require_columns(start, end)
+
+    def unreadable(self, start: datetime, end: datetime) -> Sequence[Unreadable]:
+        """The parts of the log that cannot be read, are left out of every answer and may hold rows of [start, end)."""
+        return self.files.unreadable(start, end) if self.files is not None else ()
 
     @abstractmethod
     def columns(self) -> dict[str, str]:

@@ -14,12 +14,16 @@ import pyarrow.ipc
 from promotion_pipeline.errors import ConfigError, DependencyError, InputError
 from promotion_pipeline.sources.configuration import SourceConfig
 from promotion_pipeline.sources.engines.base import RequestSource, needed, one_line
+from promotion_pipeline.sources.files import brace_pattern
 
 SECONDS = 3600.0
 """How long a query may take."""
 CONNECT_SECONDS = 10.0
 MISSING = ("UNKNOWN_TABLE", "UNKNOWN_DATABASE", "CANNOT_EXTRACT_TABLE_STRUCTURE", "FILE_DOESNT_EXIST", "CANNOT_STAT")
 """Errors of ClickHouse that mean that the log is not there."""
+
+
+NAIVE = "timestamp without time zone"
 
 
 class _ClickhouseSource(RequestSource):
@@ -98,9 +102,22 @@ class ChdbSource(_ClickhouseSource):
         files = self.config.files
         if not files:
             return super().rowset
-        return f"{'s3' if files.startswith('s3://') else 'file'}({self.dialect.string(files)}, 'Parquet')"
+        chosen = self.files.chosen() if self.files is not None else None
+        named = self.dialect.string(files if chosen is None else brace_pattern(chosen))
+        return f"{'s3' if files.startswith('s3://') else 'file'}({named}, 'Parquet')"
+
+    def columns(self) -> dict[str, str]:
+        """The columns of the log; a time without a zone in a file is called so, as every other engine does."""
+        found = super().columns()
+        created = self.config.columns.created_at
+        if created in found and self.files is not None and self.files.is_naive(created):
+            found[created] = NAIVE
+        return found
 
     def _answer(self, query: str, output: str) -> bytes:
+        if self.files is not None and not self.files.alike:
+            # Otherwise the columns are those of one file.
+            query += " SETTINGS schema_inference_mode = 'union'"
         ask = self._chdb.query if self._session is None else self._session.query
         try:
             answer = ask(query, output)

@@ -30,8 +30,12 @@ class DuckdbSource(RequestSource):
 
     @property
     def rowset(self) -> str:
-        """The files; columns are matched by name, so that newer files may have more."""
-        return f"read_parquet({self.dialect.string(self._files)}, union_by_name = true)"
+        """The files that can be read; columns are matched by name, so that newer files may have more."""
+        chosen = self.files.chosen() if self.files is not None else None
+        files = self.dialect.string(self._files)
+        if chosen is not None:
+            files = f"[{', '.join(self.dialect.string(path) for path in chosen)}]"
+        return f"read_parquet({files}, union_by_name = true)"
 
     @property
     def _files(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -16,17 +17,37 @@ APPLICATION = "promotion-pipeline"
 class SparkSource(RequestSource):
     """A session of the caller, or one made from `url`: a master (local[2], spark://host:7077) or sc://host:15002.
 
-    Nothing of the session is changed; its time zone does not matter.
+    Nothing of the session is changed but a view of its own, dropped at the end; its time zone does not matter.
     """
 
     def __init__(self, config: SourceConfig, session: Any = None) -> None:
         super().__init__(config)
         self._session, self._own = (session, False) if session is not None else _session(config)
+        self._view: str | None = None
 
     @property
     def rowset(self) -> str:
-        """The table, or the files."""
-        return f"parquet.{self.dialect.identifier(self.config.files)}" if self.config.files else super().rowset
+        """The table, or the files; a view of them where they differ or some cannot be read."""
+        if not self.config.files:
+            return super().rowset
+        chosen = self.files.chosen() if self.files is not None else None
+        if self.files is None or (chosen is None and self.files.alike):
+            return f"parquet.{self.dialect.identifier(self.config.files)}"
+        if self._view is None:
+            self._view = f"promotion_pipeline_{uuid4().hex}"
+            files = self._session.read.option("mergeSchema", "true").parquet(*(chosen or [self.config.files]))
+            files.createOrReplaceTempView(self._view)
+        return self.dialect.identifier(self._view)
+
+    @property
+    def reads_local_files(self) -> bool:
+        """Not where the session is elsewhere."""
+        url = self.config.url.get_secret_value() if self.config.url else ""
+        return url.startswith("local") or not url
+
+    @property
+    def _shown(self) -> str:
+        return self.config.files or ".".join(self.config.table)
 
     def columns(self) -> dict[str, str]:
         """The columns of the log; raises InputError if there is no such table or file."""
@@ -35,7 +56,7 @@ class SparkSource(RequestSource):
         except Exception as error:
             if _condition(error) in {"TABLE_OR_VIEW_NOT_FOUND", "PATH_NOT_FOUND", "UNABLE_TO_INFER_SCHEMA"}:
                 raise InputError(
-                    f"Spark finds no {self.rowset}: check table or files in AUTO_PROMOTION_SOURCE"
+                    f"Spark finds no {self._shown}: check table or files in AUTO_PROMOTION_SOURCE"
                 ) from None
             raise self._refused(error) from None
         return {field.name: field.dataType.simpleString() for field in schema.fields}
@@ -50,11 +71,13 @@ class SparkSource(RequestSource):
     def _refused(self, error: Exception) -> Exception:
         """Spark's own errors, those of its connection and Java's become one line; what is ours stays."""
         if type(error).__module__.partition(".")[0] in {"pyspark", "py4j", "grpc"}:
-            return DependencyError(f"Spark refuses the query for {self.rowset}: {one_line(error)}")
+            return DependencyError(f"Spark refuses the query for {self._shown}: {one_line(error)}")
         return error
 
     def close(self) -> None:
         """Stop the session if it was made here."""
+        if self._view is not None:
+            self._session.catalog.dropTempView(self._view)
         if self._own:
             self._session.stop()
 
