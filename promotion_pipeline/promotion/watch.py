@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from psycopg import sql
+
 from promotion_pipeline.config import Mode, parse_config
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.acts import Scene, database_errors, in_transaction, lock_experiment
@@ -18,6 +20,7 @@ from promotion_pipeline.promotion.records import live_promotion, promotions_wher
 from promotion_pipeline.promotion.rollback import Reversal, RollbackTarget, roll_back
 from promotion_pipeline.promotion.watch_rules import Sums, WatchCheck, WatchStatus, Window, judge_window, overall
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.usable import amount, latency
 
 WATCHED = """
     state = 'ramping' OR (state = 'promoted' AND clock_timestamp() <
@@ -46,8 +49,8 @@ _SUMS = """
     JOIN ai_requests r ON r.experiment_id = w.experiment_id
         AND r.created_at >= w.step_started_at AND r.created_at <= w.at
     CROSS JOIN LATERAL (SELECT
-        CASE WHEN r.latency_ms >= 0 AND r.latency_ms < 'Infinity' THEN r.latency_ms::float8 END,
-        CASE WHEN r.value::float8 > '-Infinity' AND r.value::float8 < 'Infinity' THEN r.value::float8 END
+        {latency},
+        {amount}
     ) AS l (ms, amount)
     WHERE w.rollup_source = 'requests'
     GROUP BY 1, 2, 3
@@ -114,10 +117,14 @@ def watch_promotions(store: Store, *, actor: str = "promotion_watch") -> tuple[W
     return tuple(_watch(store, promotion, seen[promotion.id], actor) for promotion in watched)
 
 
+def _sums() -> sql.Composed:
+    return sql.SQL(_SUMS).format(latency=latency(sql.SQL("r.latency_ms")), amount=amount(sql.SQL("r.value")))
+
+
 def observe(connection: Connection, promotions: Sequence[Promotion]) -> dict[UUID, Observation]:
     """Sums since the current step of each promotion, in one query."""
     seen = {promotion.id: Observation() for promotion in promotions}
-    for row in connection.execute(_SUMS, [list(seen)]):
+    for row in connection.execute(_sums(), [list(seen)]):
         sums = Sums(**{name: float(row[name]) for name in vars(Sums())})
         observation, variant = seen[row["promotion_id"]], row["variant_id"]
         observation.step[variant] = observation.step.get(variant, Sums()) + sums

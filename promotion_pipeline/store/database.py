@@ -19,6 +19,7 @@ from psycopg.rows import DictRow, dict_row
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConfigError, DependencyError
 from promotion_pipeline.store import migrate
+from promotion_pipeline.store.session_settings import CLIENT_ENCODING, settle_session
 
 if TYPE_CHECKING:
     from promotion_pipeline.store.embedded import EmbeddedServer
@@ -72,7 +73,7 @@ class Store:
         Raises:
             DependencyError: the database cannot be reached.
         """
-        return connect(self.url)
+        return connect(self.url, user_id_keys=self.settings.user_id_keys)
 
     @property
     def dagster_url(self) -> str:
@@ -183,7 +184,9 @@ def close_current_stores() -> None:
         _current.clear()
 
 
-def connect(url: str, kind: type[Connection] = psycopg.Connection) -> Connection:
+def connect(
+    url: str, kind: type[Connection] = psycopg.Connection, user_id_keys: str | None = None
+) -> Connection:
     """A new connection to `url`, of class `kind`: autocommit, rows as dicts, UTC.
 
     Raises:
@@ -196,10 +199,10 @@ def connect(url: str, kind: type[Connection] = psycopg.Connection) -> Connection
             autocommit=True,
             row_factory=dict_row,
             connect_timeout=CONNECT_SECONDS,
+            client_encoding=CLIENT_ENCODING,
             fallback_application_name=DATABASE,
         )
-        if connection.info.parameter_status("TimeZone") != "UTC":
-            connection.execute("SET TIME ZONE 'UTC'")
+        settle_session(connection, user_id_keys)
     except psycopg.OperationalError as error:
         raise cannot_reach(url, error) from None
     except psycopg.ProgrammingError:

@@ -111,7 +111,8 @@ def _first_hour_to_aggregate(source: Source, as_of: datetime, experiment_ids: Se
             SELECT min(passed.hour) AS hour
             FROM (SELECT {first} AS first FROM ab_experiment_phases AS phase
                 JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-                WHERE experiment.rollup_source = 'requests' AND {overlaps} AND {wanted}) AS oldest
+                WHERE experiment.rollup_source = 'requests' AND {overlaps} AND {wanted}
+                    AND usable_start(experiment.start_date) = experiment.start_date) AS oldest
             CROSS JOIN LATERAL generate_series(oldest.first, {as_of} - interval '1 hour', '1 hour') AS passed(hour)
             WHERE NOT EXISTS (SELECT 1 FROM rollup_hours AS rolled WHERE rolled.hour = passed.hour)
             """
