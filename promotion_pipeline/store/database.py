@@ -20,6 +20,7 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConfigError, DependencyError
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.session_settings import CLIENT_ENCODING, settle_session
+from promotion_pipeline.store.user_ids import settle_user_ids
 
 if TYPE_CHECKING:
     from promotion_pipeline.store.embedded import EmbeddedServer
@@ -112,6 +113,7 @@ def open_store(settings: Settings | None = None) -> Iterator[Store]:
     if chosen.database_url is not None:
         store = Store(checked_url(chosen.database_url.get_secret_value()), chosen)
         require_schema(store)
+        _require_user_id_key(store)
         yield store
         return
     from promotion_pipeline.store.embedded import EmbeddedServer
@@ -119,6 +121,7 @@ def open_store(settings: Settings | None = None) -> Iterator[Store]:
     with EmbeddedServer(chosen.home) as server:
         store = Store(server.url(DATABASE), chosen, server)
         _prepare(store)
+        _require_user_id_key(store)
         yield store
 
 
@@ -132,6 +135,11 @@ def _prepare(store: Store) -> None:
         current = None
     if current != migrate.head_revision():
         migrate.upgrade(store.url)
+
+
+def _require_user_id_key(store: Store) -> None:
+    with store.connect() as connection, connection.transaction():
+        settle_user_ids(connection, store.settings.user_id_keys)
 
 
 def require_schema(store: Store) -> None:

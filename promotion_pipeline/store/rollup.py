@@ -17,6 +17,7 @@ from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.usable import amount, latency
+from promotion_pipeline.store.user_ids import settle_user_ids
 from promotion_pipeline.store.users import KEYS, MOMENTS, update_moments
 
 IDS = KEYS[1:]
@@ -145,6 +146,7 @@ def rollup_window(store: Store, start: datetime, end: datetime) -> RollupResult:
                 f" {newest.isoformat()}: later requests would be lost"
             )
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
+        settle_user_ids(connection, store.settings.user_id_keys)
         start = max(start, requests_kept_since(connection) or start)
         if start >= end:
             return RollupResult(0, 0, 0, 0)

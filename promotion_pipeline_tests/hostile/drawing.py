@@ -56,7 +56,7 @@ class HostileExperiment:
     requests: tuple[HostileRequest, ...]
 
 
-def _random_text(seed: int, length: int) -> str:
+def random_text(seed: int, length: int) -> str:
     """Text that cannot be compressed, so that no index takes a long one."""
     return "".join(random.Random(seed).choices(string.ascii_letters + string.digits, k=length))
 
@@ -68,7 +68,7 @@ SHORT_TEXT = st.one_of(
         ["\u202eevil\u202c", "a\u0301\u200b", "=?utf-8?b?aGk=?=", "'; DROP TABLE x; --", "%s", "{}", "\n\r\t", "💥"]
     ),
 )
-LONG_TEXT = st.builds(_random_text, st.integers(0, 2**31), st.integers(2_600, 9_000))
+LONG_TEXT = st.builds(random_text, st.integers(0, 2**31), st.integers(2_600, 9_000))
 INSTANTS = st.sampled_from(
     [
         "-infinity",
@@ -137,7 +137,7 @@ REQUESTS = st.builds(
 
 EXPERIMENTS = st.builds(
     HostileExperiment,
-    name=SHORT_TEXT | st.builds(_random_text, st.integers(0, 2**31), st.integers(1_000, 2_500)),
+    name=SHORT_TEXT | st.builds(random_text, st.integers(0, 2**31), st.integers(1_000, 2_500)),
     is_active=st.sampled_from([True, True, True, False]),
     start_date=st.sampled_from(["soon", "lately"]) | INSTANTS,
     end_date=st.none() | INSTANTS,
