@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store.clock import newest_complete_hour
@@ -30,7 +29,8 @@ class Arena:
     """Hostile experiments that the database took."""
     drawn: int = 0
     """Hostile experiments that were written or refused."""
-    rounds: list[int] = field(default_factory=list)
+    requests: int = 0
+    """Their requests."""
 
     def meet(self, hostile: Sequence[HostileExperiment]) -> None:
         """One round.
@@ -49,6 +49,7 @@ class Arena:
         for door, answer in alone.answers.items():
             assert left.answers[door] == answer, f"{door} about the sound experiments differs"
         self.drawn += len(hostile)
+        self.requests += sum(len(one.requests) for one in hostile)
         self.written += len(names)
 
     def _alone(self) -> tuple[World, Left]:
@@ -65,24 +66,50 @@ class Arena:
             return newest_complete_hour(connection) != world.newest
 
 
-def run_rounds(arena: Arena, experiments: int, each: int, *, shrink: bool = True) -> None:
-    """Draw at least so many hostile experiments, `each` beside each other.
-
-    Raises:
-        AssertionError, Exception: what a round found, with the smallest hostile experiments that show it.
-    """
-    phases = [Phase.explicit, Phase.generate] + ([Phase.shrink] if shrink else [])
+def draw(number: int) -> list[HostileExperiment]:
+    """So many hostile experiments, each an example of its own, under names that differ."""
+    drawn: list[HostileExperiment] = []
 
     @settings(
-        max_examples=-(-experiments // each),
+        max_examples=number,
         deadline=None,
         database=None,
-        phases=phases,
+        phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
-        print_blob=True,
     )
-    @given(hostile=st.lists(EXPERIMENTS, min_size=each, max_size=each, unique_by=lambda one: one.name))
-    def meet(hostile: list[HostileExperiment]) -> None:
-        arena.meet(hostile)
+    @given(one=EXPERIMENTS)
+    def collect(one: HostileExperiment) -> None:
+        drawn.append(replace(one, name=f"{one.name} {len(drawn)}"))
 
-    meet()
+    collect()
+    return drawn
+
+
+def run_rounds(arena: Arena, hostile: Sequence[HostileExperiment], each: int) -> None:
+    """Let them meet the sound experiments, `each` at a time.
+
+    Raises:
+        AssertionError: a round found something; the message has as few hostile experiments as still show it.
+    """
+    for begin in range(0, len(hostile), each):
+        together = hostile[begin : begin + each]
+        try:
+            arena.meet(together)
+        except Exception as error:
+            fewest = _fewest(arena, list(together))
+            raise AssertionError(f"{type(error).__name__}: {error}\nshown by {fewest!r}") from error
+
+
+def _fewest(arena: Arena, together: list[HostileExperiment]) -> list[HostileExperiment]:
+    """Halve for as long as one half shows it alone."""
+    while len(together) > 1:
+        middle = len(together) // 2
+        for half in (together[:middle], together[middle:]):
+            try:
+                arena.meet(half)
+            except Exception:
+                together = half
+                break
+        else:
+            return together
+    return together
