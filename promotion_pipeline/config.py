@@ -27,7 +27,7 @@ from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.choices import Direction, Evidence, GroupSequentialSpending, Guardrail, Mode, PrimaryMetric
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.values import as_number, hmac_keys, shortened
+from promotion_pipeline.values import LONGEST_SHOWN, as_number, hmac_keys, shortened
 
 __all__ = [
     "Direction",
@@ -119,7 +119,7 @@ class PromotionConfig(BaseModel):
             return value
         if number > most:
             raise ValueError(
-                f"{value} is above {most:g}: it is a fraction, so {number:g} % is written {number / 100:g}"
+                f"{str(value)[:LONGEST_SHOWN]} is above {most:g}: it is a fraction, so {number:g} % is written {number / 100:g}"
                 f" (and {number:g} as a fraction would mean {number * 100:g} %, which is out of bounds)"
             )
         return value
@@ -131,7 +131,7 @@ class PromotionConfig(BaseModel):
         if number is None:
             return value
         if 0.5 <= number <= 1.0:
-            raise ValueError(f"{value} is a fraction: it is percent, so write {number * 100:g}")
+            raise ValueError(f"{str(value)[:LONGEST_SHOWN]} is a fraction: it is percent, so write {number * 100:g}")
         return value
 
     @field_validator("ramp_steps")

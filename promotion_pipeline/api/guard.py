@@ -134,9 +134,7 @@ class GuardedRoute(APIRoute):
         body = await request.body() if is_write else b""
         if access is not Access.PUBLIC:
             # Whoever may come without a credential waits for no thread.
-            visit.principal = await run_in_threadpool(
-                identify, visit.store, visit.door.settings, access, request, body
-            )
+            visit.principal = await run_in_threadpool(identify, visit.store, visit.door.settings, access, request, body)
         request.state.principal = visit.principal
         _check_query(request, sorted(parameter.alias for parameter in self.dependant.query_params))
         if is_write and access is not Access.PUBLIC:

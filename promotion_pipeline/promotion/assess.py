@@ -169,6 +169,7 @@ def judge_experiments(
     newest_hours = hour_traffic(rollups, _started(frame), hour - HOUR)
     problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
     configs = {e.id: _config(settings, e, request) for e in experiments}
+    wrong = _set_up_errors(frame)
     assessments = tuple(
         Assessment(
             experiment=experiment,
@@ -180,7 +181,7 @@ def judge_experiments(
             significance=tuple(significance.get(experiment.id, ())),
             watermark=watermarks.get(experiment.id),
             newest_hour=newest_hours.get(str(experiment.id)),
-            problem=problems.get(experiment.id) or configs[experiment.id][1],
+            problem=problems.get(experiment.id) or configs[experiment.id][1] or wrong.get(experiment.id),
             is_enabled=store.settings.enabled,
             traffic=traffic,
         )
@@ -238,6 +239,12 @@ def _config(
         return resolved_config(settings, experiment, request), None
     except ConfigError as error:
         return None, str(error)
+
+
+def _set_up_errors(frame: pd.DataFrame) -> dict[UUID, str]:
+    """What is wrong with an experiment's own thresholds or start, where something is."""
+    found = frame.loc[frame["config_error"].notna(), ["experiment_id", "config_error"]].drop_duplicates("experiment_id")
+    return {UUID(key): str(said) for key, said in zip(found["experiment_id"], found["config_error"], strict=True)}
 
 
 def _problems(

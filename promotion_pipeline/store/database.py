@@ -192,9 +192,7 @@ def close_current_stores() -> None:
         _current.clear()
 
 
-def connect(
-    url: str, kind: type[Connection] = psycopg.Connection, user_id_keys: str | None = None
-) -> Connection:
+def connect(url: str, kind: type[Connection] = psycopg.Connection, user_id_keys: str | None = None) -> Connection:
     """A new connection to `url`, of class `kind`: autocommit, rows as dicts, UTC.
 
     Raises:

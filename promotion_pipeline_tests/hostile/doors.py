@@ -131,7 +131,7 @@ def _ask_about(store: Store, names: Sequence[str], end: datetime) -> None:
 def _through_http(store: Store, names: Sequence[str]) -> None:
     token, _ = create_token(store, "hostile test", Role.OPERATOR, "test")
     prefix = "/api/monitoring/experiments"
-    asked = {path: True for path in (prefix, "/api/monitoring/approvals")}
+    asked = dict.fromkeys((prefix, "/api/monitoring/approvals"), True)
     asked |= {f"{prefix}/{quote(name, safe='')}/{what}": False for name in names for what in ("promote", "history")}
     answers = asyncio.run(_get(store, token, list(asked)))
     for path, answer in answers.items():

@@ -27,7 +27,14 @@ NAMES = [
 
 
 def envelope(title: str) -> Envelope:
-    message = Message(event="promotion", at=datetime(2026, 1, 1, tzinfo=UTC), level="info", title=title, what_happened=("Something.",), experiment_name=title)
+    message = Message(
+        event="promotion",
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        level="info",
+        title=title,
+        what_happened=("Something.",),
+        experiment_name=title,
+    )
     return Envelope(message=message, dedup_key="key", created_at=datetime(2026, 1, 1, tzinfo=UTC))
 
 

@@ -155,9 +155,7 @@ def test_a_request_table_that_cannot_be_changed_is_said_and_nothing_is_done(
     connection.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'append only'; END $$"
     )
-    connection.execute(
-        "CREATE TRIGGER refuse BEFORE UPDATE ON ai_requests FOR EACH ROW EXECUTE FUNCTION refuse()"
-    )
+    connection.execute("CREATE TRIGGER refuse BEFORE UPDATE ON ai_requests FOR EACH ROW EXECUTE FUNCTION refuse()")
     with pytest.raises(ConflictError, match="append only.*--keep-requests"):
         forget_user(store, "user 3")
     assert "user 3" in stored_ids(connection)
