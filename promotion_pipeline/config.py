@@ -119,7 +119,8 @@ class PromotionConfig(BaseModel):
             return value
         if number > most:
             raise ValueError(
-                f"{str(value)[:LONGEST_SHOWN]} is above {most:g}: it is a fraction, so {number:g} % is written {number / 100:g}"
+                f"{str(value)[:LONGEST_SHOWN]} is above {most:g}: it is a fraction, so {number:g} % is written"
+                f" {number / 100:g}"
                 f" (and {number:g} as a fraction would mean {number * 100:g} %, which is out of bounds)"
             )
         return value

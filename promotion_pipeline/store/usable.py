@@ -80,7 +80,8 @@ class _ClampedTimestamptz(Loader):
 
 def start_error(start_date: str) -> str:
     """What is wrong with a `start_date` that lies out of bounds, given as PostgreSQL writes it."""
-    return f"start_date {start_date[:40]} is not between {FIRST_START} and {LAST_START}: set it to when the experiment began"
+    bounds = f"between {FIRST_START} and {LAST_START}"
+    return f"start_date {start_date[:40]} is not {bounds}: set it to when the experiment began"
 
 
 def latency(column: sql.Composable) -> sql.Composed:

@@ -15,6 +15,7 @@ from promotion_pipeline.notifications.message import Message
 from promotion_pipeline.notifications.slack import LONGEST_HEADER, blocks_of
 
 SETTINGS = Settings(smtp_host="localhost", email_to=("people@example.com",))
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = [
     "=?utf-8?q?x=0D=0ABcc:_evil@example.com=0D=0A=0D=0A<b>hi</b>?=",
     "=?utf-8?b?eA0KQmNjOiBldmlsQGV4YW1wbGUuY29tDQoNCjxiPmhpPC9iPg==?=",
@@ -27,15 +28,8 @@ NAMES = [
 
 
 def envelope(title: str) -> Envelope:
-    message = Message(
-        event="promotion",
-        at=datetime(2026, 1, 1, tzinfo=UTC),
-        level="info",
-        title=title,
-        what_happened=("Something.",),
-        experiment_name=title,
-    )
-    return Envelope(message=message, dedup_key="key", created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    message = Message("promotion", "info", title, AT, ("Something.",), experiment_name=title)
+    return Envelope(message=message, dedup_key="key", created_at=AT)
 
 
 @pytest.mark.parametrize("name", NAMES)

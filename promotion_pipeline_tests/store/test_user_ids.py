@@ -156,7 +156,7 @@ def test_a_request_table_that_cannot_be_changed_is_said_and_nothing_is_done(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'append only'; END $$"
     )
     connection.execute("CREATE TRIGGER refuse BEFORE UPDATE ON ai_requests FOR EACH ROW EXECUTE FUNCTION refuse()")
-    with pytest.raises(ConflictError, match="append only.*--keep-requests"):
+    with pytest.raises(ConflictError, match=r"append only.*--keep-requests"):
         forget_user(store, "user 3")
     assert "user 3" in stored_ids(connection)
     kept = forget_user(store, "user 3", requests=False)
