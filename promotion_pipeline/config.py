@@ -27,6 +27,7 @@ from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.choices import Direction, Evidence, GroupSequentialSpending, Guardrail, Mode, PrimaryMetric
 from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.values import LONGEST_SHOWN, as_number, hmac_keys, shortened
 
 __all__ = [
     "Direction",
@@ -42,6 +43,8 @@ __all__ = [
 
 ENVIRONMENT_PREFIX = "AUTO_PROMOTION_"
 MINIMUM_SECRET_LENGTH = 16
+MOST_REQUESTS = 10**15
+"""Of a sample size: a number that no experiment reaches is a mistake, and beyond it numbers are not exact."""
 HIGHEST_MARGIN = 0.25
 """Of an error rate: above it percent were meant."""
 
@@ -57,7 +60,7 @@ class PromotionConfig(BaseModel):
         frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel, allow_inf_nan=False
     )
 
-    min_sample_size: Annotated[int, Field(ge=1)] = 1000
+    min_sample_size: Annotated[int, Field(ge=1, le=MOST_REQUESTS)] = 1000
     """Requests that the smaller of control and candidate must have."""
     min_confidence_level: Annotated[float, Field(gt=50.0, lt=100.0)] = 95.0
     """Percent; 100 * (1 - two-sided p-value) of the pooled z-test must reach it."""
@@ -71,7 +74,7 @@ class PromotionConfig(BaseModel):
     """Eligible experiments wait for a person even when the evidence is there."""
     evidence: Evidence = Evidence.ALWAYS_VALID
     """What an unattended promotion needs beyond the contract."""
-    planned_sample_size: Annotated[int, Field(ge=100)] | None = None
+    planned_sample_size: Annotated[int, Field(ge=100, le=MOST_REQUESTS)] | None = None
     """Requests of the two compared arms that the experiment was planned for; tunes the always-valid interval, and is
     the end of the plan that the group-sequential boundary is for."""
     group_sequential_spending: GroupSequentialSpending = GroupSequentialSpending.OBRIEN_FLEMING
@@ -111,13 +114,13 @@ class PromotionConfig(BaseModel):
     @classmethod
     def _explain_percent(cls, value: object, info: ValidationInfo) -> object:
         most = 1.0 if info.field_name == "max_error_rate" else HIGHEST_MARGIN
-        try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        number = as_number(value)
+        if number is None:
             return value
         if number > most:
             raise ValueError(
-                f"{value} is above {most:g}: it is a fraction, so {number:g} % is written {number / 100:g}"
+                f"{str(value)[:LONGEST_SHOWN]} is above {most:g}: it is a fraction, so {number:g} % is written"
+                f" {number / 100:g}"
                 f" (and {number:g} as a fraction would mean {number * 100:g} %, which is out of bounds)"
             )
         return value
@@ -125,12 +128,11 @@ class PromotionConfig(BaseModel):
     @field_validator("min_confidence_level", mode="before")
     @classmethod
     def _explain_fraction(cls, value: object) -> object:
-        try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        number = as_number(value)
+        if number is None:
             return value
         if 0.5 <= number <= 1.0:
-            raise ValueError(f"{value} is a fraction: it is percent, so write {number * 100:g}")
+            raise ValueError(f"{str(value)[:LONGEST_SHOWN]} is a fraction: it is percent, so write {number * 100:g}")
         return value
 
     @field_validator("ramp_steps")
@@ -188,7 +190,7 @@ def parse_config(values: Mapping[str, Any], *, source: str = "config") -> Promot
     }
     for name in values:
         if name not in known:
-            raise ConfigError(f"{source}: unknown threshold {name!r}{_suggestion(name, list(known))}")
+            raise ConfigError(f"{source}: unknown threshold {shortened(name)}{_suggestion(name, list(known))}")
     return _validated(PromotionConfig, values, source)
 
 
@@ -249,10 +251,12 @@ class Settings(BaseModel):
     """Hours that one e-mail summary covers; 0 sends none."""
     notification_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 90
     """Days that what everybody was told of is kept; 0 keeps it for good."""
+    user_id_key: SecretStr | None = None
+    """Where it is set, user ids are kept as hashes by this key only."""
     thresholds: PromotionConfig = PromotionConfig()
     """The environment's layer of the thresholds."""
 
-    @field_validator("cron_secret")
+    @field_validator("cron_secret", "user_id_key")
     @classmethod
     def _secret_is_long(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and len(secret.get_secret_value()) < MINIMUM_SECRET_LENGTH:
@@ -261,6 +265,11 @@ class Settings(BaseModel):
                 ' make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
             )
         return secret
+
+    @property
+    def user_id_keys(self) -> str | None:
+        """The inner and the outer key of HMAC-SHA256 (RFC 2104) in hex, for the database's `kept_user_id`."""
+        return None if self.user_id_key is None else hmac_keys(self.user_id_key.get_secret_value())
 
     @field_validator("email_to", mode="before")
     @classmethod
@@ -367,5 +376,5 @@ def _sentence(model: type[BaseModel], item: Any, source: str, names: Mapping[str
     field = str(item["loc"][0]) if item["loc"] else ""
     text = str(item["msg"]).removeprefix("Value error, ")
     annotation = str(model.model_fields[field].annotation) if field in model.model_fields else ""
-    quoted = "" if "SecretStr" in annotation or not field else f"={item['input']!r}"
+    quoted = "" if "SecretStr" in annotation or not field else f"={shortened(item['input'])}"
     return f"{source}: {names.get(field, field)}{quoted}: {text}"

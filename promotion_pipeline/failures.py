@@ -14,6 +14,7 @@ import dagster as dg
 import psycopg
 
 from promotion_pipeline.errors import DependencyError, PromotionError
+from promotion_pipeline.store.session_settings import READ_ONLY
 
 MAX_RETRIES = 3
 FIRST_WAIT_SECONDS = 5
@@ -31,6 +32,8 @@ def step_failures(
         raise dg.RetryRequested(
             max_retries=MAX_RETRIES, seconds_to_wait=FIRST_WAIT_SECONDS * 2**context.retry_number
         ) from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise dg.Failure(description=READ_ONLY, allow_retries=False) from error
     except PromotionError as error:
         raise dg.Failure(description=_one_line(error), metadata={"code": error.code}, allow_retries=False) from error
 

@@ -25,14 +25,17 @@ from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.api.problems import suggestion
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.errors import InputError
 from promotion_pipeline.promotion.distrust import Despite
 from promotion_pipeline.promotion.inputs import LONGEST_TEXT
 from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
 from promotion_pipeline.promotion.rollback import RollbackTarget
 from promotion_pipeline.promotion.states import PromotionType
 from promotion_pipeline.promotion.watched import Alarm
+from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.overview import ExperimentOverview
 from promotion_pipeline.store.tokens import Role
+from promotion_pipeline.values import shortened
 
 _Data = TypeVar("_Data")
 
@@ -307,11 +310,18 @@ def _instant(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip()):
         return f"{value.strip()}T00:00:00Z"
     if isinstance(value, str) and re.fullmatch(r"[-+\d.]+", value):
-        raise ValueError(f"{value!r} is no instant: write it as 2026-03-01T12:00:00Z")
+        raise ValueError(f"{shortened(value)} is no instant: write it as 2026-03-01T12:00:00Z")
     return value
 
 
+def _in_bounds(value: datetime) -> datetime:
+    try:
+        return require_utc(value, "asOf")
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
 AsOf = Annotated[
-    Annotated[AwareDatetime, BeforeValidator(_instant)] | None,
+    Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_in_bounds)] | None,
     Query(alias="asOf", description="Look from this instant, with a time zone; default the newest complete hour."),
 ]

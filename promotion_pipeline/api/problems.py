@@ -170,7 +170,8 @@ def _sentence(error: HTTPException) -> str:
 
 def _is_database_fault(error: BaseException) -> bool:
     """Whether a driver lost its server; ADBC's errors are told by name, since not every route loads it."""
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    kinds = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+    if isinstance(error, kinds):
         return True
     return any(
         kind.__name__ in {"OperationalError", "InterfaceError"} and kind.__module__.startswith("adbc_driver_manager")

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 import uvicorn
 
 from promotion_pipeline.api.app import create_app
+from promotion_pipeline.api.protocol import MOST_CONNECTIONS, MOST_HEADER_BYTES, BoundedProtocol
 from promotion_pipeline.config import ENVIRONMENT_PREFIX, MINIMUM_SECRET_LENGTH, Settings
 from promotion_pipeline.errors import ConfigError, DependencyError
 from promotion_pipeline.store.database import open_store
@@ -48,6 +49,10 @@ def serve(host: str = "127.0.0.1", port: int = 8000, settings: Settings | None =
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            http=BoundedProtocol,
+            ws="none",
+            h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+            limit_concurrency=MOST_CONNECTIONS,
         )
 
 

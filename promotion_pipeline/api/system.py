@@ -25,10 +25,9 @@ router = APIRouter(route_class=GuardedRoute)
 
 @router.get("/health", operation_id="health", tags=["system"])
 @needs(Access.PUBLIC)
-def health(here: Here) -> Answer[Health]:
-    """Whether requests can be served; 503 while the database cannot be reached."""
-    with here.store.connect() as connection:
-        connection.execute("SELECT 1")
+async def health(request: Request) -> Answer[Health]:
+    """Whether requests can be served, within two seconds; 503 while the database is down, stalls, or is locked."""
+    await request.app.state.door.health.look()
     return Answer(data=Health())
 
 

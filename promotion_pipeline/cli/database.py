@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from promotion_pipeline.cli import output, prune, retention
+from promotion_pipeline.cli import forget, output, prune, retention
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json
 
@@ -22,10 +22,12 @@ def register(app: typer.Typer) -> None:
             "promotion-pipeline db upgrade",
             "promotion-pipeline db drop-requests --keep-days 90 --dry-run",
             "promotion-pipeline db prune-runs --older-than-days 90 --dry-run",
+            "promotion-pipeline db forget-user user-4711 --dry-run",
         ),
     )
     retention.add_to(db)
     prune.add_to(db)
+    forget.add_to(db)
 
 
 @db.command(

@@ -80,6 +80,10 @@ def main() -> None:
     except PromotionError as error:
         fail(error)
     except Exception as error:
+        if type(error).__name__ == "ReadOnlySqlTransaction":
+            from promotion_pipeline.store.session_settings import READ_ONLY
+
+            fail(DependencyError(READ_ONLY))
         if not _is_database_fault(error):
             raise
         # SQLAlchemy's own text goes on with the statement and its parameters.

@@ -11,7 +11,10 @@ from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import DryRun, Json
 
 OlderThan = Annotated[
-    int, typer.Option("--older-than-days", metavar="N", min=1, help="Remove runs that ended more than N days ago.")
+    int,
+    typer.Option(
+        "--older-than-days", metavar="N", min=1, max=36_500, help="Remove runs that ended more than N days ago."
+    ),
 ]
 MORE = """\
 Removed are the run, its events and its captured output; the newest run of each job stays, whatever its age.

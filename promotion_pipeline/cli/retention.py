@@ -11,7 +11,7 @@ from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import DryRun, Json
 
 KeepDays = Annotated[
-    int, typer.Option("--keep-days", metavar="N", help="Keep the days that ended less than N days ago.")
+    int, typer.Option("--keep-days", metavar="N", max=36_500, help="Keep the days that ended less than N days ago.")
 ]
 
 

@@ -202,7 +202,7 @@ def _reason(row: Mapping[str, Any], reason: Reason, log: str) -> str:
         Reason.COUNTS_IMPOSSIBLE: "a count is negative, or conversions or errors exceed requests; correct the source",
         Reason.NOT_A_NUMBER: "a sum or the start is missing, NaN or infinite; correct the source",
         Reason.UNKNOWN_VARIANT: "rollups name a variant that the experiment does not have; correct the source",
-        Reason.INVALID_CONFIG: "the experiment's promotion_config is not valid; correct or clear it",
+        Reason.INVALID_CONFIG: "the experiment's promotion_config or start_date is not valid; correct or clear it",
     }
     return sentences[reason]
 

@@ -110,7 +110,7 @@ def mail_of(envelope: Envelope, settings: Settings) -> EmailMessage:
     """The e-mail: plain text, and HTML beside it unless the plain form is asked for."""
     message = envelope.message
     mail = EmailMessage(policy=SMTP_POLICY)
-    mail["Subject"] = shortened(f"[{message.level}] {one_line(message.title)}", LONGEST_SUBJECT)
+    mail["Subject"] = subject_of(message)
     mail["From"] = settings.email_from
     mail["To"] = ", ".join(settings.email_to)
     mail["Date"] = format_datetime(envelope.created_at)
@@ -124,6 +124,16 @@ def mail_of(envelope: Envelope, settings: Settings) -> EmailMessage:
     if not envelope.is_plain:
         mail.add_alternative(html_of(message), subtype="html")
     return mail
+
+
+def subject_of(message: Message) -> str:
+    """The subject; nothing in it is taken for an encoded word (RFC 2047).
+
+    The email package decodes `=?charset?q?...?=` in whatever it is given, line breaks included: an experiment's name
+    could otherwise bring headers and a body of its own. A space takes the word apart, on every version of Python alike.
+    """
+    subject = shortened(f"[{message.level}] {one_line(message.title)}", LONGEST_SUBJECT)
+    return subject.replace("=?", "= ?")
 
 
 def message_id(key: str, sender: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications.channels import ANSWER_SECONDS, Channel, Envelope, Found, Outcome, OutcomeKind
-from promotion_pipeline.notifications.message import Message, shortened
+from promotion_pipeline.notifications.message import Message, one_line, shortened
 from promotion_pipeline.notifications.retry_after import seconds_of
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def blocks_of(message: Message) -> list[dict[str, Any]]:
     """The message as Block Kit: a header, sentences, the numbers side by side, what to do, links."""
     sentences = shortened("\n".join(escaped(sentence) for sentence in message.what_happened), LONGEST_SECTION)
     blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": shortened(message.title, LONGEST_HEADER)}},
+        {"type": "header", "text": {"type": "plain_text", "text": _header(message.title), "emoji": False}},
         _section(f"{ICONS[message.level]} {sentences}"),
     ]
     if message.facts:
@@ -157,6 +157,13 @@ def blocks_of(message: Message) -> list[dict[str, Any]]:
         links = "  |  ".join(f"<{link.url}|{escaped(link.label)}>" for link in message.links)
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": links}]})
     return blocks
+
+
+def _header(title: str) -> str:
+    """The title as plain text in one line; Slack decodes what is escaped in plain text, too."""
+    line = one_line(title)
+    spent = len(escaped(line[:LONGEST_HEADER])) - len(line[:LONGEST_HEADER])
+    return escaped(shortened(line, max(LONGEST_HEADER - spent, 1)))
 
 
 def _section(text: str) -> dict[str, Any]:

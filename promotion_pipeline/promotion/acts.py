@@ -15,7 +15,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
-from promotion_pipeline.errors import AlreadyPromotedError, ConflictError, DependencyError
+from promotion_pipeline.errors import AlreadyPromotedError, ConfigError, ConflictError, DependencyError, InputError
 from promotion_pipeline.promotion.experiments import (
     Experiment,
     Variant,
@@ -29,6 +29,7 @@ from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.outbox import Level, enqueue
 from promotion_pipeline.store.phases import note_experiment, unnoted_experiments
+from promotion_pipeline.store.session_settings import READ_ONLY
 
 LOCK_SECONDS = 30
 RETRY_SECONDS = 0.02
@@ -140,6 +141,12 @@ def database_errors() -> Iterator[None]:
         if error.diag.constraint_name != "experiment_promotions_one_live":
             raise
         raise AlreadyPromotedError("a live promotion of this experiment exists already: see its history") from None
+    except pg.ReadOnlySqlTransaction:
+        raise DependencyError(READ_ONLY) from None
+    except pg.UntranslatableCharacter as error:
+        raise InputError(f"the database's encoding has no such character: {error.diag.message_primary}") from None
+    except pg.ObjectNotInPrerequisiteState as error:
+        raise ConfigError(str(error.diag.message_primary)) from None
     except psycopg.OperationalError as error:
         text = " ".join(str(error).split())
         raise DependencyError(

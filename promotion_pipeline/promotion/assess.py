@@ -253,6 +253,7 @@ def judge_experiments(
     if as_of is None:
         makers = makers or _makers(connection, settings, every, hour)
         unnoted = unnoted_experiments(connection, every)
+    wrong = _set_up_errors(frame)
     assessments = tuple(
         Assessment(
             experiment=experiment,
@@ -264,7 +265,7 @@ def judge_experiments(
             significance=tuple(significance.get(experiment.id, ())),
             watermark=watermarks.get(experiment.id),
             newest_hour=newest_hours.get(str(experiment.id)),
-            problem=problems.get(experiment.id) or configs[experiment.id].problem,
+            problem=problems.get(experiment.id) or configs[experiment.id].problem or wrong.get(experiment.id),
             is_enabled=store.settings.enabled,
             now=now,
             log=log,
@@ -359,6 +360,12 @@ def _configs(
         return _Configs(problem=str(error))
     deciding = set() if request is None else request.model_fields_set - ACTING_FIELDS
     return _Configs(used, overruled, any(getattr(used, name) != getattr(own, name) for name in deciding))
+
+
+def _set_up_errors(frame: pd.DataFrame) -> dict[UUID, str]:
+    """What is wrong with an experiment's own thresholds or start, where something is."""
+    found = frame.loc[frame["config_error"].notna(), ["experiment_id", "config_error"]].drop_duplicates("experiment_id")
+    return {UUID(key): str(said) for key, said in zip(found["experiment_id"], found["config_error"], strict=True)}
 
 
 def _problems(

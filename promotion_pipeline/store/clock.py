@@ -9,6 +9,9 @@ import psycopg
 
 from promotion_pipeline.errors import InputError
 
+FIRST_YEAR, LAST_YEAR = 1970, 8999
+"""Of an instant that somebody asks about."""
+
 
 def database_now(connection: psycopg.Connection[Any]) -> datetime:
     """The database's time at this statement, UTC."""
@@ -48,11 +51,15 @@ def parse_instant(text: str, name: str) -> datetime:
 
 
 def require_utc(value: datetime, name: str) -> datetime:
-    """`value` unless it is naive.
+    """`value` unless it is naive, or so early or late that no hour can be counted from it.
 
     Raises:
-        InputError: `value` has no time zone.
+        InputError: `value` has no time zone, or lies out of bounds.
     """
     if value.tzinfo is None or value.utcoffset() is None:
         raise InputError(f"{name} {value.isoformat()} has no time zone: add one, for example {value.isoformat()}+00:00")
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise InputError(
+            f"{name} {value.isoformat()} cannot be used: give a time between the years {FIRST_YEAR} and {LAST_YEAR}"
+        )
     return value

@@ -19,6 +19,8 @@ from psycopg.rows import DictRow, dict_row
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConfigError, DependencyError
 from promotion_pipeline.store import migrate
+from promotion_pipeline.store.session_settings import CLIENT_ENCODING, settle_session
+from promotion_pipeline.store.user_ids import settle_user_ids
 
 if TYPE_CHECKING:
     from promotion_pipeline.store.embedded import EmbeddedServer
@@ -72,7 +74,7 @@ class Store:
         Raises:
             DependencyError: the database cannot be reached.
         """
-        return connect(self.url)
+        return connect(self.url, user_id_keys=self.settings.user_id_keys)
 
     @property
     def dagster_url(self) -> str:
@@ -120,6 +122,7 @@ def open_store(settings: Settings | None = None) -> Iterator[Store]:
     if chosen.database_url is not None:
         store = Store(checked_url(chosen.database_url.get_secret_value()), chosen)
         require_schema(store)
+        _require_user_id_key(store)
         yield store
         return
     from promotion_pipeline.store.embedded import EmbeddedServer
@@ -127,6 +130,7 @@ def open_store(settings: Settings | None = None) -> Iterator[Store]:
     with EmbeddedServer(chosen.home) as server:
         store = Store(server.url(DATABASE), chosen, server)
         _prepare(store)
+        _require_user_id_key(store)
         yield store
 
 
@@ -140,6 +144,11 @@ def _prepare(store: Store) -> None:
         current = None
     if current != migrate.head_revision():
         migrate.upgrade(store.url)
+
+
+def _require_user_id_key(store: Store) -> None:
+    with store.connect() as connection, connection.transaction():
+        settle_user_ids(connection, store.settings.user_id_keys)
 
 
 def require_schema(store: Store) -> None:
@@ -192,7 +201,7 @@ def close_current_stores() -> None:
         _current.clear()
 
 
-def connect(url: str, kind: type[Connection] = psycopg.Connection) -> Connection:
+def connect(url: str, kind: type[Connection] = psycopg.Connection, user_id_keys: str | None = None) -> Connection:
     """A new connection to `url`, of class `kind`: autocommit, rows as dicts, UTC.
 
     Raises:
@@ -205,10 +214,10 @@ def connect(url: str, kind: type[Connection] = psycopg.Connection) -> Connection
             autocommit=True,
             row_factory=dict_row,
             connect_timeout=CONNECT_SECONDS,
+            client_encoding=CLIENT_ENCODING,
             fallback_application_name=DATABASE,
         )
-        if connection.info.parameter_status("TimeZone") != "UTC":
-            connection.execute("SET TIME ZONE 'UTC'")
+        settle_session(connection, user_id_keys)
     except psycopg.OperationalError as error:
         raise cannot_reach(url, error) from None
     except psycopg.ProgrammingError:

@@ -6,7 +6,6 @@ variants counts from the next as-of on, and no change reaches back.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -21,6 +20,9 @@ from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.store.arms import hour_of
 from promotion_pipeline.store.bulk import Source, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import require_utc
+from promotion_pipeline.store.usable import read_json, start_error
+
+LONGEST_SAID = 200
 
 _FRAME = sql.SQL(
     """
@@ -30,12 +32,14 @@ _FRAME = sql.SQL(
         (variant.value ->> 'traffic')::float8 AS traffic_percentage,
         begun.at AS started_at, phase.ended_at, phase.is_running, experiment.is_active,
         known.rollup_source = 'imported' AS allows_corrections,
-        known.promotion_config::text AS promotion_config {more}
+        known.promotion_config::text AS promotion_config,
+        CASE WHEN usable_start(known.start_date) <> known.start_date THEN known.start_date::text END AS bad_start {more}
     FROM ab_experiments AS experiment
     JOIN ab_experiment_phases AS phase ON phase.experiment_id = experiment.id
     JOIN ab_experiment_history AS known ON known.experiment_id = experiment.id
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN phase.started_at = experiment.start_date THEN known.start_date ELSE phase.started_at END
+        SELECT usable_start(
+            CASE WHEN phase.started_at = experiment.start_date THEN known.start_date ELSE phase.started_at END)
     ) AS begun(at)
     {joins}
     CROSS JOIN LATERAL jsonb_each(known.variants) AS variant
@@ -57,7 +61,7 @@ _IN_FORCE = sql.SQL(
         WHERE first.experiment_id = phase.experiment_id AND first.valid_from = '-infinity'
     ) AS force
     """
-).format(noted_hour=hour_of(sql.SQL("first.noted_at")))
+).format(noted_hour=hour_of(sql.SQL("usable_start(first.noted_at)")))
 
 
 def read_experiments(
@@ -140,16 +144,25 @@ def _with_thresholds(frame: pd.DataFrame) -> pd.DataFrame:
     names = sorted({name for config, _ in parsed.values() for name in config})
     for name in names:
         frame[name] = texts.map({text: config.get(name, np.nan) for text, (config, _) in parsed.items()})
+    starts = frame.pop("bad_start")
     errors = texts.map({text: error for text, (_, error) in parsed.items()})
+    errors = errors.where(starts.isna(), starts.map(start_error, na_action="ignore"))
     return frame.assign(config_error=errors.astype("str") if len(frame) else errors)
 
 
 def _parse(text: str) -> tuple[dict[str, Any], str | None]:
-    value = json.loads(text)
+    value = read_json(text)
+    if value is None:
+        return {}, None
     if not isinstance(value, dict):
-        return {}, f"promotion_config is {text[:100]}: it must be an object of thresholds"
+        return {}, f"promotion_config is {_said(value)}: it must be an object of thresholds"
     try:
         config: PromotionConfig = parse_config(value, source="promotion_config")
     except ConfigError as error:
         return {}, str(error)
     return {name: getattr(config, name) for name in config.model_fields_set}, None
+
+
+def _said(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SAID else f"{text[:LONGEST_SAID]}..."

@@ -70,7 +70,10 @@ def _run_alembic(url: str) -> None:
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(
-        sqlalchemy.make_url(url).set(drivername="postgresql+psycopg"), poolclass=sqlalchemy.NullPool
+        sqlalchemy.make_url(url).set(drivername="postgresql+psycopg"),
+        poolclass=sqlalchemy.NullPool,
+        # Text of a database in SQL_ASCII would come as bytes.
+        connect_args={"client_encoding": "UTF8"},
     )
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))

@@ -17,6 +17,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
 from promotion_pipeline.store.database import Connection, Store, connect, current_store
+from promotion_pipeline.store.session_settings import CLIENT_ENCODING
 
 MOST_IDLE = 20
 
@@ -102,7 +103,7 @@ class PooledStore(Store):
         kept = self.idle.take()
         if kept is not None:
             return kept
-        opened = connect(self.url, ReturningConnection)
+        opened = connect(self.url, ReturningConnection, self.settings.user_id_keys)
         assert isinstance(opened, ReturningConnection)
         opened.home = self.idle
         return opened
@@ -131,7 +132,7 @@ def arrow_connection(store: Store) -> Iterator[adbc_driver_manager.dbapi.Connect
         adbc_driver_manager.Error: the database cannot be reached, or refuses the statement.
     """
     kept = _idle_arrow(store) if isinstance(store, PooledStore) else None
-    connection = kept or adbc_driver_postgresql.dbapi.connect(store.url, autocommit=True)
+    connection = kept or _opened_arrow(store)
     try:
         yield connection
     except BaseException:
@@ -141,6 +142,17 @@ def arrow_connection(store: Store) -> Iterator[adbc_driver_manager.dbapi.Connect
         store.idle_arrow.append(connection)
     else:
         connection.close()
+
+
+def _opened_arrow(store: Store) -> adbc_driver_manager.dbapi.Connection:
+    connection = adbc_driver_postgresql.dbapi.connect(store.url, autocommit=True)
+    keys = store.settings.user_id_keys
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET client_encoding = '{CLIENT_ENCODING}'")
+        if keys is not None:
+            cursor.execute("SELECT set_config('promotion_pipeline.user_id_keys', $1, false)", (keys,))
+            cursor.fetchall()
+    return connection
 
 
 def _idle_arrow(store: PooledStore) -> adbc_driver_manager.dbapi.Connection | None:

@@ -26,6 +26,8 @@ from promotion_pipeline.store.coverage import (
 )
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.gaps import Unreadable, keep_what_vanished
+from promotion_pipeline.store.usable import amount, latency
+from promotion_pipeline.store.user_ids import settle_user_ids
 from promotion_pipeline.store.users import KEYS, MOMENTS, LoadUsers, load_user_hours, update_moments
 
 IDS = KEYS[1:]
@@ -53,26 +55,28 @@ class RollupResult:
     """Rollup rows that stay as they were counted, although the log has lost their requests."""
 
 
-# Casts come before the square, which would overflow an integer; `< 'Infinity'` is false for NaN as well. OFFSET 0
-# keeps a cast from being done again wherever it is used.
+# Casts come before the square, which would overflow an integer. OFFSET 0 keeps a cast from being done again wherever
+# it is used.
 _AGGREGATE = sql.SQL(
     """
     WITH {arms}, sums AS (
         SELECT hour, arm, count(*) AS requests,
             count(*) FILTER (WHERE converted) AS conversions,
             count(*) FILTER (WHERE is_error) AS errors,
-            count(*) FILTER (WHERE latency >= 0 AND latency < 'Infinity') AS latency_samples,
+            count(latency) AS latency_samples,
             count(user_id) AS user_requests,
             count(user_id) FILTER (WHERE converted) AS user_conversions,
-            coalesce(sum(latency) FILTER (WHERE latency >= 0 AND latency < 'Infinity'), 0) AS latency_ms_sum,
-            coalesce(sum(latency * latency) FILTER (WHERE latency >= 0 AND latency < 'Infinity'), 0)
-                AS latency_ms_sum_squares,
-            coalesce(sum(amount) FILTER (WHERE abs(amount) < 'Infinity'), 0) AS value_sum,
-            coalesce(sum(amount * amount) FILTER (WHERE abs(amount) < 'Infinity'), 0) AS value_sum_squares,
-            max(created_at) AS newest_request_at
+            coalesce(sum(latency), 0) AS latency_ms_sum,
+            coalesce(sum(latency * latency), 0) AS latency_ms_sum_squares,
+            coalesce(sum(amount), 0) AS value_sum,
+            coalesce(sum(amount * amount), 0) AS value_sum_squares,
+            max(created_at) AS newest_request_at,
+            count(*) FILTER (WHERE has_latency AND latency IS NULL) AS unusable_latencies,
+            count(*) FILTER (WHERE has_value AND amount IS NULL) AS unusable_values
         FROM (
             SELECT {hour} AS hour, arms.arm, request.created_at, request.user_id, request.converted, request.is_error,
-                request.latency_ms::float8 AS latency, request.value::float8 AS amount
+                {latency} AS latency, {amount} AS amount,
+                request.latency_ms IS NOT NULL AS has_latency, request.value IS NOT NULL AS has_value
             FROM {requests}
             WHERE request.created_at >= {start} AND request.created_at < {end} AND {condition}
             OFFSET 0
@@ -93,6 +97,8 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
         arms=ARMS,
         requests=WITH_ARMS,
         hour=REQUEST_HOUR,
+        latency=latency(sql.SQL("request.latency_ms")),
+        amount=amount(sql.SQL("request.value")),
         start=time_literal(start),
         end=time_literal(end),
         condition=condition or sql.SQL("true"),
@@ -158,6 +164,7 @@ def rollup_window(
                 f" {newest.isoformat()}: later requests would be lost"
             )
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
+        settle_user_ids(connection, store.settings.user_id_keys)
         start = max(start, requests_kept_since(connection) or start)
         if start >= end:
             return RollupResult(0, 0, 0, 0)
@@ -278,7 +285,7 @@ def missing_window(store: Store, end: datetime) -> tuple[datetime, datetime] | N
                     FROM ab_experiment_phases AS phase
                     JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
                     WHERE phase.ended_at IS NULL AND phase.is_running AND experiment.rollup_source = 'requests'
-                    ) AS oldest
+                        AND usable_start(experiment.start_date) = experiment.start_date) AS oldest
                 CROSS JOIN LATERAL generate_series(oldest.start, {end} - interval '1 hour', '1 hour') AS passed(hour)
                 WHERE NOT EXISTS (SELECT 1 FROM rollup_hours WHERE rollup_hours.hour = passed.hour)
                 """

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from promotion_pipeline.store.arms import ARMS, REQUEST_HOUR, WITH_ARMS
 from promotion_pipeline.store.bulk import identifiers, time_literal
+from promotion_pipeline.store.usable import amount
 
 KEYS = ("hour", "experiment_id", "phase_id", "variant_id")
 MOMENTS = {
@@ -39,11 +40,12 @@ _USER_HOURS = sql.SQL(
     WITH {arms}, sums AS (
         SELECT hour, arm, user_id, count(*)::integer AS requests,
             (count(*) FILTER (WHERE converted))::integer AS conversions,
-            coalesce(sum(value) FILTER (WHERE abs(value::float8) < 'Infinity'), 0)::numeric AS value
+            coalesce(sum(value), 0)::numeric AS value
         FROM (
-            SELECT {hour} AS hour, arms.arm, request.user_id, request.converted, request.value
+            SELECT {hour} AS hour, arms.arm, kept_user_id(request.user_id) AS user_id, request.converted,
+                {amount} AS value
             FROM {requests}
-            WHERE request.user_id IS NOT NULL AND {condition}
+            WHERE request.user_id IS NOT NULL AND (SELECT user_ids_can_be_kept()) AND {condition}
             OFFSET 0
         ) AS request
         WHERE arm IS NOT NULL
@@ -119,7 +121,13 @@ def user_hours(condition: sql.Composable) -> sql.Composed:
 
     `condition` restricts `request`; name its times as literals, which choose the days to read. One scan of them.
     """
-    return _USER_HOURS.format(arms=ARMS, hour=REQUEST_HOUR, requests=WITH_ARMS, condition=condition)
+    return _USER_HOURS.format(
+        arms=ARMS,
+        hour=REQUEST_HOUR,
+        requests=WITH_ARMS,
+        condition=condition,
+        amount=amount(sql.SQL("request.value"), "numeric"),
+    )
 
 
 def known_user_hours(users: sql.Composable, cutoff: datetime) -> sql.Composed:

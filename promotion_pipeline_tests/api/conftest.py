@@ -32,9 +32,11 @@ CRON_SECRET = "a cron secret, ünïcödé 秘密"
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: FastAPI, **options: Any) -> Iterator[str]:
     """Run uvicorn in a thread; yields its base URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, access_log=False, log_config=None, server_header=False)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, access_log=False, log_config=None, server_header=False, **options
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
