@@ -18,10 +18,8 @@ USER_COLUMNS = (
     "user_conversions_sum_squares",
     "user_requests_sum_squares",
     "user_conversions_requests_sum_products",
-    "crossed_users",
-    "crossed_requests",
-    POWER_SUM,
 )
+GIANT_COLUMNS = ("crossed_users", "crossed_requests", POWER_SUM)
 EVENTS_AT_ONCE = 1_000_000
 """Keeps a group's arrays near the processor's cache."""
 

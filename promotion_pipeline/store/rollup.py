@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.store.arms import ARMS, REQUEST_HOUR, WITH_ARMS, hour_of
+from promotion_pipeline.store.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS, hour_of
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, require_hours, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
@@ -59,7 +59,8 @@ _AGGREGATE = sql.SQL(
             coalesce(sum(amount * amount) FILTER (WHERE abs(amount) < 'Infinity'), 0) AS value_sum_squares,
             max(created_at) AS newest_request_at
         FROM (
-            SELECT {hour} AS hour, arms.arm, request.created_at, request.user_id, request.converted, request.is_error,
+            SELECT {hour} AS hour, arms.arm, request.created_at, CASE WHEN {known_user} THEN request.user_id END AS user_id,
+                request.converted, request.is_error,
                 request.latency_ms::float8 AS latency, request.value::float8 AS amount
             FROM {requests}
             WHERE request.created_at >= {start} AND request.created_at < {end} AND {condition}
@@ -81,6 +82,7 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
         arms=ARMS,
         requests=WITH_ARMS,
         hour=REQUEST_HOUR,
+        known_user=KNOWN_USER,
         start=time_literal(start),
         end=time_literal(end),
         condition=condition or sql.SQL("true"),
