@@ -70,7 +70,7 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         user_value_requests_sum_products double precision: growth of the sum over users of value times requests
         crossed_users bigint: users of this hour that another variant of the phase had served too
         crossed_requests bigint: growth of the requests of users that several variants of the phase had served
-        user_requests_sum_sixteenth_powers double precision: growth of the sum over users of (requests so far)^16; its 16th root is close to those of the largest user
+        user_requests_sum_sixteenth_powers double precision: growth of the sum over users of (requests so far)^16
         newest_request_at timestamp with time zone: the newest request that was counted
     """),
     names.METRICS: _schema(
@@ -131,8 +131,8 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         lift_lower double precision: lower end of the always-valid interval of the lift, a fraction
         lift_upper double precision: upper end of it
         sample_size bigint: requests of the smaller of control and candidate
-        runtime_hours double precision: hours since measured_since, less the attribution window
-        measured_since timestamp with time zone: the later of the phase's start and the first hour with requests of both control and candidate; null: not yet
+        runtime_hours double precision: hours since measured_since or the phase's start, less the attribution window
+        measured_since timestamp with time zone: when both arms had requests, where the phase is older
         error_rate double precision: the candidate's, a fraction
         conversion_rate double precision: the candidate's, a fraction
         control_conversion_rate double precision: control's, a fraction

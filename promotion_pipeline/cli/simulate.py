@@ -64,7 +64,7 @@ PowerLaw = Annotated[
     typer.Option(
         "--power-law",
         metavar="EXPONENT",
-        help="Few users make most requests: P(count >= c) ~ c^-EXPONENT. At 1.2 a few make thousands; default: none do.",
+        help="Few users make most requests: P(count >= c) ~ c^-EXPONENT. At 1.2 a few make thousands.",
     ),
 ]
 Delay = Annotated[

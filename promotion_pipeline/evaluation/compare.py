@@ -13,6 +13,7 @@ from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, L
 from promotion_pipeline.evaluation.planned import planned_looks
 from promotion_pipeline.evaluation.primary import Primary, primary_of
 from promotion_pipeline.statistics import (
+    Interval,
     Lift,
     ZTest,
     always_valid_critical_z,
@@ -134,7 +135,12 @@ def compare(own: Arms, block: Block, layout: Layout, hours_us: Ints) -> Comparis
     unsure = _inverse_freedom(own.primary)
     fixed = delta_interval(lift.lift, _as_unsure(lift.standard_error, critical_z(alpha), unsure), alpha)
     counts = (own.conversions[:1], own.requests[:1], own.conversions[1:], own.requests[1:])
+    by_user = None if unsure is None else Interval(fixed.lower.copy(), fixed.upper.copy())
     put_katz_on_small_counts(fixed, *counts, alpha[None], where=(metric == CONVERSION)[:, None])
+    if by_user is not None and unsure is not None:
+        # Katz takes requests for independent: where users are known it may only widen.
+        np.minimum(fixed.lower, by_user.lower, out=fixed.lower, where=unsure > 0)
+        np.maximum(fixed.upper, by_user.upper, out=fixed.upper, where=unsure > 0)
     rises = bool((sign > 0).all())
     tuned_for = n_star(block, layout, hours_us)
     reach = None if unsure is None else always_valid_critical_z(n, tuned_for, shared_alpha)

@@ -45,7 +45,8 @@ class Decisions:
     runtime_hours: Floats
     """Since `measured_since_us`, less the attribution window: the stretch of time that was judged."""
     measured_since_us: Ints
-    """The later of the phase's start and the first hour in which control and candidate both had had requests."""
+    """The first hour in which control and candidate had both had requests, where it began later than the phase; else
+    far in the future."""
     sample_size: Ints
     srm_p_value: Floats
     sequential_srm_p_value: Floats
@@ -93,7 +94,7 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
         is_promotable=eligible & evidence & kept & (limits.fixed_horizon | (exposed <= EXPOSURE_LIMIT)),
         checks=checks,
         runtime_hours=runtime_hours,
-        measured_since_us=_since(since_us, candidate, hours_us),
+        measured_since_us=_since(since_us, candidate, layout.started_us[block.units][:, None], hours_us),
         sample_size=pick(np.minimum(own.requests[:1], own.requests[1:]), candidate, 0).astype(np.int64),
         srm_p_value=srm_p_value,
         sequential_srm_p_value=sequential_srm,
@@ -142,11 +143,11 @@ def _runtimes(since_us: Ints, limits: Thresholds, hours_us: Ints) -> Floats:
     return np.asarray(measured_us / HOUR_US - np.ceil(limits.attribution_window_hours))
 
 
-def _since(since_us: Ints, candidate: Ints, hours_us: Ints) -> Ints:
-    """The candidate's; without a candidate that of the treatment that began first. Far in the future where not yet."""
+def _since(since_us: Ints, candidate: Ints, started_us: Ints, hours_us: Ints) -> Ints:
+    """The candidate's; without a candidate that of the treatment that began first."""
     of_candidate = pick(np.broadcast_to(since_us[:, :, None], (*since_us.shape, candidate.shape[1])), candidate, 0)
     found = np.where(candidate >= 0, of_candidate, since_us.min(axis=0)[:, None])
-    return np.where(found < hours_us + HOUR_US, found, FAR_FUTURE_US)
+    return np.where((found > started_us) & (found < hours_us + HOUR_US), found, FAR_FUTURE_US)
 
 
 def multiple_exposure(block: Block) -> tuple[Floats, Floats]:

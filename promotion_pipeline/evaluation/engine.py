@@ -176,7 +176,7 @@ def _decision_columns(
     columns["measured_since"] = decided.measured_since_us[shown]
     columns["error_rate"] = pick(own.error_rate[1:], candidate, np.nan)[shown]
     columns["conversion_rate"] = pick(own.rate[1:], candidate, np.nan)[shown]
-    columns["control_conversion_rate"] = np.where(candidate >= 0, own.rate[0], np.nan)[shown]
+    columns["control_conversion_rate"] = own.rate[0][shown]
     columns["srm_p_value"] = decided.srm_p_value[shown]
     columns["sequential_srm_p_value"] = decided.sequential_srm_p_value[shown]
     columns["multiple_exposure"] = decided.exposure[shown]

@@ -61,9 +61,7 @@ def planned_looks(primary: Primary, requests: Floats, block: Block, layout: Layo
         lead = (mean[1:] - mean[:1]) / np.sqrt(np.where(total > 0, total, np.nan))
     freedom = primary.inverse_freedom[:, stated]
     if freedom.any():
-        lead = normal_equivalent(
-            lead, combined_inverse_freedom(variance[:1], freedom[:1], variance[1:], freedom[1:])
-        )
+        lead = normal_equivalent(lead, combined_inverse_freedom(variance[:1], freedom[:1], variance[1:], freedom[1:]))
     fraction[:, stated] = np.minimum(share, 1.0)
     z[:, stated] = limits.sign[block.units][stated][:, None] * lead
     spending = limits.spending[block.units]

@@ -74,7 +74,7 @@ def mean_value(sums: dict[str, Floats], clusters: Clusters) -> Primary:
     return Primary(mean, _of_users(by_user, by_request, users > 0, clusters), clusters.inverse_freedom)
 
 
-def value_per_user(sums: dict[str, Floats], clusters: Clusters) -> Primary:
+def value_per_user(sums: dict[str, Floats], _: Clusters) -> Primary:
     """Value a user; NaN unless every request has a user. Users weigh alike, however many requests they make."""
     users, alone = known_users(sums)
     total = sums.get("value_sum")

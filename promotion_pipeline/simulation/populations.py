@@ -69,11 +69,12 @@ def crossings(requests: Ints) -> tuple[Ints, Ints]:
     Args:
         requests: the user's, shape (experiments, arms, hours).
     """
-    served = requests.cumsum(axis=2) > 0
-    arms_before = np.cumsum(served, axis=1) - served
-    first = served & ~np.concatenate([np.zeros_like(served[:, :, :1]), served[:, :, :-1]], axis=2)
-    met_before = np.concatenate([np.zeros_like(served[:, :1, :1]), served.any(axis=1, keepdims=True)[:, :, :-1]], axis=2)
-    crossed_users = first & (met_before | (arms_before > 0))
+    served = np.asarray(requests.cumsum(axis=2) > 0)
+    earlier_hour = np.zeros_like(served)
+    earlier_hour[:, :, 1:] = served[:, :, :-1]
+    met_before = earlier_hour.any(axis=1, keepdims=True)
+    met_this_hour = np.asarray(served.cumsum(axis=1) - served > 0)
+    crossed_users = served & ~earlier_hour & (met_before | met_this_hour)
     so_far = np.where(served.sum(axis=1) > 1, requests.cumsum(axis=2).sum(axis=1), 0)
     crossed_requests = np.zeros_like(requests)
     # Only their sum over the arms is asked for.

@@ -32,7 +32,6 @@ def rollups_of(scenario: Scenario, experiments: int, rng: np.random.Generator, w
     Args:
         window_hours: the attribution window that the frame will be evaluated with.
     """
-    shape = (experiments, scenario.arms, scenario.hours)
     if scenario.requests_per_user is None:
         sums = request_sums(scenario, experiments, window_hours, rng)
     else:

@@ -23,8 +23,8 @@ class Scenario:
     requests, at moments drawn from the traffic of a window of `visit_days` (windows start evenly, so that members come
     and go) or of the whole experiment (the same members keep coming back, first visits crowd into the first days).
     A member's own conversion rate is drawn from a beta distribution of mean rate and variance
-    correlation * rate * (1 - rate), so that two of its requests correlate by `user_correlation`. Besides, one user_id may
-    make a share of every arm's requests: a placeholder for people who are not known (`guest_share`), or a bot.
+    correlation * rate * (1 - rate), so that two of its requests correlate by `user_correlation`. Besides, one
+    user_id may make a share of every arm's requests: a placeholder for people who are not known, or a bot.
 
     Raises:
         InputError: a value is out of its bounds; the message says which.

@@ -109,7 +109,7 @@ class Dialect:
 
     def not_blank(self, text: str) -> str:
         """Whether a column of text holds more than white space; NULL does not."""
-        return f"TRIM(TRANSLATE({text}, {self.string(WHITE_SPACE)}, '{' ' * len(WHITE_SPACE)}')) <> ''"
+        return f"TRIM(translate({text}, {self.string(WHITE_SPACE)}, '{' ' * len(WHITE_SPACE)}')) <> ''"
 
     def time(self, at: datetime, kind: TimeKind) -> str:
         """A literal to compare a column of times with; of a column of whole units, the first one not before `at`."""

@@ -102,7 +102,8 @@ LEFT JOIN (
                 PARTITION BY met.phase, met.user_key ORDER BY met.bucket, met.arm
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS {integer}) AS elsewhere
         FROM (
-        SELECT own.phase AS phase, own.user_key AS user_key, own.bucket AS bucket, own.arm AS arm, own.dd AS dd, own.dy AS dy, own.dv AS dv,
+        SELECT own.phase AS phase, own.user_key AS user_key,
+            own.bucket AS bucket, own.arm AS arm, own.dd AS dd, own.dy AS dy, own.dv AS dv,
             CAST(SUM(own.dd) OVER ({totals}) AS {integer}) AS d,
             CAST(SUM(own.dy) OVER ({totals}) AS {integer}) AS y,
             SUM(own.dv) OVER ({totals}) AS v,

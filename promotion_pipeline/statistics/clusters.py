@@ -1,8 +1,8 @@
 """Clusters of any size behind a ratio: what few or unequal users do to its standard error, and how to own up to it.
 
 A ratio R = Y / D of user totals has the delta-method residuals r = y - R d. Where a user makes the share h of all
-requests, R follows that user, and the residual forgets its deviation: E r^2 = v (1 - 2 h) + h^2 V, with v the variance
-of the user's total and V the sum of all v. A user who is nearly the whole arm leaves nothing, and the arm looks certain.
+requests, R follows that user, and the residual forgets its deviation: E r^2 = v (1 - 2 h) + h^2 V, with v the
+variance of the user's total and V the sum of all v. A user who is nearly the whole arm leaves nothing, and the arm looks certain.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def leverage_inflation(clusters: ArrayLike, sum_square_shares: ArrayLike, larges
     """What the variance of `ratio_of_sums` must at least be multiplied by, whichever clusters carry the variance.
 
     By the expectation of r^2 above, E sum r^2 = V (1 - 2 m + S), with m the mean of the shares weighted by v, and m is
-    never more than the largest share H. So sum r^2 / (1 - 2 H + S) is on average too large, never too small; for equal
-    clusters it is exactly the n / (n - 1) that `ratio_of_sums` has already. (The leverage correction of Bell & McCaffrey
+    never more than the largest share H. So sum r^2 / (1 - 2 H + S) is on average too large, never too small; for
+    equal clusters it is exactly the n / (n - 1) that `ratio_of_sums` has already. (The leverage correction of Bell & McCaffrey
     2002, Survey Methodology 28, 169-181, without the sums by cluster that it needs.)
 
     NaN where one cluster is all there is. Arguments broadcast.
@@ -59,14 +59,15 @@ def combined_inverse_freedom(
 def student_inflation(critical_z: ArrayLike, inverse_freedom: ArrayLike) -> FloatArray:
     """What a normal critical value must be multiplied by where the variance has few degrees of freedom.
 
-    t = sqrt(f (exp(z^2 / f) - 1)), the inverse of Wallace's z = sqrt(f ln(1 + t^2 / f)) (1959, Annals of Mathematical
-    Statistics 30, 1121-1130); for z = 1.96 it is 2.6 at 5 degrees of freedom, as Student's t. 1 at infinitely many, NaN
-    under one. Arguments broadcast.
+    With t = sqrt(f (exp(c^2 z^2 / f) - 1)), the inverse of Wallace's z = sqrt(f ln(1 + t^2 / f)) / c and its factor
+    c = (8 f + 3) / (8 f + 1) (1959, Annals of Mathematical Statistics 30, 1121-1130): from three degrees of freedom
+    on no more than 1 percent under Student's t. 1 at infinitely many, NaN under one. Arguments broadcast.
     """
     z, inverse = floats(critical_z, inverse_freedom)
-    excess = z * z * inverse
+    factor = _wallace(inverse)
+    excess = (factor * z) ** 2 * inverse
     # Many degrees of freedom: 1 + x/4 is exact to rounding, and 0 / 0 is none.
-    inflation = np.where(excess > 1e-8, np.sqrt(np.expm1(excess) / excess), 1.0 + excess / 4.0)
+    inflation = factor * np.where(excess > 1e-8, np.sqrt(np.expm1(excess) / excess), 1.0 + excess / 4.0)
     return np.where(inverse * FEWEST_DEGREES_OF_FREEDOM <= 1.0, inflation, np.nan)
 
 
@@ -75,5 +76,10 @@ def normal_equivalent(t: ArrayLike, inverse_freedom: ArrayLike) -> FloatArray:
     """The z that is as surprising as `t` is at so few degrees of freedom: the inverse of `student_inflation`."""
     value, inverse = floats(t, inverse_freedom)
     squares = value * value * inverse
-    z = np.where(squares > 1e-8, value * np.sqrt(np.log1p(squares) / squares), value)
+    z = np.where(squares > 1e-8, value * np.sqrt(np.log1p(squares) / squares), value) / _wallace(inverse)
     return np.where(inverse * FEWEST_DEGREES_OF_FREEDOM <= 1.0, z, np.nan)
+
+
+def _wallace(inverse_freedom: FloatArray) -> FloatArray:
+    """(8 f + 3) / (8 f + 1) out of 1 / f."""
+    return np.asarray((8.0 + 3.0 * inverse_freedom) / (8.0 + inverse_freedom))

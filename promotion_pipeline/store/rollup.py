@@ -59,7 +59,8 @@ _AGGREGATE = sql.SQL(
             coalesce(sum(amount * amount) FILTER (WHERE abs(amount) < 'Infinity'), 0) AS value_sum_squares,
             max(created_at) AS newest_request_at
         FROM (
-            SELECT {hour} AS hour, arms.arm, request.created_at, CASE WHEN {known_user} THEN request.user_id END AS user_id,
+            SELECT {hour} AS hour, arms.arm, request.created_at,
+                CASE WHEN {known_user} THEN request.user_id END AS user_id,
                 request.converted, request.is_error,
                 request.latency_ms::float8 AS latency, request.value::float8 AS amount
             FROM {requests}

@@ -47,8 +47,8 @@ _REFRESH = sql.SQL(
             ON rollup.experiment_id = wanted.experiment_id AND rollup.phase_id = wanted.id
             AND rollup.hour < {midnight} AND rollup.hour >= coalesce(wanted.known, {first_hour})
     )
-    INSERT INTO phase_totals (phase_id, variant_id, experiment_id, before, first_requests, first_request_hour, has_fallen,
-        {names}, newest_request_at)
+    INSERT INTO phase_totals (phase_id, variant_id, experiment_id, before, first_requests, first_request_hour,
+        has_fallen, {names}, newest_request_at)
     SELECT phase_id, variant_id, experiment_id, {midnight}, sum(first_requests)::bigint, min(first_request_hour),
         bool_or(has_fallen), {sums}, max(newest_request_at)
     FROM rows GROUP BY phase_id, variant_id, experiment_id

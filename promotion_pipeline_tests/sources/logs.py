@@ -64,7 +64,8 @@ def _id(kind: int, number: int) -> str:
 def requests(day: datetime, seed: int, count: int = 4000, users: int = 60) -> pd.DataFrame:
     """Requests from 5 h before `day` to 15 h after it; columns as `ai_requests`.
 
-    Some name no user or a blank one, a twentieth 'guest'; some have no latency or value, or one that is NaN, infinite or negative; some are of strangers; some
+    Some name no user or a blank one, a twentieth 'guest'; some have no latency or value, or one that is NaN, infinite
+    or negative; some are of strangers; some
     lie exactly on an hour, a phase's boundary or a microsecond beside it.
     """
     rng = np.random.default_rng(seed)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 
+from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.store.rollup import IDS, ROLLUP_COLUMNS
 
 HOUR = timedelta(hours=1)
@@ -32,7 +33,7 @@ CLOSE = (
     "value_sum_squares",
     "user_value_sum_squares",
     "user_value_requests_sum_products",
-    "user_requests_sum_sixteenth_powers",
+    POWER_SUM,
 )
 RELATIVE = 1e-12
 
@@ -56,7 +57,9 @@ def expected(log: pd.DataFrame, phases: pd.DataFrame, start: datetime, end: date
         before, after = _moments(phase, hour), _moments(phase, hour + HOUR)
         for variant_id, own in group.groupby("variant_id"):
             was = before.get(variant_id, dict.fromkeys(after[variant_id], 0))
+            # Powers are whole numbers too large for a float: their difference is exact before it is one.
             increments = {name: value - was[name] for name, value in after[variant_id].items()}
+            increments[POWER_SUM] = float(increments[POWER_SUM])
             rows.append(
                 {
                     "hour": hour,
@@ -107,7 +110,7 @@ def _moments(phase: pd.DataFrame, end: datetime) -> dict[str, dict[str, float]]:
             "crossed_requests": crossed_requests.get(variant_id, 0),
             "user_value_sum_squares": math.fsum(own["v"] ** 2),
             "user_value_requests_sum_products": math.fsum(own["v"] * own["d"]),
-            "user_requests_sum_sixteenth_powers": math.fsum(own["d"].astype(float) ** 16),
+            POWER_SUM: sum(int(requests) ** 16 for requests in own["d"]),
         }
     return {variant_id: found.get(variant_id, dict.fromkeys(next(iter(found.values())), 0)) for variant_id in found}
 

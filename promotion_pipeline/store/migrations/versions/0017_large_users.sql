@@ -21,4 +21,4 @@ ALTER TABLE eligibility_decisions
     ADD COLUMN multiple_exposure_requests double precision,
     ADD COLUMN largest_user_share double precision;
 COMMENT ON COLUMN eligibility_decisions.measured_since IS
-    'the later of the phase''s start and the first hour with requests of both control and candidate';
+    'first hour by which control and candidate both had requests, where the phase began earlier: runtime counts from it';
