@@ -246,4 +246,5 @@ def _exposure(row: Mapping[str, Any]) -> str:
     found = "more than 1 %" if users is None else f"{users * 100:.1f} %"
     if requests is None or users is None or requests <= users:
         return f"{found} of the users were served by several variants"
+    found = found if users >= 0.001 else "under 0.1 %"
     return f"{found} of the users, who made {requests * 100:.1f} % of the requests, were served by several variants"

@@ -2,7 +2,8 @@
 
 A ratio R = Y / D of user totals has the delta-method residuals r = y - R d. Where a user makes the share h of all
 requests, R follows that user, and the residual forgets its deviation: E r^2 = v (1 - 2 h) + h^2 V, with v the
-variance of the user's total and V the sum of all v. A user who is nearly the whole arm leaves nothing, and the arm looks certain.
+variance of the user's total and V the sum of all v. A user who is nearly the whole arm leaves nothing, and
+the arm looks certain.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def leverage_inflation(clusters: ArrayLike, sum_square_shares: ArrayLike, larges
 
     By the expectation of r^2 above, E sum r^2 = V (1 - 2 m + S), with m the mean of the shares weighted by v, and m is
     never more than the largest share H. So sum r^2 / (1 - 2 H + S) is on average too large, never too small; for
-    equal clusters it is exactly the n / (n - 1) that `ratio_of_sums` has already. (The leverage correction of Bell & McCaffrey
-    2002, Survey Methodology 28, 169-181, without the sums by cluster that it needs.)
+    equal clusters it is exactly the n / (n - 1) that `ratio_of_sums` has already. (The leverage correction of Bell &
+    McCaffrey 2002, Survey Methodology 28, 169-181, without the sums by cluster that it needs.)
 
     NaN where one cluster is all there is. Arguments broadcast.
     """

@@ -100,14 +100,14 @@ def test_a_user_with_less_than_a_hundredth_is_not_told() -> None:
 
 
 def test_ordinary_users_are_judged_as_before() -> None:
-    """Two requests a user: the user-level standard error of the lift, corrected by less than a thousandth."""
+    """Two requests a user: the user-level standard error of the lift, corrected by a quarter of a percent."""
     own = [(2, int(number % 5 == 0) + int(number % 7 == 0)) for number in range(4_000)]
     rows = _arms({"control": own, "variant-a": own})
     d, y = np.array(own, dtype=float).T
     residuals = y - y.sum() / d.sum() * d
     error = np.sqrt(2 * 4_000 / 3_999 * (residuals**2).sum()) / y.sum()
     found = last(evaluate(rows, experiment()).significance)
-    assert found["lift_upper"] == pytest.approx(1.959964 * error, rel=1e-3)
+    assert found["lift_upper"] == pytest.approx(1.959964 * error, rel=3e-3)
 
 
 def test_multiple_exposure_counts_requests_so_that_a_placeholder_is_not_one_user() -> None:
@@ -118,7 +118,7 @@ def test_multiple_exposure_counts_requests_so_that_a_placeholder_is_not_one_user
     assert decision["multiple_exposure_requests"] == pytest.approx(400 / 2_400)
     assert "multiple_exposure" in decision["warnings"]
     (said,) = (said for said in explain(decision).warnings if "several variants" in said)
-    assert said.startswith("0.1 % of the users, who made 16.7 % of the requests, were served by several variants")
+    assert said.startswith("under 0.1 % of the users, who made 16.7 % of the requests, were served by several variants")
 
 
 def test_a_placeholder_does_not_hide_a_broken_split_of_its_requests() -> None:
