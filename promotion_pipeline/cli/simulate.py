@@ -135,11 +135,7 @@ def simulate(
     config: Any = None,
 ) -> None:
     """Simulate, and print the figures with their standard errors."""
-    import os
-
-    from promotion_pipeline.config import Settings
     from promotion_pipeline.simulation import Scenario
-    from promotion_pipeline.simulation import simulate as run
 
     scenario = Scenario(
         arms=arms,
@@ -160,9 +156,22 @@ def simulate(
         declared_split=None if declared_split is None else numbers(declared_split, "--declared-split"),
         true_split=None if true_split is None else numbers(true_split, "--true-split"),
     )
+    campaign = _run(scenario, experiments, config, seed, jobs)
+    if as_json:
+        output.print_json(campaign.to_json())
+    else:
+        _print(campaign)
+
+
+def _run(scenario: Scenario, experiments: int, config: Any, seed: int, jobs: int | None) -> Campaign:
+    import os
+
+    from promotion_pipeline.config import Settings
+    from promotion_pipeline.simulation import simulate as run
+
     rule = Settings.from_environment().threshold_config(config)
     with output.progress(f"Simulating {experiments:,} experiments") as advance:
-        campaign = run(
+        return run(
             scenario,
             experiments=experiments,
             config=rule,
@@ -170,10 +179,6 @@ def simulate(
             jobs=jobs or os.cpu_count() or 1,
             advance=advance,
         )
-    if as_json:
-        output.print_json(campaign.to_json())
-    else:
-        _print(campaign)
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, experiments_of,
 from promotion_pipeline_tests.evaluation.builders import experiment, last, sums
 
 POWER_SUM = "user_requests_sum_sixteenth_powers"
-SHORT = {"days": 6.0, "requests_per_hour": 150.0, "requests_per_user": 1.0}
+SHORT: dict[str, Any] = {"days": 6.0, "requests_per_hour": 150.0, "requests_per_user": 1.0}
 
 
 def _arms(users: dict[str, list[tuple[int, int]]], *, powers: bool = True, **more: dict[str, int]) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -12,7 +14,7 @@ GOOD = {"control": (10_000, 1_000), "variant-a": (10_000, 1_300)}
 LATER = START + pd.Timedelta(days=30)
 
 
-def _decided(rows: pd.DataFrame, **columns: object) -> pd.Series:
+def _decided(rows: pd.DataFrame, **columns: Any) -> pd.Series:
     return last(evaluate(rows, experiment(**columns)).decisions)
 
 

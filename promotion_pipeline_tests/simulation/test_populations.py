@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from promotion_pipeline.errors import InputError
@@ -10,11 +13,11 @@ from promotion_pipeline.simulation.populations import crossings, requests_of_mem
 from promotion_pipeline.simulation.rollups import rollups_of
 from promotion_pipeline.simulation.scenario import Scenario
 
-BASE = {"requests_per_hour": 200.0, "days": 3.0, "requests_per_user": 10.0}
+BASE: dict[str, Any] = {"requests_per_hour": 200.0, "days": 3.0, "requests_per_user": 10.0}
 
 
-def _rollups(**columns: object) -> object:
-    return rollups_of(Scenario(**(BASE | columns)), 3, np.random.default_rng(1))  # type: ignore[arg-type]
+def _rollups(**columns: Any) -> pd.DataFrame:
+    return rollups_of(Scenario(**(BASE | columns)), 3, np.random.default_rng(1))
 
 
 def test_a_power_law_has_the_mean_that_was_asked_for_and_a_few_with_thousands() -> None:
@@ -26,9 +29,9 @@ def test_a_power_law_has_the_mean_that_was_asked_for_and_a_few_with_thousands() 
 
 def test_guests_make_their_share_of_each_arm_and_cross_all_arms() -> None:
     rollups = _rollups(guest_share=0.8, arms=3)
-    arms = rollups.groupby("variant_id", observed=True)[["requests", "crossed_users"]].sum()  # type: ignore[attr-defined]
-    whole = rollups.groupby("experiment_id", observed=True)[["requests", "crossed_requests"]].sum()  # type: ignore[attr-defined]
-    powers = rollups.groupby("variant_id", observed=True)["user_requests_sum_sixteenth_powers"].sum()  # type: ignore[attr-defined]
+    arms = rollups.groupby("variant_id", observed=True)[["requests", "crossed_users"]].sum()
+    whole = rollups.groupby("experiment_id", observed=True)[["requests", "crossed_requests"]].sum()
+    powers = rollups.groupby("variant_id", observed=True)["user_requests_sum_sixteenth_powers"].sum()
     assert arms["crossed_users"].sum() == 3 * 2
     assert (whole["crossed_requests"] / whole["requests"]).to_numpy() == pytest.approx(0.8, abs=0.02)
     assert (powers ** (1 / 16) / arms["requests"]).to_numpy() == pytest.approx(0.8, abs=0.02)
@@ -36,7 +39,7 @@ def test_guests_make_their_share_of_each_arm_and_cross_all_arms() -> None:
 
 def test_bots_apart_cross_nothing() -> None:
     rollups = _rollups(bot_share=0.3, bots_apart=True)
-    assert rollups[["crossed_users", "crossed_requests"]].to_numpy().sum() == 0  # type: ignore[index]
+    assert rollups[["crossed_users", "crossed_requests"]].to_numpy().sum() == 0
 
 
 def test_requests_of_before_the_second_arm_become_crossed_with_it() -> None:
