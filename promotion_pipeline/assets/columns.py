@@ -69,6 +69,8 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         user_value_sum_squares double precision: growth of the sum over users of value squared
         user_value_requests_sum_products double precision: growth of the sum over users of value times requests
         crossed_users bigint: users of this hour that another variant of the phase had served too
+        crossed_requests bigint: growth of the requests of users that several variants of the phase had served
+        user_requests_sum_sixteenth_powers double precision: growth of the sum over users of (requests so far)^16
         newest_request_at timestamp with time zone: the newest request that was counted
     """),
     names.METRICS: _schema(
@@ -130,13 +132,16 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         lift_lower double precision: lower end of the always-valid interval of the lift, a fraction
         lift_upper double precision: upper end of it
         sample_size bigint: requests of the smaller of control and candidate
-        runtime_hours double precision: hours since the phase's start, less the attribution window
+        runtime_hours double precision: hours since measured_since or the phase's start, less the attribution window
+        measured_since timestamp with time zone: when both arms had requests, where the phase is older
         error_rate double precision: the candidate's, a fraction
         conversion_rate double precision: the candidate's, a fraction
         control_conversion_rate double precision: control's, a fraction
         srm_p_value double precision: chi-square of the observed split against the declared one
         sequential_srm_p_value double precision: the same question, valid however often one looks
         multiple_exposure double precision: users served by several variants / known users, a fraction
+        multiple_exposure_requests double precision: requests of users served by several variants / those of known users
+        largest_user_share double precision: one user made up to this share of an arm's requests; null: under 1 percent
         shrunken_lift double precision: the candidate's lift to expect, shrunk towards 0, a fraction
         lift_prior_sd double precision: standard deviation of true lifts that it is shrunk with, a fraction
         planned_sample_size double precision: requests of both arms that were planned; null: no plan

@@ -27,6 +27,7 @@ USER_SUMS = " ".join(
         "user_conversions_sum_squares",
         "user_requests_sum_squares",
         "user_conversions_requests_sum_products",
+        "user_requests_sum_sixteenth_powers",
     )
 )
 LINEAGE: dict[str, dg.TableColumnLineage] = {
@@ -53,6 +54,8 @@ LINEAGE: dict[str, dg.TableColumnLineage] = {
         user_value_sum_squares: user_id value
         user_value_requests_sum_products: user_id value
         crossed_users: user_id variant_id
+        crossed_requests: user_id variant_id
+        user_requests_sum_sixteenth_powers: user_id
         newest_request_at: created_at
         """,
     ),
@@ -119,7 +122,11 @@ LINEAGE: dict[str, dg.TableColumnLineage] = {
         min_sample_size: {names.METRICS}.requests
         min_confidence: confidence z
         min_improvement: improvement
-        min_runtime: as_of phase_id
+        min_runtime: as_of phase_id {names.METRICS}.requests
+        runtime_hours: as_of phase_id {names.METRICS}.requests
+        measured_since: phase_id {names.METRICS}.requests
+        multiple_exposure_requests: {names.ROLLUPS}.crossed_requests {names.ROLLUPS}.user_requests
+        largest_user_share: {names.ROLLUPS}.user_requests_sum_sixteenth_powers {names.METRICS}.requests
         error_rate_acceptable: {names.METRICS}.error_rate
         is_eligible: confidence improvement z {names.METRICS}.requests {names.METRICS}.error_rate
         is_promotable: always_valid_lower {names.METRICS}.users {names.METRICS}.traffic_percentage

@@ -40,6 +40,33 @@ VisitDays = Annotated[
     float | None,
     typer.Option("--visit-days", metavar="DAYS", help="Days that a user's visits are spread over; default: all."),
 ]
+GuestShare = Annotated[
+    float,
+    typer.Option(
+        "--guest-share",
+        metavar="FRACTION",
+        help="Share of every arm's requests under one user_id ('guest') that stands for many people.",
+    ),
+]
+BotShare = Annotated[
+    float,
+    typer.Option(
+        "--bot-share",
+        metavar="FRACTION",
+        help="Share of every arm's requests that one bot makes, which converts at a rate of its own.",
+    ),
+]
+BotsApart = Annotated[
+    bool, typer.Option("--bots-apart", help="Another bot in every arm, with another rate; else one bot is in all.")
+]
+PowerLaw = Annotated[
+    float | None,
+    typer.Option(
+        "--power-law",
+        metavar="EXPONENT",
+        help="Few users make most requests: P(count >= c) ~ c^-EXPONENT. At 1.2 a few make thousands.",
+    ),
+]
 Delay = Annotated[
     str,
     typer.Option("--delay-hours", metavar="HOURS[,HOURS...]", help="Mean delay of a conversion: control, treatments."),
@@ -72,6 +99,9 @@ def register(app: typer.Typer) -> None:
             "promotion-pipeline simulate --experiments 10000",
             "promotion-pipeline simulate --arms 4 --lift-percent 10,5",
             "promotion-pipeline simulate --requests-per-user 10 --user-correlation 0.25",
+            "promotion-pipeline simulate --requests-per-user 10 --guest-share 0.8",
+            "promotion-pipeline simulate --requests-per-user 10 --power-law 1.2",
+            "promotion-pipeline simulate --requests-per-user 10 --bot-share 0.3 --bots-apart",
             "promotion-pipeline simulate --delay-hours 24,6 --set attribution_window_hours=96",
             "promotion-pipeline simulate --requests-per-user 5 --true-split 51,49",
             more="Every look goes through the evaluation that decides real experiments. Without --lift-percent no"
@@ -92,6 +122,10 @@ def simulate(
     requests_per_user: PerUser = None,
     user_correlation: Correlation = 0.25,
     visit_days: VisitDays = None,
+    guest_share: GuestShare = 0.0,
+    bot_share: BotShare = 0.0,
+    bots_apart: BotsApart = False,
+    power_law: PowerLaw = None,
     delay_hours: Delay = "0",
     declared_split: Declared = None,
     true_split: TrueSplit = None,
@@ -101,11 +135,7 @@ def simulate(
     config: Any = None,
 ) -> None:
     """Simulate, and print the figures with their standard errors."""
-    import os
-
-    from promotion_pipeline.config import Settings
     from promotion_pipeline.simulation import Scenario
-    from promotion_pipeline.simulation import simulate as run
 
     scenario = Scenario(
         arms=arms,
@@ -118,13 +148,30 @@ def simulate(
         requests_per_user=requests_per_user,
         user_correlation=user_correlation,
         visit_days=visit_days,
+        guest_share=guest_share,
+        bot_share=bot_share,
+        bots_apart=bots_apart,
+        power_law=power_law,
         delays_hours=numbers(delay_hours, "--delay-hours"),
         declared_split=None if declared_split is None else numbers(declared_split, "--declared-split"),
         true_split=None if true_split is None else numbers(true_split, "--true-split"),
     )
+    campaign = _run(scenario, experiments, config, seed, jobs)
+    if as_json:
+        output.print_json(campaign.to_json())
+    else:
+        _print(campaign)
+
+
+def _run(scenario: Scenario, experiments: int, config: Any, seed: int, jobs: int | None) -> Campaign:
+    import os
+
+    from promotion_pipeline.config import Settings
+    from promotion_pipeline.simulation import simulate as run
+
     rule = Settings.from_environment().threshold_config(config)
     with output.progress(f"Simulating {experiments:,} experiments") as advance:
-        campaign = run(
+        return run(
             scenario,
             experiments=experiments,
             config=rule,
@@ -132,10 +179,6 @@ def simulate(
             jobs=jobs or os.cpu_count() or 1,
             advance=advance,
         )
-    if as_json:
-        output.print_json(campaign.to_json())
-    else:
-        _print(campaign)
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
@@ -205,9 +248,23 @@ def _sentence(scenario: Scenario, experiments: int) -> str:
         parts.append(
             f"{scenario.requests_per_user:g} requests a user over {spread}, correlated by {scenario.user_correlation:g}"
         )
+    parts += _giants(scenario)
     if any(scenario.delays_hours):
         delays = ", ".join(f"{hours:g}" for hours in scenario.arm_delays_hours)
         parts.append(f"conversions {delays} h late on average")
     if scenario.true_split is not None:
         parts.append(f"split {'/'.join(f'{percent:g}' for percent in scenario.true_split)} instead of declared")
     return "; ".join(parts)
+
+
+def _giants(scenario: Scenario) -> list[str]:
+    """What is said of users who are not like the others."""
+    parts = []
+    if scenario.power_law is not None:
+        parts.append(f"a user makes c requests or more with a chance like c^-{scenario.power_law:g}")
+    if scenario.guest_share > 0:
+        parts.append(f"{scenario.guest_share * 100:g} % of the requests under one user_id for many people")
+    if scenario.bot_share > 0:
+        where = "another one in each arm" if scenario.bots_apart else "the same in every arm"
+        parts.append(f"{scenario.bot_share * 100:g} % of the requests by a bot with a rate of its own, {where}")
+    return parts

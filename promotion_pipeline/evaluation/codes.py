@@ -98,15 +98,17 @@ class Warn(StrEnum):
     NOT_ALWAYS_VALID = "not_always_valid"
     """Passes the z-test at this look, but not the test that stays valid under hourly looks."""
     REQUEST_LEVEL = "request_level"
-    """No user is known: correlated requests make the numbers too sure."""
+    """Too few users are known: correlated requests make the numbers too sure."""
     VARIANT_WITHOUT_REQUESTS = "variant_without_requests"
     """A variant that should get traffic has no request."""
     CORRECTED_COUNTS = "corrected_counts"
     """An imported sum fell between two looks."""
     MULTIPLE_EXPOSURE = "multiple_exposure"
-    """More than 1 percent of the users were served by several variants."""
+    """More than 1 percent of the users, or of their requests, are of users that several variants served."""
     GUARDRAIL = "guardrail"
     """A guardrail that the experiment names is not kept, or could not be measured."""
+    LARGE_USER = "large_user"
+    """One user made more than 1 percent of an arm's requests: a placeholder, a bot, or a shared device."""
 
 
 ERROR_REASONS = (

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from promotion_pipeline.config import PrimaryMetric
+from promotion_pipeline.evaluation.clusters import clusters_of, known_users, units_of_the_split
 from promotion_pipeline.evaluation.dense import FIRST_TRAFFIC_HOURS, Block
 from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout
 from promotion_pipeline.evaluation.planned import planned_looks
-from promotion_pipeline.evaluation.primary import Primary, known_users, primary_of
+from promotion_pipeline.evaluation.primary import Primary, primary_of
 from promotion_pipeline.statistics import (
+    Interval,
     Lift,
     ZTest,
+    always_valid_critical_z,
     always_valid_interval,
     always_valid_p_value,
+    combined_inverse_freedom,
+    critical_z,
     delta_interval,
     holm,
     put_katz_on_small_counts,
@@ -23,6 +28,7 @@ from promotion_pipeline.statistics import (
     sequential_srm_p_value,
     shrunken_mean,
     srm_chi_square,
+    student_inflation,
     two_proportion_z,
     two_sided_p_value,
 )
@@ -39,8 +45,10 @@ class Arms:
     requests: Floats
     conversions: Floats
     errors: Floats
-    clusters: Floats
-    """Independent units: users, and each request without a user by itself."""
+    split_units: Floats
+    """What the split is tested on: users, each request without a user by itself, and so those of a placeholder."""
+    largest_user_share: Floats
+    """At most this is the largest user's share of the arm's requests; NaN unless one has more than 1 percent."""
     users: Floats
     anonymous: Floats
     """Requests without a user."""
@@ -84,6 +92,7 @@ def arms(block: Block, metric: Ints) -> Arms:
     sums = block.sums
     n, errors = sums["requests"], sums["errors"]
     users, anonymous = known_users(sums)
+    clusters = clusters_of(sums)
     with np.errstate(all="ignore"):
         latency = np.full_like(n, np.nan)
         if "latency_ms_sum" in sums:
@@ -93,7 +102,8 @@ def arms(block: Block, metric: Ints) -> Arms:
             requests=n,
             conversions=sums["conversions"],
             errors=errors,
-            clusters=users + anonymous,
+            split_units=units_of_the_split(clusters, sums),
+            largest_user_share=np.where(clusters.large_user, clusters.largest_share, np.nan),
             users=users,
             anonymous=anonymous,
             rate=np.where(n > 0, sums["conversions"] / n, np.nan),
@@ -102,7 +112,7 @@ def arms(block: Block, metric: Ints) -> Arms:
             mean_value=np.where(n > 0, sums["value_sum"] / n, np.nan)
             if "value_sum" in sums
             else np.full_like(n, np.nan),
-            primary=primary_of(sums, metric),
+            primary=primary_of(sums, metric, clusters),
         )
 
 
@@ -122,12 +132,20 @@ def compare(own: Arms, block: Block, layout: Layout, hours_us: Ints) -> Comparis
     test = _z_test(own, metric)
     lift = relative_lift(own.primary.mean[:1], own.primary.variance[:1], own.primary.mean[1:], own.primary.variance[1:])
     signed = sign * lift.lift
-    fixed = delta_interval(lift.lift, lift.standard_error, alpha)
+    unsure = _inverse_freedom(own.primary)
+    fixed = delta_interval(lift.lift, _as_unsure(lift.standard_error, critical_z(alpha), unsure), alpha)
     counts = (own.conversions[:1], own.requests[:1], own.conversions[1:], own.requests[1:])
+    by_user = None if unsure is None else Interval(fixed.lower.copy(), fixed.upper.copy())
     put_katz_on_small_counts(fixed, *counts, alpha[None], where=(metric == CONVERSION)[:, None])
+    if by_user is not None and unsure is not None:
+        # Katz takes requests for independent: where users are known it may only widen.
+        np.minimum(fixed.lower, by_user.lower, out=fixed.lower, where=unsure > 0)
+        np.maximum(fixed.upper, by_user.upper, out=fixed.upper, where=unsure > 0)
     rises = bool((sign > 0).all())
     tuned_for = n_star(block, layout, hours_us)
-    sequence = always_valid_interval(signed, lift.standard_error, n, tuned_for, shared_alpha)
+    reach = None if unsure is None else always_valid_critical_z(n, tuned_for, shared_alpha)
+    error = _as_unsure(lift.standard_error, reach, unsure)
+    sequence = always_valid_interval(signed, error, n, tuned_for, shared_alpha)
     looks = planned_looks(own.primary, n, block, layout, shared_alpha)
     return Comparison(
         z=sign * test.z,
@@ -138,7 +156,7 @@ def compare(own: Arms, block: Block, layout: Layout, hours_us: Ints) -> Comparis
         standard_error=lift.standard_error,
         lift_lower=fixed.lower if rises else np.where(sign > 0, fixed.lower, -fixed.upper),
         lift_upper=fixed.upper if rises else np.where(sign > 0, fixed.upper, -fixed.lower),
-        always_valid_p_value=always_valid_p_value(signed, lift.standard_error, n, tuned_for, shared_alpha),
+        always_valid_p_value=always_valid_p_value(signed, error, n, tuned_for, shared_alpha),
         always_valid_lower=sequence.lower,
         always_valid_upper=sequence.upper,
         adjusted_p_value=holm(test.p_value, axis=0) if len(test.p_value) > 1 else test.p_value,
@@ -149,6 +167,25 @@ def compare(own: Arms, block: Block, layout: Layout, hours_us: Ints) -> Comparis
         group_sequential_z=looks.z,
         group_sequential_boundary_z=looks.boundary_z,
     )
+
+
+def _inverse_freedom(primary: Primary) -> Floats | None:
+    """1 / degrees of freedom of the lift's variance, (treatments, units, hours); None where no unit knows its users."""
+    if not primary.inverse_freedom.any():
+        return None
+    mean, variance, inverse = primary.mean, primary.variance, primary.inverse_freedom
+    with np.errstate(all="ignore"):
+        ratio = mean[1:] / mean[:1]
+        of_control = ratio * ratio * variance[:1]
+    # Where neither arm varies there is nothing to combine, and no standard error either.
+    return np.nan_to_num(combined_inverse_freedom(of_control, inverse[:1], variance[1:], inverse[1:]))
+
+
+def _as_unsure(standard_error: Floats, critical: Floats | None, inverse_freedom: Floats | None) -> Floats:
+    """The standard error, longer where few users say how large it is; NaN where they are in effect fewer than two."""
+    if critical is None or inverse_freedom is None:
+        return standard_error
+    return np.asarray(standard_error * student_inflation(critical, inverse_freedom))
 
 
 def _z_test(own: Arms, metric: Ints) -> ZTest:
@@ -175,12 +212,12 @@ def _improvement_percent(own: Arms, lift: Lift, metric: Ints) -> Floats:
 def sample_ratio_p_value(own: Arms, block: Block, layout: Layout) -> Floats:
     """Chi-square of users (requests where no user is known) against the declared split, (units, hours)."""
     split = layout.traffic_percent[:, block.units][:, :, None]
-    return srm_chi_square(own.clusters, split, axis=0).p_value
+    return srm_chi_square(own.split_units, split, axis=0).p_value
 
 
 def sequential_ratio_p_value(own: Arms, block: Block, layout: Layout) -> Floats:
     """The same question, answered so that it may be asked at every look, (units, hours)."""
-    return sequential_srm_p_value(own.clusters, layout.traffic_percent[:, block.units][:, :, None], axis=0)
+    return sequential_srm_p_value(own.split_units, layout.traffic_percent[:, block.units][:, :, None], axis=0)
 
 
 def known_by_user(own: Arms) -> Bools:

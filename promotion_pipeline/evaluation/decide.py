@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.evaluation.codes import ERROR_REASONS, INCONCLUSIVE_REASONS, Reason, Verdict, Warn, bit, bits
 from promotion_pipeline.evaluation.compare import (
     CONVERSION,
@@ -19,7 +20,7 @@ from promotion_pipeline.evaluation.compare import (
 )
 from promotion_pipeline.evaluation.dense import Block
 from promotion_pipeline.evaluation.guardrails import guarded
-from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout, Thresholds
+from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Floats, Ints, Layout, Thresholds
 
 SRM_ALPHA = 0.001
 LATENCY_MARGIN = 1.2 * (1 - 1e-9)
@@ -43,12 +44,19 @@ class Decisions:
     is_promotable: Bools
     checks: dict[Reason, Bools]
     runtime_hours: Floats
-    """Age of the phase, less the attribution window: the stretch of time that was judged."""
+    """Since `measured_since_us`, less the attribution window: the stretch of time that was judged."""
+    measured_since_us: Ints
+    """The first hour in which control and candidate had both had requests, where it began later than the phase; else
+    far in the future."""
     sample_size: Ints
     srm_p_value: Floats
     sequential_srm_p_value: Floats
     exposure: Floats
     """Share of the known users that more than one variant served; NaN where no user is known."""
+    exposed_requests: Floats
+    """Share of the known users' requests that these users made; NaN where no user is known."""
+    largest_user_share: Floats
+    """At most this is the largest user's share of an arm; NaN unless one has more than 1 percent."""
     crossed: Floats
     """1: the candidate's z reaches the group-sequential boundary; 0: not; NaN: no plan, or past it."""
     by_user: Bools
@@ -60,13 +68,14 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     """Apply the contract of the design's section 6 to every unit and hour; O(cells)."""
     limits = _window(layout.thresholds, block.units)
     age_hours = (hours_us[None, :] + HOUR_US - layout.started_us[block.units][:, None]) / HOUR_US
-    # The judged stretch: with an attribution window its end lies that far back.
-    runtime_hours = age_hours - np.ceil(limits.attribution_window_hours)
+    since_us = measured_since_us(block, layout)
+    runtimes = _runtimes(since_us, limits, hours_us)
     problems = _problems(own, tests, block, layout, age_hours)
     judged = problems == 0
-    per_arm = _checks(own, tests, limits, runtime_hours)
+    per_arm = _checks(own, tests, limits, runtimes)
     candidate = np.where(judged, _candidate(own, tests, np.logical_and.reduce(list(per_arm.values())), limits.sign), -1)
     checks = {name: pick(passed, candidate, False) for name, passed in per_arm.items()}
+    runtime_hours = np.where(candidate >= 0, pick(runtimes, candidate, 0.0), runtimes.max(axis=0))
     checks[Reason.MIN_RUNTIME] = runtime_hours >= limits.min_runtime_hours
     eligible = judged & np.logical_and.reduce(list(checks.values()))
     srm_p_value, sequential_srm = sample_ratio_p_value(own, block, layout), sequential_ratio_p_value(own, block, layout)
@@ -74,9 +83,12 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     with np.errstate(invalid="ignore"):
         sound = (srm_p_value >= SRM_ALPHA) & (sequential_srm >= SRM_ALPHA)
         evidence = limits.fixed_horizon | ((lower > 0) & sound)
-    exposure = multiple_exposure(block)
+    exposure, exposed_requests = multiple_exposure(block)
+    exposed = np.maximum(exposure, exposed_requests)
+    with_users = (own.users > 0).any(axis=0)
     kept = pick(guarded(own, block, layout, hours_us), candidate, False)
     by_user = known_by_user(own)
+    largest = np.fmax.reduce(own.largest_user_share, axis=0)
     return Decisions(
         candidate=candidate,
         verdict=_verdicts(
@@ -86,13 +98,16 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
             _is_worse(tests, limits, candidate),
             np.isfinite(pick(own.error_rate[1:], candidate, np.nan)),
         ),
-        is_promotable=eligible & evidence & kept & (limits.fixed_horizon | (exposure <= EXPOSURE_LIMIT)),
+        is_promotable=eligible & evidence & kept & (limits.fixed_horizon | (exposed <= EXPOSURE_LIMIT)),
         checks=checks,
         runtime_hours=runtime_hours,
+        measured_since_us=_since(since_us, candidate, layout.started_us[block.units][:, None], hours_us),
         sample_size=pick(np.minimum(own.requests[:1], own.requests[1:]), candidate, 0).astype(np.int64),
         srm_p_value=srm_p_value,
         sequential_srm_p_value=sequential_srm,
-        exposure=np.where((own.users > 0).any(axis=0), exposure, np.nan),
+        exposure=np.where(with_users, exposure, np.nan),
+        exposed_requests=np.where(with_users, exposed_requests, np.nan),
+        largest_user_share=largest,
         crossed=_crossed(tests, candidate),
         by_user=by_user,
         reasons=_reasons(problems, eligible, checks),
@@ -100,7 +115,8 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
         | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0))
         | _flags(Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH, sequential_srm < SRM_ALPHA)
         | _flags(Warn.GUARDRAIL, (candidate >= 0) & ~kept)
-        | _flags(Warn.MULTIPLE_EXPOSURE, exposure > EXPOSURE_WARNING),
+        | _flags(Warn.MULTIPLE_EXPOSURE, exposed > EXPOSURE_WARNING)
+        | _flags(Warn.LARGE_USER, ~np.isnan(largest)),
     )
 
 
@@ -118,18 +134,48 @@ def pick(values: NDArray[Scalar], candidate: Ints, default: float) -> NDArray[Sc
     return np.where(candidate >= 0, chosen, values.dtype.type(default))
 
 
-def multiple_exposure(block: Block) -> Floats:
-    """Share of the known users that more than one variant served, (units, hours); 0 where no user is known.
+def measured_since_us(block: Block, layout: Layout) -> Ints:
+    """The later of the phase's start and the first hours with requests of control and treatment, (treatments, units).
 
-    A user of three variants counts twice: with more than two variants it errs upwards, to 1 at most.
+    Rollups are by the hour, so a first request counts from the start of its hour; far in the future without one.
+    """
+    first = np.maximum(block.first_hour_us[:1], block.first_hour_us[1:])
+    return np.asarray(np.maximum(first, layout.started_us[block.units]))
+
+
+def _runtimes(since_us: Ints, limits: Thresholds, hours_us: Ints) -> Floats:
+    """Hours that were judged of each treatment, (treatments, units, hours); 0 less the window before they begin."""
+    measured_us = np.maximum(hours_us + HOUR_US - since_us[:, :, None], 0)
+    # With an attribution window the end of the judged stretch lies that far back.
+    return np.asarray(measured_us / HOUR_US - np.ceil(limits.attribution_window_hours))
+
+
+def _since(since_us: Ints, candidate: Ints, started_us: Ints, hours_us: Ints) -> Ints:
+    """The candidate's; without a candidate that of the treatment that began first."""
+    of_candidate = pick(np.broadcast_to(since_us[:, :, None], (*since_us.shape, candidate.shape[1])), candidate, 0)
+    found = np.where(candidate >= 0, of_candidate, since_us.min(axis=0)[:, None])
+    return np.where((found > started_us) & (found < hours_us + HOUR_US), found, FAR_FUTURE_US)
+
+
+def multiple_exposure(block: Block) -> tuple[Floats, Floats]:
+    """Shares of the known users that more than one variant served, and of their requests, (units, hours).
+
+    0 where no user is known. A user of three variants counts twice: with more than two variants the share of users errs
+    upwards, to 1 at most.
     """
     sums = block.sums
+    nobody = np.zeros(sums["requests"].shape[1:])
     if "crossed_users" not in sums or "new_users" not in sums:
-        return np.zeros(sums["requests"].shape[1:])
+        return nobody, nobody
     crossed = sums["crossed_users"].sum(axis=0)
     distinct = sums["new_users"].sum(axis=0) - crossed
     with np.errstate(all="ignore"):
-        return np.where(distinct > 0, np.minimum(crossed / distinct, 1.0), 0.0)
+        users = np.where(distinct > 0, np.minimum(crossed / distinct, 1.0), 0.0)
+        if "crossed_requests" not in sums:
+            return users, nobody
+        known = sums["user_requests" if "user_requests" in sums else "requests"].sum(axis=0)
+        requests = sums["crossed_requests"].sum(axis=0) / known
+        return users, np.where(known > 0, np.clip(requests, 0.0, 1.0), 0.0)
 
 
 def _crossed(tests: Comparison, candidate: Ints) -> Floats:
@@ -148,14 +194,14 @@ def _window(thresholds: Thresholds, units: slice) -> Thresholds:
     return Thresholds(**{name: values[units][:, None] for name, values in vars(thresholds).items()})
 
 
-def _checks(own: Arms, tests: Comparison, limits: Thresholds, runtime_hours: Floats) -> dict[Reason, Bools]:
+def _checks(own: Arms, tests: Comparison, limits: Thresholds, runtimes: Floats) -> dict[Reason, Bools]:
     """Each contract check of each treatment; a NaN passes none."""
     with np.errstate(invalid="ignore"):
         return {
             Reason.MIN_SAMPLE_SIZE: np.minimum(own.requests[:1], own.requests[1:]) >= limits.min_sample_size,
             Reason.MIN_CONFIDENCE: (tests.confidence >= limits.min_confidence_level) & (tests.z > 0),
             Reason.MIN_IMPROVEMENT: tests.improvement >= limits.min_improvement_percent,
-            Reason.MIN_RUNTIME: np.broadcast_to(runtime_hours >= limits.min_runtime_hours, tests.z.shape),
+            Reason.MIN_RUNTIME: runtimes >= limits.min_runtime_hours,
             Reason.ERROR_RATE_ACCEPTABLE: own.error_rate[1:] <= limits.max_error_rate,
         }
 
@@ -185,9 +231,14 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_ho
     """Why a unit cannot be judged at an hour, as bits; 0 where it can."""
     n, x, errors = own.requests, own.conversions, own.errors
     problems = np.repeat(layout.problems[block.units][:, None], n.shape[2], axis=1)
-    # NaN errors are errors that nobody measured: the check of them fails, the rest can be judged.
+    # NaN errors are errors that nobody measured: the check of them fails, the rest can be judged. A power sum of rows
+    # from before it was kept is not known, and needed for nothing.
     finite = np.logical_and.reduce(
-        [(np.isfinite(sums) | (np.isnan(sums) & (name == "errors"))).all(axis=0) for name, sums in block.sums.items()]
+        [
+            (np.isfinite(sums) | (np.isnan(sums) & (name == "errors"))).all(axis=0)
+            for name, sums in block.sums.items()
+            if name != POWER_SUM
+        ]
     )
     with np.errstate(invalid="ignore"):
         impossible = ((x > n) | (errors > n) | (n < 0) | (x < 0) | (errors < 0)).any(axis=0)

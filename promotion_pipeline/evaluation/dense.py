@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.evaluation.codes import Reason, bit
-from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout, utc_us
+from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Floats, Ints, Layout, utc_us
 
 REQUIRED_SUMS = ("requests", "conversions", "errors")
 OPTIONAL_SUMS = (
@@ -33,6 +34,8 @@ OPTIONAL_SUMS = (
     "user_value_sum_squares",
     "user_value_requests_sum_products",
     "crossed_users",
+    "crossed_requests",
+    POWER_SUM,
 )
 CELLS_PER_BLOCK = 250_000
 """Cells of one block: keeps a block's temporaries near the processor's cache and flat in the number of experiments."""
@@ -49,6 +52,7 @@ class Rows:
     unit: NDArray[np.int32]
     slot: NDArray[np.int32]
     column: NDArray[np.int32]
+    hour_us: Ints
     in_first_traffic: Bools
     sums: dict[str, NDArray[np.float64 | np.int64]]
 
@@ -60,6 +64,8 @@ class Block:
     units: slice
     sums: dict[str, Floats]
     first_traffic: Floats
+    first_hour_us: Ints
+    """Start of the first hour in which a variant has requests, shape (slots, units); far in the future without one."""
     shrunk: Bools
     """Whether a count of the unit ever fell up to that hour, shape (units, hours)."""
 
@@ -110,6 +116,7 @@ def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> tuple[R
         unit=unit[kept].astype(np.int32),
         slot=slot[kept].astype(np.int32),
         column=column[kept].astype(np.int32),
+        hour_us=hour[kept],
         in_first_traffic=within[kept],
         sums=_sum_columns(rollups, kept if source is None else source[kept]),
     ), unknown
@@ -153,7 +160,17 @@ def _cumulate(rows: Rows, window: slice, units: slice, slots: int, hour_count: i
         weights=np.where(rows.in_first_traffic[window], rows.sums["requests"][window], 0.0),
         minlength=slots * shape[1],
     ).reshape(shape[:2])
-    return Block(units, sums, first, np.logical_or.accumulate(fell, axis=1))
+    first_hour = _first_hours(rows, window, slot * shape[1] + unit, slots * shape[1]).reshape(shape[:2])
+    return Block(units, sums, first, first_hour, np.logical_or.accumulate(fell, axis=1))
+
+
+def _first_hours(rows: Rows, window: slice, arm: Ints, arms: int) -> Ints:
+    """The first hour of each arm that has requests."""
+    first = np.full(arms, FAR_FUTURE_US)
+    served = rows.sums["requests"][window] > 0
+    # Rows are in the order of the hours, and of several values for an arm the last one stays.
+    first[arm[served][::-1]] = rows.hour_us[window][served][::-1]
+    return first
 
 
 def _sum_columns(rollups: pd.DataFrame, kept: Ints) -> dict[str, NDArray[np.float64 | np.int64]]:

@@ -14,7 +14,7 @@ from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Verdict, W
 from promotion_pipeline.evaluation.compare import Arms, Comparison, arms, compare
 from promotion_pipeline.evaluation.decide import VERDICTS, Decisions, decide, pick
 from promotion_pipeline.evaluation.dense import Block, blocks, index_rows, requested_hours
-from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Ints, Layout, build_layout
+from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Ints, Layout, build_layout
 
 Columns = dict[str, Any]
 
@@ -173,12 +173,15 @@ def _decision_columns(
     columns["lift_upper"] = pick(tests.always_valid_upper, candidate, np.nan)[shown]
     columns["sample_size"] = decided.sample_size[shown]
     columns["runtime_hours"] = decided.runtime_hours[shown]
+    columns["measured_since"] = decided.measured_since_us[shown]
     columns["error_rate"] = pick(own.error_rate[1:], candidate, np.nan)[shown]
     columns["conversion_rate"] = pick(own.rate[1:], candidate, np.nan)[shown]
-    columns["control_conversion_rate"] = np.where(candidate >= 0, own.rate[0], np.nan)[shown]
+    columns["control_conversion_rate"] = own.rate[0][shown]
     columns["srm_p_value"] = decided.srm_p_value[shown]
     columns["sequential_srm_p_value"] = decided.sequential_srm_p_value[shown]
     columns["multiple_exposure"] = decided.exposure[shown]
+    columns["multiple_exposure_requests"] = decided.exposed_requests[shown]
+    columns["largest_user_share"] = decided.largest_user_share[shown]
     columns["group_sequential_crossed"] = decided.crossed[shown]
     columns["by_user"] = decided.by_user[shown]
     for check, passed in decided.checks.items():
@@ -239,6 +242,9 @@ def _named_column(layout: Layout, name: str, values: NDArray[Any]) -> Columns:
             return {name: tuples_of(Reason, values)}
         case "warnings":
             return {name: tuples_of(Warn, values)}
+        case "measured_since":
+            since = np.where(values == FAR_FUTURE_US, np.iinfo(np.int64).min, values).view("M8[us]")
+            return {name: pd.DatetimeIndex(since, tz="UTC")}
         case "group_sequential_crossed":
             crossed = np.full(len(values), None, dtype=object)
             crossed[values == 1], crossed[values == 0] = True, False

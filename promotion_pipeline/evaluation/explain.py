@@ -144,7 +144,18 @@ def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
     elif observed_text == _text(threshold, rule.unit) and observed != threshold:
         seen, asked = _told_apart(observed, threshold)
         message = f"{rule.what} {seen} {relation} {asked}"
+    if reason is Reason.MIN_RUNTIME:
+        message += _measured_since(row)
     return Check(reason.value, passed, observed, threshold, rule.unit, message)
+
+
+def _measured_since(row: Mapping[str, Any]) -> str:
+    """Said where the phase is older than its requests: age in which nothing was measured is no runtime."""
+    since = row.get("measured_since")
+    if since is None or pd.isna(since):
+        return ""
+    begun = pd.Timestamp(since).tz_convert("UTC")
+    return f", counted from {begun:%Y-%m-%d %H:%M} UTC: both arms had requests from then on"
 
 
 def _told_apart(observed: float, threshold: float) -> tuple[str, str]:
@@ -188,14 +199,16 @@ def _reason(row: Mapping[str, Any], reason: Reason, log: str) -> str:
     if reason is Reason.ALL_CHECKS_PASSED:
         name, lead, sure = (row[key] for key in ("candidate_variant_name", "improvement", "confidence"))
         return f"All safety checks passed: {name} leads by {lead:.2f} % at {_confidence(sure)} confidence"
+    control = _number(row.get("control_conversion_rate"))
+    silent, alike = "control" if control is None else "every treatment", "everybody" if control == 1 else "nobody"
     sentences = {
         Reason.NOT_STARTED: "the experiment starts after this hour; wait for its start_date",
         Reason.NO_CONTROL: "no variant is marked as control; set is_control on one",
         Reason.NO_TREATMENT: "there is no treatment to compare control with; add a variant",
         Reason.SPLIT_NOT_100: "the traffic of the variants does not sum to 100 %; correct traffic_percentage",
         Reason.NO_ROWS: f"no request was seen in this phase; check that requests reach {log}",
-        Reason.ZERO_REQUESTS: "control or every treatment has no requests; check the assignment",
-        Reason.NO_VARIATION: "nobody or everybody converted in both arms; there is nothing to compare",
+        Reason.ZERO_REQUESTS: f"{silent} has no requests; check the assignment",
+        Reason.NO_VARIATION: f"{alike} converted in both arms; there is nothing to compare",
         Reason.CONTROL_RATE_ZERO: "control has no conversion, so the lift is not computable; wait for one",
         Reason.METRIC_MISSING: "the primary metric cannot be computed; it needs `value`, and a user for value_per_user",
         Reason.SEVERAL_CONTROLS: "more than one variant is marked as control; leave is_control on one",
@@ -247,16 +260,34 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
         case Warn.NOT_ALWAYS_VALID:
             return "passes the z-test at this look, but not the always-valid test: repeated looks could explain it"
         case Warn.REQUEST_LEVEL:
-            return "no user_id is known: requests of one user are correlated, so the confidence is overstated"
+            return (
+                "a user_id is known for less than 90 % of the requests: requests of one user are correlated, so the"
+                " confidence is overstated"
+            )
         case Warn.VARIANT_WITHOUT_REQUESTS:
             return "a variant that should get traffic has no request"
         case Warn.CORRECTED_COUNTS:
             return "an imported sum fell between two looks; the cumulative sums are what was measured"
         case Warn.MULTIPLE_EXPOSURE:
-            share = _number(row.get("multiple_exposure"))
-            found = "more than 1 %" if share is None else f"{share * 100:.1f} %"
-            return f"{found} of the users were served by several variants; above 10 % nothing is promoted unattended"
+            return f"{_exposure(row)}; above 10 % of either nothing is promoted unattended"
+        case Warn.LARGE_USER:
+            share = _number(row.get("largest_user_share"))
+            found = "more than 1 %" if share is None else f"up to {share * 100:.1f} %"
+            return (
+                f"one user made {found} of an arm's requests: a placeholder for people who are not known, a bot or a"
+                " shared device? Log no user_id where nobody is known, and leave bots out"
+            )
         case Warn.GUARDRAIL:
             return "a guardrail of the experiment is not kept, or could not be measured"
         case _ as never:
             assert_never(never)
+
+
+def _exposure(row: Mapping[str, Any]) -> str:
+    """The larger of the shares of users and of requests, or both where the requests say more."""
+    users, requests = _number(row.get("multiple_exposure")), _number(row.get("multiple_exposure_requests"))
+    found = "more than 1 %" if users is None else f"{users * 100:.1f} %"
+    if requests is None or users is None or requests <= users:
+        return f"{found} of the users were served by several variants"
+    found = found if users >= 0.001 else "under 0.1 %"
+    return f"{found} of the users, who made {requests * 100:.1f} % of the requests, were served by several variants"

@@ -122,11 +122,14 @@ def _split(row: dict[str, Any]) -> Need | None:
 
 
 def _exposure(row: dict[str, Any]) -> Need | None:
-    share = _number(row.get("multiple_exposure"))
-    if not share > EXPOSURE_LIMIT:
-        return None
+    users, requests = _number(row.get("multiple_exposure")), _number(row.get("multiple_exposure_requests"))
     advice = "let a user stay with one variant, then start a new phase"
-    return Need("evidence", None, f"{share * 100:.0f} % of the users were served by several variants: {advice}")
+    if users > EXPOSURE_LIMIT:
+        return Need("evidence", None, f"{users * 100:.0f} % of the users were served by several variants: {advice}")
+    if requests > EXPOSURE_LIMIT:
+        what = f"users that several variants served made {requests * 100:.0f} % of the requests"
+        return Need("evidence", None, f"{what}: {advice}, and log no user_id where nobody is known")
+    return None
 
 
 def _guardrail(row: dict[str, Any]) -> Need | None:
@@ -141,6 +144,10 @@ def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
         return None
     lower, upper = _number(row["lift_lower"]), _number(row["lift_upper"])
     lift, half = (lower + upper) / 2, (upper - lower) / 2
+    if not np.isfinite(half) and _number(row.get("largest_user_share")) > 0:
+        share = _number(row["largest_user_share"]) * 100
+        what = f"one user made up to {share:.0f} % of an arm's requests: how much users differ is not known from so few"
+        return Need("evidence", None, f"{what}; a person may promote it")
     if not (np.isfinite(half) and lift > 0):
         return Need("evidence", None, "the always-valid interval of the lift cannot be computed")
     hours = n * ((half / lift) ** 2 - 1) / rate if rate > 0 else None

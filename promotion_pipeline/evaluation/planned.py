@@ -15,7 +15,7 @@ from promotion_pipeline.config import GroupSequentialSpending
 from promotion_pipeline.evaluation.dense import Block
 from promotion_pipeline.evaluation.layout import Bools, Floats, Layout
 from promotion_pipeline.evaluation.primary import Primary
-from promotion_pipeline.statistics import Spending, continuous_boundary
+from promotion_pipeline.statistics import Spending, combined_inverse_freedom, continuous_boundary, normal_equivalent
 
 OVERRUN = 1.1
 """The error is spent over this many times the planned size, so that a plan that is full can still be read."""
@@ -32,7 +32,8 @@ class PlannedLooks:
     information_fraction: Floats
     """Requests of the two arms so far as a share of the planned ones, at most 1."""
     z: Floats
-    """(m1 - m0) / sqrt(v0 + v1), user-level where users are known; positive where the treatment is better."""
+    """(m1 - m0) / sqrt(v0 + v1), user-level where users are known; positive where the treatment is better. Where few
+    users say how large v0 and v1 are, the z that is as surprising."""
     boundary_z: Floats
     """Critical z, one-sided; NaN also past the plan, when no error is left to spend."""
 
@@ -58,6 +59,9 @@ def planned_looks(primary: Primary, requests: Floats, block: Block, layout: Layo
     with np.errstate(all="ignore"):
         total = variance[:1] + variance[1:]
         lead = (mean[1:] - mean[:1]) / np.sqrt(np.where(total > 0, total, np.nan))
+    freedom = primary.inverse_freedom[:, stated]
+    if freedom.any():
+        lead = normal_equivalent(lead, combined_inverse_freedom(variance[:1], freedom[:1], variance[1:], freedom[1:]))
     fraction[:, stated] = np.minimum(share, 1.0)
     z[:, stated] = limits.sign[block.units][stated][:, None] * lead
     spending = limits.spending[block.units]

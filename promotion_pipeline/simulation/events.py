@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from promotion_pipeline.simulation.populations import drawn_rates, giant_rates, giant_shares, requests_of_members
 from promotion_pipeline.simulation.scenario import Scenario
 
 Ints = NDArray[np.int64]
@@ -30,6 +31,8 @@ class Events:
     keys: Ints
     arm: Ints
     hour_bits: int
+    members: int
+    """Users beyond these are giants: a placeholder or a bot, one an arm, arm by arm."""
 
     @property
     def user(self) -> Ints:
@@ -59,17 +62,24 @@ def user_events(scenario: Scenario, experiments: int, window_hours: int, rng: np
     """
     assert scenario.requests_per_user is not None
     arm, user, quantile = _visits(scenario, experiments, scenario.requests_per_user, rng)
+    members = len(arm)
+    rates = _member_rates(scenario, arm, rng)
+    if giants := giant_shares(scenario):
+        own_arm, own_user, own_quantile = _giant_visits(scenario, experiments, giants, rng)
+        arm, user = np.concatenate([arm, own_arm]), np.concatenate([user, members + own_user])
+        quantile = np.concatenate([quantile, own_quantile])
+        rates = np.concatenate([rates, giant_rates(scenario, experiments, rng).ravel()])
     hour = _hour_of_quantile(scenario)[(quantile * QUANTILES).astype(np.int64)]
-    converted = rng.random(len(user), dtype=np.float32) < _member_rates(scenario, arm, rng)[user]
+    converted = rng.random(len(user), dtype=np.float32) < rates[user]
     bits = int(scenario.hours).bit_length()
     place = ((user << bits) | hour) << 2
     if not any(scenario.delays_hours):
-        return Events(np.sort(place | REQUEST | converted.astype(np.int64) << 1), arm, bits)
+        return Events(np.sort(place | REQUEST | converted.astype(np.int64) << 1), arm, bits, members)
     of = np.flatnonzero(converted)
     seen = seen_in_hour(hour[of], arm[user[of]] % scenario.arms, scenario, window_hours, rng)
     in_time = seen < scenario.hours
     late = (((user[of] << bits) | seen) << 2 | CONVERSION)[in_time]
-    return Events(np.sort(np.concatenate([place | REQUEST, late])), arm, bits)
+    return Events(np.sort(np.concatenate([place | REQUEST, late])), arm, bits, members)
 
 
 def seen_in_hour(hour: Ints, arm: Ints, scenario: Scenario, window_hours: int, rng: np.random.Generator) -> Ints:
@@ -91,10 +101,11 @@ def _visits(
     window = None if scenario.visit_days is None else scenario.visit_days * 24 / scenario.hours
     # Members whose windows reach over an end of the experiment lose the visits outside.
     reach = 1.0 if window is None else 1.0 + window
-    members = scenario.arm_requests_per_hour * scenario.traffic.sum() * reach / mean_requests
+    share = 1.0 - sum(giant_shares(scenario))
+    members = share * scenario.arm_requests_per_hour * scenario.traffic.sum() * reach / mean_requests
     size = rng.poisson(np.tile(members, experiments))
     arm = np.repeat(np.arange(len(size)), size)
-    count = 1 + rng.poisson(mean_requests - 1.0, len(arm))
+    count = requests_of_members(scenario, mean_requests, len(arm), rng)
     user = np.repeat(np.arange(len(arm)), count)
     moment = rng.random(len(user))
     if window is None:
@@ -102,6 +113,17 @@ def _visits(
     moment = rng.uniform(-window, 1.0, len(arm))[user] + window * moment
     inside = (moment >= 0) & (moment < 1)
     return arm, user[inside], moment[inside]
+
+
+def _giant_visits(
+    scenario: Scenario, experiments: int, shares: tuple[float, ...], rng: np.random.Generator
+) -> tuple[Ints, Ints, Floats]:
+    """As `_visits`, of users who make a share of an arm's requests each, at any moment."""
+    mean = np.tile(scenario.arm_requests_per_hour * scenario.traffic.sum(), experiments)
+    count = rng.poisson(np.concatenate([share * mean for share in shares]))
+    arm = np.tile(np.arange(len(mean)), len(shares))
+    user = np.repeat(np.arange(len(arm)), count)
+    return arm, user, rng.random(len(user))
 
 
 def _hour_of_quantile(scenario: Scenario) -> Ints:
@@ -114,7 +136,4 @@ def _hour_of_quantile(scenario: Scenario) -> Ints:
 def _member_rates(scenario: Scenario, arm: Ints, rng: np.random.Generator) -> Floats:
     """Each member's own conversion rate: beta with the arm's mean and variance correlation * rate * (1 - rate)."""
     rate = np.array(scenario.arm_rates)[arm % scenario.arms]
-    if scenario.user_correlation == 0:
-        return rate
-    size = 1.0 / scenario.user_correlation - 1.0
-    return rng.beta(rate * size, (1.0 - rate) * size)
+    return drawn_rates(rate, scenario.user_correlation, rng)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.decide import SRM_ALPHA
-from promotion_pipeline.simulation.rollups import START, USER_COLUMNS, experiments_of, rollups_of
+from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, START, USER_COLUMNS, experiments_of, rollups_of
 from promotion_pipeline.simulation.scenario import Scenario
 
 NOBODY = -1
@@ -79,7 +79,7 @@ def run_batch(scenario: Scenario, config: PromotionConfig, experiments: int, see
         outcomes[Rule.GROUP_SEQUENTIAL] = _first(decisions, "group_sequential_crossed", experiments)
     if scenario.requests_per_user is None:
         return Batch(outcomes, {"request": _alarms(decisions, experiments)})
-    blind = evaluate(rollups.drop(columns=list(USER_COLUMNS)), frame, hours=looks, config=config).decisions
+    blind = evaluate(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, hours=looks, config=config).decisions
     outcomes[Rule.UNATTENDED_BY_REQUEST] = _first(blind, "is_promotable", experiments)
     return Batch(outcomes, {"user": _alarms(decisions, experiments), "request": _alarms(blind, experiments)})
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from promotion_pipeline.evaluation.clusters import POWER, POWER_SUM
 from promotion_pipeline.simulation.events import Bools, Events, Floats, Ints, seen_in_hour, user_events
+from promotion_pipeline.simulation.populations import crossings
 from promotion_pipeline.simulation.scenario import Scenario
 
 START = pd.Timestamp("2026-01-01T00:00:00Z")
@@ -17,10 +19,11 @@ USER_COLUMNS = (
     "user_requests_sum_squares",
     "user_conversions_requests_sum_products",
 )
+GIANT_COLUMNS = ("crossed_users", "crossed_requests", POWER_SUM)
 EVENTS_AT_ONCE = 1_000_000
 """Keeps a group's arrays near the processor's cache."""
 
-Sums = dict[str, Ints]
+Sums = dict[str, Ints | Floats]
 
 
 def rollups_of(scenario: Scenario, experiments: int, rng: np.random.Generator, window_hours: int = 0) -> pd.DataFrame:
@@ -29,13 +32,12 @@ def rollups_of(scenario: Scenario, experiments: int, rng: np.random.Generator, w
     Args:
         window_hours: the attribution window that the frame will be evaluated with.
     """
-    shape = (experiments, scenario.arms, scenario.hours)
     if scenario.requests_per_user is None:
         sums = request_sums(scenario, experiments, window_hours, rng)
     else:
         each = max(1, int(EVENTS_AT_ONCE / (scenario.arm_requests_per_hour.sum() * scenario.hours)))
         sizes = [min(each, experiments - first) for first in range(0, experiments, each)]
-        groups = [user_sums(user_events(scenario, n, window_hours, rng), n * scenario.arms, shape[2]) for n in sizes]
+        groups = [_sums_of_users(scenario, n, window_hours, rng) for n in sizes]
         sums = {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
     arm = np.repeat(np.arange(experiments * scenario.arms, dtype=np.int32), scenario.hours)
     of_row = np.tile(np.arange(scenario.hours), experiments * scenario.arms)
@@ -50,6 +52,24 @@ def rollups_of(scenario: Scenario, experiments: int, rng: np.random.Generator, w
         },
         copy=False,
     )
+
+
+def _sums_of_users(scenario: Scenario, experiments: int, window_hours: int, rng: np.random.Generator) -> Sums:
+    """User-level sums of some experiments, with what users of several arms add; arrays (arms of all, hours)."""
+    events = user_events(scenario, experiments, window_hours, rng)
+    arms, hours = experiments * scenario.arms, scenario.hours
+    sums = user_sums(events, arms, hours)
+    shared = (scenario.guest_share > 0) + (scenario.bot_share > 0 and not scenario.bots_apart)
+    user = events.user
+    for giant in range(shared):
+        first = events.members + giant * arms
+        own = (user >= first) & (user < first + arms) & (events.is_request == 1)
+        cell = (user[own] - first) * hours + events.hour[own]
+        requests = np.bincount(cell, minlength=arms * hours).reshape(experiments, scenario.arms, hours)
+        users, of_them = crossings(requests)
+        sums["crossed_users"] = sums["crossed_users"] + users.reshape(arms, hours)
+        sums["crossed_requests"] = sums["crossed_requests"] + of_them.reshape(arms, hours)
+    return sums
 
 
 def experiments_of(scenario: Scenario, experiments: int) -> pd.DataFrame:
@@ -105,6 +125,8 @@ def user_sums(events: Events, arms: int, hours: int) -> Sums:
         return np.bincount(cell, weights=share, minlength=arms * hours).astype(np.int64).reshape(arms, hours)
 
     requests, conversions = summed(dd), summed(dy)
+    before = d.astype(np.float64)
+    powers = np.bincount(cell, weights=((before + 1.0) ** POWER - before**POWER) * dd, minlength=arms * hours)
     return {
         "requests": requests,
         "conversions": conversions,
@@ -114,6 +136,9 @@ def user_sums(events: Events, arms: int, hours: int) -> Sums:
         "user_conversions_sum_squares": summed((2 * y + 1) * dy),
         "user_requests_sum_squares": summed((2 * d + 1) * dd),
         "user_conversions_requests_sum_products": summed(y * dd + d * dy + dy * dd),
+        "crossed_users": np.zeros_like(requests),
+        "crossed_requests": np.zeros_like(requests),
+        POWER_SUM: powers.reshape(arms, hours),
     }
 
 

@@ -23,7 +23,8 @@ class Scenario:
     requests, at moments drawn from the traffic of a window of `visit_days` (windows start evenly, so that members come
     and go) or of the whole experiment (the same members keep coming back, first visits crowd into the first days).
     A member's own conversion rate is drawn from a beta distribution of mean rate and variance
-    correlation * rate * (1 - rate), so that two of its requests correlate by `user_correlation`.
+    correlation * rate * (1 - rate), so that two of its requests correlate by `user_correlation`. Besides, one
+    user_id may make a share of every arm's requests: a placeholder for people who are not known, or a bot.
 
     Raises:
         InputError: a value is out of its bounds; the message says which.
@@ -49,6 +50,14 @@ class Scenario:
     """Correlation between the conversions of two requests of one user."""
     visit_days: float | None = None
     """Window that a user's visits are spread over; None: the whole experiment."""
+    guest_share: float = 0.0
+    """Share of every arm's requests that carry one and the same user_id for people who are not known."""
+    bot_share: float = 0.0
+    """Share of every arm's requests that a bot makes, which converts at a rate of its own."""
+    bots_apart: bool = False
+    """Another bot in every arm, each with its own rate; else the same bot in all."""
+    power_law: float | None = None
+    """Tail of the requests of a user, P(count >= c) ~ c^-power_law: at 1.2 a few make thousands; None: 1 + Poisson."""
     delays_hours: tuple[float, ...] = (0.0,)
     """Mean hours (exponential) until a conversion is seen: control, first treatment, ...; the last one repeats."""
     declared_split: tuple[float, ...] | None = None
@@ -75,12 +84,21 @@ class Scenario:
             "requests_per_user": (self.requests_per_user, 1, 10_000),
             "user_correlation": (self.user_correlation, 0, 0.99),
             "visit_days": (self.visit_days, 1 / 24, MAX_DAYS),
+            "guest_share": (self.guest_share, 0, 0.99),
+            "bot_share": (self.bot_share, 0, 0.99),
+            "power_law": (self.power_law, 1.01, 10),
         }
         for name, (value, low, high) in bounds.items():
             if value is not None and not low <= value <= high:
                 raise InputError(f"{name}={value:g} is out of bounds: it must be from {low:g} to {high:g}")
-        if self.visit_days is not None and self.requests_per_user is None:
-            raise InputError("visit_days needs users: set requests_per_user, for example 10")
+        for name in ("visit_days", "power_law", "guest_share", "bot_share"):
+            if getattr(self, name) and self.requests_per_user is None:
+                raise InputError(f"{name} needs users: set requests_per_user, for example 10")
+        if self.guest_share + self.bot_share > 0.99:
+            raise InputError(
+                f"guest_share={self.guest_share:g} and bot_share={self.bot_share:g} leave others less than 1 percent:"
+                " together they may be 0.99"
+            )
 
     def _check_lists(self) -> None:
         if len(self.lifts) > self.arms - 1:

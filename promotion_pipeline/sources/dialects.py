@@ -14,6 +14,8 @@ from enum import StrEnum
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.sources.configuration import Engine, TimeKind
 
+WHITE_SPACE = "\t\n\v\f\r"
+"""Besides the space."""
 LARGEST = "1e100"
 """A latency or value beyond it is no measurement, and its square may overflow; NaN and infinity are beyond it too."""
 
@@ -104,6 +106,10 @@ class Dialect:
         if bad := [character for character in value if character in self.unwritable]:
             raise InputError(f"{value!r} holds {bad[0]!r}, which cannot be sent to this engine")
         return "'" + "".join(self.escapes.get(character, character) for character in value) + "'"
+
+    def not_blank(self, text: str) -> str:
+        """Whether a column of text holds more than white space; NULL does not."""
+        return f"TRIM(translate({text}, {self.string(WHITE_SPACE)}, '{' ' * len(WHITE_SPACE)}')) <> ''"
 
     def time(self, at: datetime, kind: TimeKind) -> str:
         """A literal to compare a column of times with; of a column of whole units, the first one not before `at`."""

@@ -28,8 +28,9 @@ USER_COUNTS = (
     "user_requests_sum_squares",
     "user_conversions_requests_sum_products",
     "crossed_users",
+    "crossed_requests",
 )
-USER_SUMS = ("user_value_sum_squares", "user_value_requests_sum_products")
+USER_SUMS = ("user_value_sum_squares", "user_value_requests_sum_products", "user_requests_sum_sixteenth_powers")
 
 # Squares are of doubles: an integer's square may overflow, and sums of decimals differ between the engines.
 REQUESTS = """(
@@ -74,7 +75,8 @@ FROM (
 """
 
 # d, y, v are a user's totals up to and including the hour; before it they are less the hour's own share. Hours before
-# the window count as one, whose row is left out: a user has one row of the past, however long it is.
+# the window count as one, whose row is left out: a user has one row of the past, however long it is. With the first
+# request elsewhere all visits so far become those of a user who met several variants; that hour's row notes them.
 MOMENTS = """
 LEFT JOIN (
     SELECT running.bucket AS bucket, running.arm AS arm,
@@ -90,15 +92,30 @@ LEFT JOIN (
         CAST(SUM(running.v * running.v - (running.v - running.dv) * (running.v - running.dv)) AS {double})
             AS user_value_sum_squares,
         CAST(SUM(running.v * running.d - (running.v - running.dv) * (running.d - running.dd)) AS {double})
-            AS user_value_requests_sum_products
+            AS user_value_requests_sum_products,
+        CAST(SUM(CASE WHEN running.elsewhere = 0 THEN 0
+            WHEN running.elsewhere = running.dd AND running.arm <> running.first_arm THEN running.visits
+            ELSE running.dd END) AS {integer}) AS crossed_requests,
+        CAST(SUM(POWER(CAST(running.d AS {double}), 16) - POWER(CAST(running.d - running.dd AS {double}), 16))
+            AS {double}) AS user_requests_sum_sixteenth_powers
     FROM (
-        SELECT own.bucket AS bucket, own.arm AS arm, own.dd AS dd, own.dy AS dy, own.dv AS dv,
+        SELECT met.bucket AS bucket, met.arm AS arm, met.dd AS dd, met.dy AS dy, met.dv AS dv,
+            met.d AS d, met.y AS y, met.v AS v, met.first_arm AS first_arm, met.visits AS visits,
+            CAST(SUM(CASE WHEN met.arm = met.first_arm THEN 0 ELSE met.dd END) OVER (
+                PARTITION BY met.phase, met.user_key ORDER BY met.bucket, met.arm
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS {integer}) AS elsewhere
+        FROM (
+        SELECT own.phase AS phase, own.user_key AS user_key,
+            own.bucket AS bucket, own.arm AS arm, own.dd AS dd, own.dy AS dy, own.dv AS dv,
             CAST(SUM(own.dd) OVER ({totals}) AS {integer}) AS d,
             CAST(SUM(own.dy) OVER ({totals}) AS {integer}) AS y,
             SUM(own.dv) OVER ({totals}) AS v,
             FIRST_VALUE(own.arm) OVER (
                 PARTITION BY own.phase, own.user_key ORDER BY own.bucket, own.arm
-                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_arm
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_arm,
+            CAST(SUM(own.dd) OVER (
+                PARTITION BY own.phase, own.user_key ORDER BY own.bucket, own.arm
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS {integer}) AS visits
         FROM (
             SELECT {clamped} AS bucket, request.arm AS arm, request.phase AS phase, request.user_key AS user_key,
                 CAST(COUNT(*) AS {integer}) AS dd,
@@ -108,6 +125,7 @@ LEFT JOIN (
             WHERE request.arm IS NOT NULL
             GROUP BY {clamped}, request.arm, request.phase, request.user_key
         ) AS own
+        ) AS met
     ) AS running
     WHERE running.bucket >= {start_bucket}
     GROUP BY running.bucket, running.arm
@@ -226,7 +244,7 @@ def user_hours_sql(log: Log, phases: pd.DataFrame, spans: Sequence[tuple[datetim
         arms=_arms(log, phases, start, end),
         hour=time.hour.format(bucket="own.bucket"),
         text=dialect.text,
-        requests=_requests(log, time, start, end, f" AND {{}} IS NOT NULL AND ({within})", "JOIN"),
+        requests=_requests(log, time, start, end, f" AND {{}} AND ({within})", "JOIN"),
         integer=dialect.integer,
         double=dialect.double,
     )
@@ -263,7 +281,7 @@ def _moments(log: Log, time: TimeForm, oldest: datetime, start: datetime, end: d
         totals=TOTALS,
         clamped=f"GREATEST(request.bucket, {bucket(start - HOUR)})" if oldest < start else "request.bucket",
         start_bucket=bucket(start),
-        requests=_requests(log, time, oldest, end, " AND {} IS NOT NULL", "LEFT JOIN"),
+        requests=_requests(log, time, oldest, end, " AND {}", "LEFT JOIN"),
     )
 
 
@@ -272,8 +290,10 @@ def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, conditio
     user = f"CAST(NULL AS {dialect.text})"
     if log.with_users and layout.user_id is not None:
         user = f"request.{dialect.identifier(layout.user_id.name)}"
-        condition = condition.format(user)
-        user = dialect.user_key.format(user) if layout.user_id.kind is Kind.TEXT else user
+        is_text = layout.user_id.kind is Kind.TEXT
+        known = dialect.not_blank(user) if is_text else f"{user} IS NOT NULL"
+        condition = condition.format(known)
+        user = f"CASE WHEN {known} THEN {dialect.user_key.format(user)} END" if is_text else user
     created = dialect.identifier(layout.created_at.name)
     return REQUESTS.format(
         bucket=time.bucket.format(time=f"request.{created}"),

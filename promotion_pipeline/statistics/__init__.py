@@ -5,6 +5,13 @@ fractions. What the data cannot answer is NaN; only a parameter out of bounds ra
 """
 
 from promotion_pipeline.statistics.arrays import FloatArray
+from promotion_pipeline.statistics.clusters import (
+    combined_inverse_freedom,
+    largest_share_bound,
+    leverage_inflation,
+    normal_equivalent,
+    student_inflation,
+)
 from promotion_pipeline.statistics.cuped import CupedTest, UserSums, cuped
 from promotion_pipeline.statistics.differences import (
     miettinen_nurminen_interval,
@@ -48,6 +55,7 @@ from promotion_pipeline.statistics.power import (
 from promotion_pipeline.statistics.proportions import ZTest, proportion, proportion_variance_of_mean, two_proportion_z
 from promotion_pipeline.statistics.ratios import Ratio, ratio_of_sums
 from promotion_pipeline.statistics.sequential import (
+    always_valid_critical_z,
     always_valid_interval,
     always_valid_one_sided_interval,
     always_valid_one_sided_p_value,
@@ -85,6 +93,7 @@ __all__ = [
     "WelchTest",
     "ZTest",
     "alpha_spending",
+    "always_valid_critical_z",
     "always_valid_harm_p_value",
     "always_valid_interval",
     "always_valid_one_sided_interval",
@@ -92,6 +101,7 @@ __all__ = [
     "always_valid_p_value",
     "benjamini_hochberg",
     "bonferroni",
+    "combined_inverse_freedom",
     "continuous_boundary",
     "critical_z",
     "cuped",
@@ -101,6 +111,8 @@ __all__ = [
     "group_sequential_boundaries",
     "holm",
     "katz_interval",
+    "largest_share_bound",
+    "leverage_inflation",
     "mean_variance_of_mean",
     "miettinen_nurminen_interval",
     "minimum_detectable_lift",
@@ -109,6 +121,7 @@ __all__ = [
     "newcombe_interval",
     "noninferiority_means",
     "noninferiority_z",
+    "normal_equivalent",
     "power_two_proportions",
     "proportion",
     "proportion_lift_interval",
@@ -123,6 +136,7 @@ __all__ = [
     "shrunken_lift",
     "shrunken_mean",
     "srm_chi_square",
+    "student_inflation",
     "t_test",
     "two_proportion_z",
     "two_sided_p_value",

@@ -43,6 +43,13 @@ def _information(n: ArrayLike, n_star: ArrayLike, alpha: ArrayLike, sides: int) 
 
 
 @quiet
+def always_valid_critical_z(n: ArrayLike, n_star: ArrayLike, alpha: ArrayLike) -> FloatArray:
+    """How many standard errors the two-sided interval reaches to each side; arguments of `always_valid_interval`."""
+    k = _information(n, n_star, alpha, sides=2)
+    return np.asarray(np.sqrt((1.0 + 1.0 / k) * (np.log1p(k) - 2.0 * np.log(alpha_level(alpha)))))
+
+
+@quiet
 def always_valid_interval(
     estimate: ArrayLike, standard_error: ArrayLike, n: ArrayLike, n_star: ArrayLike, alpha: ArrayLike
 ) -> Interval:
@@ -57,9 +64,7 @@ def always_valid_interval(
 
     NaN where standard_error, n or n_star is not above 0.
     """
-    k = _information(n, n_star, alpha, sides=2)
-    width = (1.0 + 1.0 / k) * (np.log1p(k) - 2.0 * np.log(alpha_level(alpha)))
-    return centred(estimate, positive(standard_error) * np.sqrt(width))
+    return centred(estimate, positive(standard_error) * always_valid_critical_z(n, n_star, alpha))
 
 
 @quiet

@@ -39,3 +39,6 @@ def hour_of(column: sql.Composable) -> sql.Composed:
 
 
 REQUEST_HOUR = hour_of(sql.SQL("request.created_at"))
+
+KNOWN_USER = sql.SQL("btrim(request.user_id::text, E' \\t\\n\\v\\f\\r') <> ''")
+"""Whether `request` says whose it is: an id of nothing but white space is nobody's."""

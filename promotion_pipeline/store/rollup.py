@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.store.arms import ARMS, REQUEST_HOUR, WITH_ARMS, hour_of
+from promotion_pipeline.store.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS, hour_of
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, require_hours, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.coverage import (
@@ -74,7 +74,9 @@ _AGGREGATE = sql.SQL(
             count(*) FILTER (WHERE has_latency AND latency IS NULL) AS unusable_latencies,
             count(*) FILTER (WHERE has_value AND amount IS NULL) AS unusable_values
         FROM (
-            SELECT {hour} AS hour, arms.arm, request.created_at, request.user_id, request.converted, request.is_error,
+            SELECT {hour} AS hour, arms.arm, request.created_at,
+                CASE WHEN {known_user} THEN request.user_id END AS user_id,
+                request.converted, request.is_error,
                 {latency} AS latency, {amount} AS amount,
                 request.latency_ms IS NOT NULL AS has_latency, request.value IS NOT NULL AS has_value
             FROM {requests}
@@ -99,6 +101,7 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
         hour=REQUEST_HOUR,
         latency=latency(sql.SQL("request.latency_ms")),
         amount=amount(sql.SQL("request.value")),
+        known_user=KNOWN_USER,
         start=time_literal(start),
         end=time_literal(end),
         condition=condition or sql.SQL("true"),

@@ -37,22 +37,23 @@ _REFRESH = sql.SQL(
                 WHERE total.phase_id = phase.id AND total.before = {midnight})
     ), rows AS (
         SELECT total.phase_id, total.variant_id, total.experiment_id, total.before - interval '1 hour' AS hour,
-            total.first_requests, total.has_fallen, {of_total}, total.newest_request_at
+            total.first_requests, total.first_request_hour, total.has_fallen, {of_total}, total.newest_request_at
         FROM wanted JOIN phase_totals AS total ON total.phase_id = wanted.id AND total.before = wanted.known
         UNION ALL
         SELECT rollup.phase_id, rollup.variant_id, rollup.experiment_id, rollup.hour,
             CASE WHEN rollup.hour + interval '1 hour' <= wanted.started_at + {first_traffic}
                 THEN rollup.requests ELSE 0 END,
+            CASE WHEN rollup.requests > 0 THEN rollup.hour END,
             rollup.requests < 0 OR rollup.conversions < 0 OR coalesce(rollup.errors, 0) < 0,
             {of_rollup}, rollup.newest_request_at
         FROM wanted JOIN hourly_variant_rollups AS rollup
             ON rollup.experiment_id = wanted.experiment_id AND rollup.phase_id = wanted.id
             AND rollup.hour < {midnight} AND rollup.hour >= coalesce(wanted.known, {first_hour})
     )
-    INSERT INTO phase_totals (phase_id, variant_id, experiment_id, before, first_requests, has_fallen,
-        {names}, newest_request_at)
-    SELECT phase_id, variant_id, experiment_id, {midnight}, sum(first_requests)::bigint, bool_or(has_fallen),
-        {sums}, max(newest_request_at)
+    INSERT INTO phase_totals (phase_id, variant_id, experiment_id, before, first_requests, first_request_hour,
+        has_fallen, {names}, newest_request_at)
+    SELECT phase_id, variant_id, experiment_id, {midnight}, sum(first_requests)::bigint, min(first_request_hour),
+        bool_or(has_fallen), {sums}, max(newest_request_at)
     FROM rows GROUP BY phase_id, variant_id, experiment_id
     ON CONFLICT (phase_id, before, variant_id) DO NOTHING
     """
@@ -93,7 +94,8 @@ def rows_since_totals(
 ) -> sql.Composed:
     """SQL of the rollups before `end`, with those before each phase's newest total as one or two rows a variant.
 
-    Rows of a total carry the hour before it, but for the requests of the phase's first 48 hours, which carry its first.
+    The first row of a total carries the variant's first hour with requests, and the requests of the phase's first 48
+    hours if there are any; the rest carries the hour before the total.
 
     Args:
         phases: a condition on `phase`.
@@ -107,9 +109,11 @@ def rows_since_totals(
     early = nothing | {"requests": sql.SQL("total.first_requests")}
     fallen = nothing | {"requests": sql.SQL("-1::bigint")}
     last_hour = sql.SQL("total.before - interval '1 hour'")
+    first_hour = sql.SQL("coalesce(total.first_request_hour, {})").format(last_hour)
+    later = sql.SQL("CASE WHEN total.first_requests <> 0 THEN {} ELSE {} END").format(last_hour, first_hour)
     parts = [
-        _from_total(shown, early, sql.SQL("wanted.first_hour"), sql.SQL("total.first_requests <> 0")),
-        _from_total(shown, rest, last_hour, sql.SQL("true")),
+        _from_total(shown, early, first_hour, sql.SQL("total.first_requests <> 0")),
+        _from_total(shown, rest, later, sql.SQL("true")),
         _from_total(shown, fallen, last_hour, sql.SQL("total.has_fallen")),
     ]
     return sql.SQL(

@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg import sql
 
-from promotion_pipeline.store.arms import ARMS, REQUEST_HOUR, WITH_ARMS
+from promotion_pipeline.evaluation.clusters import POWER_SUM
+from promotion_pipeline.store.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS
 from promotion_pipeline.store.bulk import identifiers, time_literal
 from promotion_pipeline.store.usable import amount
 
@@ -29,6 +30,8 @@ MOMENTS = {
     "user_value_sum_squares": "float8",
     "user_value_requests_sum_products": "float8",
     "crossed_users": "bigint",
+    "crossed_requests": "bigint",
+    POWER_SUM: "float8",
 }
 """Columns of `hourly_variant_rollups` that are made here, with their types."""
 USER_HOUR = identifiers(("hour", "phase_id", "user_id", "variant_id", "requests", "conversions", "value"))
@@ -45,7 +48,7 @@ _USER_HOURS = sql.SQL(
             SELECT {hour} AS hour, arms.arm, kept_user_id(request.user_id) AS user_id, request.converted,
                 {amount} AS value
             FROM {requests}
-            WHERE request.user_id IS NOT NULL AND (SELECT user_ids_can_be_kept()) AND {condition}
+            WHERE {known_user} AND (SELECT user_ids_can_be_kept()) AND {condition}
             OFFSET 0
         ) AS request
         WHERE arm IS NOT NULL
@@ -55,9 +58,10 @@ _USER_HOURS = sql.SQL(
     """
 )
 
-# Totals up to and including the hour are d, y, v; before it, they are less the hour's own share. All windows are of
-# one order, and so of one sort. A user's first hour with a variant is a crossing if another variant came before: in an
-# earlier hour, or in the same and with a smaller id.
+# Totals up to and including the hour are d, y, v; before it, they are less the hour's own share. All windows but the
+# visits are of one order, and so of one sort. A user's first hour with a variant is a crossing if another variant came
+# before: in an earlier hour, or in the same and with a smaller id. With the first crossing all requests of the user so
+# far become those of one who met several variants; they are noted beside the variant that was met second.
 _CONTRIBUTIONS = sql.SQL(
     """
     SELECT hour, phase_id, variant_id,
@@ -67,22 +71,33 @@ _CONTRIBUTIONS = sql.SQL(
         sum(y * d - (y - dy) * (d - dd))::bigint AS user_conversions_requests_sum_products,
         sum(v * v - (v - dv) * (v - dv)) AS user_value_sum_squares,
         sum(v * d - (v - dv) * (d - dd)) AS user_value_requests_sum_products,
-        count(*) FILTER (WHERE is_first AND (met_at < hour OR met_others_at <= hour))::bigint AS crossed_users
+        count(*) FILTER (WHERE is_first AND (met_at < hour OR met_others_at <= hour))::bigint AS crossed_users,
+        coalesce(sum(CASE WHEN elsewhere = dd AND variant_id <> met_first THEN so_far ELSE dd END)
+            FILTER (WHERE elsewhere > 0), 0)::bigint AS crossed_requests,
+        sum(power(d::float8, 16) - power((d - dd)::float8, 16)) AS user_requests_sum_sixteenth_powers
     FROM (
-        SELECT hour, phase_id, variant_id,
+        SELECT running.*,
+            sum(CASE WHEN variant_id = met_first THEN 0 ELSE dd END) OVER visits AS elsewhere
+        FROM (
+        SELECT hour, phase_id, user_id, variant_id,
             requests::bigint AS dd, conversions::bigint AS dy, value AS dv,
             (sum(requests) OVER totals)::bigint AS d,
             (sum(conversions) OVER totals)::bigint AS y,
             sum(value) OVER totals AS v,
             row_number() OVER totals = 1 AS is_first,
             min(hour) OVER person AS met_at,
-            min(hour) OVER others AS met_others_at
+            min(hour) OVER others AS met_others_at,
+            first_value(variant_id) OVER visits AS met_first,
+            sum(requests) OVER visits AS so_far
         FROM ({user_hours}) AS own
         WINDOW
             totals AS (PARTITION BY phase_id, user_id, variant_id ORDER BY hour ROWS UNBOUNDED PRECEDING),
             person AS (PARTITION BY phase_id, user_id),
             others AS (PARTITION BY phase_id, user_id ORDER BY variant_id, hour
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+            visits AS (PARTITION BY phase_id, user_id ORDER BY hour, variant_id ROWS UNBOUNDED PRECEDING)
+        ) AS running
+        WINDOW visits AS (PARTITION BY phase_id, user_id ORDER BY hour, variant_id ROWS UNBOUNDED PRECEDING)
     ) AS running
     GROUP BY hour, phase_id, variant_id
     """
@@ -125,6 +140,7 @@ def user_hours(condition: sql.Composable) -> sql.Composed:
         arms=ARMS,
         hour=REQUEST_HOUR,
         requests=WITH_ARMS,
+        known_user=KNOWN_USER,
         condition=condition,
         amount=amount(sql.SQL("request.value"), "numeric"),
     )
@@ -160,7 +176,10 @@ def difference(before: sql.Composable, after: sql.Composable) -> sql.Composed:
         sums=sums,
         after=_CONTRIBUTIONS.format(user_hours=after),
         before=_CONTRIBUTIONS.format(user_hours=before),
-        moved=sql.SQL(" OR ").join(sql.SQL("sum(sign * {}) <> 0").format(sql.Identifier(name)) for name in MOMENTS),
+        # Where the powers change the squares do, and they alone are whole numbers or decimals, whose sums are exact.
+        moved=sql.SQL(" OR ").join(
+            sql.SQL("sum(sign * {}) <> 0").format(sql.Identifier(name)) for name in MOMENTS if name != POWER_SUM
+        ),
     )
 
 

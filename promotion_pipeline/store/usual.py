@@ -62,7 +62,8 @@ def hour_traffic(rollups: pd.DataFrame, started: Mapping[str, datetime], hour: d
     before = np.where(in_phase, counts.to_numpy()[:, 1:], np.nan)
     found = {}
     for key, now, days in zip(ids, counts[hours[0]], before, strict=True):
-        known = days[~np.isnan(days)]
+        # The newest day comes first. What lies before the first requests is no traffic, it is before there was any.
+        known = np.trim_zeros(days[~np.isnan(days)], "b")
         usual = float(np.median(known)) if len(known) >= FEWEST_DAYS else 0.0
         found[key] = HourTraffic(int(now), usual if usual >= USUAL_AT_LEAST else None)
     return found

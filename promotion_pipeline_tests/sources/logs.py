@@ -64,7 +64,8 @@ def _id(kind: int, number: int) -> str:
 def requests(day: datetime, seed: int, count: int = 4000, users: int = 60) -> pd.DataFrame:
     """Requests from 5 h before `day` to 15 h after it; columns as `ai_requests`.
 
-    Some name no user, have no latency or value, or one that is NaN, infinite or negative; some are of strangers; some
+    Some name no user or a blank one, a twentieth 'guest'; some have no latency or value, or one that is NaN, infinite
+    or negative; some are of strangers; some
     lie exactly on an hour, a phase's boundary or a microsecond beside it.
     """
     rng = np.random.default_rng(seed)
@@ -76,6 +77,9 @@ def requests(day: datetime, seed: int, count: int = 4000, users: int = 60) -> pd
     micros[: len(edges)] = edges
     user = np.char.add("ü-", rng.integers(0, users, count).astype(str)).astype(object)
     user[rng.random(count) < 0.1] = None
+    user[rng.random(count) < 0.05] = "guest"
+    blank = np.flatnonzero(rng.random(count) < 0.04)
+    user[blank] = np.array(["", " ", "\t ", " \r\n", "\v\f"], dtype=object)[rng.integers(0, 5, len(blank))]
     latency = _spoiled(rng, rng.gamma(2.0, 60.0, count), negative=True)
     value = _spoiled(rng, np.round(rng.normal(20.0, 30.0, count), 2), negative=False)
     frame = pd.DataFrame(

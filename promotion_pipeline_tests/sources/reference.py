@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 
+from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.store.rollup import IDS, ROLLUP_COLUMNS
 
 HOUR = timedelta(hours=1)
@@ -23,6 +24,7 @@ EXACT = (
     "user_requests_sum_squares",
     "user_conversions_requests_sum_products",
     "crossed_users",
+    "crossed_requests",
 )
 CLOSE = (
     "latency_ms_sum",
@@ -31,12 +33,14 @@ CLOSE = (
     "value_sum_squares",
     "user_value_sum_squares",
     "user_value_requests_sum_products",
+    POWER_SUM,
 )
 RELATIVE = 1e-12
 
 
 def expected(log: pd.DataFrame, phases: pd.DataFrame, start: datetime, end: datetime) -> pd.DataFrame:
     """What the rollup of [start, end) must be; `log` as `logs.requests` gives it, missing numbers as NaN."""
+    log = log.assign(user_id=log["user_id"].where(log["user_id"].str.strip() != "", None))
     matched = log.merge(phases, on=["experiment_id", "variant_id"])
     before_end = matched["ended_at"].isna() | (matched["created_at"] < matched["ended_at"])
     inside = (matched["created_at"] >= matched["started_at"]) & before_end
@@ -53,7 +57,9 @@ def expected(log: pd.DataFrame, phases: pd.DataFrame, start: datetime, end: date
         before, after = _moments(phase, hour), _moments(phase, hour + HOUR)
         for variant_id, own in group.groupby("variant_id"):
             was = before.get(variant_id, dict.fromkeys(after[variant_id], 0))
+            # Powers are whole numbers too large for a float: their difference is exact before it is one.
             increments = {name: value - was[name] for name, value in after[variant_id].items()}
+            increments[POWER_SUM] = float(increments[POWER_SUM])
             rows.append(
                 {
                     "hour": hour,
@@ -92,6 +98,7 @@ def _moments(phase: pd.DataFrame, end: datetime) -> dict[str, dict[str, float]]:
     )
     order = users.reset_index().sort_values(["first", "variant_id"]).groupby("user_id").cumcount()
     users["crossed"] = np.asarray(order.reindex(np.arange(len(users))) > 0)
+    crossed_requests = _crossed_requests(seen)
     found = {}
     for variant_id, own in users.groupby(level="variant_id"):
         found[str(variant_id)] = {
@@ -100,10 +107,26 @@ def _moments(phase: pd.DataFrame, end: datetime) -> dict[str, dict[str, float]]:
             "user_requests_sum_squares": int((own["d"] ** 2).sum()),
             "user_conversions_requests_sum_products": int((own["y"] * own["d"]).sum()),
             "crossed_users": int(own["crossed"].sum()),
+            "crossed_requests": crossed_requests.get(variant_id, 0),
             "user_value_sum_squares": math.fsum(own["v"] ** 2),
             "user_value_requests_sum_products": math.fsum(own["v"] * own["d"]),
+            POWER_SUM: sum(int(requests) ** 16 for requests in own["d"]),
         }
     return {variant_id: found.get(variant_id, dict.fromkeys(next(iter(found.values())), 0)) for variant_id in found}
+
+
+def _crossed_requests(seen: pd.DataFrame) -> dict[object, int]:
+    """Requests of users who met several variants, beside the variant of the hour; all before the second beside that."""
+    found: dict[object, int] = {}
+    for _, visits in seen.groupby("user_id"):
+        met: set[object] = set()
+        so_far = 0
+        for (_, variant), count in visits.groupby(["hour", "variant_id"]).size().items():
+            before, so_far = len(met), so_far + int(count)
+            met.add(variant)
+            if len(met) > 1:
+                found[variant] = found.get(variant, 0) + (so_far if before == 1 else int(count))
+    return found
 
 
 def assert_same(found: pd.DataFrame, wanted: pd.DataFrame, *, relative: float = RELATIVE) -> None:

@@ -140,3 +140,23 @@ def test_emptying_the_rollups_empties_the_totals(store: Store, connection: Conne
     refresh_totals(store, END)
     connection.execute("TRUNCATE hourly_variant_rollups")
     assert _rows_read(store) == 0
+
+
+def test_a_late_first_request_stays_known_in_a_total(store: Store, connection: Connection) -> None:
+    """One experiment has its first requests 30 hours after its start, one long after the first 48 hours."""
+    connection.execute(
+        """
+        DELETE FROM hourly_variant_rollups USING ab_experiments AS experiment
+        WHERE experiment.id = experiment_id AND hour < CASE name WHEN 'plain' THEN '2026-03-02 14:00+00'::timestamptz
+            WHEN 'by-value' THEN '2026-03-05 10:00+00' ELSE '-infinity' END
+        """
+    )
+    refresh_totals(store, END)
+    _assert_decided_alike(store, _hours(), END - HOUR - 30 * HOUR)
+    decisions = evaluate(
+        read_rollups(store, END - HOUR, END, settled_before=END - HOUR), read_experiments(store, END - HOUR, END)
+    ).decisions.set_index("experiment_id")
+    started = read_experiments(store, END - HOUR, END).drop_duplicates("name").set_index("name")["experiment_id"]
+    last = decisions[decisions["as_of"] == END]["runtime_hours"]
+    assert last[started["plain"]] == (END - datetime.fromisoformat("2026-03-02T14:00+00:00")) / HOUR
+    assert last[started["by-value"]] == (END - datetime.fromisoformat("2026-03-05T10:00+00:00")) / HOUR

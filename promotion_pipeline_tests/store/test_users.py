@@ -127,3 +127,27 @@ def test_the_totals_of_users_follow_their_hours_whatever_changes_them(
     connection.execute(change.encode())
     assert _totals(connection) == _sums_of_hours(connection)
     assert (_totals(connection) == before) == ("nobody" in change)
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\t", "\r\n"])
+def test_an_id_of_white_space_is_nobodys(store: Store, blank: str) -> None:
+    seeded = seed(store, f"blank {uuid4()}")
+    with store.connect() as connection:
+        for user in (blank, blank, "somebody"):
+            connection.execute(
+                "INSERT INTO ai_requests (experiment_id, variant_id, user_id, created_at, converted)"
+                " VALUES (%s, %s, %s, %s, %s)",
+                (seeded.id, seeded.variant_ids["control"], user, START + HOUR / 2, True),
+            )
+        as_of = rollups_as_of(store, START + HOUR, [str(seeded.id)])
+        rollup_window(store, START, END)
+        users = connection.execute(
+            "SELECT user_id FROM hourly_user_rollups JOIN ab_experiment_phases AS phase ON phase.id = phase_id"
+            " WHERE experiment_id = %s",
+            (seeded.id,),
+        ).fetchall()
+    rollups = read_rollups(store, START, END, [str(seeded.id)])
+    assert [row["user_id"] for row in users] == ["somebody"]
+    for frame in (as_of, rollups):
+        found = frame[["requests", "user_requests", "user_conversions", "new_users"]].sum()
+        assert found.tolist() == [3, 1, 1, 1]

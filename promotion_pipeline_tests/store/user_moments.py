@@ -36,7 +36,9 @@ EXACT = [
     "user_conversions_requests_sum_products",
     "crossed_users",
 ]
-CLOSE = ["user_value_sum_squares", "user_value_requests_sum_products"]
+CLOSE = ["user_value_sum_squares", "user_value_requests_sum_products", "user_requests_sum_sixteenth_powers"]
+OF_PHASE = "crossed_requests"
+"""Exact as the sum over the variants: with a crossing, earlier requests to one variant count beside another."""
 
 
 def seed(store: Store, name: str) -> Seeded:
@@ -106,9 +108,14 @@ def from_raw_rows(connection: Connection) -> pd.DataFrame:
                 "crossed_users": users["crossed"].astype(int),
                 "user_value_sum_squares": users["v"] ** 2,
                 "user_value_requests_sum_products": users["v"] * users["d"],
+                "user_requests_sum_sixteenth_powers": users["d"].astype(float) ** 16,
             }
         )
         sums = moments.groupby(["phase_id", "variant_id"]).sum()
+        people = users.groupby(level=["phase_id", "user_id"])["d"].agg(["sum", "size"])
+        of_phase = people.loc[people["size"] > 1, "sum"].groupby(level="phase_id").sum()
+        phases = sums.index.get_level_values("phase_id")
+        sums[OF_PHASE] = of_phase.reindex(phases).fillna(0).astype(int).to_numpy()
         found.append(sums.assign(hour=pd.Timestamp(START + number * HOUR)))
     return pd.concat(found).set_index("hour", append=True)
 
@@ -121,6 +128,9 @@ def assert_same(rollups: pd.DataFrame, raw: pd.DataFrame) -> None:
         cumulative = by_hour.loc[own.index.get_level_values("hour")].set_axis(own.index)
         for name in EXACT:
             assert cumulative[name].tolist() == own[name].tolist(), name
+        all_arms = rollups[rollups["phase_id"] == phase_id].groupby("hour")[OF_PHASE].sum().reindex(hours, fill_value=0)
+        of_phase = all_arms.cumsum().loc[own.index.get_level_values("hour")]
+        assert of_phase.tolist() == own[OF_PHASE].tolist()
         for name in CLOSE:
             np.testing.assert_allclose(cumulative[name], own[name], rtol=1e-9)
 

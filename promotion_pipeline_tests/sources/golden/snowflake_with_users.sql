@@ -20,8 +20,10 @@ SELECT hourly.bucket AS hour_number, hourly.arm AS arm, hourly.requests AS reque
     COALESCE(moments.user_requests_sum_squares, 0) AS user_requests_sum_squares,
     COALESCE(moments.user_conversions_requests_sum_products, 0) AS user_conversions_requests_sum_products,
     COALESCE(moments.crossed_users, 0) AS crossed_users,
+    COALESCE(moments.crossed_requests, 0) AS crossed_requests,
     COALESCE(moments.user_value_sum_squares, 0) AS user_value_sum_squares,
-    COALESCE(moments.user_value_requests_sum_products, 0) AS user_value_requests_sum_products
+    COALESCE(moments.user_value_requests_sum_products, 0) AS user_value_requests_sum_products,
+    COALESCE(moments.user_requests_sum_sixteenth_powers, 0) AS user_requests_sum_sixteenth_powers
 FROM (
     SELECT request.bucket AS bucket, request.arm AS arm,
         CAST(COUNT(*) AS BIGINT) AS requests,
@@ -37,7 +39,8 @@ FROM (
         MAX(request.created) AS newest
     FROM (
     SELECT CAST(FLOOR(DATE_PART(EPOCH_SECOND, request."created_at") / 3600) AS BIGINT) AS bucket, request."created_at" AS created, arms.arm AS arm, arms.phase AS phase,
-        request."user_id" AS user_key,
+        CASE WHEN TRIM(translate(request."user_id", '	
+', '     ')) <> '' THEN request."user_id" END AS user_key,
         CASE WHEN request."converted" THEN 1 END AS converted_flag,
         CASE WHEN request."is_error" THEN 1 END AS error_flag,
         CASE WHEN request."latency_ms" >= 0 AND request."latency_ms" < CAST('1e100' AS DOUBLE) THEN CAST(request."latency_ms" AS DOUBLE) END AS latency,
@@ -64,9 +67,21 @@ LEFT JOIN (
         CAST(SUM(running.v * running.v - (running.v - running.dv) * (running.v - running.dv)) AS DOUBLE)
             AS user_value_sum_squares,
         CAST(SUM(running.v * running.d - (running.v - running.dv) * (running.d - running.dd)) AS DOUBLE)
-            AS user_value_requests_sum_products
+            AS user_value_requests_sum_products,
+        CAST(SUM(CASE WHEN running.elsewhere = 0 THEN 0
+            WHEN running.elsewhere = running.dd AND running.arm <> running.first_arm THEN running.visits
+            ELSE running.dd END) AS BIGINT) AS crossed_requests,
+        CAST(SUM(POWER(CAST(running.d AS DOUBLE), 16) - POWER(CAST(running.d - running.dd AS DOUBLE), 16))
+            AS DOUBLE) AS user_requests_sum_sixteenth_powers
     FROM (
-        SELECT own.bucket AS bucket, own.arm AS arm, own.dd AS dd, own.dy AS dy, own.dv AS dv,
+        SELECT met.bucket AS bucket, met.arm AS arm, met.dd AS dd, met.dy AS dy, met.dv AS dv,
+            met.d AS d, met.y AS y, met.v AS v, met.first_arm AS first_arm, met.visits AS visits,
+            CAST(SUM(CASE WHEN met.arm = met.first_arm THEN 0 ELSE met.dd END) OVER (
+                PARTITION BY met.phase, met.user_key ORDER BY met.bucket, met.arm
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS BIGINT) AS elsewhere
+        FROM (
+        SELECT own.phase AS phase, own.user_key AS user_key,
+            own.bucket AS bucket, own.arm AS arm, own.dd AS dd, own.dy AS dy, own.dv AS dv,
             CAST(SUM(own.dd) OVER (PARTITION BY own.phase, own.user_key, own.arm ORDER BY own.bucket
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS BIGINT) AS d,
             CAST(SUM(own.dy) OVER (PARTITION BY own.phase, own.user_key, own.arm ORDER BY own.bucket
@@ -75,7 +90,10 @@ LEFT JOIN (
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS v,
             FIRST_VALUE(own.arm) OVER (
                 PARTITION BY own.phase, own.user_key ORDER BY own.bucket, own.arm
-                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_arm
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_arm,
+            CAST(SUM(own.dd) OVER (
+                PARTITION BY own.phase, own.user_key ORDER BY own.bucket, own.arm
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS BIGINT) AS visits
         FROM (
             SELECT GREATEST(request.bucket, CAST(FLOOR(DATE_PART(EPOCH_SECOND, '2026-03-08 03:00:00.000000 +00:00'::TIMESTAMP_TZ) / 3600) AS BIGINT)) AS bucket, request.arm AS arm, request.phase AS phase, request.user_key AS user_key,
                 CAST(COUNT(*) AS BIGINT) AS dd,
@@ -83,7 +101,8 @@ LEFT JOIN (
                 CAST(COALESCE(SUM(request.amount), 0) AS DOUBLE) AS dv
             FROM (
     SELECT CAST(FLOOR(DATE_PART(EPOCH_SECOND, request."created_at") / 3600) AS BIGINT) AS bucket, request."created_at" AS created, arms.arm AS arm, arms.phase AS phase,
-        request."user_id" AS user_key,
+        CASE WHEN TRIM(translate(request."user_id", '	
+', '     ')) <> '' THEN request."user_id" END AS user_key,
         CASE WHEN request."converted" THEN 1 END AS converted_flag,
         CASE WHEN request."is_error" THEN 1 END AS error_flag,
         CASE WHEN request."latency_ms" >= 0 AND request."latency_ms" < CAST('1e100' AS DOUBLE) THEN CAST(request."latency_ms" AS DOUBLE) END AS latency,
@@ -92,11 +111,13 @@ LEFT JOIN (
     LEFT JOIN arms
         ON arms.experiment_key = request."experiment_id" AND arms.variant_key = request."variant_id"
         AND request."created_at" >= arms.started AND request."created_at" < arms.ended
-    WHERE request."created_at" >= '2026-03-07 19:00:00.000000 +00:00'::TIMESTAMP_TZ AND request."created_at" < '2026-03-08 07:00:00.000000 +00:00'::TIMESTAMP_TZ AND request."user_id" IS NOT NULL
+    WHERE request."created_at" >= '2026-03-07 19:00:00.000000 +00:00'::TIMESTAMP_TZ AND request."created_at" < '2026-03-08 07:00:00.000000 +00:00'::TIMESTAMP_TZ AND TRIM(translate(request."user_id", '	
+', '     ')) <> ''
 ) AS request
             WHERE request.arm IS NOT NULL
             GROUP BY GREATEST(request.bucket, CAST(FLOOR(DATE_PART(EPOCH_SECOND, '2026-03-08 03:00:00.000000 +00:00'::TIMESTAMP_TZ) / 3600) AS BIGINT)), request.arm, request.phase, request.user_key
         ) AS own
+        ) AS met
     ) AS running
     WHERE running.bucket >= CAST(FLOOR(DATE_PART(EPOCH_SECOND, '2026-03-08 04:00:00.000000 +00:00'::TIMESTAMP_TZ) / 3600) AS BIGINT)
     GROUP BY running.bucket, running.arm
