@@ -32,6 +32,8 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "instance": {"type": "string"},
         "code": {"type": "string", "description": "Stable; to branch on."},
         "requestId": {"type": "string"},
+        "checks": {"type": "array", "description": "Of a promotion that is refused: what each check saw and asked."},
+        "eligibility": {"type": "object", "description": "Of a promotion that is refused: the whole check."},
         "errors": {
             "type": "array",
             "items": {

@@ -46,7 +46,8 @@ def test_every_error_is_a_problem(
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
-    assert problem.keys() - {"errors"} == PROBLEM_FIELDS
+    assert problem.keys() - {"errors", "checks", "eligibility"} == PROBLEM_FIELDS
+    assert ("checks" in problem) == (code == "not-eligible")
     assert problem["success"] is False
     assert (problem["status"], problem["code"]) == (status, code)
     assert problem["type"].endswith(code)
