@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.config import Settings
+from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.approvals import record_approval
 from promotion_pipeline.promotion.pending import apply_pending
 from promotion_pipeline.promotion.promote import promote_winner
@@ -134,7 +135,14 @@ class Stage:
             values = {"start": start, "end": end, "proven": proven, "ids": [row["id"] for row in rows]}
             connection.execute(_ROLLUPS, values)
             connection.execute(_HOURS, values)
-        evaluate_window(self.store, end - timedelta(hours=1), end, experiments=names, tables=[Table.DECISIONS])
+        evaluate_window(
+            self.store,
+            end - timedelta(hours=1),
+            end,
+            experiments=names,
+            tables=[Table.DECISIONS],
+            made_by=MadeBy.SCHEDULE,
+        )
         return [Subject(setting=setting, start=start, end=end, **row) for row in rows]
 
     def _bring(self, subject: Subject) -> None:
