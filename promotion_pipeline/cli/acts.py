@@ -133,7 +133,7 @@ def promote(
 def _require_seen(eligibility: PromotionEligibility, despite: list[str] | None) -> None:
     """Say it before anything is asked; the act asks again under its lock."""
     if eligibility.distrust is not None:
-        output.print_styled(f"The numbers cannot be trusted: {eligibility.distrust}", "bold red")
+        output.note(f"THE NUMBERS CANNOT BE TRUSTED: {eligibility.distrust}")
         if not despite:
             raise UntrustedError(
                 f"{eligibility.experiment_name!r} is not promoted on them: find out what is broken, or add"

@@ -233,26 +233,18 @@ def judge_experiments(
         settings = settings.model_copy(update={"thresholds": environment_of(connection, settings, hour - HOUR)})
     ids = [str(experiment.id) for experiment in experiments if experiment.id in phases]
     rollups, frame = _frames(store, source, ids, phases, hour, is_now=as_of is None, afresh=afresh)
-    is_unattended = made_by is not None and made_by is not MadeBy.PERSON
-    configs = {e.id: _configs(settings, e, request, is_unattended=is_unattended) for e in experiments}
-    used = {str(key): config.used for key, config in configs.items() if config.used is not None}
-    frame = overridden(frame, request, used)
+    configs = {e.id: _configs(settings, e, request, made_by) for e in experiments}
+    frame = overridden(frame, request, {str(key): own.used for key, own in configs.items() if own.used is not None})
     found = evaluate(rollups, frame, hours=pd.DatetimeIndex([hour - HOUR]), config=settings.thresholds)
     decisions = {UUID(row["experiment_id"]): row for row in _records(found.decisions)}
-    metrics = _by_experiment(found.metrics)
-    significance = _by_experiment(found.significance)
+    metrics, significance = _by_experiment(found.metrics), _by_experiment(found.significance)
     watermarks, traffic = _watermarks(rollups), present_traffic(rollups, frame, hour)
     newest_hours = hour_traffic(rollups, _started(frame), hour - HOUR)
     log = log_name(store.settings)
     compared = [phases[key] for key, row in decisions.items() if compare and row["is_eligible"] and key in phases]
     complete = completeness(store, connection, compared, rollups, hour) if compared else {}
     problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
-    every = [experiment.id for experiment in experiments]
-    makers: dict[UUID, MadeBy] = {} if made_by is None else dict.fromkeys(every, made_by)
-    unnoted: set[UUID] = set()
-    if as_of is None:
-        makers = makers or _makers(connection, settings, every, hour)
-        unnoted = unnoted_experiments(connection, every)
+    makers, unnoted = _standing(connection, settings, experiments, hour, made_by, is_now=as_of is None)
     wrong = _set_up_errors(frame)
     assessments = tuple(
         Assessment(
@@ -330,6 +322,23 @@ def _frames(
     return rollups[rollups["phase_id"].isin(wanted)], frame[frame["phase_id"].isin(wanted)]
 
 
+def _standing(
+    connection: Connection,
+    settings: Settings,
+    experiments: Sequence[Experiment],
+    hour: datetime,
+    made_by: MadeBy | None,
+    *,
+    is_now: bool,
+) -> tuple[dict[UUID, MadeBy], set[UUID]]:
+    """What made the decisions that would be acted upon, and whose tables are not what their phase says."""
+    every = [experiment.id for experiment in experiments]
+    if not is_now:
+        return {}, set()
+    makers = _makers(connection, settings, every, hour) if made_by is None else dict.fromkeys(every, made_by)
+    return makers, unnoted_experiments(connection, every)
+
+
 def _makers(connection: Connection, settings: Settings, ids: list[UUID], hour: datetime) -> dict[UUID, MadeBy]:
     """What made the decision of record about the hour that ends at `hour`, by experiment; none where it has none."""
     rows = connection.execute(
@@ -351,8 +360,9 @@ class _Configs:
 
 
 def _configs(
-    settings: Settings, experiment: Experiment, request: PromotionConfig | None, *, is_unattended: bool
+    settings: Settings, experiment: Experiment, request: PromotionConfig | None, made_by: MadeBy | None
 ) -> _Configs:
+    is_unattended = made_by is not None and made_by is not MadeBy.PERSON
     try:
         own = resolved_config(settings, experiment)
         used, overruled = stricter_of(request, own) if is_unattended else (settings.threshold_config(own, request), ())

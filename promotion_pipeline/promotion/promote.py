@@ -104,12 +104,10 @@ def promote_winner(
         promotion_type: `manual` (a person decides: the five contract checks) or `auto` (unattended: also the
             evidence, fresh data, no hold, no approval asked for, AUTO_PROMOTION_ENABLED).
         promoted_by: who promotes; kept in the history.
-        config: thresholds that override the environment's and the experiment's own; of an `auto` promotion they only
-            tighten them.
+        config: thresholds that override the environment's and the experiment's own; `auto`: that only tighten them.
         metadata: what else to keep with the record: reason, reviewers, ticket.
-        despite: what the person has seen and promotes in spite of, such as `["sample_ratio_mismatch"]`; asks for a
-            `reason` in `metadata`. An empty one refuses to promote on numbers that cannot be trusted. None: as first
-            specified, nobody is asked, and the record says so.
+        despite: what the person promotes in spite of, such as `["sample_ratio_mismatch"]`, with a `reason` in
+            `metadata`; empty refuses numbers that cannot be trusted. None: nobody is asked, and the record says so.
         store: the database; default that of the environment.
 
     Raises:
@@ -132,8 +130,7 @@ def promote_winner(
     made_by = MadeBy.SWEEP if kind is PromotionType.AUTO else MadeBy.PERSON
     known, acknowledged = json_object(metadata, "metadata"), despite_of(despite)
     signature = Signature(kind, required_text(promoted_by, "promoted_by"), known, made_by=made_by)
-    request = request_config(config)
-    where = chosen(store)
+    request, where = request_config(config), chosen(store)
 
     seen: list[Assessment] = []
 

@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.config import Settings
+from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.pending import apply_pending
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
@@ -143,7 +144,14 @@ class Stage:
             connection.execute(_HOURS, values)
             connection.execute(_COVERED, values)
             connection.execute(_DROPPED, values)
-        evaluate_window(self.store, end - timedelta(hours=1), end, experiments=names, tables=[Table.DECISIONS])
+        evaluate_window(
+            self.store,
+            end - timedelta(hours=1),
+            end,
+            experiments=names,
+            tables=[Table.DECISIONS],
+            made_by=MadeBy.SCHEDULE,
+        )
         return [Subject(setting=setting, start=start, end=end, **row) for row in rows]
 
     def _bring(self, subject: Subject) -> None:

@@ -31,7 +31,7 @@ def test_eligible_but_unproven_asks_a_person_once(store: Store) -> None:
     seed_experiment(store, "x", UNPROVEN)
     first = auto_check_promotions("cron", store=store)
     assert (first.checked, first.promoted, first.awaiting_approval, first.failed) == (1, 0, 1, 0)
-    assert "evidence" in first.results[0].message
+    assert "the always-valid test does not carry it yet" in first.results[0].message
     auto_check_promotions("cron", store=store)
     assert len(open_approvals(store)) == 1
     assert count(store, "SELECT count(*) FROM notification_outbox WHERE event = 'approval_requested'") == 1
