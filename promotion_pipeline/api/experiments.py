@@ -119,7 +119,7 @@ def promote(name: Name, here: Here, body: PromoteBody | None = None) -> AnswerWi
 
 @router.delete("/{name:path}/promote", operation_id="rollBackPromotion")
 @needs(Access.OPERATOR)
-def roll_back(name: Name, here: Here, body: RollbackBody) -> AnswerWithMessage[Stands]:
+def roll_back(name: Name, here: Here, body: RollbackBody) -> Answer[Stands]:
     """Undo the live promotion and hold automatic promotion; the same as POST .../rollback."""
     here.claim(rolledBackBy=body.rolled_back_by)
     promotion = acted_once(
@@ -131,12 +131,12 @@ def roll_back(name: Name, here: Here, body: RollbackBody) -> AnswerWithMessage[S
         ),
         partial(promotion_acted_on, here),
     )
-    return _stands(here, promotion)
+    return Answer(data=_stands(here, promotion).data)
 
 
 @router.post("/{name:path}/rollback", operation_id="rollBackPromotionByPost")
 @needs(Access.OPERATOR)
-def roll_back_by_post(name: Name, here: Here, body: RollbackBody) -> AnswerWithMessage[Stands]:
+def roll_back_by_post(name: Name, here: Here, body: RollbackBody) -> Answer[Stands]:
     """Undo the live promotion: for clients and proxies that drop the body of a DELETE."""
     return roll_back(name, here, body)
 

@@ -142,7 +142,7 @@ def test_promoting_has_the_documented_shape_and_moves_the_traffic(api: Api) -> N
     assert answer.status_code == 200, answer.text
     assert answer.json().keys() == {"success", "data", "message"}
     assert answer.json()["message"] == "Successfully promoted variant treatment to production"
-    assert answer.json()["data"].keys() == {"promotion", "eligibility"}
+    assert answer.json()["data"].keys() == {"promotion", "eligibility", "traffic"}
     promotion, eligibility = answer.json()["data"]["promotion"], answer.json()["data"]["eligibility"]
     assert promotion.keys() >= PROMOTION_FIELDS
     assert promotion["promotionType"] == "manual"
@@ -194,14 +194,14 @@ def test_the_history_has_the_documented_shape(api: Api) -> None:
     seed_experiment(api.store, "checkout", WINNER)
     assert api.viewer.get(f"{EXPERIMENT}/history").json() == {
         "success": True,
-        "data": {"experimentName": "checkout", "history": [], "count": 0, "latestPromotion": None},
+        "data": {"experimentName": "checkout", "history": [], "count": 0, "latestPromotion": None, "alarms": []},
     }
     api.operator.post(f"{EXPERIMENT}/promote").raise_for_status()
     api.operator.request("DELETE", f"{EXPERIMENT}/promote", json={"reason": "errors"}).raise_for_status()
 
     data = api.viewer.get(f"{EXPERIMENT}/history").json()["data"]
 
-    assert data.keys() == {"experimentName", "history", "count", "latestPromotion"}
+    assert data.keys() == {"experimentName", "history", "count", "latestPromotion", "alarms"}
     assert data["count"] == len(data["history"]) == 1
     assert data["latestPromotion"] == data["history"][0]
     assert data["history"][0].keys() >= PROMOTION_FIELDS

@@ -113,5 +113,6 @@ def patient(store: Store, dagster: Dagster) -> Patient:
     made.beat()
     made.switch("hourly_promotion_schedule", InstigatorType.SCHEDULE, InstigatorStatus.RUNNING)
     made.switch("promotion_sensor", InstigatorType.SENSOR, InstigatorStatus.RUNNING)
+    made.switch("watch_sensor", InstigatorType.SENSOR, InstigatorStatus.RUNNING)
     made.switch("notification_sensor", InstigatorType.SENSOR, InstigatorStatus.RUNNING)
     return made

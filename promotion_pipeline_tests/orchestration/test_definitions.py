@@ -33,6 +33,10 @@ LAUNCHPAD = [
     "hold_job",
     "release_hold_job",
     "apply_promotion_job",
+    "promotion_watch_job",
+    "advance_job",
+    "acknowledge_job",
+    "overwrite_split_job",
     "deliver_notifications_job",
 ]
 
@@ -77,6 +81,7 @@ def test_the_code_location_holds_what_its_callers_rely_on() -> None:
     assert {one.name for one in repository.sensor_defs} == {
         "promotion_sensor",
         "promotion_acts_sensor",
+        "watch_sensor",
         "notification_sensor",
         "run_failure_alarm",
         "run_recovery_notice",
