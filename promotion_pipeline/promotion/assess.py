@@ -32,6 +32,7 @@ from promotion_pipeline.promotion.experiments import (
 )
 from promotion_pipeline.promotion.inputs import as_of_hour
 from promotion_pipeline.promotion.models import PromotionEligibility
+from promotion_pipeline.promotion.problems import problems_of, set_up_errors
 from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.watched import Alarm
 from promotion_pipeline.promotion.wording import eligibility_of
@@ -243,9 +244,9 @@ def judge_experiments(
     log = log_name(store.settings)
     compared = [phases[key] for key, row in decisions.items() if compare and row["is_eligible"] and key in phases]
     complete = completeness(store, connection, compared, rollups, hour) if compared else {}
-    problems = _problems(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
+    problems = problems_of(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
     makers, unnoted = _standing(connection, settings, experiments, hour, made_by, is_now=as_of is None)
-    wrong = _set_up_errors(frame)
+    wrong = set_up_errors(frame)
     assessments = tuple(
         Assessment(
             experiment=experiment,
@@ -370,39 +371,6 @@ def _configs(
         return _Configs(problem=str(error))
     deciding = set() if request is None else request.model_fields_set - ACTING_FIELDS
     return _Configs(used, overruled, any(getattr(used, name) != getattr(own, name) for name in deciding))
-
-
-def _set_up_errors(frame: pd.DataFrame) -> dict[UUID, str]:
-    """What is wrong with an experiment's own thresholds or start, where something is."""
-    found = frame.loc[frame["config_error"].notna(), ["experiment_id", "config_error"]].drop_duplicates("experiment_id")
-    return {UUID(key): str(said) for key, said in zip(found["experiment_id"], found["config_error"], strict=True)}
-
-
-def _problems(
-    connection: Connection, experiments: Sequence[Experiment], hour: datetime, is_now: bool
-) -> dict[UUID, str]:
-    """Why these experiments have no decision, in a sentence each."""
-    rows = connection.execute(
-        "SELECT DISTINCT ON (experiment_id) experiment_id, promoted_variant_name, promoted_by, promoted_at"
-        " FROM experiment_promotions WHERE experiment_id = ANY(%s) AND state IN ('ramping', 'promoted')",
-        [[e.id for e in experiments]],
-    )
-    live = {row["experiment_id"]: row for row in rows}
-    return {e.id: _problem(e, live.get(e.id), hour, is_now) for e in experiments}
-
-
-def _problem(experiment: Experiment, live: dict[str, Any] | None, hour: datetime, is_now: bool) -> str:
-    if experiment.phase_id is None:
-        return f"{experiment.name!r} has no variants: add a control and a treatment"
-    if not is_now:
-        return f"{experiment.name!r} was not running at {hour.isoformat()}; ask about an hour of one of its phases"
-    if live is not None:
-        return (
-            f"{experiment.name!r} is not running: {live['promoted_variant_name']!r} was promoted at"
-            f" {live['promoted_at'].isoformat(timespec='seconds')} by {live['promoted_by']};"
-            " roll it back to run the experiment again"
-        )
-    return f"{experiment.name!r} is not running: set is_active to start it"
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
