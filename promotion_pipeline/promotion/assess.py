@@ -27,7 +27,8 @@ from promotion_pipeline.promotion.experiments import (
     running_experiments,
 )
 from promotion_pipeline.promotion.inputs import as_of_hour
-from promotion_pipeline.promotion.models import PromotionEligibility
+from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
+from promotion_pipeline.promotion.records import promotion_from
 from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.wording import eligibility_of
 from promotion_pipeline.store.bulk import Source
@@ -245,23 +246,25 @@ def _problems(
 ) -> dict[UUID, str]:
     """Why these experiments have no decision, in a sentence each."""
     rows = connection.execute(
-        "SELECT DISTINCT ON (experiment_id) experiment_id, promoted_variant_name, promoted_by, promoted_at"
+        "SELECT DISTINCT ON (experiment_id) *"
         " FROM experiment_promotions WHERE experiment_id = ANY(%s) AND state IN ('ramping', 'promoted')",
         [[e.id for e in experiments]],
     )
-    live = {row["experiment_id"]: row for row in rows}
+    live = {row["experiment_id"]: promotion_from(row) for row in rows}
     return {e.id: _problem(e, live.get(e.id), hour, is_now) for e in experiments}
 
 
-def _problem(experiment: Experiment, live: dict[str, Any] | None, hour: datetime, is_now: bool) -> str:
+def _problem(experiment: Experiment, live: Promotion | None, hour: datetime, is_now: bool) -> str:
+    if experiment.start_date is None:
+        return f"{experiment.name!r} is a draft: set its start_date to start it"
     if experiment.phase_id is None:
         return f"{experiment.name!r} has no variants: add a control and a treatment"
     if not is_now:
         return f"{experiment.name!r} was not running at {hour.isoformat()}; ask about an hour of one of its phases"
     if live is not None:
         return (
-            f"{experiment.name!r} is not running: {live['promoted_variant_name']!r} was promoted at"
-            f" {live['promoted_at'].isoformat(timespec='seconds')} by {live['promoted_by']};"
+            f"{experiment.name!r} is not running: {live.promoted_variant_name!r} was promoted at"
+            f" {live.promoted_at.isoformat(timespec='seconds')} by {live.promoted_by};"
             " roll it back to run the experiment again"
         )
     return f"{experiment.name!r} is not running: set is_active to start it"

@@ -23,7 +23,8 @@ class Experiment:
     id: UUID
     name: str
     is_active: bool
-    start_date: datetime
+    start_date: datetime | None
+    """None: a draft, which is not running."""
     promotion_config: object
     hold: str | None
     rollup_source: str
@@ -43,7 +44,7 @@ class Variant:
 
 
 _SELECT = """
-    SELECT e.id, e.name, e.is_active, e.start_date, e.promotion_config, e.auto_promotion_hold AS hold,
+    SELECT e.id, e.name::text, e.is_active, e.start_date::timestamptz, e.promotion_config, e.auto_promotion_hold AS hold,
         e.rollup_source, p.id AS phase_id, p.started_at AS phase_started_at,
         coalesce(p.is_running, false) AS phase_is_running
     FROM ab_experiments e
@@ -53,7 +54,10 @@ _SELECT = """
 
 def running_experiments(connection: Connection) -> list[Experiment]:
     """Every active experiment, by name."""
-    return [Experiment(**row) for row in connection.execute(_SELECT + " WHERE e.is_active ORDER BY e.name")]
+    return [
+        Experiment(**row)
+        for row in connection.execute(_SELECT + " WHERE e.is_active AND e.start_date IS NOT NULL ORDER BY e.name")
+    ]
 
 
 def experiments_named(connection: Connection, names: Sequence[str]) -> list[Experiment]:
@@ -96,7 +100,7 @@ def _unknown(connection: Connection, name: str) -> str:
 def variants_of(connection: Connection, experiment_id: UUID) -> tuple[Variant, ...]:
     """The variants of an experiment, control first, then by name."""
     rows = connection.execute(
-        "SELECT id, name, is_control, traffic_percentage AS traffic FROM ab_variants"
+        "SELECT id, name::text, is_control, traffic_percentage::numeric AS traffic FROM ab_variants"
         " WHERE experiment_id = %s ORDER BY is_control DESC, name",
         [experiment_id],
     )

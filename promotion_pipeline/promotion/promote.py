@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pandas as pd
 from psycopg import sql
@@ -21,6 +21,7 @@ from promotion_pipeline.errors import (
 )
 from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
+from promotion_pipeline.promotion.adopted import recorded_actor, require_storable
 from promotion_pipeline.promotion.assess import Assessment, judge_experiments
 from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.experiments import resolved_config
@@ -36,6 +37,7 @@ from promotion_pipeline.promotion.inputs import (
 from promotion_pipeline.promotion.models import Approval, Promotion, WithheldReason
 from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, set_approval
 from promotion_pipeline.promotion.snapshot import snapshot_of, split_of_step
+from promotion_pipeline.promotion.splits import from_text
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
 from promotion_pipeline.store.bulk import HOUR
@@ -198,6 +200,9 @@ def require_unattended(assessment: Assessment) -> None:
 def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -> Promotion:
     """Write record, traffic, phase, decision, approval, audit and notifications; the caller holds the lock."""
     snapshot = snapshot_of(scene, candidate.assessment, candidate.rollups, candidate.config.ramp_steps)
+    require_storable(
+        scene.connection, [share for step in snapshot["ramp"] for share in from_text(step["split"]).values()]
+    )
     state = PromotionState.RAMPING if len(snapshot["ramp"]) > 1 else PromotionState.PROMOTED
     promotion = insert_promotion(scene, candidate, signature, snapshot, state)
     assert promotion is not None
@@ -248,6 +253,7 @@ def insert_promotion(
     decision = candidate.assessment.decision
     assert decision is not None
     values = {
+        "id": uuid4(),
         "experiment_id": scene.experiment.id,
         "experiment_name": scene.experiment.name,
         "promoted_variant_id": decision["candidate_variant_id"],
@@ -258,7 +264,7 @@ def insert_promotion(
         "improvement": decision["improvement"],
         "sample_size": decision["sample_size"],
         "promotion_type": signature.kind.value,
-        "promoted_by": signature.by,
+        **recorded_actor(scene.connection, signature.by),
         "promoted_at": scene.at,
         "step_started_at": scene.at,
         "metadata": Jsonb(dict(signature.metadata)),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from promotion_pipeline.promotion.models import Approval, Promotion
+from promotion_pipeline.store.adoption.promotions import NAME_COLUMN
 from promotion_pipeline.store.database import Connection
+
+NOT_RECORDED = "(not recorded)"
 
 _APPROVAL = """
     SELECT a.id, a.experiment_id, e.name AS experiment_name, a.candidate_variant_id, a.candidate_variant_name, a.state,
@@ -22,8 +26,15 @@ def promotion_from(row: Mapping[str, Any]) -> Promotion:
     exact = {
         "confidence": 100.0 * (1.0 - row["p_value"]),
         "improvement": row["snapshot"]["decision"]["improvement"],
+        "promoted_by": row.get(NAME_COLUMN) or str(row["promoted_by"] or NOT_RECORDED),
     }
-    return Promotion(**{**row, **exact})
+    # A team's own table may have more columns, and times without a zone, which are UTC.
+    known = {name: _in_utc(value) for name, value in row.items() if name in Promotion.model_fields}
+    return Promotion(**{**known, **exact})
+
+
+def _in_utc(value: object) -> object:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
 def promotions_where(connection: Connection, condition: str, parameters: Sequence[object]) -> list[Promotion]:

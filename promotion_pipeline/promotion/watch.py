@@ -43,7 +43,7 @@ _SUMS = """
         coalesce(sum(l.amount) FILTER (WHERE r.created_at <= w.mature_before), 0) AS value_sum,
         coalesce(sum(l.amount * l.amount) FILTER (WHERE r.created_at <= w.mature_before), 0) AS value_sum_squares
     FROM watched w
-    JOIN ai_requests r ON r.experiment_id = w.experiment_id
+    JOIN promotion_pipeline_requests r ON r.experiment_id = w.experiment_id
         AND r.created_at >= w.step_started_at AND r.created_at <= w.at
     CROSS JOIN LATERAL (SELECT
         CASE WHEN r.latency_ms >= 0 AND r.latency_ms < 'Infinity' THEN r.latency_ms::float8 END,

@@ -84,7 +84,7 @@ def _refuse_taken(connection: psycopg.Connection[Any], *, replace_all: bool) -> 
         """
         SELECT experiment.name FROM ab_experiments AS experiment
         WHERE experiment.name IN (SELECT experiment FROM incoming) AND experiment.rollup_source = 'requests'
-            AND (EXISTS (SELECT 1 FROM ai_requests WHERE experiment_id = experiment.id)
+            AND (EXISTS (SELECT 1 FROM promotion_pipeline_requests WHERE experiment_id = experiment.id)
                 OR EXISTS (SELECT 1 FROM hourly_variant_rollups WHERE experiment_id = experiment.id))
         ORDER BY 1
         """

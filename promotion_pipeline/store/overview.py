@@ -31,7 +31,8 @@ class ExperimentOverview(_Row):
     id: UUID
     name: str
     is_active: bool
-    start_date: datetime
+    start_date: datetime | None
+    """None: a draft."""
     hold: str | None
     """Why automatic promotion is on hold; None: it is not."""
     variants: tuple[VariantShare, ...]
@@ -51,7 +52,7 @@ class ExperimentOverview(_Row):
 
 
 _OVERVIEW = """
-    SELECT e.id, e.name, e.is_active, e.start_date, e.auto_promotion_hold AS hold,
+    SELECT e.id, e.name::text, e.is_active, e.start_date::timestamptz, e.auto_promotion_hold AS hold,
         coalesce(v.variants, '[]') AS variants,
         d.as_of, d.verdict, d.is_eligible, d.candidate_variant_name AS candidate, d.confidence, d.improvement,
         d.sample_size, p.promoted_variant_name AS promoted_variant, p.state AS promotion_state,

@@ -131,7 +131,7 @@ def arrow_connection(store: Store) -> Iterator[adbc_driver_manager.dbapi.Connect
         adbc_driver_manager.Error: the database cannot be reached, or refuses the statement.
     """
     kept = _idle_arrow(store) if isinstance(store, PooledStore) else None
-    connection = kept or adbc_driver_postgresql.dbapi.connect(store.url, autocommit=True)
+    connection = kept or _new_arrow(store.url)
     try:
         yield connection
     except BaseException:
@@ -141,6 +141,14 @@ def arrow_connection(store: Store) -> Iterator[adbc_driver_manager.dbapi.Connect
         store.idle_arrow.append(connection)
     else:
         connection.close()
+
+
+def _new_arrow(url: str) -> adbc_driver_manager.dbapi.Connection:
+    opened = adbc_driver_postgresql.dbapi.connect(url, autocommit=True)
+    with opened.cursor() as cursor:
+        # Times without a zone are compared with others: they are UTC.
+        cursor.execute("SET TIME ZONE 'UTC'")
+    return opened
 
 
 def _idle_arrow(store: PooledStore) -> adbc_driver_manager.dbapi.Connection | None:

@@ -12,7 +12,9 @@ VERSIONS = Path(__file__).parents[1] / "migrations" / "versions"
 VERSION_TABLE = "promotion_pipeline_version"
 """Where Alembic keeps our revision: a team's own `alembic_version` may stand beside it."""
 _TABLE = re.compile(r"^\s*CREATE TABLE (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
-_FUNCTION = re.compile(r"^\s*(?:CREATE (?:OR REPLACE )?FUNCTION (\w+)|ALTER FUNCTION \w+\(.*\) RENAME TO (\w+))", re.MULTILINE)
+_FUNCTION = re.compile(
+    r"^\s*(?:CREATE (?:OR REPLACE )?FUNCTION (\w+)|ALTER FUNCTION \w+\(.*\) RENAME TO (\w+))", re.MULTILINE
+)
 
 
 @functools.cache

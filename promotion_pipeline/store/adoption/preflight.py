@@ -97,9 +97,9 @@ def _of_flags(connection: psycopg.Connection[Any], requests: Relation) -> Iterat
         other = _first(
             connection,
             # The newest ones of a big log: all of them would be a scan of it.
-            sql.SQL("SELECT {0} FROM (SELECT {0} FROM {1} LIMIT 100000) AS some WHERE {0} NOT IN (0, 1) LIMIT 1").format(
-                sql.Identifier(name), requests.identifier
-            ),
+            sql.SQL(
+                "SELECT {0} FROM (SELECT {0} FROM {1} LIMIT 100000) AS some WHERE {0} NOT IN (0, 1) LIMIT 1"
+            ).format(sql.Identifier(name), requests.identifier),
         )
         if other is not None:
             yield (

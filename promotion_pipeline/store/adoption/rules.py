@@ -140,7 +140,7 @@ def _missing(relation: Relation, name: str, rule: Rule) -> str:
     spelled = [other for other in relation.columns if _folded(other) == _folded(name)]
     if spelled and relation.name == "ai_requests":
         return (
-            f"{where} is missing, and there is \"{spelled[0]}\": expected {rule.expected}; put a view of the name"
+            f'{where} is missing, and there is "{spelled[0]}": expected {rule.expected}; put a view of the name'
             " ai_requests over the table, or map its columns with AUTO_PROMOTION_SOURCE (docs/adopting.md)"
         )
     if spelled:
@@ -148,7 +148,9 @@ def _missing(relation: Relation, name: str, rule: Rule) -> str:
     if relation.name == "experiment_promotions" or rule.is_key or name == "name":
         return f"{where} is missing: expected {rule.expected}; {KEEP_YOURS}"
     default = {"boolean": " NOT NULL DEFAULT false", "numeric": " NOT NULL DEFAULT 0"}.get(rule.target, "")
-    return f"{where} is missing: expected {rule.expected}; ALTER TABLE {relation.name} ADD {name} {rule.target}{default}"
+    return (
+        f"{where} is missing: expected {rule.expected}; ALTER TABLE {relation.name} ADD {name} {rule.target}{default}"
+    )
 
 
 def _remedy(relation: Relation, column: Column, rule: Rule) -> str:

@@ -17,7 +17,12 @@ from promotion_pipeline.store.adoption.rules import WHOLE_NUMBERS, refusals
 
 REQUESTS_VIEW = "promotion_pipeline_requests"
 """The log in our names and types: what every statement of ours reads."""
-_NOTHING = {"user_id": "NULL::text", "latency_ms": "NULL::double precision", "is_error": "false", "value": "NULL::numeric"}
+_NOTHING = {
+    "user_id": "NULL::text",
+    "latency_ms": "NULL::double precision",
+    "is_error": "false",
+    "value": "NULL::numeric",
+}
 """What stands for a column that the log does not have."""
 _COLUMNS = ("experiment_id", "variant_id", "user_id", "created_at", "latency_ms", "is_error", "converted", "value")
 _KEPT_INSIDE = ("ensure_request_days", "drop_request_days")
@@ -58,9 +63,9 @@ def _expression(columns: Mapping[str, Column], name: str) -> sql.Composable:
     match name, column.base_type:
         case "created_at", "timestamp without time zone":
             return utc(given)
-        case ("converted" | "is_error"), whole if whole in WHOLE_NUMBERS:
+        case (("converted" | "is_error"), whole) if whole in WHOLE_NUMBERS:
             return sql.SQL("coalesce({} <> 0, false)").format(given)
-        case ("converted" | "is_error"), _ if column.is_nullable:
+        case (("converted" | "is_error"), _) if column.is_nullable:
             return sql.SQL("coalesce({}, false)").format(given)
         case "user_id", other if other != "text" or column.kind == "d":
             return sql.SQL("{}::text").format(given)
@@ -96,7 +101,9 @@ def _renew_view(connection: psycopg.Connection[Any], requests: Relation) -> None
         ).fetchall()
         cursor.execute(f"DROP VIEW IF EXISTS {REQUESTS_VIEW}".encode())
         cursor.execute(f"CREATE VIEW {REQUESTS_VIEW} AS {statement}".encode())
-        cursor.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(sql.Identifier(REQUESTS_VIEW), sql.Literal(statement)))
+        cursor.execute(
+            sql.SQL("COMMENT ON VIEW {} IS {}").format(sql.Identifier(REQUESTS_VIEW), sql.Literal(statement))
+        )
         for (role,) in granted:
             cursor.execute(f"GRANT SELECT ON {REQUESTS_VIEW} TO {role}".encode())
 
@@ -143,14 +150,16 @@ def index_log(connection: psycopg.Connection[Any]) -> None:
         with connection.cursor(row_factory=tuple_row) as cursor:
             known = cursor.execute(
                 "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)",
-                [f'{_quoted(requests.schema)}.{name}'],
+                [f"{_quoted(requests.schema)}.{name}"],
             ).fetchone()
             if known is not None and known[0]:
                 continue
             if known is not None:
                 cursor.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(requests.schema, name)))
             cursor.execute(
-                sql.SQL("CREATE INDEX {} {} ON {} {}").format(how, sql.Identifier(name), requests.identifier, definition)
+                sql.SQL("CREATE INDEX {} {} ON {} {}").format(
+                    how, sql.Identifier(name), requests.identifier, definition
+                )
             )
 
 

@@ -52,7 +52,9 @@ def take_over(
         keys = list(_keys_to(cursor, "experiment_promotions"))
         for name in reversed(ADOPTED_TABLES):
             if name in found:
-                cursor.execute(sql.SQL("DROP TABLE {}.{} CASCADE").format(sql.Identifier(SCRATCH), sql.Identifier(name)))
+                cursor.execute(
+                    sql.SQL("DROP TABLE {}.{} CASCADE").format(sql.Identifier(SCRATCH), sql.Identifier(name))
+                )
         _require_free_names(cursor, schema)
         _move_in(cursor, schema)
         cursor.execute("SELECT set_config('search_path', %s, true)", [path])
@@ -148,7 +150,10 @@ def _require_free_names(cursor: psycopg.Cursor[Any], schema: str) -> None:
     ).fetchall()
     if taken:
         raise AdoptionError(
-            [f"{name} is there already: expected the name to be free; rename yours, or {KEEP_YOURS}" for (name,) in taken]
+            [
+                f"{name} is there already: expected the name to be free; rename yours, or {KEEP_YOURS}"
+                for (name,) in taken
+            ]
         )
 
 

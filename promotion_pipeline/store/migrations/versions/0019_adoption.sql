@@ -152,7 +152,8 @@ BEGIN
                     'error_rate_acceptable') THEN 'true'::jsonb
                 WHEN attname = 'is_promotable' THEN 'false'::jsonb
                 ELSE 'null'::jsonb END)
-            FROM pg_attribute WHERE attrelid = 'eligibility_decisions'::regclass AND attnum > 0 AND NOT attisdropped)
+            FROM pg_attribute WHERE attrelid = 'eligibility_decisions'::regclass AND attnum > 0 AND NOT attisdropped
+                AND attname NOT IN ('label', 'decided_at'))
         || jsonb_build_object('hour', NEW.promoted_at::timestamptz, 'as_of', NEW.promoted_at::timestamptz,
             'experiment_id', NEW.experiment_id, 'verdict', 'eligible',
             'candidate_variant_id', NEW.promoted_variant_id, 'candidate_variant_name', NEW.promoted_variant_name,
