@@ -92,7 +92,7 @@ def splits(subject: Subject) -> Result:
         return ok("every running experiment's split sums to 100")
     name, total = rows[0]["name"], rows[0]["total"]
     said = f"the split of {listed([row['name'] for row in rows])} does not sum to 100 ({name!r}: {total})"
-    share = f"round(100 * v.traffic_percentage / {total}, 2)" if total else "50"
+    share = f"round(100 * v.traffic_percentage::numeric / {total}, 2)" if total else "50"
     statement = (
         f"UPDATE ab_variants v SET traffic_percentage = {share}"
         f" FROM ab_experiments e WHERE e.id = v.experiment_id AND e.name = {sql_text(name)}"

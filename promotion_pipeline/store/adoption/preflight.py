@@ -98,7 +98,7 @@ def _of_flags(connection: psycopg.Connection[Any], requests: Relation) -> Iterat
             connection,
             # The newest ones of a big log: all of them would be a scan of it.
             sql.SQL(
-                "SELECT {0} FROM (SELECT {0} FROM {1} LIMIT 100000) AS some WHERE {0} NOT IN (0, 1) LIMIT 1"
+                "SELECT {0} FROM (SELECT {0} FROM {1} LIMIT 100000) AS looked WHERE {0} NOT IN (0, 1) LIMIT 1"
             ).format(sql.Identifier(name), requests.identifier),
         )
         if other is not None:
@@ -108,11 +108,11 @@ def _of_flags(connection: psycopg.Connection[Any], requests: Relation) -> Iterat
             )
 
 
-def _holds(connection: psycopg.Connection[Any], condition: sql.Composable) -> bool:
+def _holds(connection: psycopg.Connection[Any], condition: sql.Composed) -> bool:
     return bool(_first(connection, sql.SQL("SELECT {}").format(condition)))
 
 
-def _first(connection: psycopg.Connection[Any], query: sql.Composable) -> Any:
+def _first(connection: psycopg.Connection[Any], query: sql.Composed) -> Any:
     with connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(query).fetchone()
     return None if row is None else row[0]
