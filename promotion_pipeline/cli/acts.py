@@ -215,7 +215,8 @@ def print_rollback(promotion: Promotion, to: str) -> None:
 def _target(promotion: Promotion, to: str) -> str:
     if to == "control":
         return f"{promotion.control_variant_name} 100 %"
-    return output.split_text(split_by_name(promotion.snapshot, "split_before"))
+    split = output.split_text(split_by_name(promotion.snapshot, "split_before"))
+    return f"{split} (the split from before was not recorded)" if promotion.snapshot.get("adopted") else split
 
 
 def hold(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
-from promotion_pipeline.store.database import Connection, Store, connect, current_store
+from promotion_pipeline.store.database import Connection, Store, connect, current_store, is_pooled
 
 MOST_IDLE = 20
 
@@ -137,6 +137,8 @@ def arrow_connection(store: Store) -> Iterator[adbc_driver_manager.dbapi.Connect
     except BaseException:
         connection.close()
         raise
+    if is_pooled(store.url):
+        connection.rollback()
     if isinstance(store, PooledStore) and not store.idle_arrow:
         store.idle_arrow.append(connection)
     else:
@@ -144,10 +146,14 @@ def arrow_connection(store: Store) -> Iterator[adbc_driver_manager.dbapi.Connect
 
 
 def _new_arrow(url: str) -> adbc_driver_manager.dbapi.Connection:
-    opened = adbc_driver_postgresql.dbapi.connect(url, autocommit=True)
+    # Behind a pooler a statement and its rows are of one server's process only within a transaction.
+    is_one_of_many = is_pooled(url)
+    opened = adbc_driver_postgresql.dbapi.connect(url, autocommit=not is_one_of_many)
     with opened.cursor() as cursor:
         # Times without a zone are compared with others: they are UTC.
         cursor.execute("SET TIME ZONE 'UTC'")
+    if is_one_of_many:
+        opened.commit()
     return opened
 
 

@@ -35,6 +35,8 @@ class Cell:
     """SQL that runs once the tables and rows are there."""
     path: str = "public"
     """The search_path of whoever runs the product; tables are made in its first schema."""
+    loaded: str = ""
+    """The table that a bulk load goes to, where `ai_requests` is a view."""
     is_refused: bool = False
 
     @property
@@ -94,6 +96,7 @@ CELLS = (
     Cell(
         "the log in another schema, seen through a view",
         before="CREATE SCHEMA logs",
+        loaded="logs",
         after="ALTER TABLE ai_requests SET SCHEMA logs; CREATE VIEW ai_requests AS SELECT * FROM logs.ai_requests;"
         "GRANT SELECT, INSERT ON logs.ai_requests, ai_requests TO shop_app; GRANT USAGE ON SCHEMA logs TO shop_app",
     ),

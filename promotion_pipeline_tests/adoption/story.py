@@ -47,13 +47,16 @@ class Ending:
         return "refused: " + "; ".join(self.refusal) if self.refusal else "works"
 
 
-def play(cell: Cell, url: str, home: Path, *, through_dagster: bool = False) -> Ending:
+def play(cell: Cell, url: str, home: Path, *, direct: str | None = None, through_dagster: bool = False) -> Ending:
     """Take a cell from the team's empty database to a rollback.
+
+    Args:
+        direct: where the team's application connects to, if the product goes through a pooler.
 
     Raises:
         AssertionError: a step did not do what it should.
     """
-    with connect(url) as connection:
+    with connect(direct or url) as connection:
         Team(cell, connection).bring()
         connection.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {_name(connection)} SET search_path = {cell.path}".encode())
         before = connection.execute(_SHAPE.encode()).fetchall()
@@ -65,12 +68,12 @@ def play(cell: Cell, url: str, home: Path, *, through_dagster: bool = False) -> 
         return Ending(cell.name, error.lines)
     migrate.upgrade(url)
     store = Store(url, Settings(home=home, database_url=SecretStr(url)))
-    _live_through(cell, store, through_dagster=through_dagster)
+    _live_through(cell, store, direct or url, through_dagster=through_dagster)
     return Ending(cell.name)
 
 
-def _live_through(cell: Cell, store: Store, *, through_dagster: bool) -> None:
-    with _application(cell, store) as application:
+def _live_through(cell: Cell, store: Store, direct: str, *, through_dagster: bool) -> None:
+    with _application(cell, direct) as application:
         application.write_as_ever()
     with store.connect() as connection:
         split = _split(connection)
@@ -89,7 +92,7 @@ def _live_through(cell: Cell, store: Store, *, through_dagster: bool) -> None:
     assert promoted.promoted_by == "user-123"
     with store.connect() as connection:
         assert _split(connection) == {"control": 0, "treatment": 100}
-    with _application(cell, store) as application:
+    with _application(cell, direct) as application:
         application.serve("runs", "now()", "now() + interval '1 millisecond'", 20)
     watched = watch_promotions(store)
     assert [result.requests for result in watched] == [20], watched
@@ -130,9 +133,9 @@ def _split(connection: Connection) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _application(cell: Cell, store: Store) -> Iterator[Application]:
+def _application(cell: Cell, url: str) -> Iterator[Application]:
     """A session of the application's own role."""
-    with store.connect() as connection:
+    with connect(url) as connection:
         connection.execute(f"SET SESSION AUTHORIZATION {APPLICATION}".encode())
         yield Application(cell, connection)
 

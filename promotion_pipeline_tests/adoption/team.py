@@ -170,7 +170,7 @@ class Application(Team):
         given = columns
         if (kind := self.cell.columns["ai_requests.id"]) in {"uuid", "text"}:
             columns, given = f"id, {columns}", f"gen_random_uuid()::{kind}, {columns}"
-        log = sql.Identifier(schema, "ai_requests")
+        log = sql.Identifier(self.cell.loaded or schema, "ai_requests")
         taken = sql.SQL(
             "COPY (SELECT {} FROM {} WHERE experiment_id = (SELECT id FROM {} WHERE name::text = 'mine') LIMIT 50)"
             " TO STDOUT"
