@@ -38,8 +38,8 @@ def register(app: typer.Typer) -> None:
         "Create or update the tables of AUTO_PROMOTION_DATABASE_URL; nothing is done where they are up to date.",
         "AUTO_PROMOTION_DATABASE_URL=postgresql://me:secret@db.example.com/app promotion-pipeline db upgrade",
         more="Existing tables ab_experiments, ab_variants, ai_requests and experiment_promotions are adopted: what is"
-        " missing is added, nothing is renamed or dropped. What cannot be adopted is refused before anything is changed."
-        " The embedded database is always up to date.",
+        " missing is added, nothing is renamed or dropped. What cannot be adopted is refused before anything is"
+        " changed. The embedded database is always up to date.",
     ),
 )
 def upgrade(as_json: Json = False) -> None:
@@ -69,8 +69,8 @@ def upgrade(as_json: Json = False) -> None:
     help=examples(
         "Print the GRANT statements for a role that runs the product but may create, alter and drop nothing.",
         "promotion-pipeline db grants promotion_runtime | psql postgresql://owner@db.example.com/app",
-        more="Nothing is granted by this command. Run `db upgrade` as the owner of the tables. An application that writes"
-        " its own tables needs no grant: what its writes set off runs with the rights of who ran `db upgrade`.",
+        more="Nothing is granted by this command. Run `db upgrade` as the owner of the tables. An application that"
+        " writes its own tables needs no grant: what its writes set off runs with the rights of who ran `db upgrade`.",
     ),
 )
 def grants(role: Annotated[str, typer.Argument(help="Role of the daemon, the API and the commands.")]) -> None:

@@ -57,7 +57,8 @@ def late_rows(subject: Subject) -> Result:
     lookback = timedelta(hours=subject.settings.lookback_hours)
     end = newest_complete_hour(subject.database) - lookback
     future = subject.database.execute(
-        "SELECT max(created_at) AS newest FROM promotion_pipeline_requests WHERE created_at > now() + interval '5 minutes'"
+        "SELECT max(created_at) AS newest FROM promotion_pipeline_requests"
+        " WHERE created_at > now() + interval '5 minutes'"
     ).fetchone()
     if future is not None and future["newest"] is not None:
         remove = sql_command("DELETE FROM ai_requests WHERE created_at > now()")
@@ -85,7 +86,9 @@ def splits(subject: Subject) -> Result:
         """
         SELECT e.name, sum(v.traffic_percentage::numeric) AS total
         FROM ab_experiments e JOIN ab_variants v ON v.experiment_id = e.id
-        WHERE e.is_active AND e.start_date IS NOT NULL GROUP BY e.id, e.name HAVING abs(sum(v.traffic_percentage::numeric) - 100) > 0.05 ORDER BY e.name
+        WHERE e.is_active AND e.start_date IS NOT NULL GROUP BY e.id, e.name
+        HAVING abs(sum(v.traffic_percentage::numeric) - 100) > 0.05
+        ORDER BY e.name
         """
     ).fetchall()
     if not rows:

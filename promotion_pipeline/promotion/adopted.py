@@ -57,7 +57,7 @@ def _type_of_shares(connection: Connection) -> str:
 
 
 def recorded_actor(connection: Connection, by: str) -> dict[str, Any]:
-    """The columns of `experiment_promotions` that say who promoted: where `promoted_by` is a UUID, a name stands beside.
+    """The columns of `experiment_promotions` that say who promoted: a name beside `promoted_by` where that is a UUID.
 
     A name that is a UUID is in both, so that the team's own queries find it.
     """

@@ -44,8 +44,8 @@ class Variant:
 
 
 _SELECT = """
-    SELECT e.id, e.name::text, e.is_active, e.start_date::timestamptz, e.promotion_config, e.auto_promotion_hold AS hold,
-        e.rollup_source, p.id AS phase_id, p.started_at AS phase_started_at,
+    SELECT e.id, e.name::text, e.is_active, e.start_date::timestamptz, e.promotion_config,
+        e.auto_promotion_hold AS hold, e.rollup_source, p.id AS phase_id, p.started_at AS phase_started_at,
         coalesce(p.is_running, false) AS phase_is_running
     FROM ab_experiments e
     LEFT JOIN ab_experiment_phases p ON p.experiment_id = e.id AND p.ended_at IS NULL

@@ -150,8 +150,8 @@ def require_schema(store: Store) -> None:
         )
     if may_sort is None or not may_sort["it"]:
         raise DependencyError(
-            "the role may make no temporary tables, which rolling up needs: run what `promotion-pipeline db grants ROLE`"
-            " prints, as the owner of the database"
+            "the role may make no temporary tables, which rolling up needs: run what `promotion-pipeline db grants"
+            " ROLE` prints, as the owner of the database"
         )
     if current > head:
         raise DependencyError(

@@ -113,8 +113,11 @@ CELLS = (
         is_refused=True,
     ),
     Cell("a table of theirs called api_tokens", after="CREATE TABLE api_tokens (id int)", is_refused=True),
-    Cell("an alembic_version of theirs", after="CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);"
-         "INSERT INTO alembic_version VALUES ('0003')"),
+    Cell(
+        "an alembic_version of theirs",
+        after="CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);"
+        "INSERT INTO alembic_version VALUES ('0003')",
+    ),
     Cell(
         "a log of their own partitions",
         after="ALTER TABLE ai_requests RENAME TO ai_requests_20240101;"

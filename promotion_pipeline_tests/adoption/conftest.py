@@ -67,7 +67,8 @@ def pooled_url(older_database: str, tmp_path: Path) -> Iterator[str]:
     settings = folder / "pgbouncer.ini"
     settings.write_text(
         f"[databases]\n* = host={parts['host']} user=postgres\n[pgbouncer]\npool_mode = transaction\nauth_type = any\n"
-        f"listen_addr =\nlisten_port = 6432\nunix_socket_dir = {folder}\ndefault_pool_size = 4\nserver_round_robin = 1\n"
+        f"listen_addr =\nlisten_port = 6432\nunix_socket_dir = {folder}\ndefault_pool_size = 4\n"
+        "server_round_robin = 1\n"
     )
     as_user = ["-u", "postgres"] if os.getuid() == 0 else []
     if as_user:

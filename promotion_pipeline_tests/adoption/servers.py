@@ -30,12 +30,18 @@ def running(binaries: Path) -> Iterator[str]:
         options = ["-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
         subprocess.run(
             [binaries / "initdb", "-D", f"{folder}/data", *options],
-            check=True, capture_output=True, cwd="/", **as_user,  # type: ignore[call-overload]
+            check=True,
+            capture_output=True,
+            cwd="/",
+            **as_user,  # type: ignore[call-overload]
         )
         settings = ["-c", "fsync=off", "-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}"]
         server = subprocess.Popen(
             [binaries / "postgres", "-D", f"{folder}/data", *settings],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **as_user,  # type: ignore[call-overload]
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            **as_user,  # type: ignore[call-overload]
         )
         try:
             deadline = time.monotonic() + 30

@@ -1,4 +1,4 @@
-"""What is done with every cell: the schema put on, a tick, a promotion, the watch, a rollback, the application between."""
+"""What is done with every cell: the schema, a tick, a promotion, the watch, a rollback, the application between."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def play(cell: Cell, url: str, home: Path, *, direct: str | None = None, through
     """
     with connect(direct or url) as connection:
         Team(cell, connection).bring()
-        connection.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {_name(connection)} SET search_path = {cell.path}".encode())
+        connection.execute(
+            f"ALTER ROLE CURRENT_USER IN DATABASE {_name(connection)} SET search_path = {cell.path}".encode()
+        )
         before = connection.execute(_SHAPE.encode()).fetchall()
     try:
         migrate.upgrade(url)

@@ -47,7 +47,9 @@ class Team:
 
     @property
     def _has_ids(self) -> bool:
-        return all(self.cell.columns[f"{table}.id"] in {"uuid", "public.key"} for table in ("ab_experiments", "ab_variants"))
+        return all(
+            self.cell.columns[f"{table}.id"] in {"uuid", "public.key"} for table in ("ab_experiments", "ab_variants")
+        )
 
     def bring(self) -> None:
         """Make the tables, and an experiment with a winner in them."""
@@ -89,7 +91,8 @@ class Team:
         schema = self.cell.path.split(",")[0]
         start = _time(types["ab_experiments.start_date"], since)
         self.connection.execute(
-            f"INSERT INTO {schema}.ab_experiments (name, is_active, start_date) VALUES ('{name}', true, {start})".encode()
+            f"INSERT INTO {schema}.ab_experiments (name, is_active, start_date)"
+            f" VALUES ('{name}', true, {start})".encode()
         )
         self.connection.execute(
             f"INSERT INTO {schema}.ab_variants (experiment_id, name, is_control, traffic_percentage)"

@@ -73,8 +73,10 @@ def test_a_role_without_temporary_tables_is_refused_by_name(older_database: str,
 def test_tables_of_another_role_are_refused_with_the_grant_that_helps(older_database: str) -> None:
     url = _role(older_database, "upgrader")
     with connect(older_database) as connection:
-        connection.execute("CREATE TABLE ab_experiments (id uuid PRIMARY KEY, name text UNIQUE, is_active boolean,"
-                           " start_date timestamptz)")
+        connection.execute(
+            "CREATE TABLE ab_experiments (id uuid PRIMARY KEY, name text UNIQUE, is_active boolean,"
+            " start_date timestamptz)"
+        )
         connection.execute(f'GRANT ALL ON DATABASE "{connection.info.dbname}" TO upgrader'.encode())
         connection.execute("GRANT ALL ON SCHEMA public TO upgrader")
     with pytest.raises(AdoptionError, match='GRANT "postgres" TO'):
@@ -88,7 +90,9 @@ def test_an_empty_search_path_is_refused_by_name(older_database: str) -> None:
 
 def test_a_teams_own_alembic_version_is_neither_read_nor_touched(empty_database: str) -> None:
     with connect(empty_database) as connection:
-        connection.execute("CREATE TABLE alembic_version (version_num varchar(32)); INSERT INTO alembic_version VALUES ('0003')")
+        connection.execute(
+            "CREATE TABLE alembic_version (version_num varchar(32)); INSERT INTO alembic_version VALUES ('0003')"
+        )
         assert migrate.upgrade(empty_database) == migrate.head_revision() == migrate.revision_of(connection)
         assert connection.execute("SELECT * FROM alembic_version").fetchall() == [{"version_num": "0003"}]
 
@@ -146,7 +150,10 @@ def test_a_data_only_restore_of_the_applications_tables_is_followed(older_databa
     with store.connect() as connection:
         connection.execute("DELETE FROM ab_variants; DELETE FROM ab_experiments")
     done = subprocess.run(
-        [binaries / "psql", "-v", "ON_ERROR_STOP=1", "-q", older_database], input=dump.stdout, capture_output=True, check=False
+        [binaries / "psql", "-v", "ON_ERROR_STOP=1", "-q", older_database],
+        input=dump.stdout,
+        capture_output=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert count(store, "SELECT count(*) FROM ab_experiment_phases WHERE is_running AND ended_at IS NULL") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ _COLUMNS = """
 
 
 @pytest.fixture
-def brought(new_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def brought(new_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """URL of the specification's database, which the environment names."""
     with connect(new_database) as connection:
         specified.bring(connection)
@@ -43,7 +44,11 @@ def test_it_is_adopted_promoted_watched_and_rolled_back_by_command(brought: str,
 
     assert run("history", "was-promoted", "--json").data["latestPromotion"]["state"] == "promoted"
     gone = run("history", "was-rolled-back", "--json").data["latestPromotion"]
-    assert (gone["state"], gone["rollbackReason"], gone["metadata"]) == ("rolled_back", "errors", {"jiraTicket": "PROJ-123"})
+    assert (gone["state"], gone["rollbackReason"], gone["metadata"]) == (
+        "rolled_back",
+        "errors",
+        {"jiraTicket": "PROJ-123"},
+    )
     assert "cannot be recomputed" in run("history", "was-promoted", "--verify").out
     assert run("check", "runs", "--json").data["isPromotable"] is True
 
@@ -87,10 +92,11 @@ def test_what_we_recorded_in_their_table_stays_as_it_was(brought: str, run_anywh
             "UPDATE experiment_promotions SET confidence = 1 WHERE experiment_name = 'runs'",
             "DELETE FROM experiment_promotions WHERE experiment_name = 'runs'",
         ):
-            with pytest.raises(Exception, match="what was recorded|no way from"):
+            with pytest.raises(Exception, match=r"what was recorded|no way from"):
                 connection.execute(statement.encode())
-        row = connection.execute("SELECT promoted_by, promoted_by_name FROM experiment_promotions"
-                                 " WHERE experiment_name = 'runs'").fetchone()
+        row = connection.execute(
+            "SELECT promoted_by, promoted_by_name FROM experiment_promotions WHERE experiment_name = 'runs'"
+        ).fetchone()
     assert row == {"promoted_by": None, "promoted_by_name": "user-123"}
 
 
@@ -103,8 +109,8 @@ def test_a_ramp_that_whole_percents_cannot_express_is_refused_and_a_third_is_sha
     assert run_anywhere("promote", "runs", "--by", "maria", "--set", "ramp_steps=75,100").code == 0
     with connect(brought) as connection:
         shares = connection.execute(
-            "SELECT v.name, traffic_percentage AS share FROM ab_variants v JOIN ab_experiments e ON e.id = experiment_id"
-            " WHERE e.name = 'runs' ORDER BY 1"
+            "SELECT v.name, traffic_percentage AS share FROM ab_variants v"
+            " JOIN ab_experiments e ON e.id = experiment_id WHERE e.name = 'runs' ORDER BY 1"
         ).fetchall()
     assert [row["share"] for row in shares] == [25, 75]
 

@@ -31,10 +31,13 @@ def runtime_grants(connection: psycopg.Connection[Any], role: str) -> list[str]:
             """,
             [[*ADOPTED_TABLES, *our_tables(), REQUESTS_VIEW]],
         ).fetchall()
-        known = [row[0] for row in cursor.execute(
-            "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL ORDER BY 1",
-            [sorted({*our_tables(), *NEVER_DELETED})],
-        ).fetchall()]
+        known = [
+            row[0]
+            for row in cursor.execute(
+                "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL ORDER BY 1",
+                [sorted({*our_tables(), *NEVER_DELETED})],
+            ).fetchall()
+        ]
         database = cursor.execute("SELECT current_database()").fetchone()
         functions = cursor.execute(
             "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = ANY(%s)"

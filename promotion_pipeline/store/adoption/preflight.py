@@ -76,8 +76,8 @@ def _of_rows(connection: psycopg.Connection[Any], found: dict[str, Relation]) ->
         shares = _first(
             connection,
             sql.SQL(
-                "SELECT max(total) FROM (SELECT sum(traffic_percentage)::float8 AS total FROM {} GROUP BY experiment_id)"
-                " AS split WHERE total > 0"
+                "SELECT max(total) FROM (SELECT sum(traffic_percentage)::float8 AS total FROM {}"
+                " GROUP BY experiment_id) AS split WHERE total > 0"
             ).format(variants.identifier),
         )
         if shares is not None and shares <= 1.0001:

@@ -109,7 +109,7 @@ def _renew_view(connection: psycopg.Connection[Any], requests: Relation) -> None
 
 
 def _secure_functions(connection: psycopg.Connection[Any]) -> None:
-    """Every function of ours runs with its owner's rights, our tables in sight and in UTC, whoever's write called it."""
+    """Every function of ours runs with its owner's rights, our tables in sight and in UTC, whoever's write called."""
     with connection.cursor(row_factory=dict_row) as cursor:
         path = cursor.execute(
             "SELECT array_to_string(ARRAY(SELECT quote_ident(name) FROM unnest(current_schemas(false)) AS name), ', ')"

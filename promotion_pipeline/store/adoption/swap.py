@@ -114,7 +114,8 @@ def _keys_to(cursor: psycopg.Cursor[Any], name: str) -> Iterator[tuple[str, str]
     """The foreign keys of our tables to `name`, to be made again on theirs."""
     yield from cursor.execute(
         """
-        SELECT conrelid::regclass::text, 'ADD CONSTRAINT ' || quote_ident(conname) || ' ' || pg_get_constraintdef(oid, true)
+        SELECT conrelid::regclass::text,
+            concat_ws(' ', 'ADD CONSTRAINT', quote_ident(conname), pg_get_constraintdef(oid, true))
         FROM pg_constraint WHERE contype = 'f' AND confrelid = to_regclass(%s) AND conparentid = 0
         """,
         [name],
@@ -122,7 +123,8 @@ def _keys_to(cursor: psycopg.Cursor[Any], name: str) -> Iterator[tuple[str, str]
 
 
 _MOVABLE = """
-    SELECT relname::text, CASE relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, quote_ident(relname)
+    SELECT relname::text, CASE relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END,
+        quote_ident(relname)
     FROM pg_class WHERE relnamespace = to_regnamespace(%(scratch)s) AND relkind IN ('r', 'p', 'v', 'S')
         AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE objid = pg_class.oid AND deptype IN ('a', 'i')
             AND relkind = 'S' AND refclassid = 'pg_class'::regclass)
@@ -201,7 +203,8 @@ def _begin_history(cursor: psycopg.Cursor[Any]) -> None:
     cursor.execute(
         """
         UPDATE ab_experiment_history AS known SET noted_at = least(experiment.start_date, known.noted_at)
-        FROM ab_experiments AS experiment WHERE experiment.id = known.experiment_id AND experiment.start_date < known.noted_at
+        FROM ab_experiments AS experiment WHERE experiment.id = known.experiment_id
+            AND experiment.start_date < known.noted_at
         """
     )
 

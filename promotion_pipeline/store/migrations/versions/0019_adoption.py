@@ -1,4 +1,4 @@
-"""A team's own tables: drafts, deleted experiments, promotions recorded before us, logs that are not kept by our days."""
+"""A team's own tables: drafts, deleted experiments, promotions recorded before us, logs of other partitions."""
 
 from __future__ import annotations
 
