@@ -13,9 +13,7 @@ WHOLE_NUMBERS = frozenset({"smallint", "integer", "bigint"})
 TIMES = frozenset({"timestamp with time zone", "timestamp without time zone"})
 FLAGS = frozenset({"boolean"}) | WHOLE_NUMBERS
 KEEP_YOURS = (
-    "keep your tables: give the product a schema of its own (CREATE SCHEMA promotion; ALTER ROLE ... SET search_path ="
-    " promotion), write experiments and variants there, and map the log by their names (AUTO_PROMOTION_SOURCE,"
-    " docs/adopting.md)"
+    "keep your tables, give the product a schema of its own and map the log by names (docs/adopting.md#keep-your-tables)"
 )
 
 

@@ -141,9 +141,11 @@ def index_log(connection: psycopg.Connection[Any]) -> None:
     if adopted is None or requests is None or not requests.is_table or not requests.is_owner:
         return
     created_at = _expression(requests.columns, "created_at")
+    # An index on the column as it is would not serve a time that is read as UTC.
+    suffix = "_utc" if requests.columns["created_at"].base_type == "timestamp without time zone" else ""
     wanted = {
-        "ai_requests_experiment_created_at": sql.SQL("(experiment_id, {})").format(created_at),
-        "ai_requests_created_at_brin": sql.SQL("USING brin ({}) WITH (autosummarize = on)").format(created_at),
+        f"ai_requests_experiment_created_at{suffix}": sql.SQL("(experiment_id, {})").format(created_at),
+        f"ai_requests_created_at_brin{suffix}": sql.SQL("USING brin ({}) WITH (autosummarize = on)").format(created_at),
     }
     how = sql.SQL("" if requests.kind == "p" else "CONCURRENTLY")
     for name, definition in wanted.items():
