@@ -16,7 +16,8 @@ from promotion_pipeline_tests.adoption import specified
 from promotion_pipeline_tests.adoption.servers import binaries_of
 
 _COUNTS = """
-    SELECT (SELECT count(*) FROM experiment_promotions) AS promotions, (SELECT count(*) FROM ab_experiment_phases) AS phases,
+    SELECT (SELECT count(*) FROM experiment_promotions) AS promotions,
+        (SELECT count(*) FROM ab_experiment_phases) AS phases,
         (SELECT sum(requests) FROM user_totals) AS users, (SELECT count(*) FROM promotion_audit) AS audit,
         (SELECT count(*) FROM promotion_pipeline_requests) AS requests
 """

@@ -13,7 +13,7 @@ WHOLE_NUMBERS = frozenset({"smallint", "integer", "bigint"})
 TIMES = frozenset({"timestamp with time zone", "timestamp without time zone"})
 FLAGS = frozenset({"boolean"}) | WHOLE_NUMBERS
 KEEP_YOURS = (
-    "keep your tables, give the product a schema of its own and map the log by names (docs/adopting.md#keep-your-tables)"
+    "keep your tables, give the product a schema of its own, map the log by names (docs/adopting.md#keep-your-tables)"
 )
 
 
