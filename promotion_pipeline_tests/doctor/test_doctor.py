@@ -50,7 +50,7 @@ def test_database_down(patient: Patient) -> None:
 
 
 def test_migrations_behind(patient: Patient) -> None:
-    patient.execute("UPDATE alembic_version SET version_num = '0001'")
+    patient.execute("UPDATE promotion_pipeline_version SET version_num = '0001'")
     found = patient.finding("migrations")
     assert found.status is Status.PROBLEM
     assert "at revision 0001" in found.message
@@ -58,7 +58,7 @@ def test_migrations_behind(patient: Patient) -> None:
 
 
 def test_migrations_ahead(patient: Patient) -> None:
-    patient.execute("UPDATE alembic_version SET version_num = '9999'")
+    patient.execute("UPDATE promotion_pipeline_version SET version_num = '9999'")
     assert "pip install --upgrade" in str(patient.finding("migrations").fix)
 
 
@@ -236,7 +236,7 @@ def test_the_command_prints_a_line_a_check_and_exits_as_documented(
     assert well.exit_code == 0
     assert len(well.stdout.splitlines()) == len(CHECKS)
     assert all(line.startswith("OK ") for line in well.stdout.splitlines())
-    patient.execute("UPDATE alembic_version SET version_num = '0001'")
+    patient.execute("UPDATE promotion_pipeline_version SET version_num = '0001'")
     ill = CliRunner().invoke(app, ["doctor", "--json"])
     assert ill.exit_code == 1
     said = json.loads(ill.stdout)
