@@ -25,6 +25,7 @@ class Column:
     kind: str
     """`pg_type.typtype` of the declared type: b base, d domain, e enum."""
     is_nullable: bool
+    has_default: bool
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ _RELATION = """
 """
 _COLUMNS = """
     WITH RECURSIVE found AS (
-        SELECT attname, attnum, NOT attnotnull AS is_nullable, atttypid, atttypmod, type.typtype,
+        SELECT attname, attnum, NOT attnotnull AS is_nullable,
+            atthasdef OR attidentity <> '' AS has_default, atttypid, atttypmod, type.typtype,
             CASE typtype WHEN 'd' THEN typbasetype ELSE atttypid END AS base
         FROM pg_attribute JOIN pg_type AS type ON type.oid = atttypid
         WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
@@ -75,7 +77,7 @@ _COLUMNS = """
         UNION ALL
         SELECT attname, typbasetype FROM resolved JOIN pg_type ON oid = base AND typtype = 'd'
     )
-    SELECT attname AS name, format_type(atttypid, atttypmod) AS type_name, typtype AS kind, is_nullable,
+    SELECT attname AS name, format_type(atttypid, atttypmod) AS type_name, typtype AS kind, is_nullable, has_default,
         (SELECT format_type(resolved.base, NULL) FROM resolved JOIN pg_type ON oid = resolved.base
             WHERE resolved.attname = found.attname AND pg_type.typtype <> 'd') AS base_type
     FROM found ORDER BY attnum

@@ -115,6 +115,8 @@ def refusals(found: dict[str, Relation]) -> Iterator[str]:
             )
         for column, rule in RULES[name].items():
             yield from _of_column(relation, column, rule)
+        if name == "experiment_promotions":
+            yield from _of_writes(relation)
 
 
 def _of_column(relation: Relation, name: str, rule: Rule) -> Iterator[str]:
@@ -156,8 +158,38 @@ def _remedy(relation: Relation, column: Column, rule: Rule) -> str:
         return KEEP_YOURS
     if not relation.is_table:
         return f"cast it in the view: {column.name}::{rule.target}"
-    using = f"{column.name}::text::{rule.target}" if column.kind == "e" else f"{column.name}::{rule.target}"
+    using = _conversion(column, rule.target)
     return f"ALTER TABLE {relation.name} ALTER {column.name} TYPE {rule.target} USING {using}"
+
+
+def _conversion(column: Column, target: str) -> str:
+    """An expression that gives the column in another type."""
+    name, base = column.name, column.base_type
+    if column.kind == "e" and target != "text":
+        return f"{name}::text::{target}"
+    if target == "boolean" and base in NUMBERS:
+        return f"{name} <> 0"
+    if target == "timestamptz" and base in NUMBERS:
+        return f"to_timestamp({name})"
+    if target == "double precision" and base == "interval":
+        return f"1000 * extract(epoch FROM {name})"
+    return f"{name}::{target}"
+
+
+def _of_writes(promotions: Relation) -> Iterator[str]:
+    """What would keep a promotion from being recorded."""
+    by = promotions.columns.get("promoted_by")
+    if by is not None and by.base_type == "uuid" and not by.is_nullable:
+        yield (
+            "experiment_promotions.promoted_by is a uuid that must be given: expected one that may be null, for a name"
+            " such as user-123 is none; ALTER TABLE experiment_promotions ALTER promoted_by DROP NOT NULL"
+        )
+    for name, column in promotions.columns.items():
+        if name not in RULES["experiment_promotions"] and not column.is_nullable and not column.has_default:
+            yield (
+                f"experiment_promotions.{name} must be given: expected a default, since we do not know it;"
+                f" ALTER TABLE experiment_promotions ALTER {name} DROP NOT NULL"
+            )
 
 
 def _said(column: Column) -> str:
