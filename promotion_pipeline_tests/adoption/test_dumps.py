@@ -26,7 +26,7 @@ _COUNTS = """
 def _restored(dump: bytes, url: str, *options: str) -> tuple[int, bytes]:
     binaries = binaries_of(15)
     assert binaries is not None
-    command = [binaries / "pg_restore", "--exit-on-error", *options, "-d", url]
+    command = [str(binaries / "pg_restore"), "--exit-on-error", *options, "-d", url]
     done = subprocess.run(command, input=dump, capture_output=True, check=False)
     return done.returncode, done.stderr
 
