@@ -12,6 +12,7 @@
     |  |- UntrustedError         the numbers cannot be trusted, and nobody acknowledged it
     |  |- SplitDriftError        somebody else changed the split since the promotion
     |  `- NothingToRollBackError never promoted, or rolled back already
+    |- AdoptionError             a team's own tables cannot be adopted as they are
     |- ForbiddenError            the credential does not allow the act
     `- DependencyError           the database or another service is down
 
@@ -20,7 +21,7 @@ The exit code of the command line and the status of the HTTP API are read off th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -111,6 +112,16 @@ class NothingToRollBackError(ConflictError):
     """The experiment was never promoted, or its promotion is rolled back already."""
 
     code = "nothing-to-roll-back"
+
+
+class AdoptionError(PromotionError):
+    """A team's own tables cannot be adopted as they are; nothing was changed. One line for each reason."""
+
+    code = "not-adoptable"
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = tuple(lines)
+        super().__init__("nothing was changed, this database cannot be adopted as it is:\n" + "\n".join(self.lines))
 
 
 class ForbiddenError(PromotionError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from promotion_pipeline.cli import forget, output, prune, retention
@@ -20,6 +22,7 @@ def register(app: typer.Typer) -> None:
         help=examples(
             "The database: its schema, and what it need not keep.",
             "promotion-pipeline db upgrade",
+            "promotion-pipeline db grants promotion_runtime",
             "promotion-pipeline db drop-requests --keep-days 90 --dry-run",
             "promotion-pipeline db prune-runs --older-than-days 90 --dry-run",
             "promotion-pipeline db forget-user user-4711 --dry-run",
@@ -36,8 +39,9 @@ def register(app: typer.Typer) -> None:
     help=examples(
         "Create or update the tables of AUTO_PROMOTION_DATABASE_URL; nothing is done where they are up to date.",
         "AUTO_PROMOTION_DATABASE_URL=postgresql://me:secret@db.example.com/app promotion-pipeline db upgrade",
-        more="Existing tables ab_experiments, ab_variants and ai_requests are adopted: missing columns are added."
-        " The embedded database is always up to date.",
+        more="Existing tables ab_experiments, ab_variants, ai_requests and experiment_promotions are adopted: what is"
+        " missing is added, nothing is renamed or dropped. What cannot be adopted is refused before anything is"
+        " changed. The embedded database is always up to date.",
     ),
 )
 def upgrade(as_json: Json = False) -> None:
@@ -59,3 +63,48 @@ def upgrade(as_json: Json = False) -> None:
         output.print_json({"before": before, "after": after})
     else:
         output.print_line(f"the schema is at revision {after}")
+
+
+@db.command(
+    "grants",
+    short_help="The rights that a role needs to run the product.",
+    help=examples(
+        "Print the GRANT statements for a role that runs the product but may create, alter and drop nothing.",
+        "promotion-pipeline db grants promotion_runtime | psql postgresql://owner@db.example.com/app",
+        more="Nothing is granted by this command. Run `db upgrade` as the owner of the tables. An application that"
+        " writes its own tables needs no grant: what its writes set off runs with the rights of who ran `db upgrade`.",
+    ),
+)
+def grants(role: Annotated[str, typer.Argument(help="Role of the daemon, the API and the commands.")]) -> None:
+    """Print what a runtime role needs."""
+    from promotion_pipeline.store.adoption.grants import runtime_grants
+    from promotion_pipeline.store.database import current_store
+
+    with current_store().connect() as connection:
+        for statement in runtime_grants(connection, role):
+            output.print_line(statement)
+
+
+@db.command(
+    "execute",
+    short_help="Run one statement of SQL.",
+    help=examples(
+        "Run one statement of SQL on the product's database, embedded or not; prints how many rows it touched.",
+        "promotion-pipeline db execute \"UPDATE ab_experiments SET is_active = false WHERE name = 'checkout'\"",
+        more="For the one line that `doctor` or a message names, where there is no psql.",
+    ),
+)
+def execute(statement: Annotated[str, typer.Argument(help="The statement.")]) -> None:
+    """Run a statement, in a transaction."""
+    import psycopg
+
+    from promotion_pipeline.errors import InputError
+    from promotion_pipeline.store.database import current_store
+
+    with current_store().connect() as connection:
+        try:
+            with connection.transaction():
+                done = connection.execute(statement.encode())
+        except psycopg.Error as error:
+            raise InputError(f"the database refuses the statement: {' '.join(str(error).split())}") from None
+    output.print_line(f"{done.statusmessage}")

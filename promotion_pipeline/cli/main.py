@@ -27,7 +27,7 @@ from promotion_pipeline.cli import (
     tokens,
 )
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.errors import DependencyError, PromotionError
+from promotion_pipeline.errors import AdoptionError, DependencyError, PromotionError
 
 app = typer.Typer(
     name="promotion-pipeline",
@@ -91,9 +91,11 @@ def main() -> None:
 
 
 def fail(error: PromotionError) -> None:
-    """One line on stderr and the error's exit code."""
+    """One line on stderr (what keeps tables from being adopted: a line each) and the error's exit code."""
     sys.stdout.flush()
-    sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+    lines = str(error).splitlines() if isinstance(error, AdoptionError) else [str(error)]
+    for number, line in enumerate(lines):
+        sys.stderr.write(f"{'  ' if number else 'error: '}{' '.join(line.split())}\n")
     sys.exit(error.exit_code)
 
 

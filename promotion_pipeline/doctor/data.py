@@ -66,7 +66,8 @@ def late_rows(subject: Subject) -> Result:
     lookback = timedelta(hours=subject.settings.lookback_hours)
     end = newest_complete_hour(subject.database) - lookback
     future = subject.database.execute(
-        "SELECT max(created_at) AS newest FROM ai_requests WHERE created_at > now() + interval '5 minutes'"
+        "SELECT max(created_at) AS newest FROM promotion_pipeline_requests"
+        " WHERE created_at > now() + interval '5 minutes'"
     ).fetchone()
     if future is not None and future["newest"] is not None:
         remove = sql_command("DELETE FROM ai_requests WHERE created_at > now()")
@@ -111,16 +112,18 @@ def splits(subject: Subject) -> Result:
     """Whether every running experiment hands out all of its traffic."""
     rows = subject.database.execute(
         """
-        SELECT e.name, sum(v.traffic_percentage) AS total
+        SELECT e.name, sum(v.traffic_percentage::numeric) AS total
         FROM ab_experiments e JOIN ab_variants v ON v.experiment_id = e.id
-        WHERE e.is_active GROUP BY e.id, e.name HAVING abs(sum(v.traffic_percentage) - 100) > 0.05 ORDER BY e.name
+        WHERE e.is_active AND e.start_date IS NOT NULL GROUP BY e.id, e.name
+        HAVING abs(sum(v.traffic_percentage::numeric) - 100) > 0.05
+        ORDER BY e.name
         """
     ).fetchall()
     if not rows:
         return ok("every running experiment's split sums to 100")
     name, total = rows[0]["name"], rows[0]["total"]
     said = f"the split of {listed([row['name'] for row in rows])} does not sum to 100 ({name!r}: {total})"
-    share = f"round(100 * v.traffic_percentage / {total}, 2)" if total else "50"
+    share = f"round(100 * v.traffic_percentage::numeric / {total}, 2)" if total else "50"
     statement = (
         f"UPDATE ab_variants v SET traffic_percentage = {share}"
         f" FROM ab_experiments e WHERE e.id = v.experiment_id AND e.name = {sql_text(name)}"
@@ -134,7 +137,7 @@ def controls(subject: Subject) -> Result:
         """
         SELECT e.name, count(v.id) AS variants, count(v.id) FILTER (WHERE v.is_control) AS controls
         FROM ab_experiments e LEFT JOIN ab_variants v ON v.experiment_id = e.id
-        WHERE e.is_active GROUP BY e.id, e.name
+        WHERE e.is_active AND e.start_date IS NOT NULL GROUP BY e.id, e.name
         HAVING count(v.id) FILTER (WHERE v.is_control) <> 1 OR count(v.id) < 2 ORDER BY e.name
         """
     ).fetchall()

@@ -71,8 +71,7 @@ def sql_command(statement: str) -> str:
 
     `statement` must come as one line.
     """
-    code = f"from promotion_pipeline.store.database import current_store as s; s().connect().execute({statement!r})"
-    return f"python -c {shlex.quote(code)}"
+    return f"promotion-pipeline db execute {shlex.quote(statement)}"
 
 
 def sql_text(text: str) -> str:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from promotion_pipeline.config import ENVIRONMENT_PREFIX, MINIMUM_SECRET_LENGTH, Mode
-from promotion_pipeline.doctor.findings import Result, Status, advice, listed, ok, problem, sql_command
+from promotion_pipeline.doctor.findings import Result, Status, advice, listed, ok, problem
 from promotion_pipeline.doctor.subject import NothingYetError, Subject
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications.routing import configured_channels
@@ -131,13 +131,7 @@ def time_zone(subject: Subject) -> Result:
     ).fetchall()
     naive = [(row["table_name"], row["column_name"]) for row in rows if row["column_name"] in TIMES[row["table_name"]]]
     if naive:
-        table, column = naive[0]
-        statement = f"ALTER TABLE {table} ALTER COLUMN {column} TYPE timestamptz USING {column} AT TIME ZONE 'UTC'"
-        return problem(
-            f"{listed([f'{table}.{column}' for table, column in naive])} has no time zone, so its hours depend on who"
-            " reads it",
-            f"{sql_command(statement)}  (or the zone that the application writes)",
-        )
+        return ok(f"times without a zone are read as UTC: {listed([f'{table}.{column}' for table, column in naive])}")
     default = subject.database.execute("SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'").fetchone()
     return ok(f"times carry their zone; hours are UTC (the server's default is {default and default['reset_val']})")
 

@@ -61,7 +61,7 @@ CLAIM = """
     SELECT claimed.outbox_id, claimed.claim, claimed.was, claimed.attempts, claimed.target, claimed.thread_key,
         claimed.is_plain, claimed.first_attempt_at, claimed.receipt, claimed.last_error,
         o.event, o.level, o.created_at, o.dedup_key, o.payload, e.name AS experiment_name,
-        p.improvement, p.confidence, p.promoted_at, p.rollback_at,
+        p.improvement, p.confidence, p.promoted_at::timestamptz, p.rollback_at::timestamptz,
         (SELECT jsonb_object_agg(v.id::text, v.name) FROM ab_variants v WHERE v.experiment_id = o.experiment_id)
             AS variant_names
     FROM claimed JOIN notification_outbox o ON o.id = claimed.outbox_id

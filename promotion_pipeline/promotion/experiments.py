@@ -23,7 +23,8 @@ class Experiment:
     id: UUID
     name: str
     is_active: bool
-    start_date: datetime
+    start_date: datetime | None
+    """None: a draft, which is not running."""
     promotion_config: object
     hold: str | None
     rollup_source: str
@@ -46,12 +47,12 @@ class Variant:
 
 # PostgreSQL knows times that Python does not, infinity among them.
 END_DATE = (
-    "CASE WHEN e.end_date IS NOT NULL THEN least(greatest(e.end_date, '0002-01-01 00:00Z'), '9998-12-31 00:00Z') END"
+    "CASE WHEN e.end_date IS NOT NULL THEN"
+    " least(greatest(e.end_date::timestamptz, '0002-01-01 00:00Z'), '9998-12-31 00:00Z') END"
 )
 _SELECT = f"""
-    SELECT e.id, e.name, e.is_active, e.start_date, {END_DATE} AS end_date, e.promotion_config,
-        e.auto_promotion_hold AS hold,
-        e.rollup_source, p.id AS phase_id, p.started_at AS phase_started_at,
+    SELECT e.id, e.name::text, e.is_active, e.start_date::timestamptz, {END_DATE} AS end_date, e.promotion_config,
+        e.auto_promotion_hold AS hold, e.rollup_source, p.id AS phase_id, p.started_at AS phase_started_at,
         coalesce(p.is_running, false) AS phase_is_running
     FROM ab_experiments e
     LEFT JOIN ab_experiment_phases p ON p.experiment_id = e.id AND p.ended_at IS NULL
@@ -60,7 +61,10 @@ _SELECT = f"""
 
 def running_experiments(connection: Connection) -> list[Experiment]:
     """Every active experiment, by name."""
-    return [Experiment(**row) for row in connection.execute(_SELECT + " WHERE e.is_active ORDER BY e.name")]
+    return [
+        Experiment(**row)
+        for row in connection.execute(_SELECT + " WHERE e.is_active AND e.start_date IS NOT NULL ORDER BY e.name")
+    ]
 
 
 def experiments_named(connection: Connection, names: Sequence[str]) -> list[Experiment]:
@@ -103,7 +107,7 @@ def _unknown(connection: Connection, name: str) -> str:
 def variants_of(connection: Connection, experiment_id: UUID) -> tuple[Variant, ...]:
     """The variants of an experiment, control first, then by name."""
     rows = connection.execute(
-        "SELECT id, name, is_control, traffic_percentage AS traffic FROM ab_variants"
+        "SELECT id, name::text, is_control, traffic_percentage::numeric AS traffic FROM ab_variants"
         " WHERE experiment_id = %s ORDER BY is_control DESC, name",
         [experiment_id],
     )

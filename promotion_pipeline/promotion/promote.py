@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pandas as pd
 from psycopg import sql
@@ -22,6 +22,7 @@ from promotion_pipeline.errors import (
 from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.evaluation.unattended import MadeBy, WithheldReason
 from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, lock_experiment
+from promotion_pipeline.promotion.adopted import recorded_actor, require_storable
 from promotion_pipeline.promotion.assess import Assessment, judge_experiments
 from promotion_pipeline.promotion.distrust import Despite, acknowledgement, despite_of
 from promotion_pipeline.promotion.events import Action, Event
@@ -38,7 +39,7 @@ from promotion_pipeline.promotion.inputs import (
 from promotion_pipeline.promotion.models import Approval, Promotion
 from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, reread, set_approval
 from promotion_pipeline.promotion.snapshot import snapshot_of
-from promotion_pipeline.promotion.splits import split_of_step
+from promotion_pipeline.promotion.splits import from_text, split_of_step
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
 from promotion_pipeline.rollups import repaired
@@ -241,6 +242,9 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
     """Write record, traffic, phase, decision, approval, audit and notifications; the caller holds the lock."""
     snapshot = snapshot_of(scene, candidate.assessment, candidate.rollups, candidate.config.ramp_steps)
     snapshot |= candidate.brought | {"distrust": candidate.assessment.distrust}
+    require_storable(
+        scene.connection, [share for step in snapshot["ramp"] for share in from_text(step["split"]).values()]
+    )
     state = PromotionState.RAMPING if len(snapshot["ramp"]) > 1 else PromotionState.PROMOTED
     promotion = insert_promotion(scene, candidate, signature, snapshot, state)
     assert promotion is not None
@@ -298,6 +302,7 @@ def insert_promotion(
     decision = candidate.assessment.decision
     assert decision is not None
     values = {
+        "id": uuid4(),
         "experiment_id": scene.experiment.id,
         "experiment_name": scene.experiment.name,
         "promoted_variant_id": decision["candidate_variant_id"],
@@ -308,7 +313,7 @@ def insert_promotion(
         "improvement": decision["improvement"],
         "sample_size": decision["sample_size"],
         "promotion_type": signature.kind.value,
-        "promoted_by": signature.by,
+        **recorded_actor(scene.connection, signature.by),
         "promoted_at": scene.at,
         "step_started_at": scene.at,
         "metadata": Jsonb(dict(signature.metadata)),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from promotion_pipeline.promotion.models import Approval, Promotion
+from promotion_pipeline.store.adoption.promotions import NAME_COLUMN
 from promotion_pipeline.store.database import Connection
 
 _PROMOTION = """
@@ -24,6 +26,8 @@ _PROMOTION = """
             AND a.action = 'roll_back' ORDER BY a.id LIMIT 1) AS rollback_http
     FROM experiment_promotions
 """
+NOT_RECORDED = "(not recorded)"
+
 _APPROVAL = """
     SELECT a.id, a.experiment_id, e.name AS experiment_name, a.candidate_variant_id, a.candidate_variant_name, a.state,
         a.as_of, a.requested_at, a.expires_at, a.answered_at, a.answered_by, a.reason, a.promotion_id, a.decision
@@ -36,17 +40,25 @@ def promotion_from(row: Mapping[str, Any]) -> Promotion:
     """A row of `experiment_promotions`; the rounded columns come back in full precision."""
     columns = dict(row)
     promote_http, rollback_http = columns.pop("promote_http", None), columns.pop("rollback_http", None)
-    claimed_by, promoted_through = beside(promote_http, row["promoted_by"])
+    promoted_by = row.get(NAME_COLUMN) or str(row["promoted_by"] or NOT_RECORDED)
+    claimed_by, promoted_through = beside(promote_http, promoted_by)
     rollback_claimed_by, rolled_back_through = beside(rollback_http, row["rolled_back_by"])
     exact = {
         "confidence": 100.0 * (1.0 - row["p_value"]),
         "improvement": row["snapshot"]["decision"]["improvement"],
+        "promoted_by": promoted_by,
         "claimed_by": claimed_by,
         "promoted_through": promoted_through,
         "rollback_claimed_by": rollback_claimed_by,
         "rolled_back_through": rolled_back_through,
     }
-    return Promotion(**{**columns, **exact})
+    # A team's own table may have more columns, and times without a zone, which are UTC.
+    known = {name: _in_utc(value) for name, value in columns.items() if name in Promotion.model_fields}
+    return Promotion(**{**known, **exact})
+
+
+def _in_utc(value: object) -> object:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
 def beside(http: Mapping[str, Any] | None, actor: str | None) -> tuple[str | None, str | None]:

@@ -10,8 +10,9 @@ from uuid import UUID
 import pandas as pd
 
 from promotion_pipeline.promotion.acts import Scene
+from promotion_pipeline.promotion.adopted import smallest_share
 from promotion_pipeline.promotion.assess import WATCHED_SUMS, Assessment, plain
-from promotion_pipeline.promotion.splits import Split, as_text, from_text, steps_above, winner_takes
+from promotion_pipeline.promotion.splits import CENT, Split, as_text, from_text, steps_above, winner_takes
 
 FORMAT = 1
 
@@ -23,7 +24,8 @@ def snapshot_of(
     decision = assessment.decision
     assert decision is not None
     before = scene.split
-    steps = ramp_of(before, decision["candidate_variant_id"], ramp_steps, decision["control_variant_id"])
+    unit = smallest_share(scene.connection)
+    steps = ramp_of(before, decision["candidate_variant_id"], ramp_steps, decision["control_variant_id"], unit)
     sums = _watched_sums(rollups)
     return {
         "format": FORMAT,
@@ -42,10 +44,12 @@ def snapshot_of(
     }
 
 
-def ramp_of(before: Split, winner: str, ramp_steps: tuple[float, ...], control: str) -> list[dict[str, Any]]:
+def ramp_of(
+    before: Split, winner: str, ramp_steps: tuple[float, ...], control: str, unit: Decimal = CENT
+) -> list[dict[str, Any]]:
     """The splits that the promotion goes through, the last one 100 / 0."""
     steps = steps_above(ramp_steps, before[winner])
-    return [{"percent": step, "split": as_text(winner_takes(before, winner, step, control))} for step in steps]
+    return [{"percent": step, "split": as_text(winner_takes(before, winner, step, control, unit))} for step in steps]
 
 
 def _watched_sums(rollups: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -13,10 +13,13 @@ Split = dict[str, Decimal]
 """Variant id -> percent of traffic, two decimals."""
 
 
-def winner_takes(before: Mapping[str, Decimal], winner: str, percent: float, fallback: str) -> Split:
+def winner_takes(
+    before: Mapping[str, Decimal], winner: str, percent: float, fallback: str, unit: Decimal = CENT
+) -> Split:
     """The split that gives `winner` this percent and the rest to the others as they shared it before.
 
-    Cents that do not divide go to the largest remainders (ties: the smaller id), so the sum is exactly 100.
+    Units that do not divide go to the largest remainders (ties: the smaller id), so the sum is exactly 100.
+    `unit` is what the others' shares are multiples of: where whole percents are kept, one.
     If the others had nothing before, `fallback` (control) gets the rest.
 
         >>> split = winner_takes({"a": Decimal(40), "b": Decimal(40), "c": Decimal(20)}, "c", 75, "a")
@@ -25,20 +28,20 @@ def winner_takes(before: Mapping[str, Decimal], winner: str, percent: float, fal
     """
     share = Decimal(str(percent)).quantize(CENT)
     others = {name: before[name] for name in sorted(before) if name != winner}
-    split = {winner: share} | _shared_out(HUNDRED - share, others, fallback)
+    split = {winner: share} | _shared_out(HUNDRED - share, others, fallback, unit)
     return {name: split[name] for name in before}
 
 
-def _shared_out(total: Decimal, weights: Mapping[str, Decimal], fallback: str) -> Split:
-    """`total` in the proportion of `weights`, in whole cents that sum to it."""
+def _shared_out(total: Decimal, weights: Mapping[str, Decimal], fallback: str, unit: Decimal) -> Split:
+    """`total` in the proportion of `weights`, in whole units that sum to it as far as it is of whole units."""
     whole = sum(weights.values(), Decimal(0))
     if whole == 0:
         return {name: total if name == fallback else Decimal("0.00") for name in weights}
     exact = {name: total * weight / whole for name, weight in weights.items()}
-    shares = {name: value.quantize(CENT, rounding="ROUND_DOWN") for name, value in exact.items()}
-    missing = int((total - sum(shares.values(), Decimal(0))) / CENT)
+    shares = {name: (value // unit * unit).quantize(CENT) for name, value in exact.items()}
+    missing = int((total - sum(shares.values(), Decimal(0))) / unit)
     for name in sorted(exact, key=lambda name: (shares[name] - exact[name], name))[:missing]:
-        shares[name] += CENT
+        shares[name] += unit
     return shares
 
 

@@ -20,6 +20,8 @@ class PromotionState(StrEnum):
     """The split of before was restored, or all traffic went to control; final."""
     SHADOW = "shadow"
     """What would have been promoted in shadow mode; no traffic changed; final."""
+    ENDED = "ended"
+    """Recorded before this product was set up, and the traffic has been set otherwise since; final."""
 
 
 class PromotionType(StrEnum):
@@ -57,6 +59,7 @@ PROMOTION_TRANSITIONS: dict[PromotionState, frozenset[PromotionState]] = {
     PromotionState.PROMOTED: frozenset({PromotionState.ROLLED_BACK}),
     PromotionState.ROLLED_BACK: frozenset(),
     PromotionState.SHADOW: frozenset(),
+    PromotionState.ENDED: frozenset(),
 }
 """State -> states that an update of the record may give it; ramping to ramping is the next step."""
 

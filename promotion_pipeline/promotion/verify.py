@@ -84,6 +84,16 @@ def verify_history(experiment_name: str, *, shadow: bool = False, store: Store |
 
 def verify_promotion(store: Store, connection: Connection, promotion: Promotion) -> Verification:
     """Recompute one promotion's decision at its as-of, on its phase, with its recorded config."""
+    if promotion.snapshot.get("adopted"):
+        return Verification(
+            promotion_id=promotion.id,
+            experiment_name=promotion.experiment_name,
+            promoted_variant_name=promotion.promoted_variant_name,
+            as_of=promotion.evaluated_as_of,
+            is_same=False,
+            is_flipped=False,
+            summary="cannot be recomputed: recorded before this product was set up, without what it was decided on",
+        )
     config: PromotionConfig = parse_config(promotion.config, source="recorded config")
     experiment = experiment_of(connection, promotion.experiment_id)
     judged = judge_experiments(

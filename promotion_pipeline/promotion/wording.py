@@ -182,7 +182,8 @@ def _reasons(assessment: Assessment, words: Explanation) -> tuple[str, ...]:
     experiment = assessment.experiment
     if Reason.INVALID_CONFIG in codes and assessment.problem:
         return (*words.reasons, assessment.problem)
-    if Reason.NOT_STARTED in codes and experiment.phase_started_at and experiment.start_date < assessment.as_of:
+    begun = experiment.start_date is not None and experiment.start_date < assessment.as_of
+    if Reason.NOT_STARTED in codes and experiment.phase_started_at and begun:
         since = f"{experiment.phase_started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         return (f"the split changed at {since}: measurement began anew, and no full hour of it is over",)
     return words.reasons

@@ -22,7 +22,7 @@ from promotion_pipeline.store.rollup import RollupResult, aggregate_requests, ro
 
 _TABLE = Log(
     dialect=DIALECTS[Engine.POSTGRESQL],
-    table=TABLE,
+    table="promotion_pipeline_requests",
     layout=Layout(
         created_at=Column("created_at", Kind.INSTANT),
         time=TimeKind.INSTANT,
@@ -46,7 +46,7 @@ _COUNTS = sql.SQL(
         ELSE imported.requests END AS requests
     FROM (VALUES {}) AS wanted (key, experiment_id, since, until)
     JOIN ab_experiments AS experiment ON experiment.id = wanted.experiment_id
-    CROSS JOIN LATERAL (SELECT count(*) AS requests FROM ai_requests AS request
+    CROSS JOIN LATERAL (SELECT count(*) AS requests FROM promotion_pipeline_requests AS request
         WHERE experiment.rollup_source = 'requests' AND request.experiment_id = wanted.experiment_id
             AND request.created_at >= wanted.since AND request.created_at < wanted.until
             AND request.variant_id = ANY(ARRAY(SELECT id FROM ab_variants AS variant
@@ -94,7 +94,7 @@ class TableLog(SqlLog):
         """The number of requests in each hour; one scan of the window."""
         require_hours(start, end)
         query = sql.SQL(
-            "SELECT {hour} AS hour, count(*) AS requests FROM ai_requests AS request"
+            "SELECT {hour} AS hour, count(*) AS requests FROM promotion_pipeline_requests AS request"
             " WHERE request.created_at >= {start} AND request.created_at < {end} GROUP BY 1"
         ).format(hour=REQUEST_HOUR, start=time_literal(start), end=time_literal(end))
         return read_frame(self._store, query).set_index("hour")["requests"]
@@ -104,8 +104,8 @@ class TableLog(SqlLog):
         query = sql.SQL(
             """
             SELECT CASE WHEN (SELECT relkind FROM pg_class WHERE oid = 'ai_requests'::regclass) = 'p'
-                THEN (SELECT max(created_at) FROM ai_requests)
-                ELSE (SELECT max((SELECT max(request.created_at) FROM ai_requests AS request
+                THEN (SELECT max(created_at) FROM promotion_pipeline_requests)
+                ELSE (SELECT max((SELECT max(request.created_at) FROM promotion_pipeline_requests AS request
                     WHERE request.experiment_id = experiment.id)) FROM ab_experiments AS experiment) END AS newest
             """
         )

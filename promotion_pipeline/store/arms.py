@@ -22,7 +22,7 @@ ARMS = sql.SQL(
 
 WITH_ARMS = sql.SQL(
     """
-    ai_requests AS request
+    promotion_pipeline_requests AS request
     LEFT JOIN arms ON arms.experiment_id = request.experiment_id AND arms.variant_id = request.variant_id
         AND request.created_at >= arms.started_at AND request.created_at < arms.ended_at
     """

@@ -116,7 +116,7 @@ _UNCOVERED = sql.SQL(
 
 
 _FIRST_REQUEST = sql.SQL(
-    """(SELECT min(created_at) FROM ai_requests AS request
+    """(SELECT min(created_at) FROM promotion_pipeline_requests AS request
         WHERE request.experiment_id = phase.experiment_id AND request.created_at >= lower(missing.time))"""
 )
 
@@ -206,7 +206,7 @@ def restate_hours(connection: psycopg.Connection[Any]) -> None:
                 FROM (SELECT hour, sum(requests) AS requests FROM fresh WHERE phase_id IS NOT NULL GROUP BY hour)
                     AS now_counted FULL JOIN counted_before USING (hour)
             ) AS delta
-            CROSS JOIN LATERAL (SELECT count(*) AS requests FROM ai_requests
+            CROSS JOIN LATERAL (SELECT count(*) AS requests FROM promotion_pipeline_requests
                 WHERE created_at >= delta.hour AND created_at < delta.hour + interval '1 hour') AS source
             WHERE delta.assigned <> 0
             """)

@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, dict_row, tuple_row
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConfigError, DependencyError
@@ -159,11 +159,17 @@ def require_schema(store: Store) -> None:
     """
     with store.connect() as connection:
         current = migrate.revision_of(connection)
+        may_sort = connection.execute("SELECT has_database_privilege(current_database(), 'TEMPORARY') AS it").fetchone()
     head = migrate.head_revision()
     if current is None or current < head:
         raise DependencyError(
             f"the schema of the database is at revision {current or 'none'}, {head} is needed:"
             " run `promotion-pipeline db upgrade`"
+        )
+    if may_sort is None or not may_sort["it"]:
+        raise DependencyError(
+            "the role may make no temporary tables, which rolling up needs: run what `promotion-pipeline db grants"
+            " ROLE` prints, as the owner of the database"
         )
     if current > head:
         raise DependencyError(
@@ -218,11 +224,38 @@ def connect(url: str, kind: type[Connection] = psycopg.Connection, user_id_keys:
             fallback_application_name=DATABASE,
         )
         settle_session(connection, user_id_keys)
+        if _is_pooled(url, connection):
+            # A statement prepared on one of the pooler's connections is not known on the next.
+            connection.prepare_threshold = None
     except psycopg.OperationalError as error:
         raise cannot_reach(url, error) from None
     except psycopg.ProgrammingError:
         raise ConfigError(MALFORMED) from None
     return connection
+
+
+_pooled: dict[str, bool] = {}
+
+
+def is_pooled(url: str) -> bool:
+    """Whether a pooler such as PgBouncer stands before the server of `url`: a session then is not one connection.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    if url not in _pooled:
+        connect(url).close()
+    return _pooled[url]
+
+
+def _is_pooled(url: str, connection: psycopg.Connection[Any]) -> bool:
+    """Asked once for a URL: a pooler gives its clients numbers that are not those of the server's processes."""
+    if url not in _pooled:
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute("SELECT pg_backend_pid()").fetchone()
+        assert row is not None
+        _pooled[url] = row[0] != connection.info.backend_pid
+    return _pooled[url]
 
 
 MALFORMED = (

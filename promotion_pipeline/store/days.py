@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import psycopg
-from psycopg import sql
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.store.clock import database_now
@@ -25,11 +24,12 @@ _OLD_DAYS = """
     FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
     WHERE inhparent = 'ai_requests'::regclass AND child.relname ~ '^ai_requests_[0-9]{8}$'
         AND substring(child.relname from '[0-9]{8}$')::date < %s
+        AND NOT EXISTS (SELECT 1 FROM adopted_tables WHERE name = 'ai_requests')
     ORDER BY 2
 """
 _NOT_ROLLED_UP = """
     SELECT EXISTS (
-        SELECT 1 FROM ai_requests AS request WHERE created_at >= %(start)s AND created_at < %(end)s
+        SELECT 1 FROM promotion_pipeline_requests AS request WHERE created_at >= %(start)s AND created_at < %(end)s
             AND NOT EXISTS (SELECT 1 FROM rollup_hours
                 WHERE hour = date_bin('1 hour', request.created_at, '2000-01-01 00:00:00+00')))
         OR EXISTS (
@@ -40,7 +40,7 @@ _NOT_ROLLED_UP = """
             WHERE phase.is_running AND phase.ended_at IS NULL AND experiment.rollup_source = 'requests'
                 AND phase.started_at < %(end)s
                 AND NOT coalesce(known.covered, '{}') @> tstzrange(greatest(phase.started_at, %(start)s), %(end)s)
-                AND EXISTS (SELECT 1 FROM ai_requests AS request WHERE request.experiment_id = experiment.id
+                AND EXISTS (SELECT 1 FROM promotion_pipeline_requests AS request WHERE request.experiment_id = experiment.id
                     AND request.created_at >= greatest(phase.started_at, %(start)s) AND request.created_at < %(end)s)
         ) AS found
 """
@@ -115,7 +115,7 @@ def drop_old_days(store: Store, keep_days: int, *, dry_run: bool = False) -> Dro
         first_kept = min(unread, default=oldest)
         gone = [row for row in old if row["day"] < first_kept]
         if gone and not dry_run:
-            _drop(connection, [row["name"] for row in gone], gone[-1]["day"] + timedelta(days=1))
+            _drop(connection, [row["day"] for row in gone], gone[-1]["day"] + timedelta(days=1))
     return DroppedDays(tuple(row["day"] for row in gone), tuple(row["day"] for row in old if row not in gone))
 
 
@@ -126,7 +126,7 @@ def _has_unread_hours(connection: Connection, day: date) -> bool:
     return bool(row["found"])
 
 
-def _drop(connection: Connection, names: list[str], before: date) -> None:
+def _drop(connection: Connection, days: list[date], before: date) -> None:
     connection.execute(
         """
         INSERT INTO dropped_requests (before) VALUES (%s)
@@ -134,5 +134,4 @@ def _drop(connection: Connection, names: list[str], before: date) -> None:
         """,
         [datetime(before.year, before.month, before.day, tzinfo=UTC)],
     )
-    for name in names:
-        connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+    connection.execute("SELECT drop_request_days(%s)", [days])

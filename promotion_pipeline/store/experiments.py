@@ -26,7 +26,7 @@ LONGEST_SAID = 200
 
 _FRAME = sql.SQL(
     """
-    SELECT experiment.id::text AS experiment_id, phase.id::text AS phase_id, experiment.name,
+    SELECT experiment.id::text AS experiment_id, phase.id::text AS phase_id, experiment.name::text,
         variant.key AS variant_id, variant.value ->> 'name' AS variant_name,
         (variant.value ->> 'is_control')::boolean AS is_control,
         (variant.value ->> 'traffic')::float8 AS traffic_percentage,
@@ -38,8 +38,8 @@ _FRAME = sql.SQL(
     JOIN ab_experiment_phases AS phase ON phase.experiment_id = experiment.id
     JOIN ab_experiment_history AS known ON known.experiment_id = experiment.id
     CROSS JOIN LATERAL (
-        SELECT usable_start(
-            CASE WHEN phase.started_at = experiment.start_date THEN known.start_date ELSE phase.started_at END)
+        SELECT usable_start(CASE WHEN phase.started_at = experiment.start_date::timestamptz THEN known.start_date
+            ELSE phase.started_at END)
     ) AS begun(at)
     {joins}
     CROSS JOIN LATERAL jsonb_each(known.variants) AS variant

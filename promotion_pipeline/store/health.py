@@ -52,7 +52,7 @@ def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[HourC
         """
         WITH source AS (
             SELECT date_bin('1 hour', created_at, '2000-01-01 00:00:00+00') AS hour, count(*) AS requests
-            FROM ai_requests WHERE created_at >= %(start)s AND created_at < %(end)s GROUP BY 1
+            FROM promotion_pipeline_requests WHERE created_at >= %(start)s AND created_at < %(end)s GROUP BY 1
         ), sums AS (
             SELECT rollup.hour, sum(rollup.requests)::bigint AS requests
             FROM hourly_variant_rollups AS rollup

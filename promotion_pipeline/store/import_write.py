@@ -85,7 +85,7 @@ def _refuse_taken(connection: psycopg.Connection[Any], *, replace_all: bool, log
         """
         SELECT experiment.name FROM ab_experiments AS experiment
         WHERE experiment.name IN (SELECT experiment FROM incoming) AND experiment.rollup_source = 'requests'
-            AND (%s OR EXISTS (SELECT 1 FROM ai_requests WHERE experiment_id = experiment.id)
+            AND (%s OR EXISTS (SELECT 1 FROM promotion_pipeline_requests WHERE experiment_id = experiment.id)
                 OR EXISTS (SELECT 1 FROM hourly_variant_rollups WHERE experiment_id = experiment.id))
         ORDER BY 1
         """,
@@ -156,10 +156,16 @@ def _write_variants(connection: psycopg.Connection[Any], *, declared: bool) -> N
             SELECT known.id, variant, is_control, CASE
                 WHEN EXISTS (SELECT 1 FROM ab_variants WHERE experiment_id = known.id) THEN 0
                 WHEN declared IS NOT NULL THEN declared::numeric
-                WHEN rank = 1 THEN 100 - (variants - 1) * trunc(100.0 / variants, 2)
-                ELSE trunc(100.0 / variants, 2) END
+                WHEN rank = 1 THEN 100 - (variants - 1) * trunc(100.0 / variants, digits)
+                ELSE trunc(100.0 / variants, digits) END
             FROM ranked JOIN ab_experiments AS known ON known.name = ranked.experiment
-            ON CONFLICT (experiment_id, name) DO NOTHING
+            CROSS JOIN (
+                SELECT CASE WHEN atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)
+                    THEN 0 ELSE 2 END
+                FROM pg_attribute WHERE attrelid = 'ab_variants'::regclass AND attname = 'traffic_percentage'
+            ) AS counted(digits)
+            WHERE NOT EXISTS (SELECT 1 FROM ab_variants AS there
+                WHERE there.experiment_id = known.id AND there.name = ranked.variant)
             """
         ).format(share=sql.SQL(share))
     )

@@ -40,7 +40,7 @@ def unbalanced_old_hours(store: Store, hours: list[datetime]) -> list[HourCount]
             SELECT rolled.hour, source.requests AS source_requests, rolled.requests AS counted_requests,
                 sums.requests + rolled.unassigned_requests AS assigned_requests
             FROM rollup_hours AS rolled
-            CROSS JOIN LATERAL (SELECT count(*) AS requests FROM ai_requests
+            CROSS JOIN LATERAL (SELECT count(*) AS requests FROM promotion_pipeline_requests
                 WHERE created_at >= rolled.hour AND created_at < rolled.hour + interval '1 hour') AS source
             CROSS JOIN LATERAL (SELECT coalesce(sum(rollup.requests), 0)::bigint AS requests
                 FROM hourly_variant_rollups AS rollup JOIN ab_experiments AS experiment

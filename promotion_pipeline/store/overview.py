@@ -32,7 +32,8 @@ class ExperimentOverview(_Row):
     id: UUID
     name: str
     is_active: bool
-    start_date: datetime
+    start_date: datetime | None
+    """None: a draft."""
     hold: str | None
     """Why automatic promotion is on hold; None: it is not."""
     variants: tuple[VariantShare, ...]
@@ -54,7 +55,7 @@ class ExperimentOverview(_Row):
 
 
 _OVERVIEW = """
-    SELECT e.id, e.name, e.is_active, e.start_date, e.auto_promotion_hold AS hold,
+    SELECT e.id, e.name::text, e.is_active, e.start_date::timestamptz, e.auto_promotion_hold AS hold,
         coalesce(v.variants, '[]') AS variants,
         d.as_of, coalesce(d.verdict, CASE WHEN is_new_phase THEN 'inconclusive' END) AS verdict,
         coalesce(d.is_eligible, CASE WHEN is_new_phase THEN false END) AS is_eligible,

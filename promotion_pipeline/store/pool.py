@@ -16,7 +16,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
-from promotion_pipeline.store.database import Connection, Store, connect, current_store
+from promotion_pipeline.store.database import Connection, Store, connect, current_store, is_pooled
 from promotion_pipeline.store.session_settings import CLIENT_ENCODING
 
 MOST_IDLE = 20
@@ -138,6 +138,8 @@ def arrow_connection(store: Store) -> Iterator[adbc_driver_manager.dbapi.Connect
     except BaseException:
         connection.close()
         raise
+    if is_pooled(store.url):
+        connection.rollback()
     if isinstance(store, PooledStore) and not store.idle_arrow:
         store.idle_arrow.append(connection)
     else:
@@ -145,13 +147,19 @@ def arrow_connection(store: Store) -> Iterator[adbc_driver_manager.dbapi.Connect
 
 
 def _opened_arrow(store: Store) -> adbc_driver_manager.dbapi.Connection:
-    connection = adbc_driver_postgresql.dbapi.connect(store.url, autocommit=True)
+    # Behind a pooler a statement and its rows are of one server's process only within a transaction.
+    is_one_of_many = is_pooled(store.url)
+    connection = adbc_driver_postgresql.dbapi.connect(store.url, autocommit=not is_one_of_many)
     keys = store.settings.user_id_keys
     with connection.cursor() as cursor:
         cursor.execute(f"SET client_encoding = '{CLIENT_ENCODING}'")
+        # Times without a zone are compared with others: they are UTC.
+        cursor.execute("SET TIME ZONE 'UTC'")
         if keys is not None:
             cursor.execute("SELECT set_config('promotion_pipeline.user_id_keys', $1, false)", (keys,))
             cursor.fetchall()
+    if is_one_of_many:
+        connection.commit()
     return connection
 
 

@@ -98,7 +98,7 @@ def test_a_given_database_is_used_and_not_touched(empty_database: str, tmp_path:
     migrate.upgrade(empty_database)
     with open_store(settings) as store, store.connect() as connection:
         assert connection.execute("SELECT current_setting('TimeZone') AS zone").fetchone() == {"zone": "UTC"}
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE promotion_pipeline_version SET version_num = '9999'")
     with pytest.raises(DependencyError, match="newer than"), open_store(settings):
         pass
     with pytest.raises(DependencyError, match="newer than"):

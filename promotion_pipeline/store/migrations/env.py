@@ -4,5 +4,9 @@ from __future__ import annotations
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"], transaction_per_migration=True)
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table=context.config.get_main_option("version_table"),
+    transaction_per_migration=True,
+)
 context.run_migrations()

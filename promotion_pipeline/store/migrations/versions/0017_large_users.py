@@ -5,7 +5,7 @@ from __future__ import annotations
 from promotion_pipeline.store.migrate import run_sql_beside
 
 revision = "0017"
-down_revision = "0012"
+down_revision = "0016"
 
 
 def upgrade() -> None:

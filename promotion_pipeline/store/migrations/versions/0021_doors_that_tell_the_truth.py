@@ -5,7 +5,7 @@ from __future__ import annotations
 from promotion_pipeline.store.migrate import run_sql_beside
 
 revision = "0021"
-down_revision = "0014"
+down_revision = "0019"
 
 
 def upgrade() -> None:

@@ -1,0 +1,34 @@
+"""The names of what the migrations make: tables and functions that are ours, read off the SQL itself."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+from promotion_pipeline.store.adoption.catalog import ADOPTED_TABLES
+
+VERSIONS = Path(__file__).parents[1] / "migrations" / "versions"
+VERSION_TABLE = "promotion_pipeline_version"
+"""Where Alembic keeps our revision: a team's own `alembic_version` may stand beside it."""
+_TABLE = re.compile(r"^\s*CREATE TABLE (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
+_FUNCTION = re.compile(
+    r"^\s*(?:CREATE (?:OR REPLACE )?FUNCTION (\w+)|ALTER FUNCTION \w+\(.*\) RENAME TO (\w+))", re.MULTILINE
+)
+
+
+@functools.cache
+def our_tables() -> frozenset[str]:
+    """Every table of the migrations, those of the application left out."""
+    made = {name for text in _texts() for name in _TABLE.findall(text)}
+    return frozenset(made - {*ADOPTED_TABLES, "ai_requests_default"} | {VERSION_TABLE})
+
+
+@functools.cache
+def our_functions() -> frozenset[str]:
+    """Every function of the migrations."""
+    return frozenset(name for text in _texts() for pair in _FUNCTION.findall(text) for name in pair if name)
+
+
+def _texts() -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in sorted(VERSIONS.glob("*.sql"))]

@@ -1,0 +1,122 @@
+"""The look before the leap: what `db upgrade` asks of a database that is not ours yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from promotion_pipeline.errors import AdoptionError
+from promotion_pipeline.store.adoption.catalog import (
+    Relation,
+    creation_schema,
+    differently_spelled,
+    find_adoptable,
+)
+from promotion_pipeline.store.adoption.rules import FLAGS, KEEP_YOURS, refusals
+
+_NO_SCHEMA = (
+    "the search_path of this role names no schema that exists: expected one to put the tables in; ALTER ROLE"
+    " CURRENT_USER SET search_path = public, or add ?options=-csearch_path%3Dpublic to AUTO_PROMOTION_DATABASE_URL"
+)
+
+
+def require_adoptable(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
+    """The team's tables that are to be adopted, all of them such as work; nothing is changed.
+
+    Raises:
+        AdoptionError: something is not as it must be; one line for each.
+    """
+    schema = creation_schema(connection)
+    if schema is None:
+        raise AdoptionError([_NO_SCHEMA])
+    found = find_adoptable(connection)
+    lines = [*_of_rights(connection, schema), *_of_spelling(connection), *refusals(found)]
+    if not lines:
+        lines = list(_of_rows(connection, found))
+    if lines:
+        raise AdoptionError(lines)
+    return found
+
+
+def _of_rights(connection: psycopg.Connection[Any], schema: str) -> Iterator[str]:
+    if not _holds(connection, sql.SQL("has_schema_privilege({}, 'CREATE')").format(sql.Literal(schema))):
+        yield (
+            f"the role may create nothing in the schema {schema}: expected CREATE on it;"
+            f" GRANT CREATE, USAGE ON SCHEMA {schema} TO the role that upgrades"
+        )
+
+
+def _of_spelling(connection: psycopg.Connection[Any]) -> Iterator[str]:
+    for ours, theirs in differently_spelled(connection).items():
+        remedy = (
+            f"CREATE VIEW ai_requests AS SELECT ... FROM {theirs}, with our names for its columns"
+            if ours == "ai_requests"
+            else KEEP_YOURS
+        )
+        yield f"{theirs} is there, and no {ours}: expected {ours}, spelled like this; {remedy}"
+
+
+def _of_rows(connection: psycopg.Connection[Any], found: dict[str, Relation]) -> Iterator[str]:
+    """What the types allow and the rows do not keep."""
+    if (experiments := found.get("ab_experiments")) is not None:
+        double = _first(
+            connection,
+            sql.SQL("SELECT name::text FROM {} GROUP BY 1 HAVING count(*) > 1 LIMIT 1").format(experiments.identifier),
+        )
+        if double is not None:
+            yield (
+                f"ab_experiments.name: two experiments are called {double!r}: expected a name each, every command goes"
+                f" by it; UPDATE ab_experiments SET name = name || ' ' || id WHERE name = {_quoted(double)}"
+            )
+    if (variants := found.get("ab_variants")) is not None:
+        shares = _first(
+            connection,
+            sql.SQL(
+                "SELECT max(total) FROM (SELECT sum(traffic_percentage)::float8 AS total FROM {}"
+                " GROUP BY experiment_id) AS split WHERE total > 0"
+            ).format(variants.identifier),
+        )
+        if shares is not None and shares <= 1.0001:
+            yield (
+                "ab_variants.traffic_percentage holds fractions that sum to 1: expected percent that sums to 100;"
+                " UPDATE ab_variants SET traffic_percentage = 100 * traffic_percentage"
+            )
+    if (requests := found.get("ai_requests")) is not None and requests.is_table:
+        yield from _of_flags(connection, requests)
+
+
+def _of_flags(connection: psycopg.Connection[Any], requests: Relation) -> Iterator[str]:
+    for name in ("converted", "is_error"):
+        column = requests.columns.get(name)
+        if column is None or column.base_type == "boolean" or column.base_type not in FLAGS:
+            continue
+        other = _first(
+            connection,
+            # The newest ones of a big log: all of them would be a scan of it.
+            sql.SQL(
+                "SELECT {0} FROM (SELECT {0} FROM {1} LIMIT 100000) AS looked WHERE {0} NOT IN (0, 1) LIMIT 1"
+            ).format(sql.Identifier(name), requests.identifier),
+        )
+        if other is not None:
+            yield (
+                f"ai_requests.{name} holds {other}: expected 0 or 1, for requests are counted by it;"
+                f" ALTER TABLE ai_requests ALTER {name} TYPE boolean USING {name} > 0"
+            )
+
+
+def _holds(connection: psycopg.Connection[Any], condition: sql.Composed) -> bool:
+    return bool(_first(connection, sql.SQL("SELECT {}").format(condition)))
+
+
+def _first(connection: psycopg.Connection[Any], query: sql.Composed) -> Any:
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(query).fetchone()
+    return None if row is None else row[0]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

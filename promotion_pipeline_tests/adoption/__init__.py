@@ -1,0 +1,1 @@
+"""Databases that a team had before us."""
