@@ -340,8 +340,15 @@ THRESHOLD_VARIABLES: dict[str, str] = {
 
 THRESHOLD_NAMES = {field: ENVIRONMENT_PREFIX + variable for variable, field in THRESHOLD_VARIABLES.items()}
 
-PASSED_THROUGH = frozenset({"EXECUTOR", "EXECUTOR_CONFIG", "RUN_LAUNCHER", "RUN_LAUNCHER_CONFIG", "PARTITIONS_START"})
-"""Read by other parts of the product, not by `Settings`."""
+PASSED_THROUGH = {
+    "EXECUTOR": "How Dagster executes the steps of a run: `in_process` (default), `multiprocess`, `k8s`, `celery`,"
+    " `celery_k8s`.",
+    "EXECUTOR_CONFIG": 'The executor\'s own configuration, an object in JSON such as `{"max_concurrent": 4}`.',
+    "RUN_LAUNCHER": "How Dagster starts runs: `default`, `k8s`, `celery_k8s`, `docker`.",
+    "RUN_LAUNCHER_CONFIG": "The run launcher's own configuration, an object in JSON.",
+    "PARTITIONS_START": "Date of the first hourly partition in Dagster, such as `2026-01-01`.",
+}
+"""Read by other parts of the product, not by `Settings`; what each means."""
 
 
 def known_variables() -> list[str]:

@@ -1,1 +1,1 @@
-"""Benchmarks: every performance figure of the README comes from `python -m promotion_pipeline.benchmark`."""
+"""Benchmarks: every performance figure of docs/measured.md comes from `python -m promotion_pipeline.benchmark`."""

@@ -40,7 +40,8 @@ _NOT_ROLLED_UP = """
             WHERE phase.is_running AND phase.ended_at IS NULL AND experiment.rollup_source = 'requests'
                 AND phase.started_at < %(end)s
                 AND NOT coalesce(known.covered, '{}') @> tstzrange(greatest(phase.started_at, %(start)s), %(end)s)
-                AND EXISTS (SELECT 1 FROM promotion_pipeline_requests AS request WHERE request.experiment_id = experiment.id
+                AND EXISTS (SELECT 1 FROM promotion_pipeline_requests AS request
+                    WHERE request.experiment_id = experiment.id
                     AND request.created_at >= greatest(phase.started_at, %(start)s) AND request.created_at < %(end)s)
         ) AS found
 """

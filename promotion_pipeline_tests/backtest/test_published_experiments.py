@@ -1,4 +1,4 @@
-"""The table of the README: two rules on the 99 published comparisons of an online retailer."""
+"""The table of docs/measured.md: two rules on the 99 published comparisons of an online retailer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short version of the published campaign, with tolerances of five standard errors; README has the full one."""
+"""A short version of the campaign in docs/measured.md, with tolerances of five standard errors."""
 
 from __future__ import annotations
 

@@ -1,0 +1,151 @@
+"""`python -m promotion_pipeline_tests.handbook.reference` writes `docs/reference/` anew from the code.
+
+A test says when a page is not what the code says.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from promotion_pipeline import choices, errors
+from promotion_pipeline.cli.main import app
+from promotion_pipeline.config import ENVIRONMENT_PREFIX, PASSED_THROUGH, THRESHOLD_NAMES, PromotionConfig, Settings
+from promotion_pipeline_tests.handbook.fields import meanings
+
+FOLDER = Path(__file__).parents[2] / "docs" / "reference"
+MADE = "<!-- Made from the code by `python -m promotion_pipeline_tests.handbook.reference`: do not edit. -->\n\n"
+
+
+def settings_page() -> str:
+    """Every environment variable that is no threshold, with its default and meaning."""
+    said = meanings(Settings)
+    rows = [
+        (f"`{ENVIRONMENT_PREFIX}{name.upper()}`", _default(Settings, name, field), said.get(name, _plain(name)))
+        for name, field in Settings.model_fields.items()
+        if name != "thresholds"
+    ]
+    rows += [(f"`{ENVIRONMENT_PREFIX}{name}`", "none", meaning) for name, meaning in PASSED_THROUGH.items()]
+    return (
+        "# Settings\n\nRead from the environment at the start of every process; an unknown name or a value out of"
+        " bounds is refused with a suggestion. An empty value counts as not set.\n\n"
+        + _table(("variable", "default", "meaning"), rows)
+        + "\nThe thresholds of an evaluation have [a page of their own](thresholds.md).\n"
+    )
+
+
+def thresholds_page() -> str:
+    """Every threshold with its names at the doors, its default and meaning; then the words that some can be."""
+    said = meanings(PromotionConfig)
+    rows = [
+        (
+            f"`{name}`",
+            f"`{field.alias}`",
+            f"`{THRESHOLD_NAMES[name]}`",
+            _default(PromotionConfig, name, field),
+            said.get(name, _plain(name)),
+        )
+        for name, field in PromotionConfig.model_fields.items()
+    ]
+    return (
+        "# Thresholds\n\nWeakest first: default, environment, the experiment's `promotion_config`, the request. The"
+        " command line takes `--set name=value` for each; those of the contract also have an option of their own.\n\n"
+        + _table(("Python, `promotion_config`", "HTTP", "environment", "default", "meaning"), rows)
+        + "".join(_words(kind) for kind in _kinds())
+    )
+
+
+def commands_page() -> str:
+    """What `--help` says of every command."""
+    command = typer.main.get_command(app)
+    parts = [f"## {path}\n\n```text\n{text.rstrip()}\n```\n" for path, text in _helps(command, "promotion-pipeline")]
+    return "# Commands\n\nWhat `--help` says of each.\n\n" + "\n".join(parts)
+
+
+def errors_page() -> str:
+    """Every error with its code, exit code and HTTP status."""
+    known = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PromotionError)]
+    rows = [
+        (f"`{kind.code}`", f"`{kind.__name__}`", str(kind.exit_code), str(kind.http_status), inspect.getdoc(kind) or "")
+        for kind in sorted(known, key=lambda kind: kind.code)
+    ]
+    return (
+        "# Errors\n\nPython raises them, the HTTP API answers them as `application/problem+json` with this `code`,"
+        " and the command line ends with the exit code.\n\n"
+        + _table(("code", "Python", "exit code", "HTTP status", "meaning"), rows)
+    )
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "thresholds.md": thresholds_page,
+    "commands.md": commands_page,
+    "errors.md": errors_page,
+}
+
+
+def _kinds() -> Iterator[type[StrEnum]]:
+    for _, kind in inspect.getmembers(choices, inspect.isclass):
+        if issubclass(kind, StrEnum) and kind is not StrEnum:
+            yield kind
+
+
+def _words(kind: type[StrEnum]) -> str:
+    said = meanings(kind)
+    rows = [(f"`{member.value}`", said[member.name]) for member in kind]
+    return f"\n## {kind.__name__}\n\n{inspect.getdoc(kind)}\n\n" + _table(("word", "meaning"), rows)
+
+
+def _helps(command: Any, path: str) -> Iterator[tuple[str, str]]:
+    # A fixed width: the page must not depend on the terminal of whoever makes it.
+    context = command.make_context(path, [], resilient_parsing=True, terminal_width=100, max_content_width=100)
+    if not hasattr(command, "commands"):
+        yield path, command.get_help(context)
+        return
+    for name in sorted(command.commands):
+        yield from _helps(command.commands[name], f"{path} {name}")
+
+
+def _default(owner: type[BaseModel], name: str, field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "the user's data folder"
+    match field.default:
+        case None | ():
+            return "none"
+        case bool(value):
+            return str(value).lower()
+        case StrEnum() as value:
+            return f"`{value.value}`"
+        case tuple(value):
+            return ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+        case float(value):
+            return f"{value:g}"
+        case value:
+            return f"`{value}`" if isinstance(value, str) else str(value)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def main() -> None:
+    """Write every page."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(MADE + page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
