@@ -20,6 +20,10 @@ JOBS = frozenset(
         names.ROLLBACK_JOB,
         names.HOLD_JOB,
         names.RELEASE_HOLD_JOB,
+        names.ADVANCE_JOB,
+        names.ACKNOWLEDGE_JOB,
+        names.OVERWRITE_SPLIT_JOB,
+        names.WATCH_JOB,
         names.DELIVERY_JOB,
     }
 )

@@ -13,13 +13,11 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import pandas as pd
 
-from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, Settings
-from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.config import PromotionConfig, Settings
 from promotion_pipeline.evaluation import Outlook, evaluate, outlook
-from promotion_pipeline.evaluation.stricter import Overruled, stricter_of
+from promotion_pipeline.evaluation.stricter import Overruled
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, is_fresh
 from promotion_pipeline.promotion.acts import database_errors
 from promotion_pipeline.promotion.alarms import alarms_in
@@ -27,12 +25,13 @@ from promotion_pipeline.promotion.distrust import distrust_of
 from promotion_pipeline.promotion.experiments import (
     Experiment,
     experiments_named,
-    resolved_config,
     running_experiments,
 )
 from promotion_pipeline.promotion.inputs import as_of_hour
+from promotion_pipeline.promotion.judged_on import judged_on
 from promotion_pipeline.promotion.models import PromotionEligibility
 from promotion_pipeline.promotion.problems import problems_of, set_up_errors
+from promotion_pipeline.promotion.rows import by_experiment, records
 from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.watched import Alarm
 from promotion_pipeline.promotion.wording import eligibility_of
@@ -219,34 +218,23 @@ def judge_experiments(
     Without `as_of` each is judged on its open phase and present thresholds: what can be acted upon now. With one, on
     the phase and the thresholds that were in force then. `source` is the store for many experiments (bulk reads), or
     the connection that holds a lock. `compare` counts the requests of those that are eligible in the log; `afresh`
-    sums up the log instead of reading what was rolled up. `made_by` says who acts on what is found; None: whoever made
-    the hour's record. Whoever acts without being a person acts on the stricter of the request and the experiment's own
-    thresholds.
-    """
+    sums up the log instead of reading what was rolled up. `made_by` says who acts; None: whoever made the record."""
     hour = as_of_hour(connection, as_of)
     now = database_now(connection) if as_of is None else hour
-    settings = store.settings
-    if as_of is None:
-        phases = _open_phases(experiments)
-    else:
-        phases = _phases_at(connection, experiments, hour)
-        experiments = _as_they_were(connection, experiments, hour)
-        settings = settings.model_copy(update={"thresholds": environment_of(connection, settings, hour - HOUR)})
-    ids = [str(experiment.id) for experiment in experiments if experiment.id in phases]
-    rollups, frame = _frames(store, source, ids, phases, hour, is_now=as_of is None, afresh=afresh)
-    configs = {e.id: _configs(settings, e, request, made_by) for e in experiments}
+    settings, experiments, phases = _in_force(store.settings, connection, experiments, hour, is_now=as_of is None)
+    rollups, frame = _frames(store, source, phases, hour, is_now=as_of is None, afresh=afresh)
+    configs = {e.id: judged_on(settings, e, request, made_by) for e in experiments}
     frame = overridden(frame, request, {str(key): own.used for key, own in configs.items() if own.used is not None})
     found = evaluate(rollups, frame, hours=pd.DatetimeIndex([hour - HOUR]), config=settings.thresholds)
-    decisions = {UUID(row["experiment_id"]): row for row in _records(found.decisions)}
-    metrics, significance = _by_experiment(found.metrics), _by_experiment(found.significance)
+    decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
+    metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
     watermarks, traffic = _watermarks(rollups), present_traffic(rollups, frame, hour)
     newest_hours = hour_traffic(rollups, _started(frame), hour - HOUR)
-    log = log_name(store.settings)
-    compared = [phases[key] for key, row in decisions.items() if compare and row["is_eligible"] and key in phases]
-    complete = completeness(store, connection, compared, rollups, hour) if compared else {}
-    problems = problems_of(connection, [e for e in experiments if e.id not in decisions], hour, as_of is None)
+    eligible = [phases[key] for key, row in decisions.items() if compare and row["is_eligible"] and key in phases]
+    complete = completeness(store, connection, eligible, rollups, hour) if eligible else {}
+    silent = [e for e in experiments if e.id not in decisions]
+    problems = set_up_errors(frame) | problems_of(connection, silent, hour, as_of is None)
     makers, unnoted = _standing(connection, settings, experiments, hour, made_by, is_now=as_of is None)
-    wrong = set_up_errors(frame)
     assessments = tuple(
         Assessment(
             experiment=experiment,
@@ -258,10 +246,10 @@ def judge_experiments(
             significance=tuple(significance.get(experiment.id, ())),
             watermark=watermarks.get(experiment.id),
             newest_hour=newest_hours.get(str(experiment.id)),
-            problem=problems.get(experiment.id) or configs[experiment.id].problem or wrong.get(experiment.id),
+            problem=problems.get(experiment.id) or configs[experiment.id].problem,
             is_enabled=store.settings.enabled,
             now=now,
-            log=log,
+            log=log_name(store.settings),
             completeness=complete.get(phases[experiment.id]) if experiment.id in phases else None,
             request=request,
             overruled=configs[experiment.id].overruled,
@@ -273,6 +261,20 @@ def judge_experiments(
         for experiment in experiments
     )
     return Judgement(hour, assessments, rollups, found.decisions)
+
+
+def _in_force(
+    settings: Settings, connection: Connection, experiments: Sequence[Experiment], hour: datetime, *, is_now: bool
+) -> tuple[Settings, Sequence[Experiment], dict[UUID, UUID]]:
+    """The environment, the experiments and their phases: as they stand, or as they were in force at an as-of."""
+    if is_now:
+        return settings, experiments, _open_phases(experiments)
+    thresholds = environment_of(connection, settings, hour - HOUR)
+    return (
+        settings.model_copy(update={"thresholds": thresholds}),
+        _as_they_were(connection, experiments, hour),
+        _phases_at(connection, experiments, hour),
+    )
 
 
 def _started(frame: pd.DataFrame) -> dict[str, datetime]:
@@ -309,7 +311,6 @@ def _as_they_were(connection: Connection, experiments: Sequence[Experiment], hou
 def _frames(
     store: Store,
     source: Source,
-    ids: list[str],
     phases: dict[UUID, UUID],
     hour: datetime,
     *,
@@ -317,6 +318,7 @@ def _frames(
     afresh: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Live rollups and the experiments frame, both of the chosen phases only."""
+    ids = [str(experiment) for experiment in phases]
     wanted = {str(phase) for phase in phases.values()}
     frame = read_present_experiments(source, ids) if is_now else read_experiments(source, hour - HOUR, hour, ids)
     rollups = live_rollups(store, source, hour, ids, afresh=afresh)
@@ -348,54 +350,6 @@ def _makers(connection: Connection, settings: Settings, ids: list[UUID], hour: d
         [hour - HOUR, record_label(settings), ids],
     )
     return {row["experiment_id"]: MadeBy(row["made_by"]) for row in rows}
-
-
-@dataclass(frozen=True)
-class _Configs:
-    """The thresholds that one experiment is judged on; `problem`: its own cannot be used."""
-
-    used: PromotionConfig | None = None
-    overruled: tuple[Overruled, ...] = ()
-    is_overridden: bool = False
-    problem: str | None = None
-
-
-def _configs(
-    settings: Settings, experiment: Experiment, request: PromotionConfig | None, made_by: MadeBy | None
-) -> _Configs:
-    is_unattended = made_by is not None and made_by is not MadeBy.PERSON
-    try:
-        own = resolved_config(settings, experiment)
-        used, overruled = stricter_of(request, own) if is_unattended else (settings.threshold_config(own, request), ())
-    except ConfigError as error:
-        return _Configs(problem=str(error))
-    deciding = set() if request is None else request.model_fields_set - ACTING_FIELDS
-    return _Configs(used, overruled, any(getattr(used, name) != getattr(own, name) for name in deciding))
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain Python values: no numpy scalars, None for what is missing."""
-    # Column by column: `to_dict("records")` costs as much as the evaluation where a frame has few rows.
-    columns = {str(name): [plain(value) for value in column.tolist()] for name, column in frame.items()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _by_experiment(frame: pd.DataFrame) -> dict[UUID, list[dict[str, Any]]]:
-    rows: dict[UUID, list[dict[str, Any]]] = {}
-    for row in _records(frame):
-        rows.setdefault(UUID(row["experiment_id"]), []).append(row)
-    return rows
-
-
-def plain(value: Any) -> Any:
-    """A cell of a frame as a plain Python value; NaN and NaT are None."""
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NaT or (isinstance(value, float) and not np.isfinite(value)):
-        return None
-    return value.to_pydatetime() if isinstance(value, pd.Timestamp) else value
 
 
 def _watermarks(rollups: pd.DataFrame) -> dict[UUID, datetime]:

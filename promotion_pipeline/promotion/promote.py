@@ -37,6 +37,7 @@ from promotion_pipeline.promotion.inputs import (
     required_text,
 )
 from promotion_pipeline.promotion.models import Approval, Promotion
+from promotion_pipeline.promotion.payload import promotion_payload
 from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, reread, set_approval
 from promotion_pipeline.promotion.snapshot import snapshot_of
 from promotion_pipeline.promotion.splits import from_text, split_of_step
@@ -126,32 +127,43 @@ def promote_winner(
     >>> print(f"Promoted: {promotion.promoted_variant_name}")
     Promoted: variant-a
     """
-    name = experiment_name_of(experiment_name)
     kind = choice(PromotionType, promotion_type, "promotion_type")
     made_by = MadeBy.SWEEP if kind is PromotionType.AUTO else MadeBy.PERSON
     known, acknowledged = json_object(metadata, "metadata"), despite_of(despite)
     signature = Signature(kind, required_text(promoted_by, "promoted_by"), known, made_by=made_by)
-    request, where = request_config(config), chosen(store)
+    promotion = _promote(
+        chosen(store), experiment_name_of(experiment_name), signature, request_config(config), acknowledged
+    )
+    reached(FaultPoint.AFTER_COMMIT)
+    return promotion
 
+
+def _promote(
+    store: Store,
+    name: str,
+    signature: Signature,
+    request: PromotionConfig | None,
+    acknowledged: frozenset[Despite] | None,
+) -> Promotion:
+    """Promote in one transaction; a second one where the first found data to catch up with."""
     seen: list[Assessment] = []
 
     def act(connection: Connection) -> Promotion:
-        scene = lock_experiment(connection, where, name)
-        candidate = require_candidate(scene, request, made_by)
+        scene = lock_experiment(connection, store, name)
+        candidate = require_candidate(scene, request, signature.made_by)
         seen.append(candidate.assessment)
-        if kind is PromotionType.AUTO:
+        if signature.kind is PromotionType.AUTO:
             require_unattended(candidate.assessment)
+        known = dict(signature.metadata)
         marks = acknowledgement(candidate.assessment, acknowledged, known.get("reason"))
         return record_promotion(scene, candidate, replace(signature, metadata=known | marks))
 
     try:
-        promotion = in_transaction(where, act)
+        return in_transaction(store, act)
     except WithheldError:
-        if not repaired(where, seen[-1].completeness):
+        if not repaired(store, seen[-1].completeness):
             raise
-        promotion = in_transaction(where, act)
-    reached(FaultPoint.AFTER_COMMIT)
-    return promotion
+        return in_transaction(store, act)
 
 
 def require_candidate(scene: Scene, request: PromotionConfig | None, made_by: MadeBy = MadeBy.PERSON) -> Candidate:
@@ -272,27 +284,6 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
     )
     reached(FaultPoint.BEFORE_COMMIT)
     return reread(scene.connection, promotion)
-
-
-def promotion_payload(promotion: Promotion) -> dict[str, Any]:
-    """The numbers that a message about a promotion needs."""
-    ramp = promotion.snapshot["ramp"]
-    return {
-        "winner": promotion.promoted_variant_name,
-        "control": promotion.control_variant_name,
-        "confidence": promotion.confidence,
-        "improvement": promotion.improvement,
-        "sample_size": promotion.sample_size,
-        "shrunken_lift": promotion.snapshot["decision"].get("shrunken_lift"),
-        "promotion_type": promotion.promotion_type.value,
-        "promoted_by": promotion.promoted_by,
-        "state": promotion.state.value,
-        "traffic_percent": ramp[promotion.ramp_step]["percent"],
-        "as_of": promotion.evaluated_as_of.isoformat(),
-        "warnings": list(promotion.warnings),
-        "distrust": promotion.snapshot.get("distrust"),
-        "metadata": promotion.metadata,
-    }
 
 
 def insert_promotion(

@@ -26,7 +26,8 @@ from promotion_pipeline.promotion.inputs import experiment_name_of, required_tex
 from promotion_pipeline.promotion.look import blindness, breach_message, judge_observation
 from promotion_pipeline.promotion.models import Outcome, Promotion, SweepEntry
 from promotion_pipeline.promotion.observing import Observation, observe
-from promotion_pipeline.promotion.promote import promotion_payload, require_live_mode
+from promotion_pipeline.promotion.payload import promotion_payload
+from promotion_pipeline.promotion.promote import require_live_mode
 from promotion_pipeline.promotion.records import live_promotion, promotion_from, promotions_where
 from promotion_pipeline.promotion.rollback import named_split
 from promotion_pipeline.promotion.splits import Split, split_of_step

@@ -11,7 +11,8 @@ import pandas as pd
 
 from promotion_pipeline.promotion.acts import Scene
 from promotion_pipeline.promotion.adopted import smallest_share
-from promotion_pipeline.promotion.assess import WATCHED_SUMS, Assessment, plain
+from promotion_pipeline.promotion.assess import WATCHED_SUMS, Assessment
+from promotion_pipeline.promotion.rows import plain
 from promotion_pipeline.promotion.splits import CENT, Split, as_text, from_text, steps_above, winner_takes
 
 FORMAT = 1

@@ -55,8 +55,7 @@ class RollupResult:
     """Rollup rows that stay as they were counted, although the log has lost their requests."""
 
 
-# Casts come before the square, which would overflow an integer. OFFSET 0 keeps a cast from being done again wherever
-# it is used.
+# Casts come before the square, which would overflow an integer. OFFSET 0 keeps a cast from being done again.
 _AGGREGATE = sql.SQL(
     """
     WITH {arms}, sums AS (
