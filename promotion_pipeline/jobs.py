@@ -11,6 +11,7 @@ from pydantic import Field
 
 from promotion_pipeline import names
 from promotion_pipeline.act_events import told_in_run
+from promotion_pipeline.act_events import who as _who
 from promotion_pipeline.at_work import at_work
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.markdown import diff_table, late_table
@@ -335,7 +336,3 @@ def release_hold_job() -> None:
 
 def _given(texts: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in texts.items() if value}
-
-
-def _who(context: dg.OpExecutionContext, given: str) -> str:
-    return given.strip() or f"dagster (run {context.run_id[:8]})"

@@ -10,13 +10,14 @@ from pydantic import Field
 
 from promotion_pipeline import names
 from promotion_pipeline.act_events import experiment_tags, told_in_run, who
-from promotion_pipeline.failures import step_failures
+from promotion_pipeline.at_work import at_work
 from promotion_pipeline.promotion.alarms import standing
 from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
 from promotion_pipeline.promotion.ramp import advance_ramp
 from promotion_pipeline.promotion.watch import watches_due
 from promotion_pipeline.promotion.watch_state import anything_watched
 from promotion_pipeline.resources import StoreResource
+from promotion_pipeline.run_config import launchpad_schema
 from promotion_pipeline.sources import Engine, load_source
 from promotion_pipeline.store.database import Store
 
@@ -101,25 +102,24 @@ def _last_told(instance: dg.DagsterInstance) -> str:
 class AdvanceConfig(dg.Config):
     """Which ramp, who says so, and which step."""
 
-    experiment: str = Field(default="", description="Its name.")
+    experiment: str = Field(description="Its name.")
     advanced_by: str = Field(default="", description="Who; empty: this run.")
     reason: str = Field(default="", description="Kept in the audit.")
     to_percent: float = Field(default=0.0, description="The step that is meant; 0: the next one, whatever it is.")
 
 
-@dg.op
-def advance(context: dg.OpExecutionContext, config: AdvanceConfig, store: dg.ResourceParam[StoreResource]) -> None:
+@dg.op(config_schema=launchpad_schema(AdvanceConfig))
+def advance(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Take the next step of one ramp, whatever the watch says."""
-    with step_failures(context):
-        opened = store.get()
-        with told_in_run(context, opened):
-            promotion = advance_ramp(
-                config.experiment,
-                who(context, config.advanced_by),
-                reason=config.reason or None,
-                to_percent=config.to_percent or None,
-                store=opened,
-            )
+    config = AdvanceConfig(**context.op_config)
+    with at_work(context, store) as opened, told_in_run(context, opened):
+        promotion = advance_ramp(
+            config.experiment,
+            who(context, config.advanced_by),
+            reason=config.reason or None,
+            to_percent=config.to_percent or None,
+            store=opened,
+        )
     context.log.info(f"{promotion.promoted_variant_name!r} is {promotion.state.value}, step {promotion.ramp_step}")
 
 
@@ -132,20 +132,17 @@ def advance_job() -> None:
 class AcknowledgeConfig(dg.Config):
     """Which breach, who keeps the promotion, and why."""
 
-    experiment: str = Field(default="", description="Its name.")
+    experiment: str = Field(description="Its name.")
     acknowledged_by: str = Field(default="", description="Who; empty: this run.")
-    reason: str = Field(default="", description="Why it is kept. Needed.")
+    reason: str = Field(description="Why it is kept.")
 
 
-@dg.op
-def acknowledge(
-    context: dg.OpExecutionContext, config: AcknowledgeConfig, store: dg.ResourceParam[StoreResource]
-) -> None:
+@dg.op(config_schema=launchpad_schema(AcknowledgeConfig))
+def acknowledge(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Keep a promotion although its winner got worse."""
-    with step_failures(context):
-        opened = store.get()
-        with told_in_run(context, opened):
-            acknowledge_breach(config.experiment, config.reason, who(context, config.acknowledged_by), store=opened)
+    config = AcknowledgeConfig(**context.op_config)
+    with at_work(context, store) as opened, told_in_run(context, opened):
+        acknowledge_breach(config.experiment, config.reason, who(context, config.acknowledged_by), store=opened)
     context.log.info(f"the breach of {config.experiment!r} is acknowledged: the promotion stays")
 
 
@@ -158,20 +155,17 @@ def acknowledge_job() -> None:
 class OverwriteSplitConfig(dg.Config):
     """Which split, who puts it back, and why."""
 
-    experiment: str = Field(default="", description="Its name.")
+    experiment: str = Field(description="Its name.")
     overwritten_by: str = Field(default="", description="Who; empty: this run.")
-    reason: str = Field(default="", description="Why; kept in the audit. Needed.")
+    reason: str = Field(description="Why; kept in the audit.")
 
 
-@dg.op
-def put_split_back(
-    context: dg.OpExecutionContext, config: OverwriteSplitConfig, store: dg.ResourceParam[StoreResource]
-) -> None:
+@dg.op(config_schema=launchpad_schema(OverwriteSplitConfig))
+def put_split_back(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Put a promotion's split back after somebody else changed it."""
-    with step_failures(context):
-        opened = store.get()
-        with told_in_run(context, opened):
-            overwrite_split(config.experiment, config.reason, who(context, config.overwritten_by), store=opened)
+    config = OverwriteSplitConfig(**context.op_config)
+    with at_work(context, store) as opened, told_in_run(context, opened):
+        overwrite_split(config.experiment, config.reason, who(context, config.overwritten_by), store=opened)
     context.log.info(f"{config.experiment!r} has the split of its promotion again")
 
 
