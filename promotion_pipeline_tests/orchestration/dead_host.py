@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -49,6 +50,12 @@ def code_server(port: int, environment: dict[str, str], home: Path, module: str)
         yield process
 
 
+def answers(port: int) -> bool:
+    """Whether the code server has loaded the graph: it listens only then."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def wait(what: str, is_so: Callable[[], bool], seconds: float, begun: float) -> None:
     """Say when it is so.
 
@@ -77,7 +84,7 @@ def story(store: Store, instance: dg.DagsterInstance, module: str = "promotion_p
     begun = time.monotonic()
     # While the table is locked, the run stands in the middle of its first step.
     with code_server(port, environment, home, module) as server, store.connect() as lock:
-        time.sleep(5)
+        wait("the code server answers", lambda: answers(port), START_SECONDS, begun)
         with process_group(daemon, environment, home, home / "daemon.log"):
             with lock.transaction():
                 lock.execute("LOCK TABLE hourly_variant_rollups IN ACCESS EXCLUSIVE MODE")

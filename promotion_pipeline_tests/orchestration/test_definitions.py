@@ -46,6 +46,9 @@ ACTS: dict[str, tuple[str, dict[str, str]]] = {
     "rollback_job": ("roll_back", {"reason": "b"}),
     "hold_job": ("put_on_hold", {"reason": "b"}),
     "release_hold_job": ("lift_hold", {}),
+    "advance_job": ("advance", {}),
+    "acknowledge_job": ("acknowledge", {"reason": "b"}),
+    "overwrite_split_job": ("put_split_back", {"reason": "b"}),
 }
 """Jobs that act on one experiment: the op, and what else it needs."""
 

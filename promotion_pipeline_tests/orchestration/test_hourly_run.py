@@ -62,6 +62,9 @@ def test_one_run_fills_all_tables_and_tells_every_hour_its_own_numbers(stage: St
         "probabilities_are_possible": True,
         "sample_ratio_is_sound": True,
         "every_experiment_is_decided": True,
+        "no_winner_is_worse_than_promised": True,
+        "every_winner_is_seen": True,
+        "promoted_splits_stand": True,
     }
     watched = stage.instance.get_latest_materialization_event(dg.AssetKey("promotion_watch"))
     assert watched is not None
