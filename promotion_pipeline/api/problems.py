@@ -157,6 +157,8 @@ def _validation_item(item: Mapping[str, Any]) -> dict[str, str]:
     message = str(item["msg"]).removeprefix("Value error, ")
     if (where, path, item["type"]) == ("body", [], "missing"):
         message = "a JSON body is needed; where something on the way drops the body of a DELETE, use POST .../rollback"
+    if (where, path, item["type"]) == ("body", [], "model_attributes_type"):
+        message = "must be a JSON object, sent with Content-Type: application/json"
     if is_position:
         message = f"is no JSON: {item.get('ctx', {}).get('error', 'malformed')} at character {path[0] if path else 0}"
     return {"in": str(where), "name": "" if is_position else ".".join(map(str, path)), "message": message}

@@ -111,7 +111,7 @@ def watches_due(store: Store) -> tuple[tuple[Look, ...], tuple[Look, ...]]:
 
 def _watch(store: Store, seen: Look, actor: str) -> WatchResult:
     promotion, what = seen.promotion, due(seen, store.settings.mode)
-    action, message = WatchAction.NONE, seen.message
+    action, message = WatchAction.NONE, f"{seen.drift}; {seen.message}" if seen.drift else seen.message
     if seen.breaches or seen.drift:
         action = WatchAction.ALERTED_BEFORE
     try:

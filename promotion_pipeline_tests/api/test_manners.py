@@ -126,6 +126,14 @@ def test_a_body_of_the_limit_is_read_and_one_byte_more_is_not(shared_api: Api) -
     assert answer.headers["x-request-id"]
 
 
+def test_a_body_that_is_not_declared_as_json_is_told_the_header_that_it_needs(shared_api: Api) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    answer = shared_api.operator.post(f"{EXPERIMENT}/rollback", content=_body(100), headers=headers)
+
+    assert (answer.status_code, "Content-Type: application/json" in answer.json()["detail"]) == (422, True), answer.text
+
+
 def test_a_body_without_a_length_is_limited_as_well(shared_api: Api) -> None:
     def chunks(size: int) -> Iterator[bytes]:
         content = _body(size)

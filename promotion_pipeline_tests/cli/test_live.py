@@ -65,6 +65,8 @@ def test_advance_says_the_split_before_and_after(store: Store, run: Run) -> None
 def test_a_split_that_was_changed_is_put_back_or_kept(store: Store, run: Run) -> None:
     seeded = promoted(store)
     execute(store, *SAVED_BACK)
+    (looked,) = run("watch", "--json").data
+    assert (looked["hasDrifted"], "50" in looked["message"]) == (True, True), looked["message"]
     refused = run("rollback", "x", "--reason", "errors", "--dry-run")
     assert (refused.code, "--overwrite-split" in refused.err) == (4, True)
     planned = run("traffic", "overwrite", "x", "--reason", "y", "--dry-run")
