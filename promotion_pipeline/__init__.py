@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         NothingToRollBackError,
         PromotionError,
         SplitDriftError,
+        UntrustedError,
         WithheldError,
     )
     from promotion_pipeline.promotion.approvals import (
@@ -64,6 +65,7 @@ __all__ = [
     "PromotionEligibility",
     "PromotionError",
     "SplitDriftError",
+    "UntrustedError",
     "WithheldError",
     "acknowledge_breach",
     "advance_ramp",

@@ -67,7 +67,7 @@ class PromotionConfig(BaseModel):
     min_improvement_percent: Annotated[float, Field(ge=0.0, le=1000.0)] = 5.0
     """Percent by which the candidate's rate must exceed control's."""
     min_runtime_hours: Annotated[float, Field(ge=0.0, le=24 * 366)] = 48.0
-    """Hours that the phase must have lasted at the as-of."""
+    """Hours that control and candidate must both have been measured for in this phase, at the as-of."""
     max_error_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
     """Fraction of the candidate's requests that may have failed."""
     require_manual_approval: bool = False
@@ -220,7 +220,7 @@ class Settings(BaseModel):
     keep_requests_days: Annotated[int, Field(ge=2)] | None = None
     """The hourly run drops the requests of days that ended longer ago; none keeps all."""
     cron_secret: SecretStr | None = None
-    """Lets a cron job call the sweep over HTTP."""
+    """Lets a cron job call the sweep over HTTP; at least 16 characters."""
     public_url: str = "http://127.0.0.1:8000"
     """Where people reach the evidence page: the base of links in messages."""
     dagster_url: str = "http://127.0.0.1:3000"
@@ -239,14 +239,19 @@ class Settings(BaseModel):
     smtp_host: str | None = None
     """Mail server; sets the e-mail channel on."""
     smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
+    """Port of the mail server."""
     smtp_user: str | None = None
+    """Login at the mail server; none: no login."""
     smtp_password: SecretStr | None = None
+    """Password of that login."""
     smtp_starttls: bool = True
     """Encrypt before anything else is said; a server that cannot is refused."""
     smtp_tls: bool | None = None
     """Encrypt from the first byte instead of by STARTTLS; none: on port 465."""
     email_from: str = "promotion-pipeline@localhost"
+    """Sender of the e-mails."""
     email_to: tuple[str, ...] = ()
+    """Receivers, separated by commas; needed with a mail server."""
     summary_hours: Annotated[int, Field(ge=0, le=24)] = 1
     """Hours that one e-mail summary covers; 0 sends none."""
     notification_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 90

@@ -11,7 +11,7 @@ from promotion_pipeline.cli import output
 from promotion_pipeline.cli.check import print_eligibility, shell_name, traffic_text
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.history import print_promotion
-from promotion_pipeline.cli.live import print_stands, stands_json
+from promotion_pipeline.cli.live import plan_json, print_stands, stands_json
 from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
 from promotion_pipeline.errors import InputError, NotEligibleError, UntrustedError
 
@@ -94,7 +94,7 @@ def register(app: typer.Typer) -> None:
         (
             "release",
             release,
-            "Lift the hold that a rollback left, so that the experiment may be promoted again.",
+            "Lift a hold, so that the experiment may be promoted unattended again.",
             ("promotion-pipeline release demo-search-ranking --by maria",),
         ),
     ):
@@ -223,6 +223,8 @@ def rollback(
     plan = plan_rollback(name, to=to, confirm_drift=overwrite)
     said = _rollback_text(plan)
     if dry_run:
+        if as_json:
+            output.print_json(plan_json(plan.promotion, plan.before, plan.split))
         drift = f" It would overwrite this: {plan.drift}." if plan.drift else ""
         output.note(f"Would {said}, and hold automatic promotion.{drift} Nothing changed.")
         return
@@ -266,7 +268,7 @@ def hold(name: Name, reason: RequiredReason, by: By = None, as_json: Json = Fals
     if as_json:
         output.print_json(held.to_json())
     else:
-        output.print_line(f"{name}: {held.hold}; `{output.program()} release` lifts it")
+        output.print_line(f"{name}: {held.hold}; `{output.program()} release {shell_name(name)}` lifts it")
 
 
 def release(name: Name, by: By = None, reason: Reason = None, as_json: Json = False) -> None:

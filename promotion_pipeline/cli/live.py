@@ -15,6 +15,7 @@ from promotion_pipeline.errors import DependencyError
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.models import Promotion
+    from promotion_pipeline.promotion.splits import Split
     from promotion_pipeline.promotion.watch import WatchResult
     from promotion_pipeline.promotion.watched import Alarm
 
@@ -24,6 +25,9 @@ RequiredReason = Annotated[
 ToPercent = Annotated[
     float | None,
     typer.Option("--to-percent", metavar="PERCENT", help="The step that is meant; a conflict if it is not the next."),
+]
+WatchedBy = Annotated[
+    str | None, typer.Option("--by", metavar="WHO", help="Who does it, for the history; default: promotion_watch.")
 ]
 STATUS_STYLES = {"clean": "green", "breach": "bold red", "unmeasured": "yellow"}
 
@@ -77,7 +81,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(traffic_app, name="traffic", short_help="Put the split of a promotion back.")
 
 
-def watch(by: By = None, as_json: Json = False) -> None:
+def watch(by: WatchedBy = None, as_json: Json = False) -> None:
     """Look once."""
     from promotion_pipeline.notifications import deliver_everything
     from promotion_pipeline.promotion.watch import watch_promotions
@@ -139,6 +143,15 @@ def stands_json(promotion: Promotion) -> dict[str, object]:
     return {"promotion": promotion.to_json(), "traffic": traffic_now(promotion.experiment_name)}
 
 
+def plan_json(promotion: Promotion, before: Split, after: Split) -> dict[str, object]:
+    """The same of an act that was not done: the traffic as it stands, and what it would become."""
+    return {
+        "promotion": promotion.to_json(),
+        "traffic": {name: float(share) for name, share in before.items()},
+        "trafficAfter": {name: float(share) for name, share in after.items()},
+    }
+
+
 def advance(
     name: Name,
     by: By = None,
@@ -155,6 +168,8 @@ def advance(
     plan = plan_advance(name, to_percent=to_percent)
     said = f"set the traffic of {name!r} from {split_text(plan.before)} to {split_text(plan.split)}"
     if dry_run:
+        if as_json:
+            output.print_json(plan_json(plan.promotion, plan.before, plan.split))
         output.note(f"Would {said}. Nothing changed.")
         return
     confirm(f"{said[0].upper()}{said[1:]}?", yes=yes)
@@ -187,7 +202,8 @@ def acknowledge(name: Name, reason: RequiredReason, by: By = None, as_json: Json
         "Put the split of a promotion back after somebody else changed it, and stop the experiment again.",
         "promotion-pipeline traffic overwrite demo-checkout-button --dry-run --reason x",
         "promotion-pipeline traffic overwrite demo-checkout-button --reason 'the deploy restored an old split'",
-        more="To keep what stands instead, and end the promotion: promotion-pipeline rollback NAME --to close",
+        more="To keep what stands instead, and end the promotion:"
+        " promotion-pipeline rollback NAME --to close --reason TEXT",
     ),
 )
 def overwrite(
@@ -205,6 +221,8 @@ def overwrite(
     plan = plan_overwrite(name)
     said = f"set the traffic of {name!r} from {split_text(plan.before)} back to {split_text(plan.split)}"
     if dry_run:
+        if as_json:
+            output.print_json(plan_json(plan.promotion, plan.before, plan.split))
         output.note(f"Would {said}, and stop the experiment. Nothing changed.")
         return
     confirm(f"{said[0].upper()}{said[1:]}?", yes=yes)

@@ -44,7 +44,7 @@ THRESHOLDS = (
     Threshold("min_sample_size", int, "N", "Requests that control and winner must have; default 1000."),
     Threshold("min_confidence_level", float, "PERCENT", "Confidence of the z-test; default 95."),
     Threshold("min_improvement_percent", float, "PERCENT", "Lift over control; default 5."),
-    Threshold("min_runtime_hours", float, "HOURS", "Age of the phase; default 48."),
+    Threshold("min_runtime_hours", float, "HOURS", "Hours that control and winner were measured; default 48."),
     Threshold("max_error_rate", float, "FRACTION", "Errors per request of the winner, 0 to 1; default 0.05."),
     Threshold("require_manual_approval", bool, None, "Whether a person must approve; default no."),
     Threshold("evidence", str, "KIND", "What an unattended promotion needs: always_valid (default) or fixed_horizon."),

@@ -122,13 +122,19 @@ def _split(row: dict[str, Any]) -> Need | None:
 
 
 def _exposure(row: dict[str, Any]) -> Need | None:
+    said = exposure_need(row)
+    return None if said is None else Need("evidence", None, said)
+
+
+def exposure_need(row: Mapping[str, Any]) -> str | None:
+    """What to do about users of several variants, where they are too many for an unattended promotion; else None."""
     users, requests = _number(row.get("multiple_exposure")), _number(row.get("multiple_exposure_requests"))
     advice = "let a user stay with one variant, then start a new phase"
     if users > EXPOSURE_LIMIT:
-        return Need("evidence", None, f"{users * 100:.0f} % of the users were served by several variants: {advice}")
+        return f"{users * 100:.0f} % of the users were served by several variants: {advice}"
     if requests > EXPOSURE_LIMIT:
         what = f"users that several variants served made {requests * 100:.0f} % of the requests"
-        return Need("evidence", None, f"{what}: {advice}, and log no user_id where nobody is known")
+        return f"{what}: {advice}, and log no user_id where nobody is known"
     return None
 
 

@@ -52,7 +52,12 @@ def conversion_rate(sums: dict[str, Floats], clusters: Clusters) -> Primary:
 
 
 def mean_value(sums: dict[str, Floats], clusters: Clusters) -> Primary:
-    """Value a request; where some requests have no user, these are taken to be worth as much as the others."""
+    """Value a request; where some requests have no user, these are taken to be worth as much as the others.
+
+    Imported sums may know users and not their values. Then all requests of a user are taken to be worth the same:
+    nothing correlates them more, and the variance is that of requests times sum d^2 / sum d (Kish 1965, Survey
+    Sampling, section 8.2, with a correlation of 1).
+    """
     n, total = sums["requests"], sums.get("value_sum")
     if total is None or "value_sum_squares" not in sums:
         return _unknown(n)
@@ -60,17 +65,20 @@ def mean_value(sums: dict[str, Floats], clusters: Clusters) -> Primary:
         mean = np.where(n > 0, total / n, np.nan)
         by_request = np.where(n > 1, np.maximum(sums["value_sum_squares"] - n * mean**2, 0) / ((n - 1) * n), np.nan)
         users, alone = known_users(sums)
-        if not (users > 0).any() or not all(name in sums for name in USER_VALUE_SUMS):
+        if not (users > 0).any() or "user_requests_sum_squares" not in sums:
             return Primary(mean, by_request, np.zeros_like(n))
-        nobody = np.where(n > 0, alone / n, 0.0)
-        by_user = ratio_of_sums(
-            users + alone,
-            total,
-            sums["user_value_sum_squares"] + nobody * sums["value_sum_squares"],
-            n,
-            sums["user_requests_sum_squares"] + alone,
-            sums["user_value_requests_sum_products"] + nobody * total,
-        ).variance_of_ratio
+        by_user = by_request * clusters.sum_square_shares * n
+        if all(name in sums for name in USER_VALUE_SUMS):
+            nobody = np.where(n > 0, alone / n, 0.0)
+            measured = ratio_of_sums(
+                users + alone,
+                total,
+                sums["user_value_sum_squares"] + nobody * sums["value_sum_squares"],
+                n,
+                sums["user_requests_sum_squares"] + alone,
+                sums["user_value_requests_sum_products"] + nobody * total,
+            ).variance_of_ratio
+            by_user = np.where(sums["user_value_sum_squares"] > 0, measured, by_user)
     return Primary(mean, _of_users(by_user, by_request, users > 0, clusters), clusters.inverse_freedom)
 
 

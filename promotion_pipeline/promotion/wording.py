@@ -11,6 +11,7 @@ from uuid import UUID
 from promotion_pipeline.config import Evidence
 from promotion_pipeline.evaluation import Reason, Verdict, Warn
 from promotion_pipeline.evaluation.explain import Explanation, explain
+from promotion_pipeline.evaluation.outlook import exposure_need
 from promotion_pipeline.evaluation.unattended import WithheldReason, withheld_reasons
 from promotion_pipeline.promotion.models import (
     CheckResult,
@@ -145,6 +146,9 @@ def _missing_evidence(assessment: Assessment) -> str:
     """What the evidence lacks: only what holds."""
     codes = () if assessment.decision is None else assessment.decision["warnings"]
     found = [said for code, said in MISSING_EVIDENCE.items() if code in codes]
+    exposed = None if assessment.decision is None else exposure_need(assessment.decision)
+    if exposed is not None and _required(assessment) is Evidence.ALWAYS_VALID:
+        found.append(exposed)
     return " and ".join(dict.fromkeys(found)) or "the evidence for an unattended promotion is not there yet"
 
 

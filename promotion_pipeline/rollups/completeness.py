@@ -214,16 +214,17 @@ def catch_up(store: Store, end: datetime) -> RollupResult:
     return added_up(parts)
 
 
-_READ_HOURS = """
+_READ_HOURS = sql.SQL(
+    """
     SELECT hour, requests FROM rollup_hours
     WHERE hour < %(end)s AND hour >= greatest((SELECT before FROM dropped_requests), (
         SELECT date_bin('1 hour', min(greatest(phase.started_at, %(end)s - interval '400 days')),
             '2000-01-01 00:00:00+00')
         FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-        WHERE phase.ended_at IS NULL AND phase.is_running AND experiment.rollup_source = 'requests'
-            AND phase.started_at < %(end)s))
+        WHERE {} AND experiment.rollup_source = 'requests' AND phase.started_at < %(end)s))
     ORDER BY hour
-"""
+    """
+).format(RUNNING)
 
 
 # A table of our own making is kept by the day, and PostgreSQL counts the changes of each.

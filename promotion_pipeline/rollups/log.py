@@ -123,7 +123,10 @@ class RequestLog(ABC):
 
     @abstractmethod
     def ends(self) -> tuple[datetime, datetime] | None:
-        """The times of the oldest and of the newest row of the log, of whatever experiment; None if it has none."""
+        """The times of the oldest and of the newest row of the log, of whatever experiment; None if it has none.
+
+        Rows of before 1970, and of more than an hour from now, say nothing about what has landed: they are passed over.
+        """
 
     def newest_request(self) -> datetime | None:
         """The time of the newest row of the log, of whatever experiment; None if it has none."""

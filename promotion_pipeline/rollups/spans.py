@@ -16,6 +16,7 @@ from promotion_pipeline.sources.flags import NEVER
 from promotion_pipeline.sources.spans import SPAN_COUNTS, SPAN_SUMS, SpanArm, counts_sql, ends_sql, sums_sql
 from promotion_pipeline.sources.template import Log
 from promotion_pipeline.store.bulk import HOUR, ids_filter, read_frame, time_literal
+from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
 
 _TYPES = {
@@ -93,7 +94,9 @@ class SqlLog(RequestLog):
 
     def ends(self) -> tuple[datetime, datetime] | None:
         """The times of the oldest and of the newest row."""
-        found = self._run(ends_sql(self._log())).rename(columns=str.lower).dropna().astype("int64")
+        with self._store.connect() as connection:
+            end = database_now(connection) + HOUR
+        found = self._run(ends_sql(self._log(), EPOCH, end)).rename(columns=str.lower).dropna().astype("int64")
         if found.empty:
             return None
         oldest, newest = (EPOCH + timedelta(microseconds=int(found[name].iloc[0])) for name in ("oldest", "newest"))

@@ -11,7 +11,7 @@ from psycopg import sql
 from promotion_pipeline.rollups.log import TABLE, Span, require_distinct
 from promotion_pipeline.rollups.spans import SqlLog
 from promotion_pipeline.sources.configuration import Engine, TimeKind
-from promotion_pipeline.sources.dialects import DIALECTS
+from promotion_pipeline.sources.dialects import DIALECTS, EPOCH
 from promotion_pipeline.sources.flags import Flag
 from promotion_pipeline.sources.kinds import Column, Kind
 from promotion_pipeline.sources.layout import Layout
@@ -104,13 +104,17 @@ class TableLog(SqlLog):
         query = sql.SQL(
             """
             SELECT CASE WHEN (SELECT relkind FROM pg_class WHERE oid = 'ai_requests'::regclass) = 'p'
-                THEN (SELECT max(created_at) FROM promotion_pipeline_requests)
+                THEN (SELECT max(created_at) FROM promotion_pipeline_requests
+                    WHERE created_at < now() + interval '1 hour')
                 ELSE (SELECT max((SELECT max(request.created_at) FROM promotion_pipeline_requests AS request
-                    WHERE request.experiment_id = experiment.id)) FROM ab_experiments AS experiment) END AS newest
+                    WHERE request.experiment_id = experiment.id
+                        AND request.created_at < now() + interval '1 hour'))
+                    FROM ab_experiments AS experiment) END AS newest
             """
         )
         found = read_frame(self._store, query.format())["newest"]
-        return None if found.isna().all() else found.iloc[0].to_pydatetime()
+        at = None if found.isna().all() else found.iloc[0].to_pydatetime()
+        return None if at is None or at < EPOCH else at
 
     def _log(self) -> Log:
         return _TABLE

@@ -60,6 +60,7 @@ GROUP BY wanted.span
 _ENDS = """SELECT {oldest} AS oldest, {newest} AS newest
 FROM (
     SELECT MIN(request.{created_at}) AS oldest, MAX(request.{created_at}) AS newest FROM {table} AS request
+    WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
 ) AS found
 """
 
@@ -106,10 +107,15 @@ def counts_sql(log: Log, arms: Sequence[SpanArm]) -> str:
     return check_length(log.dialect, _COUNTS.format(**_common(log, arms, ("since", "until"))), len(arms))
 
 
-def ends_sql(log: Log) -> str:
-    """The query whose one row is the times of the oldest and newest request in microseconds since 1970, or nulls."""
+def ends_sql(log: Log, first: datetime, end: datetime) -> str:
+    """The query whose one row is the times of the oldest and newest request of [first, end), or nulls.
+
+    They are microseconds since 1970.
+    """
     created, micros = log.dialect.identifier(log.layout.created_at.name), log.dialect.form(log.layout.time).micros
     return _ENDS.format(
+        first=log.dialect.time(first, log.layout.time),
+        end=log.dialect.time(end, log.layout.time),
         oldest=micros.format(time="found.oldest"),
         newest=micros.format(time="found.newest"),
         created_at=created,

@@ -107,6 +107,7 @@ _UNCOVERED = sql.SQL(
                 - coalesce(known.covered, '{{}}') AS time
             FROM (SELECT least(coalesce(phase.ended_at, 'infinity'), {end}) AS at) AS phase_end) AS missing
         WHERE experiment.rollup_source = 'requests' AND phase.started_at < {end} AND {wanted}
+            AND coalesce(usable_start(experiment.start_date) = experiment.start_date, true)
             AND NOT isempty(missing.time)
     ) AS uncovered
     WHERE uncovered.since < uncovered.until
@@ -124,7 +125,8 @@ _FIRST_REQUEST = sql.SQL(
 def uncovered(source: Source, end: datetime, phases: sql.Composable, *, is_elsewhere: bool = False) -> list[Missing]:
     """The hours before `end` that are not in the rollups of the phases, grouped by the day of the first.
 
-    Those whose requests were dropped are left out: nothing is left to read. O(phases).
+    Those whose requests were dropped are left out: nothing is left to read. So are experiments whose start cannot be
+    used, which are an error whatever their sums: nobody reads decades of hours for them. O(phases).
 
     Args:
         phases: a condition on `phase`.
@@ -155,8 +157,10 @@ def uncovered(source: Source, end: datetime, phases: sql.Composable, *, is_elsew
     ]
 
 
-RUNNING = sql.SQL("phase.ended_at IS NULL AND phase.is_running")
-"""A condition on `phase`: it is judged every hour."""
+RUNNING = sql.SQL(
+    "phase.ended_at IS NULL AND phase.is_running AND usable_start(experiment.start_date) = experiment.start_date"
+)
+"""A condition on `phase` and its `experiment`: it is judged every hour, and its start can be used."""
 
 
 # Requests that were there when the hour was read belonged nowhere until now; others have come since.

@@ -38,8 +38,8 @@ _FRAME = sql.SQL(
     JOIN ab_experiment_phases AS phase ON phase.experiment_id = experiment.id
     JOIN ab_experiment_history AS known ON known.experiment_id = experiment.id
     CROSS JOIN LATERAL (
-        SELECT usable_start(CASE WHEN phase.started_at = experiment.start_date::timestamptz THEN known.start_date
-            ELSE phase.started_at END)
+        SELECT usable_start(CASE WHEN phase.started_at = usable_start(experiment.start_date::timestamptz)
+            THEN known.start_date ELSE phase.started_at END)
     ) AS begun(at)
     {joins}
     CROSS JOIN LATERAL jsonb_each(known.variants) AS variant

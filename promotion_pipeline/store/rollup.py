@@ -286,12 +286,11 @@ def missing_window(store: Store, end: datetime) -> tuple[datetime, datetime] | N
                 FROM (SELECT greatest({start}, (SELECT before FROM dropped_requests)) AS start
                     FROM ab_experiment_phases AS phase
                     JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-                    WHERE phase.ended_at IS NULL AND phase.is_running AND experiment.rollup_source = 'requests'
-                        AND usable_start(experiment.start_date) = experiment.start_date) AS oldest
+                    WHERE {running} AND experiment.rollup_source = 'requests') AS oldest
                 CROSS JOIN LATERAL generate_series(oldest.start, {end} - interval '1 hour', '1 hour') AS passed(hour)
                 WHERE NOT EXISTS (SELECT 1 FROM rollup_hours WHERE rollup_hours.hour = passed.hour)
                 """
-            ).format(start=hour_of(sql.SQL("min(phase.started_at)")), end=time_literal(end))
+            ).format(start=hour_of(sql.SQL("min(phase.started_at)")), end=time_literal(end), running=RUNNING)
         ).fetchone()
     return None if row is None or row["first"] is None else (row["first"], row["after_last"])
 

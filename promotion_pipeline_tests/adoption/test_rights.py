@@ -100,9 +100,10 @@ def test_a_teams_own_alembic_version_is_neither_read_nor_touched(empty_database:
 def test_our_revision_moves_out_of_a_table_that_a_team_uses_too(store: Store) -> None:
     with store.connect() as connection:
         connection.execute(
-            "CREATE TABLE alembic_version (version_num varchar(32));"
-            "INSERT INTO alembic_version VALUES ('0019'), ('ae1027a6acf'); DROP TABLE promotion_pipeline_version"
+            "CREATE TABLE alembic_version (version_num varchar(32));INSERT INTO alembic_version VALUES ('ae1027a6acf')"
         )
+        connection.execute("INSERT INTO alembic_version SELECT version_num FROM promotion_pipeline_version")
+        connection.execute("DROP TABLE promotion_pipeline_version")
         assert migrate.revision_of(connection) == migrate.head_revision()
         migrate._move_revision(connection)
         assert connection.execute("SELECT * FROM alembic_version").fetchall() == [{"version_num": "ae1027a6acf"}]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -37,18 +37,8 @@ BROKEN_WORDS = """
 SWEEP = "/api/monitoring/auto-promotion/check"
 
 
-@dataclass(frozen=True)
-class Look:
-    """How somebody looks at a page."""
-
-    scheme: str
-    width: int
-
-    def __str__(self) -> str:
-        return f"{self.scheme}-{self.width}"
-
-
-LOOKS = [Look(scheme, width) for scheme in ("light", "dark") for width in (390, 1280)]
+LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 390), ("dark", 1280))
+"""Colour scheme and width of the window: each scheme and each width once, for colours do not depend on the width."""
 Open = Callable[..., Page]
 
 
@@ -73,13 +63,8 @@ def open_page(browser: Browser, shared_api: Api) -> Iterator[Open]:
     """Opens a page in a fresh profile in which the operator is logged in."""
     contexts = []
 
-    def opened(look: Look = LOOKS[-1], *, scripts: bool = True, log_in: bool = True) -> Page:
-        context = browser.new_context(
-            base_url=shared_api.url,
-            color_scheme="dark" if look.scheme == "dark" else "light",
-            viewport={"width": look.width, "height": 800},
-            java_script_enabled=scripts,
-        )
+    def opened(*, scripts: bool = True, log_in: bool = True) -> Page:
+        context = browser.new_context(base_url=shared_api.url, java_script_enabled=scripts)
         contexts.append(context)
         page = context.new_page()
         page.goto("/experiments")
@@ -102,13 +87,15 @@ def _waiting(api: Api, name: str) -> Seeded:
 
 
 def _is_sound(page: Page) -> None:
-    """No serious barrier, nothing sticks out of the window, and no control is so narrow that it breaks a word."""
-    found = Axe().run(page).response["violations"]
-    assert [
-        (rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found if rule["impact"] in SERIOUS
-    ] == [], page.url
-    assert page.evaluate(STICKING_OUT) == [], page.url
-    assert page.evaluate(BROKEN_WORDS) == [], page.url
+    """However one looks: no serious barrier, nothing sticks out, and no control is so narrow that it breaks a word."""
+    for scheme, width in LOOKS:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 800})
+        barriers = [it for it in Axe().run(page).response["violations"] if it["impact"] in SERIOUS]
+        where = (page.url, scheme, width)
+        assert [(it["id"], [node["html"] for node in it["nodes"]]) for it in barriers] == [], where
+        assert page.evaluate(STICKING_OUT) == [], where
+        assert page.evaluate(BROKEN_WORDS) == [], where
 
 
 def _act(page: Page, title: str, reason: str) -> None:
@@ -118,12 +105,11 @@ def _act(page: Page, title: str, reason: str) -> None:
     form.get_by_role("button", name=title).click()
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_a_person_finds_approves_and_undoes_a_promotion(shared_api: Api, open_page: Open, look: Look) -> None:
-    name = f"checkout-{look}"
+def test_a_person_finds_approves_and_undoes_a_promotion(shared_api: Api, open_page: Open) -> None:
+    name = "checkout"
     seeded = _waiting(shared_api, name)
     before = split_of(shared_api.store, seeded)
-    page = open_page(look, log_in=False)
+    page = open_page(log_in=False)
     _is_sound(page)
     page.get_by_label("Token").fill(shared_api.secrets["operator"])
     page.get_by_role("button", name="Log in").click()
@@ -137,12 +123,13 @@ def test_a_person_finds_approves_and_undoes_a_promotion(shared_api: Api, open_pa
     page.get_by_text("The numbers of the chart").click()
     _is_sound(page)
     page.get_by_role("button", name="Approve and promote").click()
-    expect(page.get_by_role("status")).to_have_text("Approved and promoted.")
+    expect(page.get_by_role("status")).to_have_text("Approved and promoted. Traffic now: control 0 %, treatment 100 %.")
     assert split_of(shared_api.store, seeded) == {"control": 0, "treatment": 100}
     _is_sound(page)
 
     _act(page, "Roll back", "errors in production")
     expect(page.get_by_role("status")).to_contain_text("Rolled back: the experiment runs again")
+    expect(page.get_by_role("status")).to_contain_text("Traffic now: control 50 %, treatment 50 %.")
     assert split_of(shared_api.store, seeded) == before
     story = page.get_by_role("region", name="What happened")
     for part in ("Approval requested", "Promoted by operator-token", "Rolled back by operator-token"):
@@ -203,7 +190,7 @@ def test_a_name_of_any_length_fits_a_phone(shared_api: Api, open_page: Open) -> 
         VariantSpec("treatment" * 12, requests=10_000, conversions=1_300),
     )
     seed_experiment(shared_api.store, name, variants)
-    page = open_page(Look("light", 390))
+    page = open_page()
 
     for address in ("/experiments", f"/experiments/{name}", "/experiments/none", "/experiments?q=none"):
         page.goto(address)

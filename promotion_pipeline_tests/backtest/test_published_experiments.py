@@ -34,7 +34,9 @@ def _by_hand(minimum: float) -> dict[str, tuple[float, str]]:
         # An hour's decision is made at its end.
         age = np.round(own["time_since_start"].to_numpy() * 24) + 1
         sure = (100 * (1 - 2 * ndtr(-np.abs(z))) >= 95) & (z > 0)
-        passed = np.flatnonzero(sure & (lift >= minimum) & (age >= 48) & (np.minimum(n0, n1) >= 1000))
+        # Runtime counts from the start of the first hour in which both arms have users: the hour of the first look.
+        runtime = age - (age - 1)[(n0 > 0) & (n1 > 0)].min()
+        passed = np.flatnonzero(sure & (lift >= minimum) & (runtime >= 48) & (np.minimum(n0, n1) >= 1000))
         if len(passed):
             outcome = "reversed" if z[-1] <= -1.959964 else "kept" if lift[-1] > 0 else "faded"
             found[f"{experiment}/{variant}"] = (float(age[passed[0]]), outcome)

@@ -20,7 +20,10 @@ BASE = 0.1
 
 
 def _history(name: str, rates: Sequence[float], *, arm: str = "variant-a", requests: int = REQUESTS) -> pd.DataFrame:
-    """A row an arm and day: control at 10 %, the treatment at the given rate of that day, exactly."""
+    """A row an arm and day: control at 10 %, the treatment at the given rate of that day, exactly.
+
+    The first day's requests all come in its first hour, since runtime counts from then; later ones in a day's last.
+    """
     rows = []
     for variant, daily, n in (("control", [BASE] * len(rates), REQUESTS), (arm, rates, requests)):
         for day, rate in enumerate(daily):
@@ -28,7 +31,7 @@ def _history(name: str, rates: Sequence[float], *, arm: str = "variant-a", reque
                 {
                     "experiment_id": name,
                     "variant_id": f"{name}/{variant}",
-                    "hour": START + pd.Timedelta(hours=DAY * (day + 1) - 1),
+                    "hour": START + pd.Timedelta(hours=DAY * (day + 1) - 1 if day else 0),
                     "requests": n,
                     "conversions": round(n * rate),
                     "errors": 0,

@@ -53,7 +53,10 @@ def test_advance_says_the_split_before_and_after(store: Store, run: Run) -> None
     promote_winner("x", "auto", "sensor", store=store)
     planned = run("advance", "x", "--dry-run")
     assert "from control 25 %, treatment 75 % to control 0 %, treatment 100 %" in planned.err
+    foreseen = run("rollback", "x", "--reason", "errors", "--to", "control", "--dry-run", "--json").data
+    assert (foreseen["traffic"]["control"], foreseen["trafficAfter"]["control"]) == (25.0, 100.0)
     assert split_of(store, seeded)["treatment"] == Decimal(75)
+    assert run("advance", "x", "--dry-run", "--json").data["trafficAfter"] == {"control": 0.0, "treatment": 100.0}
     done = run("advance", "x", "--by", "anna", "--reason", "looked", "--to-percent", "100", "--json")
     assert done.data["traffic"] == {"control": 0.0, "treatment": 100.0}
     assert run("advance", "x").code == 4
@@ -66,9 +69,11 @@ def test_a_split_that_was_changed_is_put_back_or_kept(store: Store, run: Run) ->
     assert (refused.code, "--overwrite-split" in refused.err) == (4, True)
     planned = run("traffic", "overwrite", "x", "--reason", "y", "--dry-run")
     assert "back to control 0 %, treatment 100 %" in planned.err
+    foreseen = run("traffic", "overwrite", "x", "--reason", "y", "--dry-run", "--json").data
+    assert foreseen["trafficAfter"] == {"control": 0.0, "treatment": 100.0}
     assert run("traffic", "overwrite", "x", "--reason", "y").code == 0
     assert split_of(store, seeded)["treatment"] == Decimal(100)
     execute(store, *SAVED_BACK)
-    closed = run("rollback", "x", "--reason", "theirs", "--to", "close")
+    closed = run("rollback", "x", "--reason", "theirs", "--to", "close", "--yes")
     assert (closed.code, "traffic now: control 50 %, treatment 50 %" in closed.out) == (0, True)
     assert " closed " in run("history", "x").out

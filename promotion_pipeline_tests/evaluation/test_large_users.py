@@ -123,6 +123,25 @@ def test_multiple_exposure_counts_requests_so_that_a_placeholder_is_not_one_user
     assert said.startswith("under 0.1 % of the users, who made 16.7 % of the requests, were served by several variants")
 
 
+def test_values_of_users_that_an_import_does_not_know_are_taken_to_go_together() -> None:
+    """Every user makes five requests worth the same: the sums of requests alone say five times too little."""
+    rng = np.random.default_rng(3)
+    rows = _arms({arm: [(5, 1)] * 2_000 for arm in ("control", "variant-a")})
+    for arm in ("control", "variant-a"):
+        worth = rng.exponential(2.0, 2_000)
+        at = (rows["variant_id"] == f"button/{arm}") & (rows["requests"] > 0)
+        known = {"user_value_sum_squares": 25 * (worth**2).sum(), "user_value_requests_sum_products": 25 * worth.sum()}
+        for name, value in {"value_sum": 5 * worth.sum(), "value_sum_squares": 5 * (worth**2).sum(), **known}.items():
+            rows.loc[at, name] = value
+    rows = rows.fillna(0.0)
+    metric = experiment(primary_metric="value_mean")
+    exact = last(evaluate(rows, metric).significance)
+    users = ["user_value_sum_squares", "user_value_requests_sum_products"]
+    for imported in (rows.drop(columns=users), rows.assign(**dict.fromkeys(users, 0.0))):
+        found = last(evaluate(imported, metric).significance)
+        assert found["lift_upper"] - found["lift"] == pytest.approx(exact["lift_upper"] - exact["lift"], rel=2e-3)
+
+
 def test_a_placeholder_does_not_hide_a_broken_split_of_its_requests() -> None:
     users = {"control": _with_giant(4_000, 400), "variant-a": _with_giant(6_000, 600)}
     rows = _arms(users, crossed_users={"variant-a": 1}, crossed_requests={"variant-a": 10_000})

@@ -176,7 +176,7 @@ def test_what_is_not_eligible_is_not_promoted(store: Store) -> None:
 
 def test_a_person_may_promote_what_the_evidence_does_not_carry_yet(store: Store) -> None:
     seed_experiment(store, "x", UNPROVEN)
-    with pytest.raises(WithheldError, match="evidence"):
+    with pytest.raises(WithheldError, match="the always-valid test does not carry it yet; a person may promote it"):
         promote_winner("x", "auto", "sensor", store=store)
     promotion = promote_winner("x", "manual", "anna", store=store)
     assert promotion.evidence == "contract"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from promotion_pipeline.config import Mode
+from promotion_pipeline.errors import WithheldError
 from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.pending import pending_promotions
+from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.sweep import settle
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.test_pending import decide, names
@@ -52,3 +54,13 @@ def test_the_sensor_sees_what_the_act_sees(store: Store, case: str) -> None:
     assert bool(pending_promotions(shadow)) is goes, "a shadow records only what would have been promoted"
     assert settle(store, seeded.id, "sensor").outcome is outcome
     assert pending_promotions(store) == (), "nothing is left to do: promoted, or the person is asked"
+
+
+def test_guests_of_every_variant_are_told_with_what_to_log_instead(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER, users=1_000_000)
+    change(store, seeded, "UPDATE ai_requests SET user_id = 'guest' WHERE user_id ~ '(1|[0-4]3)$'")
+    said = r"served made 1[56] % of the requests: .* log no user_id where nobody is known; a person may promote it"
+    with pytest.raises(WithheldError, match=said):
+        promote_winner("x", "auto", "sensor", store=store)
+    change(store, seeded, "UPDATE ai_requests SET user_id = NULL WHERE user_id = 'guest'")
+    assert promote_winner("x", "auto", "sensor", store=store).promotion_type == "auto"

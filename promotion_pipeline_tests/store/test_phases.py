@@ -125,3 +125,20 @@ def test_phases_cannot_overlap(connection: Connection) -> None:
             " VALUES (%s, %s, %s, '{}', true)",
             (experiment, START - timedelta(days=1), START + timedelta(days=1)),
         )
+
+
+@pytest.mark.parametrize("start", ["-infinity", "1970-01-01 00:00:00+00"])
+def test_a_start_that_no_phase_can_have_opens_phases_like_any_other(connection: Connection, start: str) -> None:
+    connection.execute("INSERT INTO ab_experiments (name, start_date, is_active) VALUES ('a', %s, false)", (start,))
+    connection.execute(
+        "INSERT INTO ab_variants (experiment_id, name, is_control, traffic_percentage)"
+        " SELECT e.id, arm, arm = 'control', 50 FROM ab_experiments AS e, unnest(ARRAY['control', 'b']) AS arm"
+    )
+    written = "SELECT ctid::text AS row FROM ab_experiment_phases"
+    before = connection.execute(written).fetchall()
+    connection.execute("UPDATE ab_experiments SET start_date = start_date")
+    assert connection.execute(written).fetchall() == before
+    connection.execute("UPDATE ab_experiments SET is_active = true")
+    first, second = _phases(connection)
+    assert [first["is_running"], second["is_running"]] == [False, True]
+    assert first["ended_at"] == second["started_at"]
