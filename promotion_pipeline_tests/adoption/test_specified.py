@@ -59,7 +59,7 @@ def test_it_is_adopted_promoted_watched_and_rolled_back_by_command(brought: str,
     assert [(one["experimentName"], one["requests"]) for one in watched] == [("runs", 0)]
     for name, said in (("runs", "control 50 %, treatment 50 %"), ("was-promoted", "was not recorded")):
         undone = run("rollback", name, "--reason", "errors", "--by", "maria", "--yes")
-        assert (undone.code, said in undone.out) == (0, True)
+        assert (undone.code, said in undone.out) == (0, True), (name, undone.out, undone.err)
     assert run("doctor", "--json").code in {0, 1}
 
 
