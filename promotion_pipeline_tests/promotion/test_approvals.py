@@ -17,6 +17,7 @@ from promotion_pipeline.promotion.approvals import approval_history, expire_appr
 from promotion_pipeline.promotion.states import ApprovalState
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import (
+    NO_DIFFERENCE,
     UNPROVEN,
     WINNER,
     VariantSpec,

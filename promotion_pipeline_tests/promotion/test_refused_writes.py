@@ -1,4 +1,4 @@
-"""Constraints, types and triggers of the application on the tables that we write: one line, and one experiment alone."""
+"""Constraints, types and triggers of the application on tables that we write: one line, one experiment alone."""
 
 from __future__ import annotations
 
