@@ -13,11 +13,10 @@ from enum import StrEnum
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.sources.configuration import Engine, TimeKind
+from promotion_pipeline.store.usable import LARGEST, SMALLEST
 
 WHITE_SPACE = "\t\n\v\f\r"
 """Besides the space."""
-LARGEST = "1e100"
-"""A latency or value beyond it is no measurement, and its square may overflow; NaN and infinity are beyond it too."""
 
 
 class Cell(StrEnum):
@@ -73,7 +72,7 @@ class Dialect:
     name_values: bool = False
     """Whether a row names its values, where the rowset cannot name its columns."""
     bound: str | None = None
-    """A literal of LARGEST that a column of any numeric type can be compared with; default: a double."""
+    """A number as a literal that a column of any numeric type can be compared with; default: a double."""
     user_key: str = "{}"
     """A column of text, ready to be grouped and sorted."""
     fence: str = ""
@@ -83,8 +82,16 @@ class Dialect:
 
     @property
     def largest(self) -> str:
-        """The literal of LARGEST."""
-        return self.bound or f"CAST('{LARGEST}' AS {self.double})"
+        """The literal of LARGEST: NaN and infinity are beyond it too."""
+        return self._bound(LARGEST)
+
+    @property
+    def smallest(self) -> str:
+        """The literal of SMALLEST."""
+        return self._bound(SMALLEST)
+
+    def _bound(self, number: str) -> str:
+        return (self.bound or f"CAST('{{}}' AS {self.double})").format(number)
 
     def identifier(self, *parts: str) -> str:
         """A quoted name.
@@ -221,7 +228,7 @@ DIALECTS: Mapping[Engine, Dialect] = {
         },
         uuid="UUID {}",
         # A numeric may be larger than any double: it is compared before it is cast.
-        bound=LARGEST,
+        bound="{}",
         user_key='{} COLLATE "C"',
         fence="\n    OFFSET 0",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -31,9 +30,6 @@ from promotion_pipeline.store.rollup import IDS, ROLLUP_COLUMNS
 
 Runner: TypeAlias = Callable[[str], pa.Table | pd.DataFrame]
 """Runs a query and gives back its rows: a client of an engine that this package does not connect to."""
-
-LONGEST_USER = 200
-"""Characters of a user's name that are kept; a longer one is told apart by its hash."""
 
 
 def compiled_log(config: SourceConfig) -> Log:
@@ -99,7 +95,7 @@ def read_hours(
 def read_user_hours(
     source: RequestSource, phases: pd.DataFrame, spans: Sequence[tuple[datetime, datetime]]
 ) -> pd.DataFrame:
-    """What each known user did in each hour of `spans`; columns of `hourly_user_rollups`.
+    """What each known user did in each hour of `spans`; columns of `hourly_user_rollups`, ids as in the log.
 
     Raises as `read_source_rollups`.
     """
@@ -107,25 +103,18 @@ def read_user_hours(
     source.require_columns(min(span[0] for span in spans), max(span[1] for span in spans))
     rows = source.run(user_hours_sql(source.log, arms, spans)).to_pandas().rename(columns=str.lower)
     arm = _whole(rows["arm"])
-    users = rows["user_id"].astype(str)
-    distinct = {user: _user_key(user) for user in users.unique()}
     return pd.DataFrame(
         {
             "hour": _hours(rows["hour_number"]),
             "phase_id": arms["phase_id"].astype(str).to_numpy()[arm],
-            "user_id": users.map(distinct),
+            # No text of PostgreSQL holds this character.
+            "user_id": rows["user_id"].astype(str).str.replace("\0", "\ufffd", regex=False),
             "variant_id": arms["variant_id"].astype(str).to_numpy()[arm],
             "requests": _whole(rows["requests"]),
             "conversions": _whole(rows["conversions"]),
             "value": _double(rows["value"]),
         }
     )
-
-
-def _user_key(user: str) -> str:
-    """A user's name as our database can keep and index it."""
-    name = user.replace("\0", "\ufffd")
-    return name if len(name) <= LONGEST_USER else f"{name[:40]}...{hashlib.sha256(user.encode()).hexdigest()}"
 
 
 def _read(

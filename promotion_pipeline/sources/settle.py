@@ -20,6 +20,7 @@ from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.coverage import restate, seen_phases
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.rollup import COUNTS, ROLLUP_LOCK, SUMS, Reading, RollupResult, settle
+from promotion_pipeline.store.user_ids import settle_user_ids
 from promotion_pipeline.store.users import USER_HOUR, LoadUsers
 
 _FRESH = {
@@ -72,6 +73,7 @@ def rollup_from_source(
                 f" {newest.isoformat()}: later requests would be lost"
             )
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
+        settle_user_ids(connection, store.settings.user_id_keys)
         seen = seen_phases(connection, start, end, experiment_ids)
         phases = read_phases(connection, start, end, experiment_ids)
         frame, strangers = read_hours(source, phases, start, end, known_only=experiment_ids is not None)
@@ -124,8 +126,8 @@ def _loader(source: RequestSource, phases: pd.DataFrame) -> LoadUsers:
         copy_typed(connection, found, "read_user_hours", _USER_HOURS, "the users of the log")
         connection.execute(
             sql.SQL(
-                "CREATE TEMPORARY TABLE fresh_user_hours ON COMMIT DROP AS SELECT hour, phase_id, user_id, variant_id,"
-                " requests::integer, conversions::integer, value::numeric FROM read_user_hours"
+                "CREATE TEMPORARY TABLE fresh_user_hours ON COMMIT DROP AS SELECT hour, phase_id, kept_user_id(user_id)"
+                " AS user_id, variant_id, requests::integer, conversions::integer, value::numeric FROM read_user_hours"
                 " WHERE (hour, phase_id) IN (SELECT hour, phase_id FROM moved_hours)"
             )
         )
@@ -164,8 +166,9 @@ def _adopt_users(connection: psycopg.Connection[Any], source: RequestSource, sta
     copy_typed(connection, found, "adopted_user_hours", _USER_HOURS, "the users of the log")
     connection.execute(
         sql.SQL(
-            "INSERT INTO hourly_user_rollups ({columns}) SELECT {columns} FROM adopted_user_hours AS adopted"
-            " WHERE EXISTS (SELECT 1 FROM hourly_variant_rollups AS rollup WHERE (rollup.hour, rollup.phase_id,"
+            "INSERT INTO hourly_user_rollups ({columns}) SELECT hour, phase_id, kept_user_id(user_id), variant_id,"
+            " requests, conversions, value FROM adopted_user_hours AS adopted WHERE EXISTS ("
+            "SELECT 1 FROM hourly_variant_rollups AS rollup WHERE (rollup.hour, rollup.phase_id,"
             " rollup.variant_id) = (adopted.hour, adopted.phase_id, adopted.variant_id)) ORDER BY 1, 2, 3, 4"
         ).format(columns=USER_HOUR)
     )

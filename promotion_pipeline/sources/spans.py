@@ -35,9 +35,11 @@ FROM (
         CASE WHEN request.{created_at} < wanted.mature_before THEN 1 END AS matured_flag,
         CASE WHEN {converted} THEN 1 END AS converted_flag,
         CASE WHEN {is_error} THEN 1 END AS error_flag,
-        CASE WHEN {latency} >= 0 AND {latency} < {largest} THEN CAST({latency} AS {double}) END AS latency,
-        CASE WHEN request.{created_at} < wanted.mature_before AND ABS({value}) < {largest}
-            THEN CAST({value} AS {double}) END AS amount
+        CASE WHEN {latency} > {smallest} AND {latency} < {largest} THEN CAST({latency} AS {double})
+            WHEN {latency} >= 0 AND {latency} <= {smallest} THEN CAST(0 AS {double}) END AS latency,
+        CASE WHEN request.{created_at} >= wanted.mature_before THEN NULL
+            WHEN ABS({value}) > {smallest} AND ABS({value}) < {largest} THEN CAST({value} AS {double})
+            WHEN ABS({value}) <= {smallest} THEN CAST(0 AS {double}) END AS amount
     FROM {table} AS request
     JOIN wanted ON wanted.experiment_key = {experiment} AND wanted.variant_key = {variant}
     WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
@@ -93,6 +95,7 @@ def sums_sql(log: Log, arms: Sequence[SpanArm]) -> str:
         **_common(log, arms, times),
         double=dialect.double,
         largest=dialect.largest,
+        smallest=dialect.smallest,
         converted=flag_sql(dialect, layout.converted),
         is_error=flag_sql(dialect, layout.is_error),
         latency=number_sql(dialect, layout.latency_ms),

@@ -38,8 +38,10 @@ REQUESTS = """(
         {user} AS user_key,
         CASE WHEN {converted} THEN 1 END AS converted_flag,
         CASE WHEN {is_error} THEN 1 END AS error_flag,
-        CASE WHEN {latency} >= 0 AND {latency} < {largest} THEN CAST({latency} AS {double}) END AS latency,
-        CASE WHEN ABS({value}) < {largest} THEN CAST({value} AS {double}) END AS amount
+        CASE WHEN {latency} > {smallest} AND {latency} < {largest} THEN CAST({latency} AS {double})
+            WHEN {latency} >= 0 AND {latency} <= {smallest} THEN CAST(0 AS {double}) END AS latency,
+        CASE WHEN ABS({value}) > {smallest} AND ABS({value}) < {largest} THEN CAST({value} AS {double})
+            WHEN ABS({value}) <= {smallest} THEN CAST(0 AS {double}) END AS amount
     FROM {table} AS request
     {join} arms
         ON arms.experiment_key = {experiment} AND arms.variant_key = {variant}
@@ -304,6 +306,7 @@ def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, conditio
         latency=number_sql(dialect, layout.latency_ms),
         value=number_sql(dialect, layout.value),
         largest=dialect.largest,
+        smallest=dialect.smallest,
         double=dialect.double,
         table=log.table,
         experiment=key_sql(dialect, layout.experiment),

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from promotion_pipeline.promotion.watch import watch_promotions
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import Connection, close_current_stores, connect, open_store
+from promotion_pipeline.store.database import Connection, close_current_stores, connect
 from promotion_pipeline_tests.adoption import specified
 from promotion_pipeline_tests.cli.conftest import Run
 
@@ -61,11 +60,11 @@ def test_it_is_adopted_promoted_watched_and_rolled_back_by_command(brought: str,
     assert run("auto-check", "--by", "cron", "--json").data["promoted"] == 1
     latest = run("history", "runs", "--json").data["latestPromotion"]
     assert (latest["promotedBy"], latest["state"]) == ("cron", "promoted")
-    with open_store() as store:
-        assert [(one.experiment_name, one.requests) for one in watch_promotions(store)] == [("runs", 0)]
+    watched = run("watch", "--json").data
+    assert [(one["experimentName"], one["requests"]) for one in watched] == [("runs", 0)]
     for name, said in (("runs", "control 50 %, treatment 50 %"), ("was-promoted", "was not recorded")):
         undone = run("rollback", name, "--reason", "errors", "--by", "maria", "--yes")
-        assert (undone.code, said in undone.out) == (0, True)
+        assert (undone.code, said in undone.out) == (0, True), (name, undone.out, undone.err)
     assert run("doctor", "--json").code in {0, 1}
 
 

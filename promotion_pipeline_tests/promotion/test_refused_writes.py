@@ -1,4 +1,4 @@
-"""The application's constraints, types and triggers on the tables that we write: one line, one experiment alone."""
+"""Constraints, types and triggers of the application on tables that we write: one line, one experiment alone."""
 
 from __future__ import annotations
 

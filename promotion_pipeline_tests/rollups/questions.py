@@ -194,8 +194,13 @@ def corrupt_file(asked: Asked) -> None:
 
 
 def renamed_column(asked: Asked) -> None:
-    """A column that is called otherwise from now on is an error that names file or table."""
+    """A column that is called otherwise from now on is an error that names file or table; our own view follows it."""
     seeded = asked.seeded()
+    if asked.where.name == "own table":
+        before = asked.check()
+        asked.where.execute("ALTER TABLE {} RENAME converted TO has_converted")
+        assert asked.check().evidence == before.evidence
+        return
     if asked.where.is_files:
         lost = asked.where.lose(seeded.end - HOUR, seeded.end)
         asked.where.put(lost.rename(columns={"converted": "has_converted"}))

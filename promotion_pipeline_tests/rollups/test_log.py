@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -10,11 +11,16 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline.errors import InputError, PromotionError
+from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.promotion.watch_rules import WatchStatus
 from promotion_pipeline.rollups import SUMS_COLUMNS, Span, open_log
+from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline_tests.promotion.test_ramp_and_watch import HEALTHY, served_since
 from promotion_pipeline_tests.rollups.conftest import MakePlace
 from promotion_pipeline_tests.rollups.places import PLACES
-from promotion_pipeline_tests.seeding import VariantSpec, seed_experiment
+from promotion_pipeline_tests.seeding import WINNER, VariantSpec, seed_experiment
 
 HOUR = timedelta(hours=1)
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -117,6 +123,33 @@ def test_latencies_of_whole_numbers_and_values_of_any_size_are_summed(store: Sto
     assert found["latency_samples"].sum() == 1000
     assert np.isfinite(found["value_sum_squares"]).all()
     assert 70 < found["latency_ms_sum"].sum() / 1000 < 130
+
+
+UNUSABLE = [("1e200", "1e200"), ("1e-300", "1e-1000"), ("NaN", "NaN"), ("-1", "1e1000"), ("1e308", "-1e5000")]
+
+
+def test_rows_that_no_sum_can_hold_stop_neither_the_sums_nor_the_watch(store: Store, connection: Connection) -> None:
+    seeded = seed_experiment(store, "checkout", WINNER)
+    promotion = promote_winner("checkout", "manual", "anna", store=store)
+    served_since(store, seeded, promotion, 2, HEALTHY)
+    span = Span("all", seeded.id, seeded.start, database_now(connection))
+    with open_log(store) as log:
+        before = log.sums([span])
+    for latency_ms, value in UNUSABLE:
+        connection.execute(
+            "INSERT INTO ai_requests (experiment_id, variant_id, created_at, latency_ms, value, user_id)"
+            " VALUES (%s, %s, now() - interval '1 minute', %s, %s, %s)",
+            [seeded.id, promotion.promoted_variant_id, latency_ms, value, "x" * 3_000],
+        )
+    with open_log(store) as log:
+        after = log.sums([replace(span, until=database_now(connection))])
+    assert after["requests"].sum() == before["requests"].sum() + len(UNUSABLE)
+    # 1e-300 and 1e-1000 count as 0, which is a sample of latency.
+    assert after["latency_samples"].sum() == before["latency_samples"].sum() + 1
+    for name in ("latency_ms_sum", "value_sum", "value_sum_squares"):
+        assert after[name].sum() == pytest.approx(before[name].sum(), rel=1e-12)
+    [seen] = watch_promotions(store)
+    assert (seen.status, seen.is_blind) == (WatchStatus.CLEAN, False)
 
 
 def test_imported_sums_answer_for_their_experiment(store: Store, connection: Connection) -> None:

@@ -50,7 +50,8 @@ def golden(engine: Engine, form: str) -> Path:
 
 @pytest.mark.parametrize(("engine", "form"), CASES)
 def test_the_sql_is_the_golden_one(engine: Engine, form: str) -> None:
-    assert compiled(engine, form) == golden(engine, form).read_text()
+    # As bytes: reading text would make a line feed of the carriage return that is white space in a name.
+    assert compiled(engine, form) == golden(engine, form).read_bytes().decode()
 
 
 def test_no_golden_file_is_left_over() -> None:
@@ -113,7 +114,7 @@ def main() -> int:
     """Write the golden files."""
     FOLDER.mkdir(exist_ok=True)
     for case in CASES:
-        golden(*case).write_text(compiled(*case))
+        golden(*case).write_bytes(compiled(*case).encode())
     return 0
 
 

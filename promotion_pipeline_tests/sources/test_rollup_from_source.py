@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import SecretStr
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.sources import (
@@ -142,6 +143,24 @@ def test_a_user_whose_name_is_endless_or_holds_nul_is_one_user(
         store, DuckdbSource(SourceConfig(engine="duckdb", files=str(tmp_path / "x.parquet"))), START, START + HOUR
     )
     assert count(store, "SELECT new_users FROM hourly_variant_rollups") == 3
+
+
+def test_ids_of_a_log_elsewhere_are_kept_as_those_of_our_own(
+    store: Store, connection: Connection, seeded: Seeded, source: RequestSource
+) -> None:
+    hashing = dataclasses.replace(
+        store, settings=store.settings.model_copy(update={"user_id_key": SecretStr("0123456789abcdef")})
+    )
+    connection.execute("UPDATE request_log SET user_id = user_id || repeat('x', 3000) WHERE user_id < '2'")
+    rollup_from_source(hashing, source, START, END)
+    kept = "SELECT DISTINCT phase_id, user_id FROM hourly_user_rollups ORDER BY 1, 2"
+    elsewhere = connection.execute(kept).fetchall()
+    assert elsewhere
+    assert all(row["user_id"].startswith("hmac-sha256:") for row in elsewhere)
+    connection.execute("INSERT INTO ai_requests SELECT * FROM request_log")
+    connection.execute("TRUNCATE hourly_variant_rollups, hourly_user_rollups")
+    rollup_window(hashing, START, END)
+    assert connection.execute(kept).fetchall() == elsewhere
 
 
 def test_the_configuration_decides_where_requests_are_read(

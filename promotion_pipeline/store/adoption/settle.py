@@ -69,6 +69,12 @@ def _expression(columns: Mapping[str, Column], name: str) -> sql.Composable:
             return sql.SQL("coalesce({}, false)").format(given)
         case "user_id", other if other != "text" or column.kind == "d":
             return sql.SQL("{}::text").format(given)
+        case "latency_ms", "numeric":
+            # A numeric may be out of a double's range: beyond or below what counts it is no measurement, or 0.
+            return sql.SQL(
+                "CASE WHEN {0} >= 1e100 THEN 'Infinity' WHEN {0} <= -1e100 THEN '-Infinity'"
+                " WHEN {0} > -1e-100 AND {0} < 1e-100 THEN 0 ELSE {0}::double precision END"
+            ).format(given)
         case "latency_ms", other if other != "double precision" or column.kind == "d":
             return sql.SQL("{}::double precision").format(given)
         case "value", other if other != "numeric" or column.kind == "d":

@@ -42,8 +42,10 @@ FROM (
         CASE WHEN TRIM(translate(request.`user_id`, '	\n\r', '     ')) <> '' THEN request.`user_id` END AS user_key,
         CASE WHEN request.`converted` THEN 1 END AS converted_flag,
         CASE WHEN request.`is_error` THEN 1 END AS error_flag,
-        CASE WHEN request.`latency_ms` >= 0 AND request.`latency_ms` < CAST('1e100' AS FLOAT64) THEN CAST(request.`latency_ms` AS FLOAT64) END AS latency,
-        CASE WHEN ABS(request.`value`) < CAST('1e100' AS FLOAT64) THEN CAST(request.`value` AS FLOAT64) END AS amount
+        CASE WHEN request.`latency_ms` > CAST('1e-100' AS FLOAT64) AND request.`latency_ms` < CAST('1e100' AS FLOAT64) THEN CAST(request.`latency_ms` AS FLOAT64)
+            WHEN request.`latency_ms` >= 0 AND request.`latency_ms` <= CAST('1e-100' AS FLOAT64) THEN CAST(0 AS FLOAT64) END AS latency,
+        CASE WHEN ABS(request.`value`) > CAST('1e-100' AS FLOAT64) AND ABS(request.`value`) < CAST('1e100' AS FLOAT64) THEN CAST(request.`value` AS FLOAT64)
+            WHEN ABS(request.`value`) <= CAST('1e-100' AS FLOAT64) THEN CAST(0 AS FLOAT64) END AS amount
     FROM `team's`.`events` AS request
     LEFT JOIN arms
         ON arms.experiment_key = request.`experiment_id` AND arms.variant_key = request.`variant_id`
@@ -103,8 +105,10 @@ LEFT JOIN (
         CASE WHEN TRIM(translate(request.`user_id`, '	\n\r', '     ')) <> '' THEN request.`user_id` END AS user_key,
         CASE WHEN request.`converted` THEN 1 END AS converted_flag,
         CASE WHEN request.`is_error` THEN 1 END AS error_flag,
-        CASE WHEN request.`latency_ms` >= 0 AND request.`latency_ms` < CAST('1e100' AS FLOAT64) THEN CAST(request.`latency_ms` AS FLOAT64) END AS latency,
-        CASE WHEN ABS(request.`value`) < CAST('1e100' AS FLOAT64) THEN CAST(request.`value` AS FLOAT64) END AS amount
+        CASE WHEN request.`latency_ms` > CAST('1e-100' AS FLOAT64) AND request.`latency_ms` < CAST('1e100' AS FLOAT64) THEN CAST(request.`latency_ms` AS FLOAT64)
+            WHEN request.`latency_ms` >= 0 AND request.`latency_ms` <= CAST('1e-100' AS FLOAT64) THEN CAST(0 AS FLOAT64) END AS latency,
+        CASE WHEN ABS(request.`value`) > CAST('1e-100' AS FLOAT64) AND ABS(request.`value`) < CAST('1e100' AS FLOAT64) THEN CAST(request.`value` AS FLOAT64)
+            WHEN ABS(request.`value`) <= CAST('1e-100' AS FLOAT64) THEN CAST(0 AS FLOAT64) END AS amount
     FROM `team's`.`events` AS request
     LEFT JOIN arms
         ON arms.experiment_key = request.`experiment_id` AND arms.variant_key = request.`variant_id`

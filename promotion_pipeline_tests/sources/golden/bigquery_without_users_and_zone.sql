@@ -33,8 +33,10 @@ FROM (
         CAST(NULL AS STRING) AS user_key,
         CASE WHEN request.`converted` THEN 1 END AS converted_flag,
         CASE WHEN request.`is_error` THEN 1 END AS error_flag,
-        CASE WHEN CAST(NULL AS FLOAT64) >= 0 AND CAST(NULL AS FLOAT64) < CAST('1e100' AS FLOAT64) THEN CAST(CAST(NULL AS FLOAT64) AS FLOAT64) END AS latency,
-        CASE WHEN ABS(request.`value`) < CAST('1e100' AS FLOAT64) THEN CAST(request.`value` AS FLOAT64) END AS amount
+        CASE WHEN CAST(NULL AS FLOAT64) > CAST('1e-100' AS FLOAT64) AND CAST(NULL AS FLOAT64) < CAST('1e100' AS FLOAT64) THEN CAST(CAST(NULL AS FLOAT64) AS FLOAT64)
+            WHEN CAST(NULL AS FLOAT64) >= 0 AND CAST(NULL AS FLOAT64) <= CAST('1e-100' AS FLOAT64) THEN CAST(0 AS FLOAT64) END AS latency,
+        CASE WHEN ABS(request.`value`) > CAST('1e-100' AS FLOAT64) AND ABS(request.`value`) < CAST('1e100' AS FLOAT64) THEN CAST(request.`value` AS FLOAT64)
+            WHEN ABS(request.`value`) <= CAST('1e-100' AS FLOAT64) THEN CAST(0 AS FLOAT64) END AS amount
     FROM `ai_requests` AS request
     LEFT JOIN arms
         ON arms.experiment_key = request.`exp "x"` AND arms.variant_key = request.`arm`

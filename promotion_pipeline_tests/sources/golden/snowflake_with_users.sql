@@ -43,8 +43,10 @@ FROM (
 ', '     ')) <> '' THEN request."user_id" END AS user_key,
         CASE WHEN request."converted" THEN 1 END AS converted_flag,
         CASE WHEN request."is_error" THEN 1 END AS error_flag,
-        CASE WHEN request."latency_ms" >= 0 AND request."latency_ms" < CAST('1e100' AS DOUBLE) THEN CAST(request."latency_ms" AS DOUBLE) END AS latency,
-        CASE WHEN ABS(request."value") < CAST('1e100' AS DOUBLE) THEN CAST(request."value" AS DOUBLE) END AS amount
+        CASE WHEN request."latency_ms" > CAST('1e-100' AS DOUBLE) AND request."latency_ms" < CAST('1e100' AS DOUBLE) THEN CAST(request."latency_ms" AS DOUBLE)
+            WHEN request."latency_ms" >= 0 AND request."latency_ms" <= CAST('1e-100' AS DOUBLE) THEN CAST(0 AS DOUBLE) END AS latency,
+        CASE WHEN ABS(request."value") > CAST('1e-100' AS DOUBLE) AND ABS(request."value") < CAST('1e100' AS DOUBLE) THEN CAST(request."value" AS DOUBLE)
+            WHEN ABS(request."value") <= CAST('1e-100' AS DOUBLE) THEN CAST(0 AS DOUBLE) END AS amount
     FROM "team's"."events" AS request
     LEFT JOIN arms
         ON arms.experiment_key = request."experiment_id" AND arms.variant_key = request."variant_id"
@@ -105,8 +107,10 @@ LEFT JOIN (
 ', '     ')) <> '' THEN request."user_id" END AS user_key,
         CASE WHEN request."converted" THEN 1 END AS converted_flag,
         CASE WHEN request."is_error" THEN 1 END AS error_flag,
-        CASE WHEN request."latency_ms" >= 0 AND request."latency_ms" < CAST('1e100' AS DOUBLE) THEN CAST(request."latency_ms" AS DOUBLE) END AS latency,
-        CASE WHEN ABS(request."value") < CAST('1e100' AS DOUBLE) THEN CAST(request."value" AS DOUBLE) END AS amount
+        CASE WHEN request."latency_ms" > CAST('1e-100' AS DOUBLE) AND request."latency_ms" < CAST('1e100' AS DOUBLE) THEN CAST(request."latency_ms" AS DOUBLE)
+            WHEN request."latency_ms" >= 0 AND request."latency_ms" <= CAST('1e-100' AS DOUBLE) THEN CAST(0 AS DOUBLE) END AS latency,
+        CASE WHEN ABS(request."value") > CAST('1e-100' AS DOUBLE) AND ABS(request."value") < CAST('1e100' AS DOUBLE) THEN CAST(request."value" AS DOUBLE)
+            WHEN ABS(request."value") <= CAST('1e-100' AS DOUBLE) THEN CAST(0 AS DOUBLE) END AS amount
     FROM "team's"."events" AS request
     LEFT JOIN arms
         ON arms.experiment_key = request."experiment_id" AND arms.variant_key = request."variant_id"

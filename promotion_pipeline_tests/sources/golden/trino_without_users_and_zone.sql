@@ -33,8 +33,10 @@ FROM (
         CAST(NULL AS VARCHAR) AS user_key,
         CASE WHEN request."converted" THEN 1 END AS converted_flag,
         CASE WHEN request."is_error" THEN 1 END AS error_flag,
-        CASE WHEN CAST(NULL AS DOUBLE) >= 0 AND CAST(NULL AS DOUBLE) < CAST('1e100' AS DOUBLE) THEN CAST(CAST(NULL AS DOUBLE) AS DOUBLE) END AS latency,
-        CASE WHEN ABS(request."value") < CAST('1e100' AS DOUBLE) THEN CAST(request."value" AS DOUBLE) END AS amount
+        CASE WHEN CAST(NULL AS DOUBLE) > CAST('1e-100' AS DOUBLE) AND CAST(NULL AS DOUBLE) < CAST('1e100' AS DOUBLE) THEN CAST(CAST(NULL AS DOUBLE) AS DOUBLE)
+            WHEN CAST(NULL AS DOUBLE) >= 0 AND CAST(NULL AS DOUBLE) <= CAST('1e-100' AS DOUBLE) THEN CAST(0 AS DOUBLE) END AS latency,
+        CASE WHEN ABS(request."value") > CAST('1e-100' AS DOUBLE) AND ABS(request."value") < CAST('1e100' AS DOUBLE) THEN CAST(request."value" AS DOUBLE)
+            WHEN ABS(request."value") <= CAST('1e-100' AS DOUBLE) THEN CAST(0 AS DOUBLE) END AS amount
     FROM "ai_requests" AS request
     LEFT JOIN arms
         ON arms.experiment_key = request."exp ""x""" AND arms.variant_key = request."arm"
