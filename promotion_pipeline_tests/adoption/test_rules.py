@@ -20,6 +20,7 @@ from promotion_pipeline_tests.adoption import specified
         ("ALTER TABLE experiment_promotions ALTER promoted_by SET NOT NULL", "DROP NOT NULL"),
         ("ALTER TABLE experiment_promotions ADD ticket text NOT NULL", "ticket DROP NOT NULL"),
         ("ALTER TABLE experiment_promotions ALTER rollback_reason TYPE varchar(40)", "rollback_reason TYPE text"),
+        ("ALTER TABLE experiment_promotions ALTER rollback_reason SET NOT NULL", "rollback_reason DROP NOT NULL"),
         (
             "CREATE DOMAIN who AS varchar(12); CREATE DOMAIN person AS who;"
             " ALTER TABLE experiment_promotions ALTER promoted_by TYPE person USING NULL",

@@ -196,6 +196,12 @@ def _of_writes(promotions: Relation) -> Iterator[str]:
             "experiment_promotions.promoted_by is a uuid that must be given: expected one that may be null, for a name"
             " such as user-123 is none; ALTER TABLE experiment_promotions ALTER promoted_by DROP NOT NULL"
         )
+    for name in ("rollback_at", "rollback_reason"):
+        if name in promotions.columns and not promotions.columns[name].is_nullable:
+            yield (
+                f"experiment_promotions.{name} must be given: expected one that may be null, until there is a rollback;"
+                f" ALTER TABLE experiment_promotions ALTER {name} DROP NOT NULL"
+            )
     for name, column in promotions.columns.items():
         if name not in RULES["experiment_promotions"] and not column.is_nullable and not column.has_default:
             yield (
