@@ -124,3 +124,12 @@ def test_a_ramp_that_whole_percents_cannot_express_is_refused_and_a_third_is_sha
 
 def _columns(connection: Connection) -> set[tuple[object, ...]]:
     return {tuple(row.values()) for row in connection.execute(_COLUMNS.encode())}
+
+
+def test_a_check_of_theirs_is_one_line_at_the_command(brought: str, run_anywhere: Run) -> None:
+    run_anywhere("db", "upgrade")
+    with connect(brought) as connection:
+        connection.execute("ALTER TABLE ab_variants ADD CONSTRAINT at_most CHECK (traffic_percentage <= 90) NOT VALID")
+    refused = run_anywhere("promote", "runs", "--by", "maria", "--yes")
+    assert (refused.code, refused.err.count("error: "), "Traceback" in refused.err) == (4, 1, False)
+    assert "constraint at_most of the table ab_variants" in refused.err
