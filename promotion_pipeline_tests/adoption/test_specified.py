@@ -36,7 +36,12 @@ def test_it_is_adopted_promoted_watched_and_rolled_back_by_command(brought: str,
     with connect(brought) as connection:
         before = _columns(connection)
         rows = connection.execute("SELECT * FROM experiment_promotions ORDER BY id").fetchall()
-    assert run("db", "upgrade").out == f"the schema is at revision {migrate.head_revision()}\n"
+    adopted, created, revision = run("db", "upgrade").out.splitlines()
+    assert adopted == (
+        "adopted: public.ab_experiments, public.ab_variants, public.ai_requests, public.experiment_promotions"
+    )
+    assert created.startswith("created in the schema public: ")
+    assert revision == f"the schema is at revision {migrate.head_revision()}"
     with connect(brought) as connection:
         assert before <= _columns(connection)
         kept = connection.execute("SELECT * FROM experiment_promotions ORDER BY id").fetchall()

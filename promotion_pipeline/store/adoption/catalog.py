@@ -109,6 +109,22 @@ def find_adoptable(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
     return {name: relation for name, relation in found.items() if relation is not None}
 
 
+def found_elsewhere(connection: psycopg.Connection[Any]) -> dict[str, list[str]]:
+    """Schemas outside the search_path -> which tables of an application they have that this session does not see."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            """
+            SELECT nspname::text AS schema, array_agg(relname::text ORDER BY relname) AS names
+            FROM pg_class JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
+            WHERE relname = ANY(%s) AND relkind IN ('r', 'p', 'v', 'm', 'f') AND to_regclass(relname::text) IS NULL
+                AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+            GROUP BY 1 ORDER BY count(*) DESC, 1
+            """,
+            [[name for name in ADOPTED_TABLES if name != "experiment_promotions"]],
+        ).fetchall()
+    return {row["schema"]: row["names"] for row in rows}
+
+
 def creation_schema(connection: psycopg.Connection[Any]) -> str | None:
     """The schema that new tables of this session go to; None: its search_path names none that exists."""
     with connection.cursor(row_factory=dict_row) as cursor:
