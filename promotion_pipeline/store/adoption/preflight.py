@@ -146,7 +146,7 @@ def _holds(connection: psycopg.Connection[Any], condition: sql.Composed) -> bool
     return bool(_first(connection, sql.SQL("SELECT {}").format(condition)))
 
 
-def _first(connection: psycopg.Connection[Any], query: sql.Composable) -> Any:
+def _first(connection: psycopg.Connection[Any], query: sql.SQL | sql.Composed) -> Any:
     with connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(query).fetchone()
     return None if row is None else row[0]
