@@ -349,3 +349,5 @@ class AutoCheckResult(Result):
     watched: tuple[Watched, ...] = ()
     notifications: Delivered | None = None
     """None: no channel is on, or this sweep tells nobody."""
+    unread: str | None = None
+    """Why what came into hours that were read before could not be read; None: it was, or was not asked for."""
