@@ -244,7 +244,16 @@ def _rollback_text(plan: RollbackPlan) -> str:
     if plan.to == "close":
         runs = "which runs" if plan.is_active else "which does not run"
         return f"end the promotion of {name!r}, {runs}, and leave its traffic at {split_text(plan.before)}"
-    return f"set the traffic of {name!r} from {split_text(plan.before)} to {split_text(plan.split)}"
+    said = f"set the traffic of {name!r} from {split_text(plan.before)} to {split_text(plan.split)}"
+    return f"{said} ({NOT_RECORDED})" if _is_unrecorded(plan.promotion, plan.to) else said
+
+
+NOT_RECORDED = "the split from before was not recorded"
+
+
+def _is_unrecorded(promotion: Promotion, to: str | None) -> bool:
+    """Whether a rollback to the split from before gives all to control, because nobody recorded that split."""
+    return to == "previous" and bool(promotion.snapshot.get("adopted"))
 
 
 def print_rollback(promotion: Promotion) -> None:
@@ -256,6 +265,8 @@ def print_rollback(promotion: Promotion) -> None:
         "bold yellow",
     )
     print_stands(promotion)
+    if _is_unrecorded(promotion, promotion.rollback_to):
+        output.print_styled(f"  {NOT_RECORDED}")
     said = "the promotion is over" if is_close else "the experiment runs again"
     output.print_styled(f"  {said}, on hold for automatic promotion")
     output.note(f"To lift the hold: {output.program()} release {shell_name(promotion.experiment_name)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,7 +50,7 @@ def upgrade(as_json: Json = False) -> None:
     from promotion_pipeline.store import migrate
     from promotion_pipeline.store.database import checked_url, open_store
 
-    settings = Settings.from_environment()
+    settings, made = Settings.from_environment(), None
     if settings.database_url is None:
         with open_store(settings) as store:
             before, after = None, migrate.current_revision(store.url)
@@ -59,10 +59,27 @@ def upgrade(as_json: Json = False) -> None:
         before = migrate.current_revision(url)
         migrate.upgrade(url)
         after = migrate.current_revision(url)
+        made = _made(url) if before is None else None
     if as_json:
-        output.print_json({"before": before, "after": after})
+        output.print_json({"before": before, "after": after} | (made or {}))
     else:
+        if made is not None:
+            adopted = ", ".join(f"{schema}.{name}" for name, schema in made["adopted"].items())
+            output.print_line(f"adopted: {adopted or 'nothing, no table of an application was there'}")
+            output.print_line(f"created in the schema {made['schema']}: {', '.join(made['created'])}")
         output.print_line(f"the schema is at revision {after}")
+
+
+def _made(url: str) -> dict[str, Any]:
+    """What the first upgrade found, and what it made."""
+    from promotion_pipeline.store.adoption.catalog import ADOPTED_TABLES, creation_schema
+    from promotion_pipeline.store.adoption.ours import adopted_tables, our_tables
+    from promotion_pipeline.store.database import connect
+
+    with connect(url) as connection:
+        adopted, schema = adopted_tables(connection), creation_schema(connection)
+    own = [name for name in ADOPTED_TABLES if name not in adopted]
+    return {"adopted": adopted, "schema": schema, "created": [*own, f"{len(our_tables())} tables of the product"]}
 
 
 @db.command(

@@ -36,6 +36,8 @@ RETRY_SECONDS = 0.02
 ATTEMPTS = 4
 ACT_LOCK = 0x70726F6D6F7465
 """Seed of the advisory lock that acts on one experiment queue on."""
+_SERVER_TROUBLE = frozenset({"08", "40", "53", "55", "57", "58", "XX"})
+"""Classes of SQLSTATE that speak of the server or of other sessions, not of what was asked."""
 BUSY = f"another act on this experiment did not finish within {LOCK_SECONDS} s: try again in a moment"
 
 Mark = Callable[[], Mapping[str, Any]]
@@ -130,7 +132,11 @@ def in_transaction(store: Store, work: Callable[[Connection], _Result]) -> _Resu
 
 @contextlib.contextmanager
 def database_errors() -> Iterator[None]:
-    """Give the database's errors the product's names; deadlocks pass, for `in_transaction` to start over."""
+    """Give the database's errors the product's names; deadlocks pass, for `in_transaction` to start over.
+
+    Raises:
+        ConflictError: a constraint, a type, a right or a trigger of the application's tables does not allow the write.
+    """
     try:
         yield
     except (pg.DeadlockDetected, pg.SerializationFailure):
@@ -139,7 +145,7 @@ def database_errors() -> Iterator[None]:
         raise ConflictError(BUSY) from None
     except pg.UniqueViolation as error:
         if error.diag.constraint_name != "experiment_promotions_one_live":
-            raise
+            raise ConflictError(_refusal(error)) from None
         raise AlreadyPromotedError("a live promotion of this experiment exists already: see its history") from None
     except pg.ReadOnlySqlTransaction:
         raise DependencyError(READ_ONLY) from None
@@ -147,11 +153,44 @@ def database_errors() -> Iterator[None]:
         raise InputError(f"the database's encoding has no such character: {error.diag.message_primary}") from None
     except pg.ObjectNotInPrerequisiteState as error:
         raise ConfigError(str(error.diag.message_primary)) from None
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
+        if _is_refusal(error):
+            raise ConflictError(_refusal(error)) from None
+        if not isinstance(error, psycopg.OperationalError):
+            raise
         text = " ".join(str(error).split())
         raise DependencyError(
             f"the database went away ({text}): when it is back, the history tells whether the act was recorded"
         ) from None
+
+
+def _is_refusal(error: psycopg.Error) -> bool:
+    """Whether the server is well and the tables do not allow the statement; not so for a mistake in our own SQL."""
+    if error.sqlstate is None:
+        return False
+    if isinstance(error, (psycopg.DataError, psycopg.IntegrityError, pg.InsufficientPrivilege)):
+        return True
+    # Raised inside of a function, so by a trigger: whatever code its author chose.
+    return bool(error.diag.context) and error.sqlstate[:2] not in _SERVER_TROUBLE
+
+
+def _refusal(error: psycopg.Error) -> str:
+    found = error.diag
+    context = (found.context or "").splitlines()
+    of_table = f" of the table {found.table_name}" if found.table_name else ""
+    where = f" (constraint {found.constraint_name}{of_table})" if found.constraint_name else ""
+    inside = f" (in {context[-1]})" if context and not where else ""
+    if isinstance(error, pg.InsufficientPrivilege):
+        remedy = (
+            "GRANT it to the role that runs the product (`promotion-pipeline db grants ROLE` prints what that needs;"
+            " triggers of the application run with its rights too)"
+        )
+    elif isinstance(error, psycopg.DataError):
+        remedy = "widen the column (ALTER TABLE ... ALTER ... TYPE text, or numeric for a number)"
+    else:
+        remedy = "a constraint or a trigger of the application does not allow it: change that, or the act"
+    text = f"the database refuses it, nothing was changed: {found.message_primary}{where}{inside}; {remedy}"
+    return " ".join(text.split())
 
 
 def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> Scene:

@@ -9,8 +9,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import psycopg
+
 from promotion_pipeline.errors import ConflictError, DependencyError, PromotionError
-from promotion_pipeline.promotion.acts import Scene, in_transaction, lock_experiment
+from promotion_pipeline.promotion.acts import Scene, database_errors, in_transaction, lock_experiment
 from promotion_pipeline.promotion.drift import drift_in
 from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.look import Look, breach_message, look
@@ -124,7 +126,8 @@ def _watch(store: Store, seen: Look, actor: str) -> WatchResult:
                 keep(connection, promotion.id, _seen(seen))
     except DependencyError:
         raise
-    except PromotionError as error:
+    except (PromotionError, psycopg.Error) as error:
+        # Of this promotion alone: the others are looked at all the same.
         message += f" (nothing could be done: {' '.join(str(error).split())})"
     return WatchResult(
         promotion_id=promotion.id,
@@ -193,10 +196,12 @@ def _roll_back(scene: Scene, seen: Look, actor: str, action: WatchAction) -> tup
     """All traffic to control: the split of before would leave users on what breaks."""
     reason = f"watch: {breach_message(unheard(seen))}"
     try:
-        # A savepoint: a refused rollback must not take the alert with it.
-        with scene.connection.transaction():
+        # A savepoint: a refused rollback must not take the alert with it, nor may what is checked only at COMMIT.
+        with database_errors(), scene.connection.transaction():
             roll_back(scene, seen.promotion, Reversal(reason, actor, RollbackTarget.CONTROL))
+            scene.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except ConflictError as error:
+        _tell_stuck(scene, seen, str(error))
         return action, f" (not rolled back: {error})"
     return WatchAction.ROLLED_BACK, ""
 
@@ -234,24 +239,42 @@ def _tell_breach(scene: Scene, seen: Look, actor: str) -> bool:
     metrics = sorted({check.metric.value for check in checks})
     why_not = rolls_back(seen, scene.store.settings.mode)
     rollback = "it is rolled back by itself" if why_not is None else f"it is not rolled back by itself: {why_not}"
-    found: dict[str, Any] = {
-        "metrics": metrics,
+    found = _breach(seen, rollback)
+    keep(scene.connection, promotion.id, {**_seen(seen), "breached_at": seen.at, "breach": found})
+    scene.audit(actor, Action.WATCH_BREACH, promotion.id, found)
+    payload = _breach_payload(seen, found, is_automatic=why_not is None)
+    return scene.notify(Event.WATCH_BREACH, "critical", promotion.id, _key(seen, "watch", "+".join(metrics)), payload)
+
+
+def _tell_stuck(scene: Scene, seen: Look, why: str) -> bool:
+    """The rollback that was announced is refused; told once a step, though it is tried at every look."""
+    promotion = seen.promotion
+    found = _breach(seen, f"it could not be rolled back by itself: {why}")
+    key = f"watch_stuck:{promotion.id}:{promotion.ramp_step}"
+    payload = _breach_payload(seen, found, is_automatic=False)
+    return scene.notify(Event.WATCH_BREACH, "critical", promotion.id, key, payload)
+
+
+def _breach(seen: Look, rollback: str) -> dict[str, Any]:
+    checks = unheard(seen)
+    return {
+        "metrics": sorted({check.metric.value for check in checks}),
         "message": breach_message(checks),
         "checks": [asdict(check) for check in checks],
         "rollback": rollback,
     }
-    keep(scene.connection, promotion.id, {**_seen(seen), "breached_at": seen.at, "breach": found})
-    scene.audit(actor, Action.WATCH_BREACH, promotion.id, found)
-    to = "control" if seen.has_control else "close"
-    payload = {
+
+
+def _breach_payload(seen: Look, found: dict[str, Any], *, is_automatic: bool) -> dict[str, Any]:
+    promotion, to = seen.promotion, "control" if seen.has_control else "close"
+    return {
         **found,
         "winner": promotion.promoted_variant_name,
         "control_name": promotion.control_variant_name,
-        "is_automatic": why_not is None,
+        "is_automatic": is_automatic,
         "to": to,
         "command": command("rollback", promotion.experiment_name, f"--to {to}"),
     }
-    return scene.notify(Event.WATCH_BREACH, "critical", promotion.id, _key(seen, "watch", "+".join(metrics)), payload)
 
 
 def _tell_blind(scene: Scene, seen: Look) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 import psycopg
 
-from promotion_pipeline.errors import DependencyError
+from promotion_pipeline.errors import ConflictError, DependencyError
+from promotion_pipeline.store.adoption.catalog import ADOPTED_TABLES
 from promotion_pipeline.store.adoption.ours import VERSION_TABLE
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -70,18 +71,39 @@ def upgrade(url: str) -> str:
 
     Raises:
         AdoptionError: the tables that are there cannot be adopted; nothing was changed.
+        ConflictError: another transaction holds the tables for longer than we wait.
         DependencyError: the database cannot be reached, or is newer than this version of the package.
     """
     from promotion_pipeline.store.adoption.settle import index_log
     from promotion_pipeline.store.database import connect
 
     with connect(url) as connection:
-        with connect(url) as guard, guard.transaction():
-            guard.execute("SELECT pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
-            _upgrade(url, connection)
+        try:
+            with connect(url) as guard, guard.transaction():
+                guard.execute("SELECT pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
+                _upgrade(url, connection)
+        except Exception as error:
+            # Of SQLAlchemy's own statements the driver's error is the cause.
+            if not isinstance(getattr(error, "orig", error), psycopg.errors.LockNotAvailable):
+                raise
+            raise ConflictError(_held(connection)) from None
         # After the lock: its transaction would be waited for.
         index_log(connection)
     return head_revision()
+
+
+def _held(connection: psycopg.Connection[Any]) -> str:
+    revision = revision_of(connection)
+    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        holders = cursor.execute(
+            "SELECT DISTINCT pid FROM pg_locks WHERE granted AND pid <> pg_backend_pid() AND database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND relation IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY 1",
+            [list(ADOPTED_TABLES)],
+        ).fetchall()
+    by = f" (server process {', '.join(str(pid) for (pid,) in holders)}: see pg_stat_activity)" if holders else ""
+    stands = "nothing was changed" if revision is None else f"the schema stays at revision {revision}"
+    return f"another transaction{by} holds the tables, {stands}: try again when it has ended"
 
 
 def _upgrade(url: str, connection: psycopg.Connection[Any]) -> None:

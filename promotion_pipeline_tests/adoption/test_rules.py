@@ -19,6 +19,12 @@ from promotion_pipeline_tests.adoption import specified
         ),
         ("ALTER TABLE experiment_promotions ALTER promoted_by SET NOT NULL", "DROP NOT NULL"),
         ("ALTER TABLE experiment_promotions ADD ticket text NOT NULL", "ticket DROP NOT NULL"),
+        ("ALTER TABLE experiment_promotions ALTER rollback_reason TYPE varchar(40)", "rollback_reason TYPE text"),
+        (
+            "CREATE DOMAIN who AS varchar(12); CREATE DOMAIN person AS who;"
+            " ALTER TABLE experiment_promotions ALTER promoted_by TYPE person USING NULL",
+            "promoted_by TYPE text",
+        ),
         ("ALTER TABLE ai_requests ALTER latency_ms TYPE interval USING NULL", "extract(epoch"),
         ("ALTER TABLE ai_requests ALTER created_at DROP DEFAULT, ALTER created_at TYPE bigint USING 0", "to_timestamp"),
         ("ALTER TABLE ab_variants ALTER traffic_percentage TYPE text", "traffic_percentage::numeric"),

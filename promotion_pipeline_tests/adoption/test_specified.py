@@ -36,7 +36,12 @@ def test_it_is_adopted_promoted_watched_and_rolled_back_by_command(brought: str,
     with connect(brought) as connection:
         before = _columns(connection)
         rows = connection.execute("SELECT * FROM experiment_promotions ORDER BY id").fetchall()
-    assert run("db", "upgrade").out == f"the schema is at revision {migrate.head_revision()}\n"
+    adopted, created, revision = run("db", "upgrade").out.splitlines()
+    assert adopted == (
+        "adopted: public.ab_experiments, public.ab_variants, public.ai_requests, public.experiment_promotions"
+    )
+    assert created.startswith("created in the schema public: ")
+    assert revision == f"the schema is at revision {migrate.head_revision()}"
     with connect(brought) as connection:
         assert before <= _columns(connection)
         kept = connection.execute("SELECT * FROM experiment_promotions ORDER BY id").fetchall()
@@ -59,7 +64,7 @@ def test_it_is_adopted_promoted_watched_and_rolled_back_by_command(brought: str,
     assert [(one["experimentName"], one["requests"]) for one in watched] == [("runs", 0)]
     for name, said in (("runs", "control 50 %, treatment 50 %"), ("was-promoted", "was not recorded")):
         undone = run("rollback", name, "--reason", "errors", "--by", "maria", "--yes")
-        assert (undone.code, said in undone.out) == (0, True)
+        assert (undone.code, said in undone.out) == (0, True), (name, undone.out, undone.err)
     assert run("doctor", "--json").code in {0, 1}
 
 

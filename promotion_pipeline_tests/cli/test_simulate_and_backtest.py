@@ -55,7 +55,7 @@ def test_backtest_of_chosen_experiments_gives_json(run_anywhere: Run) -> None:
             "rule": "contract",
             "experiments": 1,
             "promoted": 1,
-            "medianHours": 61.0,
+            "medianHours": 109.0,
             "kept": 1,
             "faded": 0,
             "reversed": 0,

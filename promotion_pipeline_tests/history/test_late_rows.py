@@ -113,13 +113,22 @@ def test_the_alert_says_what_changed_and_what_to_do(store: Store, connection: Co
     assert "promotion-pipeline diff record latest --experiment checkout" in message.next_step
 
 
-def test_more_late_rows_that_flip_more_are_told_again_for_these_only(store: Store, connection: Connection) -> None:
+def test_more_late_rows_are_told_of_hours_that_flip_anew_or_to_something_else(
+    store: Store, connection: Connection
+) -> None:
     seeded = decided(store)
     rows_come_late(store, seeded, 2)
     redecide_late(store)
     rows_come_late(store, seeded, 4)
     (late,) = redecide_late(store)
-    assert [flip.hour for flip in late.flips] == [seeded.end - 4 * HOUR, seeded.end - 3 * HOUR]
+    # With both batches the treatment is worse beyond chance in the last two hours, which were told as `not_yet` before.
+    assert [(flip.hour, flip.outcome) for flip in late.flips] == [
+        (seeded.end - 4 * HOUR, "not_yet"),
+        (seeded.end - 3 * HOUR, "not_yet"),
+        (seeded.end - 2 * HOUR, "rejected"),
+        (seeded.end - 1 * HOUR, "rejected"),
+    ]
+    assert redecide_late(store) == ()
     assert len(alerts(connection)) == 2
 
 

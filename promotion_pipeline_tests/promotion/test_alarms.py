@@ -25,6 +25,7 @@ from promotion_pipeline.promotion.states import PromotionState
 from promotion_pipeline.promotion.watch import WatchAction, watch_promotions
 from promotion_pipeline.promotion.watch_rules import WatchStatus
 from promotion_pipeline.promotion.watched import AlarmKind
+from promotion_pipeline.store.adoption.settle import settle
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import (
     WINNER,
@@ -146,9 +147,12 @@ def test_a_few_rare_errors_in_ten_minutes_raise_no_alarm(store: Store) -> None:
 def test_an_adopted_column_of_another_type_is_watched(store: Store, type_: str) -> None:
     execute(
         store,
+        "DROP VIEW promotion_pipeline_requests",
         f"ALTER TABLE ai_requests ALTER COLUMN latency_ms TYPE {type_}",
         f"ALTER TABLE ai_requests ALTER COLUMN value TYPE {type_}",
     )
+    with store.connect() as connection:
+        settle(connection)
     promoted(store, 2, BROKEN)
     assert watch_promotions(store)[0].action is WatchAction.ALERTED
 

@@ -17,6 +17,7 @@ from promotion_pipeline.promotion.approvals import approval_history, expire_appr
 from promotion_pipeline.promotion.states import ApprovalState
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import (
+    NO_DIFFERENCE,
     UNPROVEN,
     WINNER,
     VariantSpec,
@@ -85,6 +86,8 @@ def test_a_request_expires_and_is_asked_again(store: Store) -> None:
     assert open_approvals(store) == []
     assert expire_approvals(store) == 1
     assert expire_approvals(store) == 0
+    # An hour in which nobody's request landed is not decided yet.
+    seed_experiment(store, "beside", NO_DIFFERENCE)
     assert auto_check_promotions("cron", store=store).awaiting_approval == 1
     assert [a.state.value for a in approval_history("x", store=store)] == ["awaiting_approval", "expired"]
 

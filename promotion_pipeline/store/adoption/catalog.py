@@ -26,6 +26,8 @@ class Column:
     """`pg_type.typtype` of the declared type: b base, d domain, e enum."""
     is_nullable: bool
     has_default: bool
+    max_length: int | None = None
+    """Characters that a text may have at most; None: any number."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,23 @@ _COLUMNS = """
     WITH RECURSIVE found AS (
         SELECT attname, attnum, NOT attnotnull AS is_nullable,
             atthasdef OR attidentity <> '' AS has_default, atttypid, atttypmod, type.typtype,
-            CASE typtype WHEN 'd' THEN typbasetype ELSE atttypid END AS base
+            CASE typtype WHEN 'd' THEN typbasetype ELSE atttypid END AS base,
+            CASE typtype WHEN 'd' THEN typtypmod ELSE atttypmod END AS modifier
         FROM pg_attribute JOIN pg_type AS type ON type.oid = atttypid
         WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
     ), resolved AS (
-        SELECT attname, base FROM found
+        SELECT attname, base, modifier FROM found
         UNION ALL
-        SELECT attname, typbasetype FROM resolved JOIN pg_type ON oid = base AND typtype = 'd'
+        SELECT attname, typbasetype, greatest(modifier, typtypmod)
+        FROM resolved JOIN pg_type ON oid = base AND typtype = 'd'
     )
     SELECT attname AS name, format_type(atttypid, atttypmod) AS type_name, typtype AS kind, is_nullable, has_default,
         (SELECT format_type(resolved.base, NULL) FROM resolved JOIN pg_type ON oid = resolved.base
-            WHERE resolved.attname = found.attname AND pg_type.typtype <> 'd') AS base_type
+            WHERE resolved.attname = found.attname AND pg_type.typtype <> 'd') AS base_type,
+        (SELECT CASE WHEN resolved.base = 'name'::regtype THEN 63
+                WHEN resolved.base IN ('varchar'::regtype, 'bpchar'::regtype) AND modifier > 4 THEN modifier - 4 END
+            FROM resolved JOIN pg_type ON oid = resolved.base
+            WHERE resolved.attname = found.attname AND pg_type.typtype <> 'd') AS max_length
     FROM found ORDER BY attnum
 """
 
@@ -99,6 +107,22 @@ def find_adoptable(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
     """What is there under the names of ADOPTED_TABLES."""
     found = {name: find_relation(connection, name) for name in ADOPTED_TABLES}
     return {name: relation for name, relation in found.items() if relation is not None}
+
+
+def found_elsewhere(connection: psycopg.Connection[Any]) -> dict[str, list[str]]:
+    """Schemas outside the search_path -> which tables of an application they have that this session does not see."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            """
+            SELECT nspname::text AS schema, array_agg(relname::text ORDER BY relname) AS names
+            FROM pg_class JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
+            WHERE relname = ANY(%s) AND relkind IN ('r', 'p', 'v', 'm', 'f') AND to_regclass(relname::text) IS NULL
+                AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+            GROUP BY 1 ORDER BY count(*) DESC, 1
+            """,
+            [[name for name in ADOPTED_TABLES if name != "experiment_promotions"]],
+        ).fetchall()
+    return {row["schema"]: row["names"] for row in rows}
 
 
 def creation_schema(connection: psycopg.Connection[Any]) -> str | None:

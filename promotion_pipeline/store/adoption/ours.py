@@ -5,6 +5,10 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import tuple_row
 
 from promotion_pipeline.store.adoption.catalog import ADOPTED_TABLES
 
@@ -28,6 +32,16 @@ def our_tables() -> frozenset[str]:
 def our_functions() -> frozenset[str]:
     """Every function of the migrations."""
     return frozenset(name for text in _texts() for pair in _FUNCTION.findall(text) for name in pair if name)
+
+
+def adopted_tables(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """The tables of the application that were there before us -> the schema that each is in."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(
+            "SELECT name, relnamespace::regnamespace::text FROM adopted_tables"
+            " JOIN pg_class ON pg_class.oid = to_regclass(name) ORDER BY 1"
+        ).fetchall()
+    return dict(rows)
 
 
 def _texts() -> list[str]:

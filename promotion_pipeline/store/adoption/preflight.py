@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -15,13 +16,11 @@ from promotion_pipeline.store.adoption.catalog import (
     creation_schema,
     differently_spelled,
     find_adoptable,
+    found_elsewhere,
 )
 from promotion_pipeline.store.adoption.rules import FLAGS, KEEP_YOURS, refusals
 
-_NO_SCHEMA = (
-    "the search_path of this role names no schema that exists: expected one to put the tables in; ALTER ROLE"
-    " CURRENT_USER SET search_path = public, or add ?options=-csearch_path%3Dpublic to AUTO_PROMOTION_DATABASE_URL"
-)
+_DEFAULT_SCHEMA = "public"
 
 
 def require_adoptable(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
@@ -32,14 +31,49 @@ def require_adoptable(connection: psycopg.Connection[Any]) -> dict[str, Relation
     """
     schema = creation_schema(connection)
     if schema is None:
-        raise AdoptionError([_NO_SCHEMA])
+        raise AdoptionError(
+            [
+                "the search_path of this role names no schema that exists: expected one to put the tables in;"
+                f" {_set_path(connection, _DEFAULT_SCHEMA)}"
+            ]
+        )
     found = find_adoptable(connection)
-    lines = [*_of_rights(connection, schema), *_of_spelling(connection), *refusals(found)]
+    lines = [
+        *_of_place(connection, schema),
+        *_of_rights(connection, schema),
+        *_of_spelling(connection),
+        *refusals(found),
+    ]
     if not lines:
         lines = list(_of_rows(connection, found))
     if lines:
         raise AdoptionError(lines)
     return found
+
+
+def _of_place(connection: psycopg.Connection[Any], schema: str) -> Iterator[str]:
+    """Tables that nobody told us where to look for: a second, empty set of them would be made, and nobody would see.
+
+    Whoever names a schema of its own for the product (docs/adopting.md#keep-your-tables) means it.
+    """
+    if schema != _DEFAULT_SCHEMA:
+        return
+    for other, names in found_elsewhere(connection).items():
+        yield (
+            f"{', '.join(names)}: there in the schema {other}, which the search_path of this role leaves out, and empty"
+            f" ones would be made in {schema}: expected to see them; {_set_path(connection, other)}"
+        )
+
+
+def _set_path(connection: psycopg.Connection[Any], schema: str) -> str:
+    """What makes a schema the one that this role works in; in this database alone, for Dagster's is another."""
+    line = sql.SQL("ALTER ROLE {} IN DATABASE {} SET search_path = {}").format(
+        sql.Identifier(_first(connection, sql.SQL("SELECT session_user::text"))),
+        sql.Identifier(connection.info.dbname),
+        sql.Identifier(schema),
+    )
+    option = f"?options=-csearch_path%3D{quote(schema, safe='')}"
+    return f"{line.as_string(connection)}, or add {option} to AUTO_PROMOTION_DATABASE_URL"
 
 
 def _of_rights(connection: psycopg.Connection[Any], schema: str) -> Iterator[str]:
@@ -112,7 +146,7 @@ def _holds(connection: psycopg.Connection[Any], condition: sql.Composed) -> bool
     return bool(_first(connection, sql.SQL("SELECT {}").format(condition)))
 
 
-def _first(connection: psycopg.Connection[Any], query: sql.Composed) -> Any:
+def _first(connection: psycopg.Connection[Any], query: sql.SQL | sql.Composed) -> Any:
     with connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(query).fetchone()
     return None if row is None else row[0]

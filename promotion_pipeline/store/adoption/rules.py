@@ -99,6 +99,17 @@ RULES: dict[str, dict[str, Rule]] = {
 """Table -> column -> what it may be. Of a domain the type under it counts; other columns are the team's business."""
 
 
+_WORDS = frozenset({"promotion_type", "state", "evidence"})
+"""Columns of `experiment_promotions` that we write words of our own in, `rolled_back` the longest of them."""
+_WRITTEN = _WORDS | {
+    *(name for name, rule in RULES["experiment_promotions"].items() if rule.types >= TEXTS),
+    "rolled_back_by",
+}
+"""Every column of `experiment_promotions` that we write text in."""
+_TEXT_LENGTH = 1000
+_WORD_LENGTH = 20
+
+
 def refusals(found: dict[str, Relation]) -> Iterator[str]:
     """One line for everything that keeps these tables from being adopted: what is, what is expected, what to do."""
     for name, relation in found.items():
@@ -177,7 +188,8 @@ def _conversion(column: Column, target: str) -> str:
 
 
 def _of_writes(promotions: Relation) -> Iterator[str]:
-    """What would keep a promotion from being recorded."""
+    """What would keep a promotion, or its rollback, from being recorded."""
+    yield from _of_lengths(promotions)
     by = promotions.columns.get("promoted_by")
     if by is not None and by.base_type == "uuid" and not by.is_nullable:
         yield (
@@ -189,6 +201,17 @@ def _of_writes(promotions: Relation) -> Iterator[str]:
             yield (
                 f"experiment_promotions.{name} must be given: expected a default, since we do not know it;"
                 f" ALTER TABLE experiment_promotions ALTER {name} DROP NOT NULL"
+            )
+
+
+def _of_lengths(promotions: Relation) -> Iterator[str]:
+    """Texts that what we write does not fit in: found out now, not when a rollback is due."""
+    for name, column in promotions.columns.items():
+        needed = _WORD_LENGTH if name in _WORDS else _TEXT_LENGTH
+        if name in _WRITTEN and column.max_length is not None and column.max_length < needed:
+            yield (
+                f"experiment_promotions.{name} is {_said(column)}: expected room for {needed} characters, since reasons"
+                f" and names are kept whole; ALTER TABLE experiment_promotions ALTER {name} TYPE text"
             )
 
 
