@@ -288,7 +288,7 @@ class Outcome(StrEnum):
 
 
 class OverruledThreshold(Result):
-    """A threshold of the request that the experiment's own overruled, being stricter."""
+    """A threshold of the request that the experiment's own overruled: it is stricter, or the experiment's to say."""
 
     threshold: str
     """Its HTTP name."""

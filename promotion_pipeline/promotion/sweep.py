@@ -277,5 +277,9 @@ def _said(
 def _overruled(over: Overruled) -> OverruledThreshold:
     name = to_camel(over.threshold)
     asked, used = (json_ready(value) for value in (over.asked, over.used))
-    said = f"{name}={json.dumps(asked)} of the request does not loosen the experiment's own {json.dumps(used)}"
+    said = f"{name}={json.dumps(asked)} of the request "
+    if over.is_stricter:
+        said += f"does not loosen the experiment's own {json.dumps(used)}"
+    else:
+        said += f"is not used: it stays as the experiment has it, {json.dumps(used)}"
     return OverruledThreshold(threshold=name, asked=asked, used=used, message=said)
