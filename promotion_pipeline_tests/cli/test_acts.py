@@ -154,3 +154,8 @@ def test_the_history_of_an_experiment_that_was_never_promoted_shows_what_happene
     assert "anna" in shown and "put on hold" in shown and "campaign" in shown, shown
     (event,) = run("history", "checkout", "--json").data["events"]
     assert (event["actor"], event["action"], event["reason"]) == ("anna", "hold", "campaign")
+
+
+def test_a_hold_says_how_it_is_lifted_with_the_name_as_one_types_it(store: Store, run: Run) -> None:
+    seed_experiment(store, "check out")
+    assert "promotion-pipeline release 'check out'` lifts it" in run("hold", "check out", "--reason", "campaign").out
