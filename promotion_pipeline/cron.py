@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 
+import psycopg
+
+from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
 from promotion_pipeline.notifications.routing import configured_channels
 from promotion_pipeline.promotion.acts import chosen
@@ -12,7 +16,12 @@ from promotion_pipeline.promotion.models import AutoCheckResult, Delivered, Outc
 from promotion_pipeline.promotion.ramp import advance_ramps
 from promotion_pipeline.promotion.sweep import auto_check_promotions
 from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.rollups import catch_up
+from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.phases import note_unnoted
+
+log = logging.getLogger(__name__)
 
 DELIVERY = DeliveryPolicy(budget_seconds=20.0)
 """A scheduler waits for the answer; what is not delivered by then is delivered by the next sweep."""
@@ -21,6 +30,8 @@ DELIVERY = DeliveryPolicy(budget_seconds=20.0)
 def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = None) -> AutoCheckResult:
     """Watch what was promoted, take the ramp steps that are due, check every running experiment, tell people.
 
+    Before the check, what came into hours that were read before is read: a load after the hourly run decides as one
+    before it. A log that cannot be read stops nothing else; `unread` says so.
     `auto_check_promotions` in between promotes or asks, and keeps the decisions. Idempotent: whatever was done is
     found done. With thresholds in `config` the decisions are not those of record, so they are not kept.
 
@@ -32,6 +43,7 @@ def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = 
     # The winner that got worse is rolled back before its ramp would go on.
     watched = watch_promotions(where)
     steps = advance_ramps(where, actor=actor)
+    unread = _catch_up(where)
     result = auto_check_promotions(actor, request, store=where)
     told = _tell(where)
     outcomes = Counter(entry.outcome for entry in steps)
@@ -50,8 +62,24 @@ def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = 
                 for found in watched
             ),
             "notifications": told,
+            "unread": unread,
         }
     )
+
+
+def _catch_up(store: Store) -> str | None:
+    """Read what is missing of the running phases; or why it could not be read."""
+    try:
+        note_unnoted(store)
+        with store.connect() as connection:
+            newest = newest_complete_hour(connection)
+        catch_up(store, newest)
+    except (PromotionError, psycopg.Error) as error:
+        # Where it is the database that is down, the check says so next.
+        unread = " ".join(str(error).split())
+        log.warning("what is missing of the log was not read: %s", unread)
+        return unread
+    return None
 
 
 def _tell(store: Store) -> Delivered | None:

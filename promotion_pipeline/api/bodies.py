@@ -27,6 +27,7 @@ from promotion_pipeline.api.problems import suggestion
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.promotion.distrust import Despite
+from promotion_pipeline.promotion.happened import Happened
 from promotion_pipeline.promotion.inputs import LONGEST_TEXT
 from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
 from promotion_pipeline.promotion.rollback import RollbackTarget
@@ -275,6 +276,8 @@ class History(Given):
     latest_promotion: Promotion | None
     alarms: tuple[Alarm, ...] = ()
     """What is wrong with the live promotion, the worst first."""
+    events: tuple[Happened, ...] = ()
+    """Everything that happened, newest first, at most 200: promotions, questions, answers, holds, steps, alarms."""
 
 
 class Listed(ExperimentOverview):

@@ -44,6 +44,7 @@ from promotion_pipeline.config import parse_config
 from promotion_pipeline.promotion.alarms import alarms_of
 from promotion_pipeline.promotion.approvals import approval_history, approve_promotion, decline_promotion
 from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.happened import events_of
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.holds import hold_promotion, release_hold
 from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
@@ -148,13 +149,18 @@ def history(
     here: Here,
     shadow: Annotated[bool, Query(description="What would have been promoted in shadow mode instead.")] = False,
 ) -> Answer[History]:
-    """Every promotion of the experiment, newest first, each with its snapshot."""
+    """Every promotion of the experiment with its snapshot, and everything else that happened to it, newest first."""
     found = get_promotion_history(name, shadow=shadow, store=here.store)
     latest = found[0] if found else None
     alarms = alarms_of(name, store=here.store)
     return Answer(
         data=History(
-            experiment_name=name, history=tuple(found), count=len(found), latest_promotion=latest, alarms=alarms
+            experiment_name=name,
+            history=tuple(found),
+            count=len(found),
+            latest_promotion=latest,
+            alarms=alarms,
+            events=events_of(name, store=here.store),
         )
     )
 

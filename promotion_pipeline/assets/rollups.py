@@ -78,6 +78,8 @@ def _roll_up(context: dg.AssetExecutionContext, store: Store) -> tuple[pd.DataFr
     for name in note_unnoted(store):
         context.log.warning(f"{name}: changed past the database's triggers; measured anew from now on")
     done = roll_up(store, first, window.end)
+    for unusable in done.unusable:
+        context.log.warning(unusable.sentence)
     caught_up = catch_up(store, first)
     refresh_totals(store, window.end)
     ensure_days_ahead(store)
@@ -88,6 +90,7 @@ def _roll_up(context: dg.AssetExecutionContext, store: Store) -> tuple[pd.DataFr
     return pd.DataFrame(hour_counts(store, window.start, window.end)).set_index("hour"), {
         "rows_changed": done.changed_rows + caught_up.changed_rows,
         "requests_read": done.requests + caught_up.requests,
+        "unusable_numbers": sum(unusable.latencies + unusable.values for unusable in done.unusable),
         "seconds": round(seconds, 3),
         "max_staleness_hours": round(max((row.staleness_hours for row in stale), default=0.0), 3),
     }

@@ -225,7 +225,8 @@ def rollback(
     if dry_run:
         if as_json:
             output.print_json(plan_json(plan.promotion, plan.before, plan.split))
-        drift = f" It would overwrite this: {plan.drift}." if plan.drift else ""
+        overwrites = plan.drift and plan.to != "close"  # A close leaves the traffic as it stands.
+        drift = f" It would overwrite this: {plan.drift}." if overwrites else ""
         output.note(f"Would {said}, and hold automatic promotion.{drift} Nothing changed.")
         return
     confirm(f"{said[0].upper()}{said[1:]}?", yes=yes, is_needed=True)

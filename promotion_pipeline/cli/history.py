@@ -1,4 +1,4 @@
-"""`history`: every promotion of an experiment, newest first."""
+"""`history`: every promotion of an experiment, and what else happened to it, newest first."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from promotion_pipeline.cli.options import Json, Name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from promotion_pipeline.promotion.happened import Happened
     from promotion_pipeline.promotion.models import Promotion
 
 Verify = Annotated[
@@ -23,7 +24,7 @@ Shadow = Annotated[bool, typer.Option("--shadow", help="Show what shadow mode wo
 
 def register(app: typer.Typer) -> None:
     """Add `history`."""
-    summary = "Show every promotion and rollback of an experiment, newest first."
+    summary = "Show every promotion of an experiment and everything else that happened to it, newest first."
     app.command(
         "history",
         short_help=summary,
@@ -38,16 +39,17 @@ def register(app: typer.Typer) -> None:
 
 
 def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json: Json = False) -> None:
-    """Show the promotions of one experiment."""
+    """Show the promotions of one experiment, and its events."""
     from promotion_pipeline.cli.live import print_alarms
     from promotion_pipeline.promotion.alarms import alarms_of
+    from promotion_pipeline.promotion.happened import events_of
     from promotion_pipeline.promotion.history import get_promotion_history
 
     if verify:
         _verify(name, shadow, as_json)
         return
     found = get_promotion_history(name, shadow=shadow)
-    alarms = alarms_of(name)
+    alarms, events = alarms_of(name), events_of(name)
     if not as_json:
         print_alarms(alarms)
     if as_json:
@@ -59,13 +61,22 @@ def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json:
                 "count": len(shown),
                 "latestPromotion": shown[0] if shown else None,
                 "alarms": [alarm.to_json() for alarm in alarms],
+                "events": [event.to_json() for event in events],
             }
         )
-    elif not found:
+        return
+    if not found:
         output.note(f"{name!r} was never promoted{' in shadow mode' if shadow else ''}.")
     else:
         rows = [_row(promotion) for promotion in found]
         output.print_table(["promoted", "winner", "lift", "confidence", "how", "state", "rolled back because"], rows)
+    if events:
+        _print_events(events)
+
+
+def _print_events(events: Sequence[Happened]) -> None:
+    rows = [[output.when(event.at), event.actor, event.details, event.reason or "-"] for event in events]
+    output.print_table(["at", "who", "what", "reason"], rows, title="Everything that happened")
 
 
 def _verify(name: str, shadow: bool, as_json: bool) -> None:

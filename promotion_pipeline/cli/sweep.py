@@ -34,7 +34,8 @@ def register(app: typer.Typer) -> None:
             "promotion-pipeline auto-check --by cron --json",
             "promotion-pipeline auto-check --require-manual-approval",
             more="It also watches what was promoted, takes the ramp steps that are due and delivers notifications, as"
-            " the hourly run does. Exit code 1: at least one experiment could not be evaluated or acted upon.",
+            " the hourly run does. Exit code 1: at least one experiment could not be evaluated or acted upon, or what"
+            " is missing of the log could not be read.",
         ),
     )(takes_thresholds(auto_check))
 
@@ -60,7 +61,7 @@ def auto_check(by: By = None, dry_run: DryRun = False, as_json: Json = False, co
         output.print_json(result.to_json())
     else:
         _print(result)
-    if result.failed:
+    if result.failed or result.unread is not None:
         raise typer.Exit(1)
 
 
@@ -78,6 +79,8 @@ def _print(result: AutoCheckResult) -> None:
     for seen in result.watched:
         style = {"breach": "bold red", "unmeasured": "yellow"}.get(seen.status, "")
         output.print_styled(f"{seen.experiment_name}: watch {seen.status}: {seen.message}", style)
+    if result.unread is not None:
+        output.print_styled(f"What is missing of the log was not read: {result.unread}", "bold red")
     told = result.notifications
     output.note(
         f"{result.checked} checked, {result.promoted} promoted, {result.ramped} ramped,"

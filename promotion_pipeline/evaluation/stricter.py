@@ -46,6 +46,11 @@ class Overruled:
     asked: Any
     used: Any
 
+    @property
+    def is_stricter(self) -> bool:
+        """Whether one value of this threshold is stricter than another; False: the experiment's own stands anyway."""
+        return self.threshold in _STRICTER
+
 
 def stricter_of(request: PromotionConfig | None, own: PromotionConfig) -> tuple[PromotionConfig, tuple[Overruled, ...]]:
     """The thresholds to act on without a person, and where they are not what the request asked for.

@@ -288,7 +288,7 @@ class Outcome(StrEnum):
 
 
 class OverruledThreshold(Result):
-    """A threshold of the request that the experiment's own overruled, being stricter."""
+    """A threshold of the request that the experiment's own overruled: it is stricter, or the experiment's to say."""
 
     threshold: str
     """Its HTTP name."""
@@ -349,3 +349,5 @@ class AutoCheckResult(Result):
     watched: tuple[Watched, ...] = ()
     notifications: Delivered | None = None
     """None: no channel is on, or this sweep tells nobody."""
+    unread: str | None = None
+    """Why what came into hours that were read before could not be read; None: it was, or was not asked for."""

@@ -45,6 +45,7 @@ from promotion_pipeline.promotion.snapshot import json_ready, snapshot_of
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
 from promotion_pipeline.rollups import Completeness, repaired
+from promotion_pipeline.sources import load_source
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.deployments import note_deployment
 from promotion_pipeline.store.phases import note_unnoted
@@ -108,8 +109,13 @@ def _entry(store: Store, assessment: Assessment, actor: str, request: PromotionC
         return without_act
     try:
         return settle(store, assessment.experiment.id, actor, request, MadeBy.SWEEP)
-    except DependencyError:
-        raise
+    except DependencyError as error:
+        if load_source(store.settings) is None:
+            raise
+        # A log that is down fails the experiments that stand on it. Where it is the database, this raises again.
+        with store.connect() as connection:
+            connection.execute("SELECT 1")
+        return _said(assessment, Outcome.FAILED, " ".join(str(error).split()))
     except (PromotionError, psycopg.Error) as error:
         return _said(assessment, Outcome.FAILED, " ".join(str(error).split()))
 
@@ -271,5 +277,9 @@ def _said(
 def _overruled(over: Overruled) -> OverruledThreshold:
     name = to_camel(over.threshold)
     asked, used = (json_ready(value) for value in (over.asked, over.used))
-    said = f"{name}={json.dumps(asked)} of the request does not loosen the experiment's own {json.dumps(used)}"
+    said = f"{name}={json.dumps(asked)} of the request "
+    if over.is_stricter:
+        said += f"does not loosen the experiment's own {json.dumps(used)}"
+    else:
+        said += f"is not used: it stays as the experiment has it, {json.dumps(used)}"
     return OverruledThreshold(threshold=name, asked=asked, used=used, message=said)

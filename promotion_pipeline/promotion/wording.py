@@ -129,7 +129,7 @@ def withheld_sentence(assessment: Assessment, reason: WithheldReason) -> str:
         case WithheldReason.PHASE_CHANGED:
             return "its split or activity was changed past the triggers: what was judged is not what is served"
         case WithheldReason.NOT_SCHEDULED:
-            return "this hour was decided by a person's run; the next scheduled decision may promote"
+            return "this hour was decided by a person's run; the next scheduled decision or auto-check may promote"
         case WithheldReason.ENDED:
             return _ended(assessment)
         case WithheldReason.MANUAL_APPROVAL:

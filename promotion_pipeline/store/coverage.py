@@ -233,3 +233,10 @@ def restate(connection: psycopg.Connection[Any], assigned: pd.Series[int], count
         ),
         (list(assigned.index), [int(value) for value in assigned], [int(value) for value in counted]),
     )
+
+
+def requests_kept_since(connection: psycopg.Connection[Any]) -> datetime | None:
+    """Requests of before this instant may be gone and their sums are final; None: all are there."""
+    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        row = cursor.execute("SELECT before FROM dropped_requests").fetchone()
+    return None if row is None else row[0]

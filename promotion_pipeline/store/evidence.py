@@ -139,15 +139,22 @@ def holds_of(store: Store, experiment_id: UUID) -> list[Hold]:
         return [Hold(**row) for row in connection.execute(query, [experiment_id])]
 
 
-def audit_of(store: Store, experiment_id: UUID) -> list[AuditEntry]:
-    """Every act of record on an experiment, oldest first.
+def audit_of(store: Store, experiment_id: UUID, *, newest: int | None = None) -> list[AuditEntry]:
+    """The acts of record on an experiment, oldest first.
+
+    Args:
+        newest: that many of them at most, the newest; None: all.
 
     Raises:
         DependencyError: the database is down.
     """
-    query = "SELECT at, actor, action, promotion_id, details FROM promotion_audit WHERE experiment_id = %s ORDER BY id"
+    query = """
+        SELECT at, actor, action, promotion_id, details FROM promotion_audit WHERE experiment_id = %s
+        ORDER BY id DESC LIMIT %s
+    """
     with store.connect() as connection:
-        return [AuditEntry(**row) for row in connection.execute(query, [experiment_id])]
+        rows = connection.execute(query, [experiment_id, newest]).fetchall()
+    return [AuditEntry(**row) for row in reversed(rows)]
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

@@ -20,12 +20,14 @@ from promotion_pipeline.store.coverage import (
     SeenPhase,
     cover,
     note_counts,
+    requests_kept_since,
     restate_hours,
     seen_phases,
     uncovered,
 )
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.gaps import Unreadable, keep_what_vanished
+from promotion_pipeline.store.unusable import Unusable, unusable_numbers
 from promotion_pipeline.store.usable import amount, latency
 from promotion_pipeline.store.user_ids import settle_user_ids
 from promotion_pipeline.store.users import KEYS, MOMENTS, LoadUsers, load_user_hours, update_moments
@@ -53,6 +55,8 @@ class RollupResult:
     """Rollup rows that were added, changed or removed."""
     kept_rows: int = 0
     """Rollup rows that stay as they were counted, although the log has lost their requests."""
+    unusable: tuple[Unusable, ...] = ()
+    """Numbers of the product's own table that were left out of the sums."""
 
 
 # Casts come before the square, which would overflow an integer. OFFSET 0 keeps a cast from being done again.
@@ -177,7 +181,8 @@ def rollup_window(
         connection.execute(
             sql.SQL("CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS {}").format(aggregation(start, end, wanted))
         )
-        return settle(connection, Reading(start, end, experiment_ids, seen, load_user_hours, restate_hours))
+        done = settle(connection, Reading(start, end, experiment_ids, seen, load_user_hours, restate_hours))
+        return replace(done, unusable=unusable_numbers(connection))
 
 
 @dataclass(frozen=True)
@@ -233,13 +238,6 @@ def _stored(start: datetime, end: datetime, experiment_ids: Sequence[str] | None
         end=time_literal(end),
         wanted=ids_filter(sql.SQL("stored.experiment_id"), experiment_ids),
     )
-
-
-def requests_kept_since(connection: psycopg.Connection[Any]) -> datetime | None:
-    """Requests of before this instant may be gone and their sums are final; None: all are there."""
-    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        row = cursor.execute("SELECT before FROM dropped_requests").fetchone()
-    return None if row is None else row[0]
 
 
 def rollup_missing(store: Store, end: datetime) -> RollupResult:

@@ -61,7 +61,7 @@ def test_every_error_is_a_problem(
     [
         (b"{", 422, "is no JSON"),
         (b'{"reason": "\xff"}', 400, "parsing"),
-        (b"[]", 422, "valid dictionary"),
+        (b"[]", 422, "must be a JSON object"),
         (b"", 422, "drops the body of a DELETE"),
         (b'{"reasn": "x"}', 422, "did you mean 'reason'"),
         (b'{"reason": ""}', 422, "reason"),

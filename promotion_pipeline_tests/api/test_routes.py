@@ -194,14 +194,22 @@ def test_the_history_has_the_documented_shape(api: Api) -> None:
     seed_experiment(api.store, "checkout", WINNER)
     assert api.viewer.get(f"{EXPERIMENT}/history").json() == {
         "success": True,
-        "data": {"experimentName": "checkout", "history": [], "count": 0, "latestPromotion": None, "alarms": []},
+        "data": {
+            "experimentName": "checkout",
+            "history": [],
+            "count": 0,
+            "latestPromotion": None,
+            "alarms": [],
+            "events": [],
+        },
     }
     api.operator.post(f"{EXPERIMENT}/promote").raise_for_status()
     api.operator.request("DELETE", f"{EXPERIMENT}/promote", json={"reason": "errors"}).raise_for_status()
 
     data = api.viewer.get(f"{EXPERIMENT}/history").json()["data"]
 
-    assert data.keys() == {"experimentName", "history", "count", "latestPromotion", "alarms"}
+    assert data.keys() == {"experimentName", "history", "count", "latestPromotion", "alarms", "events"}
+    assert [event["action"] for event in data["events"]] == ["roll_back", "promote"]
     assert data["count"] == len(data["history"]) == 1
     assert data["latestPromotion"] == data["history"][0]
     assert data["history"][0].keys() >= PROMOTION_FIELDS

@@ -110,6 +110,7 @@ def test_an_experiment_without_promotions_has_an_empty_history(store: Store, run
         "count": 0,
         "latestPromotion": None,
         "alarms": [],
+        "events": [],
     }
     assert run("history", "chekout").code == 1
 
@@ -141,3 +142,20 @@ def test_an_approval_of_a_broken_split_has_to_be_acknowledged(store: Store, run:
     assert run("approve", "checkout", "--by", "maria", "--reason", "fine").code == 4
     despite = ("--despite", "sample_ratio_mismatch", "--reason", "the bot is known")
     assert run("approve", "checkout", "--by", "maria", *despite).code == 0
+
+
+def test_the_history_of_an_experiment_that_was_never_promoted_shows_what_happened(store: Store, run: Run) -> None:
+    seed_experiment(store, "checkout")
+    run("hold", "checkout", "--reason", "campaign", "--by", "anna")
+    said = run("history", "checkout")
+    assert said.code == 0
+    assert "was never promoted" in said.err
+    shown = " ".join(said.out.split())
+    assert "anna" in shown and "put on hold" in shown and "campaign" in shown, shown
+    (event,) = run("history", "checkout", "--json").data["events"]
+    assert (event["actor"], event["action"], event["reason"]) == ("anna", "hold", "campaign")
+
+
+def test_a_hold_says_how_it_is_lifted_with_the_name_as_one_types_it(store: Store, run: Run) -> None:
+    seed_experiment(store, "check out")
+    assert "promotion-pipeline release 'check out'` lifts it" in run("hold", "check out", "--reason", "campaign").out

@@ -47,6 +47,7 @@ def test_what_a_person_decided_is_neither_promoted_nor_asked_about(store: Store)
     assert count(store, "SELECT count(*) FROM promotion_approvals") == 0
     (found,) = assess(store, ["winner"])
     assert found.evidence.withheld == (WithheldReason.NOT_SCHEDULED,)
+    assert "the next scheduled decision or auto-check may promote" in found.evidence.withheld_because[0]
     assert promote_winner("winner", "manual", "anna", store=store).is_live, "a person may"
 
 

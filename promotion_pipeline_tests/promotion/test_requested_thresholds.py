@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -105,6 +106,16 @@ def test_how_it_is_done_is_the_experiments_own(store: Store) -> None:
     assert promotion.config["ramp_steps"] == [75.0, 100.0]
     assert promotion.config["auto_rollback"] is True
     assert promotion.snapshot["overruled_by"] == {"ramp_steps": [75.0, 100.0], "auto_rollback": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "own"), [("autoRollback", "true", "false"), ("rampSteps", "[50.0, 100.0]", "[100.0]")]
+)
+def test_what_no_value_of_is_stricter_is_not_called_a_loosening(store: Store, name: str, asked: str, own: str) -> None:
+    seed_experiment(store, "x", WINNER)
+    (entry,) = auto_check_promotions("cron", {name: json.loads(asked)}, store=store).results
+    assert f"{name}={asked} of the request is not used: it stays as the experiment has it, {own}" in entry.message
+    assert "loosen" not in entry.message
 
 
 def test_an_approval_and_a_shadow_name_them_too(store: Store) -> None:

@@ -12,7 +12,7 @@ from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.frames import read_rollups
 from promotion_pipeline.store.live import rollups_as_of
 from promotion_pipeline.store.rollup import IDS, ROLLUP_COLUMNS, aggregate_requests, rollup_missing, rollup_window
-from promotion_pipeline_tests.seeding import Seeded, VariantSpec, add_requests, seed_experiment
+from promotion_pipeline_tests.seeding import NO_DIFFERENCE, Seeded, VariantSpec, add_requests, seed_experiment
 
 HOUR = timedelta(hours=1)
 SUMS = ["requests", "conversions", "errors", "latency_samples", "latency_ms_sum", "value_sum"]
@@ -227,3 +227,18 @@ def test_late_requests_of_several_variants_are_added_once(store: Store) -> None:
     late = VariantSpec("treatment", requests=96, conversions=96)
     add_requests(store, seeded, late, start=seeded.start, end=seeded.end)
     assert rollup_window(store, seeded.start, seeded.end).changed_rows == 96
+
+
+def test_numbers_that_no_sum_can_hold_are_counted_and_named(store: Store) -> None:
+    seeded = seed_experiment(store, "checkout", NO_DIFFERENCE)
+    with store.connect() as connection:
+        connection.execute(
+            "INSERT INTO ai_requests (experiment_id, variant_id, created_at, converted, is_error, latency_ms, value)"
+            " SELECT %s, id, %s, false, false, 1e200, 1e200 FROM ab_variants WHERE experiment_id = %s AND is_control",
+            (seeded.id, seeded.end - timedelta(minutes=30), seeded.id),
+        )
+    done = rollup_window(store, seeded.start, seeded.end)
+    assert [unusable.sentence for unusable in done.unusable] == [
+        "checkout: numbers that cannot be used are left out of the sums: 1 of latency_ms and 1 of value"
+    ]
+    assert rollup_window(store, seeded.start, seeded.end - timedelta(hours=1)).unusable == ()
