@@ -98,15 +98,25 @@ def _verify(name: str, shadow: bool, as_json: bool) -> None:
 
 
 def _row(promotion: Promotion) -> list[object]:
+    """What is known: of a promotion that was recorded before us, not everything is."""
+    from promotion_pipeline.promotion.records import NOT_RECORDED
+
     ended = promotion.rollback_reason or ""
     if promotion.rollback_at is not None:
-        ended = f"{ended} ({promotion.reverser}, {output.when(promotion.rollback_at)}, to {promotion.rollback_to})"
+        known = [
+            promotion.reverser if promotion.rolled_back_by != NOT_RECORDED else None,
+            output.when(promotion.rollback_at),
+            f"to {promotion.rollback_to}" if promotion.rollback_to else None,
+        ]
+        ended = f"{ended} ({', '.join(filter(None, known))})".strip()
     return [
         output.when(promotion.promoted_at),
         promotion.promoted_variant_name,
         output.percent(promotion.improvement, signed=True),
         output.confidence(promotion.confidence),
-        f"{promotion.promotion_type} by {promotion.promoter}",
+        promotion.promotion_type
+        if promotion.promoted_by == NOT_RECORDED
+        else f"{promotion.promotion_type} by {promotion.promoter}",
         _state(promotion),
         ended or "-",
     ]

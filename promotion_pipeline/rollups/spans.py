@@ -103,14 +103,14 @@ class SqlLog(RequestLog):
         return oldest, newest
 
     def columns(self) -> dict[str, str | None]:
-        """The log's column for each of ours."""
+        """The log's column for each of ours, of a flag with what is asked of it."""
         layout = self._log().layout
         flags = {"converted": layout.converted, "is_error": layout.is_error}
         found: dict[str, str | None] = {
             "created_at": layout.created_at.name,
             "experiment": layout.experiment.name,
             "variant": layout.variant.name,
-            **{name: None if flag is None else flag.column.name for name, flag in flags.items()},
+            **{name: None if flag is None else flag.as_written for name, flag in flags.items()},
             **{
                 name: None if column is None else column.name
                 for name, column in (

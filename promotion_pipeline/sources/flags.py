@@ -40,6 +40,14 @@ class Flag:
     number: str | None = None
     text: str | None = None
 
+    @property
+    def as_written(self) -> str:
+        """The mapping as a configuration has it: `not ok`, `status >= 500`."""
+        name = f"not {self.column.name}" if self.is_negated else self.column.name
+        if self.operator is None:
+            return name
+        return f"{name} {self.operator} {self.number if self.text is None else repr(self.text)}"
+
 
 @dataclass(frozen=True)
 class Expression:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import difflib
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -274,11 +276,23 @@ def checked_url(url: str) -> str:
     plain = f"postgresql://{rest}"
     try:
         conninfo_to_dict(plain)
-    except psycopg.ProgrammingError:
-        raise ConfigError(MALFORMED) from None
+    except psycopg.ProgrammingError as error:
+        raise ConfigError(_misspelt(error) or MALFORMED) from None
     if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
         raise ConfigError(MALFORMED)
     return plain
+
+
+def _misspelt(error: psycopg.ProgrammingError) -> str | None:
+    """What a parameter is called, if it is nearly that: whatever else stands there may be a piece of a password."""
+    found = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
+    known = [option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()]
+    near = difflib.get_close_matches(found[1], known, 1, 0.75) if found else []
+    if not (found and near):
+        return None
+    return (
+        f"AUTO_PROMOTION_DATABASE_URL has the parameter {found[1]!r}, which PostgreSQL does not know: write {near[0]}"
+    )
 
 
 def cannot_reach(url: str, error: Exception) -> DependencyError:

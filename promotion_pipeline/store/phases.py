@@ -14,9 +14,14 @@ from promotion_pipeline.store.database import Connection, Store
 
 
 def unnoted_experiments(connection: Connection, experiment_ids: Sequence[UUID] | None = None) -> set[UUID]:
-    """The experiments whose tables are not what their open phase, or the set-up in force, says; None: among all."""
+    """The experiments whose tables are not what their open phase, or the set-up in force, says; None: among all.
+
+    A draft (no start yet) has no phase and no set-up in force to agree with, so only one that is still open counts.
+    """
     rows = connection.execute(
-        "SELECT experiment_id FROM ab_unnoted(%s::uuid[])",
+        "SELECT experiment_id FROM ab_unnoted(%s::uuid[]) AS unnoted WHERE NOT EXISTS (SELECT 1 FROM ab_experiments"
+        " AS e WHERE e.id = unnoted.experiment_id AND e.start_date IS NULL) OR EXISTS (SELECT 1 FROM"
+        " ab_experiment_phases AS open WHERE open.experiment_id = unnoted.experiment_id AND open.ended_at IS NULL)",
         [None if experiment_ids is None else list(experiment_ids)],
     )
     return {row["experiment_id"] for row in rows}

@@ -20,6 +20,7 @@ from promotion_pipeline.store.adoption.grants import runtime_grants
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store, connect, require_schema
 from promotion_pipeline.store.days import drop_old_days, ensure_days_ahead
+from promotion_pipeline.store.phases import unnoted_experiments
 from promotion_pipeline.store.rollup import rollup_missing
 from promotion_pipeline_tests.adoption.servers import binaries_of
 from promotion_pipeline_tests.seeding import count, seed_experiment
@@ -131,6 +132,7 @@ def test_a_draft_is_not_running_until_it_has_a_start(store: Store) -> None:
         connection.execute("ALTER TABLE ab_experiments ALTER start_date DROP NOT NULL")
         seeded = seed_experiment(store, "checkout")
         _set_start(connection, "NULL")
+        assert unnoted_experiments(connection) == set()
         assert auto_check_promotions("cron", store=store).checked == 0
         _set_start(connection, "now() - interval '1 day'")
     assert count(store, "SELECT count(*) FROM ab_experiment_phases WHERE experiment_id = %s", seeded.id) == 2

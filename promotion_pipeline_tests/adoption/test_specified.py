@@ -54,6 +54,8 @@ def test_it_is_adopted_promoted_watched_and_rolled_back_by_command(brought: str,
         "errors",
         {"jiraTicket": "PROJ-123"},
     )
+    shown = run("history", "was-rolled-back").out
+    assert ("errors" in shown, "None" in shown, "not recorded" in shown) == (True, False, False)
     assert "cannot be recomputed" in run("history", "was-promoted", "--verify").out
     assert run("check", "runs", "--json").data["isPromotable"] is True
 

@@ -192,3 +192,11 @@ def test_a_notification_is_put_in_the_outbox_once(connection: Connection) -> Non
         enqueue(connection, "rollback", "critical", None, None, "other", {})
         raise ZeroDivisionError
     assert len(connection.execute("SELECT 1 FROM notification_outbox").fetchall()) == 1
+
+
+def test_a_misspelt_parameter_of_the_url_is_named_and_nothing_that_may_be_a_password() -> None:
+    with pytest.raises(ConfigError, match="'sslmod', which PostgreSQL does not know: write sslmode"):
+        checked_url("postgresql://me:pw@db/app?sslmod=require")
+    with pytest.raises(ConfigError, match="percent-encoded") as refused:
+        checked_url("postgresql://me:pw@db/app?hunter2=x")
+    assert "hunter" not in str(refused.value)
