@@ -52,7 +52,7 @@ from promotion_pipeline.promotion.models import Approval, Hold, Promotion, Promo
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.ramp import advance_ramp
 from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.standing import split_text, traffic_now
+from promotion_pipeline.promotion.standing import in_spite_of_hold, split_text, traffic_now
 
 PREFIX = "/api/monitoring/experiments"
 
@@ -313,10 +313,11 @@ def _first_step(promotion: Promotion) -> str:
 
 
 def _promoted(here: Visit, promotion: Promotion) -> AnswerWithMessage[Promoted]:
-    eligibility = eligibility_when_promoted(promotion)
+    eligibility, held = eligibility_when_promoted(promotion), in_spite_of_hold(promotion)
     traffic = traffic_now(promotion.experiment_name, store=here.store)
     return AnswerWithMessage(
         data=Promoted(promotion=promotion, eligibility=eligibility, traffic=traffic),
         message=f"Successfully promoted variant {promotion.promoted_variant_name} to production"
-        + _first_step(promotion),
+        + _first_step(promotion)
+        + ("" if held is None else f"; {held}"),
     )

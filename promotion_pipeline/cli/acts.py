@@ -148,7 +148,12 @@ def _show_promoted(promotion: Promotion, as_json: bool) -> None:
         eligibility = eligibility_when_promoted(promotion)
         output.print_json({"promotion": promotion.to_json(), "eligibility": eligibility.to_json()})
         return
+    from promotion_pipeline.promotion.standing import in_spite_of_hold
+
     print_promotion(promotion)
+    held = in_spite_of_hold(promotion)
+    if held is not None:
+        output.print_styled(f"  ! {held}", "yellow")
     output.note(f"To undo: {output.program()} rollback {shell_name(promotion.experiment_name)} --reason TEXT")
 
 

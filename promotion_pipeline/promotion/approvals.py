@@ -27,6 +27,7 @@ from promotion_pipeline.promotion.models import Approval, Promotion
 from promotion_pipeline.promotion.promote import (
     Candidate,
     Signature,
+    on_hold,
     record_promotion,
     require_candidate,
     require_not_promoted,
@@ -79,7 +80,7 @@ def approve_promotion(
         candidate = require_candidate(scene, request)
         _require_same_candidate(waiting, candidate)
         marks = acknowledgement(candidate.assessment, acknowledged, why)
-        answer = {"approval_id": str(waiting.id), "reason": why, **candidate.brought, **marks}
+        answer = {"approval_id": str(waiting.id), "reason": why, **candidate.brought, **marks, **on_hold(scene)}
         scene.audit(actor, Action.APPROVE, None, answer)
         return apply_approval(scene, candidate, waiting.model_copy(update={"reason": why}), actor, details | marks)
 

@@ -252,6 +252,8 @@ def require_unattended(assessment: Assessment) -> None:
 
 def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -> Promotion:
     """Write record, traffic, phase, decision, approval, audit and notifications; the caller holds the lock."""
+    held = on_hold(scene)
+    signature = replace(signature, metadata={**signature.metadata, **held})
     snapshot = snapshot_of(scene, candidate.assessment, candidate.rollups, candidate.config.ramp_steps)
     snapshot |= candidate.brought | {"distrust": candidate.assessment.distrust}
     require_storable(
@@ -272,6 +274,7 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
         "state": state.value,
         "metadata": dict(signature.metadata),
         **candidate.brought,
+        **held,
     }
     scene.audit(signature.by, Action.PROMOTE, promotion.id, details)
     alarming = set(candidate.assessment.eligibility.warning_codes) - STANDING_CAVEATS
@@ -284,6 +287,11 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
     )
     reached(FaultPoint.BEFORE_COMMIT)
     return reread(scene.connection, promotion)
+
+
+def on_hold(scene: Scene) -> dict[str, Any]:
+    """What a record says of the hold that a person promoted in spite of; empty: there is none."""
+    return {} if scene.experiment.hold is None else {"on_hold": scene.experiment.hold}
 
 
 def insert_promotion(

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 from promotion_pipeline.promotion.acts import chosen, database_errors
 from promotion_pipeline.promotion.experiments import experiments_named, variants_of
+from promotion_pipeline.promotion.models import Promotion
+from promotion_pipeline.promotion.states import PromotionState
 from promotion_pipeline.store.database import Store
 
 
@@ -20,6 +22,15 @@ def traffic_now(experiment_name: str, *, store: Store | None = None) -> dict[str
     with chosen(store).connect() as connection, database_errors():
         experiment = experiments_named(connection, [experiment_name])[0]
         return {variant.name: float(variant.traffic) for variant in variants_of(connection, experiment.id)}
+
+
+def in_spite_of_hold(promotion: Promotion) -> str | None:
+    """The hold that a person promoted in spite of, and what it does to the ramp, in words; None: there was none."""
+    hold = promotion.snapshot.get("hold")
+    if hold is None:
+        return None
+    goes_on = "; it does not pause this ramp" if promotion.state is PromotionState.RAMPING else ""
+    return f"promoted although automatic promotion is on hold ({hold}); the hold stays{goes_on}"
 
 
 def split_text(split: Mapping[str, Decimal | float]) -> str:

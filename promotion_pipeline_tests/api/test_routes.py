@@ -323,3 +323,11 @@ def test_the_specifications_body_promotes_a_broken_split_and_one_that_acknowledg
     assert api.operator.post(path, json=asked).status_code == 422
     done = api.operator.post(path, json={**asked, "metadata": {"reason": "the bot is known"}})
     assert done.json()["data"]["promotion"]["metadata"]["despite"] == ["sample_ratio_mismatch"]
+
+
+def test_promoting_what_is_on_hold_is_said(api: Api) -> None:
+    seed_experiment(api.store, "checkout", WINNER)
+    api.operator.post(f"{EXPERIMENT}/hold", json={"reason": "campaign"}).raise_for_status()
+    answer = api.operator.post(f"{EXPERIMENT}/promote").json()
+    assert "although automatic promotion is on hold" in answer["message"]
+    assert answer["data"]["promotion"]["metadata"]["on_hold"].endswith(": campaign")

@@ -159,3 +159,12 @@ def test_the_history_of_an_experiment_that_was_never_promoted_shows_what_happene
 def test_a_hold_says_how_it_is_lifted_with_the_name_as_one_types_it(store: Store, run: Run) -> None:
     seed_experiment(store, "check out")
     assert "promotion-pipeline release 'check out'` lifts it" in run("hold", "check out", "--reason", "campaign").out
+
+
+def test_promoting_what_is_on_hold_is_said(store: Store, run: Run) -> None:
+    seed_experiment(store, "checkout")
+    run("hold", "checkout", "--reason", "campaign", "--by", "bob")
+    done = run("promote", "checkout", "--by", "anna", "--set", "ramp_steps=75,100")
+    said = " ".join(done.out.split())
+    assert "although automatic promotion is on hold (held by bob: campaign)" in said
+    assert "the hold stays; it does not pause this ramp" in said

@@ -85,3 +85,23 @@ def test_the_approval_of_a_question_is_told(store: Store) -> None:
     approve_promotion("x", "anna", reason="numbers are sound", store=store)
     assert actions(store) == ["request_approval", "approve", "promote"]
     assert events_of("x", store=store)[1].reason == "numbers are sound"
+
+
+def test_a_promotion_in_spite_of_a_hold_says_so_in_its_record(store: Store) -> None:
+    seed_experiment(store, "x", WINNER)
+    hold_promotion("x", "campaign", "bob", store=store)
+    promotion = promote_winner("x", "manual", "anna", metadata={"ticket": "P-1"}, store=store)
+    assert promotion.metadata == {"ticket": "P-1", "on_hold": "held by bob: campaign"}
+    assert events_of("x", store=store)[0].details == (
+        "'treatment' promoted (manual), although automatic promotion was on hold (held by bob: campaign)"
+    )
+
+
+def test_an_approval_in_spite_of_a_hold_says_so_too(store: Store) -> None:
+    seed_experiment(store, "x", UNPROVEN)
+    auto_check_promotions("cron", store=store)
+    hold_promotion("x", "campaign", "bob", store=store)
+    assert approve_promotion("x", "anna", store=store).metadata["on_hold"] == "held by bob: campaign"
+    promote, approve, *_ = events_of("x", store=store)
+    assert "on hold (held by bob: campaign)" in promote.details
+    assert "on hold (held by bob: campaign)" in approve.details
