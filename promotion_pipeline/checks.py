@@ -16,7 +16,7 @@ import dagster as dg
 
 from promotion_pipeline import names
 from promotion_pipeline.sources import unbalanced_hours, unbalanced_old_hours
-from promotion_pipeline.store import health
+from promotion_pipeline.store import health, hours
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.usual import quiet_experiments
@@ -75,7 +75,7 @@ def _old_requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckRe
 
 def _requests_are_fresh(store: Store, window: Window) -> dg.AssetCheckResult:
     limit = store.settings.thresholds.max_staleness_hours
-    seen = health.freshness(store, window.end)
+    seen = hours.freshness(store, window.end)
     stale = [row for row in seen if row.staleness_hours > limit]
     return _result(
         passed=not stale,

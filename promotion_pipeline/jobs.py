@@ -26,7 +26,7 @@ from promotion_pipeline.rollups import catch_up
 from promotion_pipeline.run_config import ActingConfig, EvaluationConfig, launchpad_schema
 from promotion_pipeline.store.clock import newest_complete_hour, parse_instant
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.frames import LATEST
+from promotion_pipeline.store.labels import LATEST
 from promotion_pipeline.store.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff
 
 DEFAULT_EVALUATION = timedelta(hours=24)

@@ -25,7 +25,7 @@ from promotion_pipeline.partitions import HOUR, hourly
 from promotion_pipeline.resources import StoreResource
 from promotion_pipeline.run_config import EvaluationConfig
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.frames import LATEST
+from promotion_pipeline.store.labels import LATEST
 from promotion_pipeline.store.late import LateVerdict
 from promotion_pipeline.store.recorded import recorded_counts
 from promotion_pipeline.store.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff

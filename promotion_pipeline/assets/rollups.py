@@ -20,7 +20,7 @@ from promotion_pipeline.rollups import catch_up
 from promotion_pipeline.sources import roll_up
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.days import drop_old_days, ensure_days_ahead
-from promotion_pipeline.store.health import freshness, hour_counts
+from promotion_pipeline.store.hours import freshness, hour_counts
 from promotion_pipeline.store.phases import note_unnoted
 from promotion_pipeline.store.totals import refresh_totals
 

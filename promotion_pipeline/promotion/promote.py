@@ -44,10 +44,10 @@ from promotion_pipeline.promotion.splits import from_text, split_of_step
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
 from promotion_pipeline.rollups import repaired
-from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import environment_id, environments, keep_environment
 from promotion_pipeline.store.labels import RECORD, record_label
+from promotion_pipeline.store.windows import HOUR
 
 STANDING_CAVEATS = frozenset({Warn.REQUEST_LEVEL.value})
 """Warnings that say how the data is logged, not that something is wrong: they alone page nobody."""

@@ -17,8 +17,9 @@ from promotion_pipeline.sources.kinds import Column, Kind
 from promotion_pipeline.sources.layout import Layout
 from promotion_pipeline.sources.template import Log
 from promotion_pipeline.store.arms import REQUEST_HOUR
-from promotion_pipeline.store.bulk import read_frame, require_hours, time_literal
+from promotion_pipeline.store.bulk import read_frame, time_literal
 from promotion_pipeline.store.rollup import RollupResult, aggregate_requests, rollup_window
+from promotion_pipeline.store.windows import require_hours
 
 _TABLE = Log(
     dialect=DIALECTS[Engine.POSTGRESQL],

@@ -8,8 +8,9 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.store.bulk import Source, ids_filter, read_frame, require_hours
-from promotion_pipeline.store.frames import phase_overlaps
+from promotion_pipeline.store.bulk import Source, ids_filter, read_frame
+from promotion_pipeline.store.stored import phase_overlaps
+from promotion_pipeline.store.windows import require_hours
 
 PHASE_COLUMNS = (
     "experiment_id",

@@ -12,11 +12,12 @@ from promotion_pipeline.sources.configuration import load_source
 from promotion_pipeline.sources.connect import open_source
 from promotion_pipeline.sources.rollup import requests_by_hour
 from promotion_pipeline.sources.settle import rollup_from_source
-from promotion_pipeline.store import health, old_hours
-from promotion_pipeline.store.bulk import HOUR, read_frame, require_hours, time_literal
+from promotion_pipeline.store import hours, old_hours
+from promotion_pipeline.store.bulk import read_frame, time_literal
 from promotion_pipeline.store.coverage import RUNNING, uncovered
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.rollup import RollupResult, added_up, missing_window, rollup_window
+from promotion_pipeline.store.windows import HOUR, require_hours
 
 _STORED = sql.SQL(
     """
@@ -67,7 +68,7 @@ def roll_up_missing(store: Store, end: datetime) -> RollupResult:
     return added_up(parts)
 
 
-def unbalanced_old_hours(store: Store, start: datetime, end: datetime) -> list[health.HourCount]:
+def unbalanced_old_hours(store: Store, start: datetime, end: datetime) -> list[hours.HourCount]:
     """The hours beyond the look-back of the run of [start, end) whose sums are not those of their requests.
 
     Of seven days in the product's own table; of a log elsewhere, where each hour is a query, the hour just beyond.
@@ -80,14 +81,14 @@ def unbalanced_old_hours(store: Store, start: datetime, end: datetime) -> list[h
     return unbalanced_hours(store, hours[-1], hours[-1] + HOUR)
 
 
-def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[health.HourCount]:
+def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[hours.HourCount]:
     """The hours in [start, end) that were rolled up and whose sums are not those of their requests.
 
     Raises as `roll_up`.
     """
     config = load_source(store.settings)
     if config is None:
-        return health.unbalanced_hours(store, start, end)
+        return hours.unbalanced_hours(store, start, end)
     require_hours(start, end)
     with open_source(config, store) as source:
         counted = requests_by_hour(source, start, end)
@@ -95,7 +96,7 @@ def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[healt
     stored["source"] = counted.reindex(stored.index, fill_value=0)
     lost = stored[(stored["source"] != stored["counted"]) | (stored["assigned"] != stored["counted"])]
     return [
-        health.HourCount(pd.Timestamp(hour).to_pydatetime(), int(source_requests), int(counted_requests), int(assigned))
+        hours.HourCount(pd.Timestamp(hour).to_pydatetime(), int(source_requests), int(counted_requests), int(assigned))
         for hour, source_requests, counted_requests, assigned in zip(
             lost.index, lost["source"], lost["counted"], lost["assigned"], strict=True
         )

@@ -25,8 +25,8 @@ from promotion_pipeline.sources.template import (
     rollup_sql,
     user_hours_sql,
 )
-from promotion_pipeline.store.bulk import require_hours
 from promotion_pipeline.store.rollup import IDS, ROLLUP_COLUMNS
+from promotion_pipeline.store.windows import require_hours
 
 Runner: TypeAlias = Callable[[str], pa.Table | pd.DataFrame]
 """Runs a query and gives back its rows: a client of an engine that this package does not connect to."""

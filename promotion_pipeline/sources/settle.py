@@ -15,13 +15,14 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.sources.arms import read_phases
 from promotion_pipeline.sources.engines.base import RequestSource
 from promotion_pipeline.sources.rollup import read_hours, read_user_hours, requests_by_hour
-from promotion_pipeline.store.bulk import HOUR, copy_typed, read_frame, require_hours, time_literal
+from promotion_pipeline.store.bulk import copy_typed, read_frame, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.coverage import restate, seen_phases
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.rollup import COUNTS, ROLLUP_LOCK, SUMS, Reading, RollupResult, settle
 from promotion_pipeline.store.user_ids import settle_user_ids
 from promotion_pipeline.store.users import USER_HOUR, LoadUsers
+from promotion_pipeline.store.windows import HOUR, require_hours
 
 _FRESH = {
     "hour": "timestamp with time zone",

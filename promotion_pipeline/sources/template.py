@@ -18,7 +18,7 @@ from promotion_pipeline.sources.dialects import Cell, Dialect, TimeForm
 from promotion_pipeline.sources.flags import Flag
 from promotion_pipeline.sources.kinds import Column, Kind
 from promotion_pipeline.sources.layout import Layout
-from promotion_pipeline.store.bulk import HOUR
+from promotion_pipeline.store.windows import HOUR
 
 COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")
 SUMS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -23,7 +23,6 @@ from promotion_pipeline.store.pool import arrow_connection
 Source: TypeAlias = Store | psycopg.Connection[Any]
 """A store, or a connection whose transaction the statement shall be part of."""
 
-HOUR = timedelta(hours=1)
 _TIME = pa.timestamp("us", tz="UTC")
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "bigint": pa.int64(),
@@ -180,16 +179,3 @@ def ids_filter(column: sql.Composable, ids: Sequence[str | UUID] | None) -> sql.
     except ValueError:
         raise InputError(f"experiment ids must be UUIDs, got {[str(value) for value in ids]}") from None
     return sql.SQL("{} = ANY({}::uuid[])").format(column, sql.Literal([str(value) for value in known]))
-
-
-def require_hours(start: datetime | None, end: datetime) -> None:
-    """Refuse a window that is naive, empty, or does not begin and end with an hour.
-
-    Raises:
-        InputError: as said.
-    """
-    for name, at in (("start", start), ("end", end)):
-        if at is not None and require_utc(at, name).astimezone(UTC).timestamp() % HOUR.total_seconds():
-            raise InputError(f"{name} {at.isoformat()} is not the start of an hour (UTC)")
-    if start is not None and start >= end:
-        raise InputError(f"the window from {start.isoformat()} to {end.isoformat()} is empty: start must be before end")

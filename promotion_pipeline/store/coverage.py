@@ -18,7 +18,8 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.store.arms import hour_of
-from promotion_pipeline.store.bulk import Source, read_frame, require_hours, time_literal
+from promotion_pipeline.store.bulk import Source, read_frame, time_literal
+from promotion_pipeline.store.windows import require_hours
 
 LONGEST_PHASE = timedelta(days=400)
 """An older start is more likely a mistake: reading begins at the experiment's first request instead."""

@@ -9,9 +9,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -77,6 +77,15 @@ class Store:
             DependencyError: the database cannot be reached.
         """
         return connect(self.url, user_id_keys=self.settings.user_id_keys)
+
+    def rows(self, query: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The rows of one query, on a connection of its own.
+
+        Raises:
+            DependencyError: the database cannot be reached.
+        """
+        with self.connect() as connection:
+            return connection.execute(query, parameters).fetchall()
 
     @property
     def dagster_url(self) -> str:

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from promotion_pipeline.config import ACTING_FIELDS, Mode, PromotionConfig, Settings, parse_config
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.store.bulk import HOUR
+from promotion_pipeline.store.windows import HOUR
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The frames of the evaluation: read from PostgreSQL in its form, written back one window at a time."""
+"""The frames that the evaluation makes, written one window at a time."""
 
 from __future__ import annotations
 
@@ -12,24 +12,11 @@ import pandas as pd
 import psycopg
 from psycopg import sql
 
-from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.store.bulk import (
-    Source,
-    copy_frame,
-    identifiers,
-    ids_filter,
-    read_frame,
-    require_hours,
-    time_literal,
-)
-from promotion_pipeline.store.clock import require_utc
-from promotion_pipeline.store.coverage import SeenPhase, cover, seen_phases
+from promotion_pipeline.store.bulk import copy_frame, identifiers, ids_filter, time_literal
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.labels import LATEST, RECORD, label_beside
-from promotion_pipeline.store.rollup import COUNTS, IDS, ROLLUP_COLUMNS, ROLLUP_LOCK, SUMS
-from promotion_pipeline.store.totals import rows_since_totals
-from promotion_pipeline.store.users import KEYS, MOMENTS
+from promotion_pipeline.store.labels import RECORD, label_beside
+from promotion_pipeline.store.windows import require_rows_in_window, swap_window
 
 FRAME_LOCK = 0x6672616D6573
 """Advisory lock of whoever replaces a window of a frame."""
@@ -43,107 +30,6 @@ class WriteResult:
     """Decisions about hours that had none: the decisions of record."""
     relabelled: int
     """Decisions about hours that were decided before, stored beside the record."""
-
-
-def phase_overlaps(start: datetime | None, end: datetime) -> sql.Composable:
-    """A condition that `phase` has an instant in [start, end)."""
-    begun = sql.SQL("phase.started_at < {}").format(time_literal(end))
-    if start is None:
-        return begun
-    return sql.SQL("{} AND coalesce(phase.ended_at, 'infinity') > {}").format(begun, time_literal(start))
-
-
-def read_rollups(
-    source: Source,
-    start: datetime | None,
-    end: datetime,
-    experiment_ids: Sequence[str] | None = None,
-    *,
-    settled_before: datetime | None = None,
-) -> pd.DataFrame:
-    """The rollups before `end` of every phase that overlaps [start, end), back to the phase's start.
-
-    Cumulative sums need the whole phase. Columns as `hourly_variant_rollups`; ids are categories of text.
-
-    Args:
-        settled_before: hours before it may be summed up already, one or two rows a variant (`rows_since_totals`).
-
-    Raises:
-        InputError: a time is naive, or an id is no UUID.
-        DependencyError: the database cannot be reached.
-    """
-    _require_window(start, end)
-    if settled_before is not None:
-        phases = sql.SQL("{} AND {}").format(
-            phase_overlaps(start, end), ids_filter(sql.SQL("phase.experiment_id"), experiment_ids)
-        )
-        return read_frame(source, rows_since_totals(phases, stored_columns("rollup"), end, settled_before), IDS)
-    query = sql.SQL(
-        """
-        SELECT {columns} FROM hourly_variant_rollups AS rollup
-        JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
-        WHERE rollup.hour < {end} AND {overlaps} AND {wanted}
-        """
-    ).format(
-        columns=stored_columns("rollup"),
-        end=time_literal(end),
-        overlaps=phase_overlaps(start, end),
-        wanted=ids_filter(sql.SQL("rollup.experiment_id"), experiment_ids),
-    )
-    return read_frame(source, query, IDS)
-
-
-def stored_columns(alias: str) -> sql.Composed:
-    """The columns of `hourly_variant_rollups`, ids as text."""
-    keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in KEYS[1:]]
-    rest = identifiers((*COUNTS, *SUMS, *MOMENTS, "newest_request_at"), alias)
-    return sql.SQL(", ").join([sql.Identifier(alias, "hour"), *keys, rest])
-
-
-def replace_rollups(
-    store: Store,
-    frame: pd.DataFrame,
-    start: datetime,
-    end: datetime,
-    *,
-    experiment_ids: Sequence[str] | None = None,
-    seen: Sequence[SeenPhase] | None = None,
-) -> int:
-    """Make `frame` the rollups of [start, end) and mark its hours as rolled up; returns the rows written.
-
-    Rollups of imported experiments stay, and rows about them in `frame` are left out. One transaction.
-    To aggregate what is in the database already, `rollup_window` is the cheaper way.
-
-    Args:
-        experiment_ids: replace the rollups of these alone, and mark no hour.
-        seen: the phases that were known when the requests of `frame` were read; None: those that are there now.
-
-    Raises:
-        InputError: the window is not of whole hours, a row lies outside it, or a column is missing or no number.
-        DependencyError: the database cannot be reached.
-    """
-    _require_rows_in_window(frame, start, end)
-    wanted = sql.SQL("experiment_id IN (SELECT id FROM ab_experiments WHERE rollup_source = 'requests') AND {}").format(
-        ids_filter(sql.SQL("experiment_id"), experiment_ids)
-    )
-    with store.connect() as connection, connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
-        cover(connection, seen_phases(connection, start, end, experiment_ids) if seen is None else seen, start, end)
-        names = copy_frame(connection, "hourly_variant_rollups", frame, "incoming")
-        rows = _swap(connection, "hourly_variant_rollups", names, start, end, wanted)
-        if experiment_ids is None:
-            connection.execute(
-                """
-                INSERT INTO rollup_hours (hour, requests)
-                SELECT hour, coalesce(sum(requests), 0)
-                FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 hour', '1 hour') AS hour
-                LEFT JOIN incoming USING (hour)
-                GROUP BY hour
-                ON CONFLICT (hour) DO UPDATE SET rolled_up_at = now(), requests = excluded.requests
-                """,
-                (start, end),
-            )
-    return rows
 
 
 def replace_metrics(
@@ -171,32 +57,12 @@ def replace_significance(
 def _replace(
     store: Store, table: str, frame: pd.DataFrame, start: datetime, end: datetime, experiment_ids: Sequence[str] | None
 ) -> int:
-    _require_rows_in_window(frame, start, end)
+    require_rows_in_window(frame, start, end)
     wanted = ids_filter(sql.SQL("experiment_id"), experiment_ids)
     with store.connect() as connection, connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (FRAME_LOCK,))
         names = copy_frame(connection, table, frame, "incoming")
-        return _swap(connection, table, names, start, end, wanted)
-
-
-def _swap(
-    connection: psycopg.Connection[Any],
-    table: str,
-    names: Sequence[str],
-    start: datetime,
-    end: datetime,
-    condition: sql.Composable,
-) -> int:
-    connection.execute(
-        sql.SQL("DELETE FROM {} WHERE hour >= {} AND hour < {} AND {}").format(
-            sql.Identifier(table), time_literal(start), time_literal(end), condition
-        )
-    )
-    return connection.execute(
-        sql.SQL("INSERT INTO {} ({}) SELECT {} FROM incoming WHERE {}").format(
-            sql.Identifier(table), identifiers(names), identifiers(names), condition
-        )
-    ).rowcount
+        return swap_window(connection, table, names, start, end, wanted)
 
 
 def write_decisions(
@@ -286,37 +152,3 @@ def _insert_decisions(
             conflict=sql.SQL("DO NOTHING") if label == record else conflict,
         )
     ).rowcount
-
-
-def _require_window(start: datetime | None, end: datetime) -> None:
-    for name, at in (("start", start), ("end", end)):
-        if at is not None:
-            require_utc(at, name)
-
-
-def _require_rows_in_window(frame: pd.DataFrame, start: datetime, end: datetime) -> None:
-    require_hours(start, end)
-    if "hour" not in frame.columns:
-        raise InputError(f"the frame lacks the column 'hour'; it has {list(frame.columns)}")
-    if len(frame) == 0:
-        return
-    if not isinstance(frame["hour"].dtype, pd.DatetimeTZDtype):
-        raise InputError(f"column hour is {frame['hour'].dtype}: it must be times with a time zone")
-    first, last = frame["hour"].min(), frame["hour"].max()
-    if first < pd.Timestamp(start) or last >= pd.Timestamp(end):
-        raise InputError(
-            f"rows from {first} to {last} lie outside the window from {start.isoformat()} to {end.isoformat()}"
-        )
-
-
-__all__ = [
-    "LATEST",
-    "RECORD",
-    "ROLLUP_COLUMNS",
-    "WriteResult",
-    "read_rollups",
-    "replace_metrics",
-    "replace_rollups",
-    "replace_significance",
-    "write_decisions",
-]

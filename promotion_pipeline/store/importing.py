@@ -17,10 +17,10 @@ import pandas as pd
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.store.asos import asos_sums
-from promotion_pipeline.store.bulk import HOUR, require_hours
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.import_write import Written, write_import
+from promotion_pipeline.store.windows import HOUR, require_hours
 
 IMPORT_COLUMNS: dict[str, str] = {
     "experiment": "name of the experiment; needed",

@@ -18,9 +18,9 @@ from uuid import UUID
 import psycopg
 
 from promotion_pipeline.store.blocks import digest
-from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import Level, enqueue
+from promotion_pipeline.store.windows import HOUR
 
 EVENT = "late_verdict"
 """The outbox event."""

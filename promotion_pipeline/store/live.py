@@ -10,19 +10,12 @@ import pandas as pd
 from psycopg import sql
 
 from promotion_pipeline.store.arms import hour_of
-from promotion_pipeline.store.bulk import (
-    HOUR,
-    Source,
-    identifiers,
-    ids_filter,
-    read_frame,
-    require_hours,
-    time_literal,
-)
+from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.coverage import LONGEST_PHASE, Missing, uncovered
-from promotion_pipeline.store.frames import phase_overlaps, stored_columns
 from promotion_pipeline.store.rollup import COUNTS, IDS, SUMS, aggregation, as_columns
+from promotion_pipeline.store.stored import phase_overlaps, stored_columns
 from promotion_pipeline.store.users import MOMENTS, USER_HOUR, difference, known_user_hours, user_hours
+from promotion_pipeline.store.windows import HOUR, require_hours
 
 RECENT = timedelta(hours=48)
 """What lacks more than this is read apart from what only lacks its newest hours."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from promotion_pipeline.store.bulk import HOUR, require_hours
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.health import HourCount
+from promotion_pipeline.store.hours import HourCount
+from promotion_pipeline.store.windows import HOUR, require_hours
 
 DAYS = 7
 

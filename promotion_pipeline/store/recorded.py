@@ -8,10 +8,10 @@ import pandas as pd
 
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.store.bulk import HOUR
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.labels import record_label
 from promotion_pipeline.store.window import first_undecided_hour
+from promotion_pipeline.store.windows import HOUR
 
 
 def recorded_counts(store: Store, start: datetime, end: datetime) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.store.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS, hour_of
-from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, require_hours, time_literal
+from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.coverage import (
     RUNNING,
@@ -31,6 +31,7 @@ from promotion_pipeline.store.unusable import Unusable, unusable_numbers
 from promotion_pipeline.store.usable import amount, latency
 from promotion_pipeline.store.user_ids import settle_user_ids
 from promotion_pipeline.store.users import KEYS, MOMENTS, LoadUsers, load_user_hours, update_moments
+from promotion_pipeline.store.windows import require_hours
 
 IDS = KEYS[1:]
 COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.store.bulk import HOUR, ids_filter, read_frame, require_hours, time_literal
+from promotion_pipeline.store.bulk import ids_filter, read_frame, time_literal
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.windows import HOUR, require_hours
 
 DAYS = 7
 """Days before, whose same hour of the day says what is usual."""

@@ -19,20 +19,15 @@ from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.evaluation import Evaluation, Verdict, evaluate
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.store.blocks import Block, Notes, Tell, blocks_of, digest, each_block, fingerprint_of
-from promotion_pipeline.store.bulk import HOUR, require_hours
 from promotion_pipeline.store.comparison import LabelDiff, compare_labels, ids_of
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.environment import Environment, environments, keep_environment
 from promotion_pipeline.store.experiments import overridden, read_experiments
-from promotion_pipeline.store.frames import (
-    WriteResult,
-    read_rollups,
-    replace_metrics,
-    replace_significance,
-    write_decisions,
-)
+from promotion_pipeline.store.frames import WriteResult, replace_metrics, replace_significance, write_decisions
 from promotion_pipeline.store.labels import label_beside, record_label
 from promotion_pipeline.store.late import LateVerdict, forget_changes, late_changes, tell_late_verdicts
+from promotion_pipeline.store.stored import read_rollups
+from promotion_pipeline.store.windows import HOUR, require_hours
 
 log = logging.getLogger(__name__)
 DECISIONS_PER_BLOCK = 250_000

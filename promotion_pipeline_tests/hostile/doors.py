@@ -26,7 +26,7 @@ from promotion_pipeline.promotion.watch import watch_promotions
 from promotion_pipeline.schedules import due_run
 from promotion_pipeline.sources import roll_up, roll_up_missing
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.health import freshness, hour_counts
+from promotion_pipeline.store.hours import freshness, hour_counts
 from promotion_pipeline.store.tokens import Role, create_token
 from promotion_pipeline.store.totals import refresh_totals
 from promotion_pipeline.store.window import evaluate_window, redecide_late

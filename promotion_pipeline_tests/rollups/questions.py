@@ -27,8 +27,8 @@ from promotion_pipeline.promotion.watch import watch_promotions
 from promotion_pipeline.promotion.watch_rules import WatchStatus
 from promotion_pipeline.rollups import catch_up, open_log
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.frames import read_rollups
 from promotion_pipeline.store.gaps import log_gaps
+from promotion_pipeline.store.stored import read_rollups
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.promotion.test_ramp_and_watch import FAILING, HEALTHY, served_since
 from promotion_pipeline_tests.rollups.places import Place

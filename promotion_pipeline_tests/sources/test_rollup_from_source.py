@@ -25,8 +25,8 @@ from promotion_pipeline.sources import (
 from promotion_pipeline.sources.engines.duckdb import DuckdbSource
 from promotion_pipeline.sources.engines.postgresql import PostgresqlSource
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.frames import read_rollups
 from promotion_pipeline.store.rollup import rollup_window
+from promotion_pipeline.store.stored import read_rollups
 from promotion_pipeline_tests.seeding import Seeded, count
 from promotion_pipeline_tests.sources.reference import CLOSE, EXACT
 from promotion_pipeline_tests.store.user_moments import END, HOUR, HOURS, START, insert, seed

@@ -14,8 +14,8 @@ from promotion_pipeline.evaluation import Evaluation, evaluate
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.experiments import read_experiments
-from promotion_pipeline.store.frames import read_rollups
 from promotion_pipeline.store.importing import import_asos
+from promotion_pipeline.store.stored import read_rollups
 
 FILE = Path(__file__).parents[1] / "data" / "asos_digital_experiments.parquet"
 

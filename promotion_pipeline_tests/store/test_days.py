@@ -19,9 +19,9 @@ from promotion_pipeline.sources import unbalanced_hours
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.days import drop_old_days, ensure_days, ensure_days_ahead
-from promotion_pipeline.store.frames import read_rollups
 from promotion_pipeline.store.live import rollups_as_of
 from promotion_pipeline.store.rollup import RollupResult, aggregation, rollup_missing, rollup_window
+from promotion_pipeline.store.stored import read_rollups
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, add_requests, seed_experiment
 
 DAY = timedelta(days=1)

@@ -19,7 +19,7 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.pending import pending_promotions
-from promotion_pipeline.store import health
+from promotion_pipeline.store import health, hours
 from promotion_pipeline.store.database import Store, connect, create_database
 from promotion_pipeline.store.days import ensure_days
 from promotion_pipeline.store.embedded import EmbeddedServer
@@ -122,8 +122,8 @@ def _one_check(store: Store, end: datetime) -> None:
 WORK: dict[str, Callable[[Store, datetime], object]] = {
     "what the sensor asks": lambda store, end: pending_promotions(store),
     "which hours are to be decided": lambda store, end: first_undecided_hour(store, end - 48 * HOUR, end),
-    "whether requests are conserved": lambda store, end: health.unbalanced_hours(store, end - HOUR, end),
-    "whether requests are fresh": lambda store, end: health.freshness(store, end),
+    "whether requests are conserved": lambda store, end: hours.unbalanced_hours(store, end - HOUR, end),
+    "whether requests are fresh": lambda store, end: hours.freshness(store, end),
     "whether metrics are possible": lambda store, end: health.impossible_metrics(store, end - HOUR, end),
     "the list of experiments": lambda store, end: experiment_overviews(store),
     "the chart of an experiment": _series,

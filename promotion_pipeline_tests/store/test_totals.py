@@ -10,7 +10,7 @@ import pytest
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.experiments import read_experiments
-from promotion_pipeline.store.frames import read_rollups
+from promotion_pipeline.store.stored import read_rollups
 from promotion_pipeline.store.totals import refresh_totals
 
 HOUR = timedelta(hours=1)
