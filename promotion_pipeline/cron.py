@@ -7,6 +7,7 @@ from collections import Counter
 
 import psycopg
 
+from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
 from promotion_pipeline.notifications.routing import configured_channels
@@ -19,7 +20,6 @@ from promotion_pipeline.promotion.watch import watch_promotions
 from promotion_pipeline.rollups import catch_up
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.phases import note_unnoted
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ import dagster as dg
 import psycopg
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 
-from promotion_pipeline.chosen import Part, chosen_part, config_of_part
 from promotion_pipeline.errors import ConfigError, PromotionError
+from promotion_pipeline.orchestration.parts import Part, chosen_part, config_of_part
 
 if TYPE_CHECKING:
     from dagster._serdes import ConfigurableClassData
 
-    from promotion_pipeline.store.signs_of_life import Sign
+    from promotion_pipeline.orchestration.signs_of_life import Sign
 
 LAUNCHER_VARIABLE = "AUTO_PROMOTION_RUN_LAUNCHER"
 DEFAULT = "default"
@@ -53,8 +53,8 @@ class WatchfulRunLauncher(dg.DefaultRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether the run's process lives; what cannot be found out counts as living."""
+        from promotion_pipeline.orchestration.signs_of_life import last_sign
         from promotion_pipeline.store.pool import current_pooled_store
-        from promotion_pipeline.store.signs_of_life import last_sign
 
         try:
             sign = last_sign(current_pooled_store(), run.run_id)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.database import Connection, Store, close_current_stores, connect, create_database
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 TEMPLATE = "promotion_template"
 FAST_AND_UNSAFE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}

@@ -14,10 +14,10 @@ from uuid import UUID
 from starlette.requests import Request
 
 from promotion_pipeline.api.problems import Problem, unauthenticated
+from promotion_pipeline.api.tokens import Role, token_of
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ForbiddenError
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.tokens import Role, token_of
 
 CRON_ACTOR = "cron"
 CRON_SECRET_HEADER = "X-Cron-Secret"

@@ -24,19 +24,19 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.api.problems import suggestion
+from promotion_pipeline.api.tokens import Role
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.config.values import shortened
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.promotion.distrust import Despite
 from promotion_pipeline.promotion.happened import Happened
 from promotion_pipeline.promotion.inputs import LONGEST_TEXT
 from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
+from promotion_pipeline.promotion.overview import ExperimentOverview
 from promotion_pipeline.promotion.rollback import RollbackTarget
 from promotion_pipeline.promotion.states import PromotionType
 from promotion_pipeline.promotion.watched import Alarm
 from promotion_pipeline.store.clock import require_utc
-from promotion_pipeline.store.overview import ExperimentOverview
-from promotion_pipeline.store.tokens import Role
-from promotion_pipeline.values import shortened
 
 _Data = TypeVar("_Data")
 

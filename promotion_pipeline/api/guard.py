@@ -18,18 +18,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from promotion_pipeline.api import problems
+from promotion_pipeline.api import door_audit, problems
 from promotion_pipeline.api.access import NOBODY, Access, Principal, access_of, identify, json_object
 from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.api.health import HealthProbe
+from promotion_pipeline.api.idempotency import Claim, StoredAnswer, try_claim
 from promotion_pipeline.api.problems import Problem, suggestion
+from promotion_pipeline.api.tokens import checked_name
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.promotion.acts import asked_through
-from promotion_pipeline.store import door_audit
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.idempotency import Claim, StoredAnswer, try_claim
-from promotion_pipeline.store.tokens import checked_name
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"

@@ -16,7 +16,7 @@ from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.store.database import Store, cannot_reach
 
 if TYPE_CHECKING:
-    from promotion_pipeline.store.embedded import EmbeddedServer
+    from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 ANSWER_SECONDS = 1.5
 """Until the probe is given up; what calls it has two seconds."""

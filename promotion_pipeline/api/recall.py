@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from promotion_pipeline.api.guard import Visit
+from promotion_pipeline.api.idempotency import EarlierAct, act_under_key
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.assess import Assessment
@@ -15,7 +16,6 @@ from promotion_pipeline.promotion.experiments import Experiment
 from promotion_pipeline.promotion.models import Approval, Hold, Promotion, PromotionEligibility
 from promotion_pipeline.promotion.records import approvals_where, promotion_of
 from promotion_pipeline.promotion.wording import eligibility_of
-from promotion_pipeline.store.idempotency import EarlierAct, act_under_key
 
 _Answer = TypeVar("_Answer")
 

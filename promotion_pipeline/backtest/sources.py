@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from promotion_pipeline.decisions.experiments import read_experiments
 from promotion_pipeline.errors import NotFoundError
-from promotion_pipeline.store.asos import asos_sums
+from promotion_pipeline.rollups.imports.asos import asos_sums
+from promotion_pipeline.rollups.imports.sums import increments, read_table
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.experiments import read_experiments
-from promotion_pipeline.store.importing import increments, read_table
-from promotion_pipeline.store.stored import read_rollups
 
 FILE_START = pd.Timestamp("2026-01-01T00:00:00Z")
 """Experiments of a file that only knows days since the start begin here."""

@@ -28,7 +28,7 @@ from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.database import Store, create_database
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 WARM_UP = 10
 

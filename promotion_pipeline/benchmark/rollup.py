@@ -22,13 +22,15 @@ import pyarrow.csv
 from promotion_pipeline.benchmark import rollup_by_hand as by_hand
 from promotion_pipeline.benchmark.measure import Timing, interleaved, machine
 from promotion_pipeline.config import Settings
-from promotion_pipeline.sources import RequestSource, parse_source, read_phases, read_source_rollups
-from promotion_pipeline.sources.engines.base import needed
-from promotion_pipeline.sources.engines.duckdb import DuckdbSource
-from promotion_pipeline.sources.engines.postgresql import PostgresqlSource
+from promotion_pipeline.rollups.configuration import parse_source
+from promotion_pipeline.rollups.engines.base import RequestSource, needed
+from promotion_pipeline.rollups.engines.duckdb import DuckdbSource
+from promotion_pipeline.rollups.engines.postgresql import PostgresqlSource
+from promotion_pipeline.rollups.postgresql.days import ensure_days
+from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rollup_window
+from promotion_pipeline.rollups.pushdown import read_source_rollups
+from promotion_pipeline.rollups.sql.arms import read_phases
 from promotion_pipeline.store.database import Store, open_store
-from promotion_pipeline.store.days import ensure_days
-from promotion_pipeline.store.rollup import aggregate_requests, rollup_window
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 END = datetime(2026, 3, 31, tzinfo=UTC)

@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from promotion_pipeline import names
 from promotion_pipeline.benchmark.measure import Run, dagster_process
 from promotion_pipeline.benchmark.seed import HOUR, seed_hours
 from promotion_pipeline.config import Settings
-from promotion_pipeline.dagster_instance import instance_environment
-from promotion_pipeline.partitions import range_tags
+from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.instance import instance_environment
+from promotion_pipeline.orchestration.partitions import range_tags
 from promotion_pipeline.store.database import open_store
 
 TICKS = 5

@@ -14,8 +14,8 @@ from promotion_pipeline.cli.options import Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from promotion_pipeline.api.tokens import Token
     from promotion_pipeline.promotion.models import Approval
-    from promotion_pipeline.store.tokens import Token
 
 COLUMNS = ["experiment", "candidate", "lift", "confidence", "requests", "asked because", "since", "expires"]
 NUMBERS = ("confidence", "improvement", "sampleSize")
@@ -33,9 +33,9 @@ def register(app: typer.Typer) -> None:
 
 def approvals(as_json: Json = False) -> None:
     """List the open requests, the oldest first."""
+    from promotion_pipeline.api.tokens import Role, live_tokens
     from promotion_pipeline.promotion.approvals import open_approvals
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.tokens import Role, live_tokens
 
     waiting = sorted(open_approvals(), key=lambda approval: approval.requested_at)
     may_answer = live_tokens(current_store(), Role.OPERATOR)

@@ -14,7 +14,7 @@ from promotion_pipeline.cli.options import Json, parse_time
 from promotion_pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from promotion_pipeline.store.importing import ImportResult
+    from promotion_pipeline.rollups.imports.sums import ImportResult
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A .parquet, .csv or .csv.gz file.", show_default=False)]
 Map = Annotated[
@@ -65,8 +65,8 @@ Values (the file's column has the same name unless --map says otherwise):
 )
 def rollups(file: File, mapping: Map = None, cumulative: Cumulative = False, as_json: Json = False) -> None:
     """Import a warehouse's sums."""
+    from promotion_pipeline.rollups.imports.sums import import_rollups
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.importing import import_rollups
 
     names = dict(_pair(text) for text in mapping or [])
     with output.progress(f"Import {file.name}"):
@@ -89,8 +89,8 @@ ASOS = "Import the ASOS Digital Experiments Dataset (arXiv 2111.10198, CC BY 4.0
 )
 def asos(file: File, start: Start = None, as_json: Json = False) -> None:
     """Import the ASOS file."""
+    from promotion_pipeline.rollups.imports.sums import import_asos
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.importing import import_asos
 
     at = parse_time(start, "--start")
     with output.progress(f"Import {file.name}"):

@@ -88,7 +88,7 @@ def links_to(host: str, port: int, environment: Mapping[str, str]) -> dict[str, 
 
 def _run(store: Store, host: str, port: int) -> None:
     from promotion_pipeline.cli.processes import process_group
-    from promotion_pipeline.dagster_instance import instance_environment
+    from promotion_pipeline.orchestration.instance import instance_environment
 
     added = instance_environment(store) | links_to(host, port, os.environ)
     home = Path(added["DAGSTER_HOME"])

@@ -14,7 +14,7 @@ from promotion_pipeline.cli.options import parse_time
 from promotion_pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from promotion_pipeline.store.comparison import ExperimentDiff, LabelDiff
+    from promotion_pipeline.decisions.comparison import ExperimentDiff, LabelDiff
 
 LabelA = Annotated[str, typer.Argument(metavar="LABEL_A", help="Such as record.", show_default=False)]
 LabelB = Annotated[str, typer.Argument(metavar="LABEL_B", help="Such as latest, or '99 %'.", show_default=False)]
@@ -74,7 +74,7 @@ def diff(
     as_csv: AsCsv = False,
 ) -> None:
     """Compare two labels."""
-    from promotion_pipeline.store.comparison import compare_labels
+    from promotion_pipeline.decisions.comparison import compare_labels
     from promotion_pipeline.store.database import current_store
 
     if as_json and as_csv:
@@ -107,7 +107,7 @@ def _csv(found: LabelDiff) -> str:
 
 
 def _print(found: LabelDiff) -> None:
-    from promotion_pipeline.store.comparison import DIFF_COLUMNS, diff_cells
+    from promotion_pipeline.decisions.comparison import DIFF_COLUMNS, diff_cells
 
     if found.different:
         output.print_table(DIFF_COLUMNS, [diff_cells(one) for one in found.different])

@@ -13,8 +13,8 @@ from promotion_pipeline.cli.options import Json, parse_time, takes_thresholds
 from promotion_pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from promotion_pipeline.store.late import LateVerdict
-    from promotion_pipeline.store.window import WindowResult
+    from promotion_pipeline.decisions.late import LateVerdict
+    from promotion_pipeline.decisions.window import WindowResult
 
 From = Annotated[
     str, typer.Option("--from", metavar="TIME", help="First hour, such as 2026-03-01T00:00Z.", show_default=False)
@@ -67,12 +67,12 @@ def evaluate(
     config: Any = None,
 ) -> None:
     """Evaluate a range of hours."""
-    from promotion_pipeline import sources
     from promotion_pipeline.config import parse_config
+    from promotion_pipeline.decisions.window import evaluate_window, redecide_late
     from promotion_pipeline.rollups import catch_up
+    from promotion_pipeline.rollups.dispatch import roll_up as roll_up_hours
     from promotion_pipeline.store.clock import newest_complete_hour
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.window import evaluate_window, redecide_late
 
     first, last = parse_time(start, "--from"), parse_time(end, "--to")
     thresholds = None if config is None else parse_config(config, source="command line")
@@ -86,7 +86,7 @@ def evaluate(
     with output.progress("Evaluate") as advance:
         catch_up(store, last)
         if roll_up:
-            sources.roll_up(store, first, last)
+            roll_up_hours(store, first, last)
         result = evaluate_window(
             store,
             first,

@@ -48,8 +48,8 @@ def forget(
 ) -> None:
     """Forget one user."""
     from promotion_pipeline.errors import InputError
+    from promotion_pipeline.rollups.postgresql.forgetting import forget_user
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.forgetting import forget_user
 
     if not (dry_run or yes or sys.stdin.isatty()):
         raise InputError("this cannot be undone: without a terminal to ask at, say --yes (or --dry-run)")

@@ -47,8 +47,8 @@ def prune(older_than_days: OlderThan, dry_run: DryRun = False, as_json: Json = F
     """Remove what is older than asked."""
     from datetime import timedelta
 
-    from promotion_pipeline.dagster_instance import open_configured_instance
-    from promotion_pipeline.run_retention import prune_runs
+    from promotion_pipeline.orchestration.instance import open_configured_instance
+    from promotion_pipeline.orchestration.run_retention import prune_runs
     from promotion_pipeline.store.clock import database_now
     from promotion_pipeline.store.database import current_store
 

@@ -34,8 +34,8 @@ def add_to(db: typer.Typer) -> None:
 
 def drop_requests(keep_days: KeepDays, dry_run: DryRun = False, as_json: Json = False) -> None:
     """Drop what is older than asked."""
+    from promotion_pipeline.rollups.postgresql.days import drop_old_days
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.days import drop_old_days
 
     found = drop_old_days(current_store(), keep_days, dry_run=dry_run)
     if as_json:

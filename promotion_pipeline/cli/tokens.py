@@ -11,7 +11,7 @@ from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import By, Json, actor
 
 if TYPE_CHECKING:
-    from promotion_pipeline.store.tokens import Token
+    from promotion_pipeline.api.tokens import Token
 
 TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Whom the history names.", show_default=False)]
 Role = Annotated[
@@ -54,8 +54,8 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a token."""
+    from promotion_pipeline.api.tokens import create_token
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.tokens import create_token
 
     secret, token = create_token(current_store(), name, role, actor(by), lifetime_days=days, on_behalf=on_behalf)
     if as_json:
@@ -74,8 +74,8 @@ LIST = "List the tokens, without their secrets."
 @tokens.command("list", short_help=LIST, help=examples(LIST, "promotion-pipeline tokens list"))
 def list_all(as_json: Json = False) -> None:
     """List every token."""
+    from promotion_pipeline.api.tokens import list_tokens
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.tokens import list_tokens
 
     found = list_tokens(current_store())
     if as_json:
@@ -96,8 +96,8 @@ REVOKE = "Make a token useless from now on."
 @tokens.command("revoke", short_help=REVOKE, help=examples(REVOKE, "promotion-pipeline tokens revoke maria"))
 def revoke(name: TokenName, by: By = None, as_json: Json = False) -> None:
     """Revoke a token by its name or id."""
+    from promotion_pipeline.api.tokens import revoke_token
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.store.tokens import revoke_token
 
     token = revoke_token(current_store(), name, actor(by))
     if as_json:

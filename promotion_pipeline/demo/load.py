@@ -19,9 +19,9 @@ from psycopg.types.json import Jsonb
 from promotion_pipeline.demo.experiments import DEMO_EXPERIMENTS, DemoExperiment
 from promotion_pipeline.demo.generate import Requests, generate, request_counts
 from promotion_pipeline.errors import ConflictError
+from promotion_pipeline.rollups.postgresql.days import ensure_days
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.days import ensure_days
 
 DEMO_ID = "de300000-0000-4000-8000-"
 IS_DEMO = f"id::text LIKE '{DEMO_ID}%'"

@@ -10,21 +10,21 @@ from datetime import datetime
 
 from dagster import ExecuteInProcessResult
 
-from promotion_pipeline.dagster_instance import open_instance
+from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.demo.experiments import DEMO_EXPERIMENTS, ROLLED_BACK
 from promotion_pipeline.demo.load import Seeded, foreign_experiments, require_own_database, retire_earlier_demo, seed
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.evaluation import explain
-from promotion_pipeline.in_process import AS_SCHEDULED, InProcess
-from promotion_pipeline.names import APPLY_JOB, EVALUATION_OP, HOURLY_JOB
-from promotion_pipeline.partitions import range_tags
+from promotion_pipeline.orchestration.in_process import AS_SCHEDULED, InProcess
+from promotion_pipeline.orchestration.instance import open_instance
+from promotion_pipeline.orchestration.names import APPLY_JOB, EVALUATION_OP, HOURLY_JOB
+from promotion_pipeline.orchestration.partitions import range_tags
 from promotion_pipeline.promotion.approvals import open_approvals
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.labels import record_label
 
 Step = Callable[[str], AbstractContextManager[Callable[[float], None]]]
 """Shows a titled step while its body runs; yields a function that takes the fraction done."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 
 from promotion_pipeline.config import parse_config
+from promotion_pipeline.decisions.deployments import second_deployment
+from promotion_pipeline.decisions.labels import record_label
+from promotion_pipeline.decisions.phases import unnoted_experiments
 from promotion_pipeline.doctor.findings import Result, listed, ok, problem, sql_command, sql_text
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.notifications.numbers import instant_text
 from promotion_pipeline.rollups import incomplete_phases, landed
-from promotion_pipeline.sources import unbalanced_hours
+from promotion_pipeline.rollups.dispatch import unbalanced_hours
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
-from promotion_pipeline.store.deployments import second_deployment
-from promotion_pipeline.store.labels import record_label
-from promotion_pipeline.store.phases import unnoted_experiments
+from promotion_pipeline.text.numbers import instant_text
 
 HOUR = timedelta(hours=1)
 MINUTES_TO_DECIDE = 15

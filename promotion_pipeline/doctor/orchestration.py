@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from promotion_pipeline import names
 from promotion_pipeline.doctor.findings import Result, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.numbers import duration_text
 from promotion_pipeline.notifications.routing import configured_channels
-from promotion_pipeline.process_environment import variables
+from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.process_environment import variables
 from promotion_pipeline.store.database import SQLALCHEMY_SCHEME
+from promotion_pipeline.text.numbers import duration_text
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 DEV = "promotion-pipeline dev"
 DAEMON = f"{DEV}  (in production: sudo systemctl restart dagster-daemon, or the daemon's pod)"
-WRITE_CONFIG = "python -c 'from promotion_pipeline.dagster_instance import default_config; print(default_config())'"
+WRITE_CONFIG = (
+    "python -c 'from promotion_pipeline.orchestration.instance import default_config; print(default_config())'"
+)
 MODULE = "promotion_pipeline.definitions"
 SILENT_SECONDS = 120.0
 """A daemon beats every 30 s; after this long it is gone."""
@@ -122,7 +124,7 @@ def _instance(subject: Subject) -> dg.DagsterInstance:
     if subject.instance is None:
         import dagster as dg
 
-        from promotion_pipeline.dagster_storage import URL_VARIABLE
+        from promotion_pipeline.orchestration.storage import URL_VARIABLE
 
         url = SQLALCHEMY_SCHEME + subject.dagster_url().removeprefix("postgresql://")
         subject.closing.enter_context(variables({URL_VARIABLE: url}))

@@ -82,7 +82,7 @@ class Subject:
             return Store(checked_url(settings.database_url.get_secret_value()), settings)
         if not (settings.home / "postgres" / "data" / "PG_VERSION").exists():
             raise NothingYetError(f"there is no database in {settings.home} yet")
-        from promotion_pipeline.store.embedded import EmbeddedServer
+        from promotion_pipeline.store.embedded.server import EmbeddedServer
 
         server = self.closing.enter_context(EmbeddedServer(settings.home))
         return Store(server.url(DATABASE), settings, server)

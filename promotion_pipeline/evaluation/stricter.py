@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from promotion_pipeline.choices import Evidence
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.config.choices import Evidence
 
 _EVIDENCE = tuple(Evidence(value) for value in ("fixed_horizon", "always_valid"))
 

@@ -11,11 +11,11 @@ from promotion_pipeline.notifications import wording
 from promotion_pipeline.notifications.links import approval_link, dagster_link, evidence_link, overview_link, run_link
 from promotion_pipeline.notifications.message import Fact, Link, Message, Table, one_line
 from promotion_pipeline.notifications.notification import Notification, number_of
-from promotion_pipeline.notifications.numbers import confidence_text, count_text, instant_text, signed_percent_text
 from promotion_pipeline.notifications.routing import RESOLVES, SystemEvent
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.notifications.wording import Draft, fact
 from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.text.numbers import confidence_text, count_text, instant_text, signed_percent_text
 
 SUMMARY_COLUMNS = ("experiment", "verdict", "candidate", "lift", "confidence", "requests")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from promotion_pipeline.notifications.numbers import UNKNOWN
 from promotion_pipeline.store.outbox import Level
+from promotion_pipeline.text.numbers import UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from promotion_pipeline.config import Settings
+from promotion_pipeline.decisions.labels import RECORD, record_label
 from promotion_pipeline.notifications.channels import Channel
 from promotion_pipeline.notifications.message import shortened
 from promotion_pipeline.notifications.routing import SystemEvent, configured_channels
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.labels import RECORD, record_label
 from promotion_pipeline.store.outbox import enqueue
 
 LONGEST_ERROR = 600

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from promotion_pipeline.notifications.message import Fact
 from promotion_pipeline.notifications.notification import Notification, number_of
-from promotion_pipeline.notifications.numbers import (
+from promotion_pipeline.text.numbers import (
     confidence_text,
     count_text,
     duration_text,

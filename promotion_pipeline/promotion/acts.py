@@ -15,6 +15,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
+from promotion_pipeline.decisions.phases import note_experiment, unnoted_experiments
 from promotion_pipeline.errors import AlreadyPromotedError, ConfigError, ConflictError, DependencyError, InputError
 from promotion_pipeline.promotion.experiments import (
     Experiment,
@@ -28,7 +29,6 @@ from promotion_pipeline.promotion.splits import Split
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.outbox import Level, enqueue
-from promotion_pipeline.store.phases import note_experiment, unnoted_experiments
 from promotion_pipeline.store.session_settings import READ_ONLY
 
 LOCK_SECONDS = 30

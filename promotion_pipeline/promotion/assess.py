@@ -16,6 +16,10 @@ from uuid import UUID
 import pandas as pd
 
 from promotion_pipeline.config import PromotionConfig, Settings
+from promotion_pipeline.decisions.environment import environment_of
+from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
+from promotion_pipeline.decisions.labels import record_label
+from promotion_pipeline.decisions.phases import unnoted_experiments
 from promotion_pipeline.evaluation import Outlook, evaluate, outlook
 from promotion_pipeline.evaluation.stricter import Overruled
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, is_fresh
@@ -36,14 +40,10 @@ from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.watched import Alarm
 from promotion_pipeline.promotion.wording import eligibility_of
 from promotion_pipeline.rollups import Completeness, completeness, live_rollups, log_name
+from promotion_pipeline.rollups.usual import HourTraffic, hour_traffic
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.environment import environment_of
-from promotion_pipeline.store.experiments import overridden, read_experiments, read_present_experiments
-from promotion_pipeline.store.labels import record_label
-from promotion_pipeline.store.phases import unnoted_experiments
-from promotion_pipeline.store.usual import HourTraffic, hour_traffic
 
 HOUR = timedelta(hours=1)
 FEW = 20

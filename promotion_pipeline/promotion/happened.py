@@ -9,13 +9,13 @@ from typing import Any
 
 from promotion_pipeline.promotion.acts import chosen, database_errors
 from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.evidence import AuditEntry, Hold, audit_of, holds_of
 from promotion_pipeline.promotion.experiments import experiments_named
 from promotion_pipeline.promotion.inputs import experiment_name_of
 from promotion_pipeline.promotion.models import who_acted
 from promotion_pipeline.promotion.records import beside
 from promotion_pipeline.promotion.result import Result
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.evidence import AuditEntry, Hold, audit_of, holds_of
 
 NEWEST = 200
 """Events that are given at most; the older ones stay in `promotion_audit`."""

@@ -17,6 +17,7 @@ from uuid import UUID
 import psycopg
 
 from promotion_pipeline.config import Mode, Settings, parse_config
+from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.errors import ConfigError, ConflictError, NotEligibleError, PromotionError
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, asks_a_person, may_go_unattended
 from promotion_pipeline.promotion.acts import database_errors, in_transaction, lock_experiment
@@ -30,10 +31,9 @@ from promotion_pipeline.promotion.ramp import step_ramp
 from promotion_pipeline.promotion.records import live_promotion, open_approval
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState
 from promotion_pipeline.promotion.sweep import settle
+from promotion_pipeline.rollups.usual import traffic_of
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.labels import record_label
-from promotion_pipeline.store.usual import traffic_of
 from promotion_pipeline.store.windows import HOUR
 
 CLAIM_SECONDS = 30

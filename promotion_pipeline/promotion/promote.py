@@ -12,6 +12,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.config import Mode, PromotionConfig, Settings
+from promotion_pipeline.decisions.environment import environment_id, environments, keep_environment
+from promotion_pipeline.decisions.labels import RECORD, record_label
 from promotion_pipeline.errors import (
     AlreadyPromotedError,
     ConflictError,
@@ -45,8 +47,6 @@ from promotion_pipeline.promotion.states import ApprovalState, PromotionState, P
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
 from promotion_pipeline.rollups import repaired
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.environment import environment_id, environments, keep_environment
-from promotion_pipeline.store.labels import RECORD, record_label
 from promotion_pipeline.store.windows import HOUR
 
 STANDING_CAVEATS = frozenset({Warn.REQUEST_LEVEL.value})

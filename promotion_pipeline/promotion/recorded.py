@@ -8,14 +8,14 @@ from typing import Any
 import psycopg
 
 from promotion_pipeline.config import Mode
+from promotion_pipeline.decisions.environment import Environment, environment_id, environments, keep_environment
+from promotion_pipeline.decisions.frames import WriteResult, write_decisions
+from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.evaluation import Reason
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.acts import database_errors
 from promotion_pipeline.promotion.assess import Judgement
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.environment import Environment, environment_id, environments, keep_environment
-from promotion_pipeline.store.frames import WriteResult, write_decisions
-from promotion_pipeline.store.labels import record_label
 from promotion_pipeline.store.windows import HOUR
 
 

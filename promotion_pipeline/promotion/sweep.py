@@ -13,6 +13,8 @@ import psycopg
 from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.config import ACTING_FIELDS, Mode, PromotionConfig
+from promotion_pipeline.decisions.deployments import note_deployment
+from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.evaluation.stricter import Overruled
@@ -45,10 +47,8 @@ from promotion_pipeline.promotion.snapshot import json_ready, snapshot_of
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
 from promotion_pipeline.rollups import Completeness, repaired
-from promotion_pipeline.sources import load_source
+from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.deployments import note_deployment
-from promotion_pipeline.store.phases import note_unnoted
 
 log = logging.getLogger(__name__)
 

@@ -7,17 +7,17 @@ from datetime import datetime
 
 import pandas as pd
 
+from promotion_pipeline.rollups.engines.base import RequestSource
+from promotion_pipeline.rollups.gaps import Unreadable
 from promotion_pipeline.rollups.log import place_of
+from promotion_pipeline.rollups.postgresql.rollup import RollupResult
+from promotion_pipeline.rollups.pushdown import read_source_rollups, requests_by_hour
+from promotion_pipeline.rollups.settle import rollup_from_source
 from promotion_pipeline.rollups.spans import SqlLog
-from promotion_pipeline.sources.arms import read_phases
-from promotion_pipeline.sources.engines.base import RequestSource
-from promotion_pipeline.sources.rollup import read_source_rollups, requests_by_hour
-from promotion_pipeline.sources.settle import rollup_from_source
-from promotion_pipeline.sources.spans import SpanArm
-from promotion_pipeline.sources.template import Log
+from promotion_pipeline.rollups.sql.arms import read_phases
+from promotion_pipeline.rollups.sql.spans import SpanArm
+from promotion_pipeline.rollups.sql.template import Log
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.gaps import Unreadable
-from promotion_pipeline.store.rollup import RollupResult
 
 
 class LogElsewhere(SqlLog):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from promotion_pipeline.errors import PromotionError
+from promotion_pipeline.rollups.configuration import Engine, load_source
 from promotion_pipeline.rollups.log import log_name, open_log
-from promotion_pipeline.sources.configuration import Engine, load_source
 from promotion_pipeline.store.database import Store
 
 log = logging.getLogger(__name__)

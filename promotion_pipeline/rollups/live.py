@@ -7,11 +7,11 @@ from datetime import datetime
 
 import pandas as pd
 
+from promotion_pipeline.rollups.as_of import rollups_afresh, rollups_as_of
+from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.log import open_log
-from promotion_pipeline.sources.configuration import load_source
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.live import rollups_afresh, rollups_as_of
 
 
 def live_rollups(

@@ -19,12 +19,12 @@ import pandas as pd
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.sources.configuration import SourceConfig, load_source
-from promotion_pipeline.sources.connect import open_source
+from promotion_pipeline.rollups.configuration import SourceConfig, load_source
+from promotion_pipeline.rollups.engines.connect import open_source
+from promotion_pipeline.rollups.gaps import Unreadable
+from promotion_pipeline.rollups.postgresql.rollup import RollupResult
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.gaps import Unreadable
-from promotion_pipeline.store.rollup import RollupResult
 
 TABLE = "ai_requests"
 SUMS_COLUMNS = (

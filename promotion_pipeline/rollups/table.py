@@ -8,17 +8,17 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
+from promotion_pipeline.rollups.configuration import Engine, TimeKind
 from promotion_pipeline.rollups.log import TABLE, Span, require_distinct
+from promotion_pipeline.rollups.postgresql.arms import REQUEST_HOUR
+from promotion_pipeline.rollups.postgresql.rollup import RollupResult, aggregate_requests, rollup_window
 from promotion_pipeline.rollups.spans import SqlLog
-from promotion_pipeline.sources.configuration import Engine, TimeKind
-from promotion_pipeline.sources.dialects import DIALECTS, EPOCH
-from promotion_pipeline.sources.flags import Flag
-from promotion_pipeline.sources.kinds import Column, Kind
-from promotion_pipeline.sources.layout import Layout
-from promotion_pipeline.sources.template import Log
-from promotion_pipeline.store.arms import REQUEST_HOUR
+from promotion_pipeline.rollups.sql.dialects import DIALECTS, EPOCH
+from promotion_pipeline.rollups.sql.flags import Flag
+from promotion_pipeline.rollups.sql.kinds import Column, Kind
+from promotion_pipeline.rollups.sql.layout import Layout
+from promotion_pipeline.rollups.sql.template import Log
 from promotion_pipeline.store.bulk import read_frame, time_literal
-from promotion_pipeline.store.rollup import RollupResult, aggregate_requests, rollup_window
 from promotion_pipeline.store.windows import require_hours
 
 _TABLE = Log(

@@ -25,7 +25,7 @@ from promotion_pipeline.store.session_settings import CLIENT_ENCODING, settle_se
 from promotion_pipeline.store.user_ids import settle_user_ids
 
 if TYPE_CHECKING:
-    from promotion_pipeline.store.embedded import EmbeddedServer
+    from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 DATABASE = "promotion_pipeline"
 DAGSTER_DATABASE = "dagster"
@@ -136,7 +136,7 @@ def open_store(settings: Settings | None = None) -> Iterator[Store]:
         _require_user_id_key(store)
         yield store
         return
-    from promotion_pipeline.store.embedded import EmbeddedServer
+    from promotion_pipeline.store.embedded.server import EmbeddedServer
 
     with EmbeddedServer(chosen.home) as server:
         store = Store(server.url(DATABASE), chosen, server)

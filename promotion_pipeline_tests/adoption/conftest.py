@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from promotion_pipeline.store.database import connect, create_database
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.adoption.servers import binaries_of, running
 from promotion_pipeline_tests.adoption.team import make_role
 from promotion_pipeline_tests.cli.conftest import run_anywhere

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import AdoptionError
-from promotion_pipeline.in_process import InProcess
+from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.promote import promote_winner
@@ -111,7 +111,7 @@ def _tick(store: Store, newest: Any, *, through_dagster: bool) -> None:
         with dg.DagsterInstance.ephemeral() as instance:
             InProcess(instance, store, log_level="CRITICAL").run_hours(start, newest)
     else:
-        from promotion_pipeline.store.rollup import rollup_missing
+        from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 
         assert rollup_missing(store, newest).requests > 0
     with store.connect() as connection:

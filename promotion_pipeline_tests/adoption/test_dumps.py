@@ -8,10 +8,10 @@ from pathlib import Path
 from promotion_pipeline.config import Settings
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store, connect, create_database
-from promotion_pipeline.store.rollup import rollup_missing
 from promotion_pipeline_tests.adoption import specified
 from promotion_pipeline_tests.adoption.servers import binaries_of
 

@@ -20,10 +20,10 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from promotion_pipeline.api import create_app
+from promotion_pipeline.api.tokens import Role, create_token
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store.database import Store, create_database
-from promotion_pipeline.store.embedded import EmbeddedServer
-from promotion_pipeline.store.tokens import Role, create_token
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
 
 TLS = ssl.create_default_context()

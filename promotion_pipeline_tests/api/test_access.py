@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from promotion_pipeline.api.guard import GuardedRoute
 from promotion_pipeline.api.openapi import api_routes
 from promotion_pipeline.api.serve import require_sound_secret, serve
+from promotion_pipeline.api.tokens import Role, create_token, list_tokens, revoke_token
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConfigError, InputError
-from promotion_pipeline.store.tokens import Role, create_token, list_tokens, revoke_token
 from promotion_pipeline_tests.api.conftest import CRON_SECRET, TLS, Api, StartApi
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 

@@ -14,8 +14,8 @@ import pytest
 from promotion_pipeline.api.access import access_of
 from promotion_pipeline.api.openapi import api_routes
 from promotion_pipeline.api.pages.guard import COOKIE, PageRoute, own_address
+from promotion_pipeline.api.tokens import revoke_token
 from promotion_pipeline.notifications.links import evidence_url
-from promotion_pipeline.store.tokens import revoke_token
 from promotion_pipeline_tests.api.conftest import TLS, Api
 from promotion_pipeline_tests.api.looks import write_looks
 from promotion_pipeline_tests.seeding import (

@@ -7,10 +7,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from promotion_pipeline.api.tokens import Role, create_token, list_tokens, revoke_token, token_of
 from promotion_pipeline.cli.tokens import tokens as tokens_app
 from promotion_pipeline.errors import ConflictError, InputError, NotFoundError
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.tokens import Role, create_token, list_tokens, revoke_token, token_of
 
 
 def test_a_token_is_made_listed_and_revoked(store: Store, store_environment: dict[str, str]) -> None:

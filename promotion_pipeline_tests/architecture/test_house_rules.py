@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from promotion_pipeline.cli.data import NAMES as HELP_OF_IMPORT
-from promotion_pipeline.store.importing import IMPORT_COLUMNS
+from promotion_pipeline.rollups.imports.sums import IMPORT_COLUMNS
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("promotion_pipeline", "promotion_pipeline_tests")

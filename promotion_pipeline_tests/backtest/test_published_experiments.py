@@ -13,8 +13,8 @@ from promotion_pipeline.backtest import parse_rule, replay, summarise
 from promotion_pipeline.backtest.comparisons import as_comparisons
 from promotion_pipeline.backtest.sources import FILE_START, from_asos_file, from_store
 from promotion_pipeline.errors import InputError, NotFoundError
+from promotion_pipeline.rollups.imports.sums import import_asos
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.importing import import_asos
 
 FILE = Path(__file__).parents[1] / "data" / "asos_digital_experiments.parquet"
 RULES = [parse_rule("contract,min_improvement_percent=1"), parse_rule("unattended,min_improvement_percent=1")]

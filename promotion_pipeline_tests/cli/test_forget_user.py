@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.rollup import rollup_window
 from promotion_pipeline_tests.cli.conftest import Run
 from promotion_pipeline_tests.store.test_user_ids import stored_ids
 from promotion_pipeline_tests.store.user_moments import END, START, insert, seed

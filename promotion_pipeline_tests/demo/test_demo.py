@@ -9,11 +9,11 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from promotion_pipeline.dagster_instance import open_instance
 from promotion_pipeline.demo.experiments import DEFAULT_REQUESTS, DEMO_EXPERIMENTS, FEWEST_REQUESTS
 from promotion_pipeline.demo.generate import generate, request_counts
 from promotion_pipeline.demo.run import run_demo
 from promotion_pipeline.errors import ConflictError
+from promotion_pipeline.orchestration.instance import open_instance
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.cli.conftest import spawn
 from promotion_pipeline_tests.seeding import count, seed_experiment, split_of

@@ -27,10 +27,10 @@ from dagster._daemon.types import DaemonHeartbeat
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.dagster_instance import open_instance
 from promotion_pipeline.doctor import Diagnosis, Finding, examine
+from promotion_pipeline.orchestration.instance import open_instance
 from promotion_pipeline.store.database import Store, create_database
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 GOOD_SECRET = "canary-Zk3v9Qm2-Tx7wB1nL"
 

@@ -17,8 +17,8 @@ from promotion_pipeline.cli.main import app
 from promotion_pipeline.doctor import Status
 from promotion_pipeline.doctor.examine import CHECKS
 from promotion_pipeline.rollups import catch_up
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.rollup import rollup_window
 from promotion_pipeline_tests.doctor.conftest import GOOD_SECRET, Patient
 from promotion_pipeline_tests.notifications.servers import Mood, mail_server, web_server
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, WINNER, VariantSpec, seed_experiment

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promotion_pipeline.choices import Evidence, Guardrail
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.config.choices import Evidence, Guardrail
 from promotion_pipeline.evaluation.stricter import Overruled, stricter_of
 
 PAIRS: dict[str, tuple[Any, Any]] = {

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.faults.kills import kill_everywhere
 from promotion_pipeline_tests.faults.lost_answers import lose_answers
 from promotion_pipeline_tests.faults.outages import stop_the_server

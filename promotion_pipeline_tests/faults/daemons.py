@@ -44,8 +44,8 @@ def dagster_daemon(url: str, settings: Settings, barrier: Barrier, pipe: Pipe) -
     It hears the name of a crash point, at which it dies, or an empty text.
     """
     # Imported where it is needed: these imports cost seconds.
-    from promotion_pipeline.dagster_instance import open_instance
-    from promotion_pipeline.in_process import InProcess
+    from promotion_pipeline.orchestration.in_process import InProcess
+    from promotion_pipeline.orchestration.instance import open_instance
 
     store = Store(url, settings)
     with open_instance(with_dagster(store)) as instance:

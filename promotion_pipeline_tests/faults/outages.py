@@ -15,7 +15,7 @@ from pathlib import Path
 
 from promotion_pipeline.errors import ConflictError, DependencyError
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.faults.acts import Answers, Do, apply, or_conflict, promote, release, roll_back
 from promotion_pipeline_tests.faults.stage import Setting, Stage, Subject, Theatre
 from promotion_pipeline_tests.faults.tally import Tally

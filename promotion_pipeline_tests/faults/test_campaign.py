@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
 from promotion_pipeline_tests.faults.acts import ACTS
 from promotion_pipeline_tests.faults.kills import kill_at_some_points

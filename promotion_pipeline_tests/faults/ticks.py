@@ -120,7 +120,7 @@ def _let_claims_run_out(stage: Stage) -> None:
 @contextlib.contextmanager
 def _instance(stage: Stage) -> Iterator[None]:
     """Dagster's tables, in a database of their own."""
-    from promotion_pipeline.dagster_instance import open_instance
+    from promotion_pipeline.orchestration.instance import open_instance
     from promotion_pipeline_tests.faults.daemons import with_dagster
 
     server = stage.store.server

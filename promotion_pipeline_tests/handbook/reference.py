@@ -15,9 +15,16 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from promotion_pipeline import choices, errors
+from promotion_pipeline import errors
 from promotion_pipeline.cli.main import app
-from promotion_pipeline.config import ENVIRONMENT_PREFIX, PASSED_THROUGH, THRESHOLD_NAMES, PromotionConfig, Settings
+from promotion_pipeline.config import (
+    ENVIRONMENT_PREFIX,
+    PASSED_THROUGH,
+    THRESHOLD_NAMES,
+    PromotionConfig,
+    Settings,
+    choices,
+)
 from promotion_pipeline_tests.handbook.fields import meanings
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"

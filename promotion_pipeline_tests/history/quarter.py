@@ -20,10 +20,10 @@ import pandas as pd
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.config import PromotionConfig, Settings
+from promotion_pipeline.decisions.window import Table, evaluate_window
+from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store, open_store
-from promotion_pipeline.store.totals import refresh_totals
-from promotion_pipeline.store.window import Table, evaluate_window
 from promotion_pipeline_tests.seeding import VariantSpec, seed_experiment
 
 HOUR = timedelta(hours=1)

@@ -10,16 +10,16 @@ import psycopg
 import pytest
 
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.decisions.experiments import read_experiments, read_present_experiments
+from promotion_pipeline.decisions.window import Table, evaluate_window
 from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.promotion.evidence import holds_of
 from promotion_pipeline.promotion.holds import release_hold
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.evidence import holds_of
-from promotion_pipeline.store.experiments import read_experiments, read_present_experiments
-from promotion_pipeline.store.rollup import rollup_window
-from promotion_pipeline.store.window import Table, evaluate_window
 from promotion_pipeline_tests.history.quarter import DAYS, differences, happened_at, live_through
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, count, seed_experiment
 

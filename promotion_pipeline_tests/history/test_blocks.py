@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 import pandas as pd
 import pytest
 
+from promotion_pipeline.decisions import blocks, window
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.store import blocks, window
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.window import evaluate_window
 from promotion_pipeline_tests.cli.conftest import Run, run, run_anywhere
 from promotion_pipeline_tests.history.quarter import TABLES, rows_of
 from promotion_pipeline_tests.history.test_late_rows import CONTROL_CONVERTS

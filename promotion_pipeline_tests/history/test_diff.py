@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.decisions.comparison import Effect, compare_labels
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.store.comparison import Effect, compare_labels
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.rollup import rollup_window
-from promotion_pipeline.store.window import evaluate_window
 from promotion_pipeline_tests.cli.conftest import Run, run, run_anywhere
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, WINNER, count, seed_experiment
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.database import create_database
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import FAST_AND_UNSAFE
 from promotion_pipeline_tests.hostile.rounds import Arena, draw, run_rounds
 from promotion_pipeline_tests.hostile.world import SCHEMA

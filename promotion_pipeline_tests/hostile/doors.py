@@ -12,24 +12,24 @@ from urllib.parse import quote
 import httpx
 
 from promotion_pipeline.api.app import create_app
-from promotion_pipeline.checks import EVALUATION_CHECKS, ROLLUP_CHECKS, Window
+from promotion_pipeline.api.tokens import Role, create_token
+from promotion_pipeline.decisions.window import evaluate_window, redecide_late
 from promotion_pipeline.doctor import data
 from promotion_pipeline.doctor.environment import Reading
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import PromotionError
+from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ROLLUP_CHECKS, Window
+from promotion_pipeline.orchestration.schedules import due_run
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
 from promotion_pipeline.promotion.sweep import auto_check_promotions
 from promotion_pipeline.promotion.verify import verify_history
 from promotion_pipeline.promotion.watch import watch_promotions
-from promotion_pipeline.schedules import due_run
-from promotion_pipeline.sources import roll_up, roll_up_missing
+from promotion_pipeline.rollups.dispatch import roll_up, roll_up_missing
+from promotion_pipeline.rollups.health import freshness, hour_counts
+from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.hours import freshness, hour_counts
-from promotion_pipeline.store.tokens import Role, create_token
-from promotion_pipeline.store.totals import refresh_totals
-from promotion_pipeline.store.window import evaluate_window, redecide_late
 from promotion_pipeline_tests.hostile.world import SOUND, WATCHED
 
 HOURS = 2

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.hostile.doors import Left, through_every_door
 from promotion_pipeline_tests.hostile.drawing import EXPERIMENTS, HostileExperiment
 from promotion_pipeline_tests.hostile.world import World, make_world, write_hostile

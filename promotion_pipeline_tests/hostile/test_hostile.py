@@ -9,7 +9,7 @@ import pytest
 from promotion_pipeline.config import Settings
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
 from promotion_pipeline_tests.hostile.drawing import HostileExperiment, HostileRequest, Whose, random_text
 from promotion_pipeline_tests.hostile.rounds import Arena, draw, run_rounds
@@ -75,7 +75,7 @@ def test_an_early_start_makes_no_hours_of_decades(store: Store) -> None:
         newest = connection.execute("SELECT date_trunc('hour', now(), 'UTC') AS at").fetchone()
     assert newest is not None
     at: datetime = newest["at"]
-    from promotion_pipeline.sources import roll_up_missing
+    from promotion_pipeline.rollups.dispatch import roll_up_missing
 
     roll_up_missing(store, at)
     assert count(store, "SELECT count(*) FROM rollup_hours") < 1_000

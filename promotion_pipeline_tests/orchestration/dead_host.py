@@ -22,11 +22,11 @@ from typing import cast
 import dagster as dg
 import yaml
 
-from promotion_pipeline import names
 from promotion_pipeline.cli.dev import free_port
 from promotion_pipeline.cli.processes import process_group
-from promotion_pipeline.dagster_instance import open_instance
-from promotion_pipeline.partitions import HOUR
+from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.instance import open_instance
+from promotion_pipeline.orchestration.partitions import HOUR
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.orchestration.ramp_story import launch_hourly_job, own_environment, own_store

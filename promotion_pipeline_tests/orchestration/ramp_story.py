@@ -25,17 +25,18 @@ import dagster as dg
 from dagster._core.storage.tags import SENSOR_NAME_TAG
 from pydantic import SecretStr
 
-from promotion_pipeline import get_promotion_history, names
+from promotion_pipeline import get_promotion_history
 from promotion_pipeline.cli.processes import process_group
 from promotion_pipeline.config import Settings
-from promotion_pipeline.dagster_instance import instance_environment, open_instance
-from promotion_pipeline.in_process import InProcess
-from promotion_pipeline.partitions import HOUR, range_tags
+from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.in_process import InProcess
+from promotion_pipeline.orchestration.instance import instance_environment, open_instance
+from promotion_pipeline.orchestration.partitions import HOUR, range_tags
 from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.database import Store, create_database
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.seeding import WINNER, Seeded, VariantSpec, add_requests, seed_experiment, split_of
 
 EXPERIMENT = "checkout"

@@ -6,10 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from promotion_pipeline import delivery, jobs, names
-from promotion_pipeline.definitions import build_definitions
-from promotion_pipeline.partitions import range_tags
-from promotion_pipeline.resources import StoreResource
+from promotion_pipeline.orchestration import delivery, jobs, names
+from promotion_pipeline.orchestration.build import build_definitions
+from promotion_pipeline.orchestration.partitions import range_tags
+from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, count, seed_experiment
 

@@ -20,7 +20,7 @@ from dagster._grpc.client import DagsterGrpcClient
 
 from promotion_pipeline.cli.dev import free_port
 from promotion_pipeline.cli.processes import process_group
-from promotion_pipeline.dagster_instance import instance_environment
+from promotion_pipeline.orchestration.instance import instance_environment
 from promotion_pipeline_tests.orchestration.conftest import Stage
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -12,9 +12,9 @@ import dagster as dg
 import pytest
 from dagster._core.launcher.base import WorkerStatus
 
+from promotion_pipeline.orchestration.signs_of_life import forget_sign, last_sign, note_sign, this_worker
 from promotion_pipeline.run_launcher import SILENT_SECONDS, WatchfulRunLauncher
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.signs_of_life import forget_sign, last_sign, note_sign, this_worker
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import count
 
@@ -23,7 +23,7 @@ WORKER = """
 import sys, time
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.signs_of_life import note_sign, this_worker
+from promotion_pipeline.orchestration.signs_of_life import note_sign, this_worker
 note_sign(Store(sys.argv[1], Settings()), sys.argv[2], this_worker())
 print("noted", flush=True)
 time.sleep(600)
@@ -100,7 +100,7 @@ def test_a_step_gives_signs_of_life_and_leaves_none_behind(stage: Stage, monkeyp
             seen.extend(connection.execute("SELECT run_id, process_id FROM run_signs_of_life").fetchall())
         return ()
 
-    monkeypatch.setattr("promotion_pipeline.assets.watch.watch_promotions", watched)
+    monkeypatch.setattr("promotion_pipeline.orchestration.assets.watch.watch_promotions", watched)
     result = stage.graph.run_assets(["promotion_watch"])
     assert seen == [{"run_id": result.run_id, "process_id": this_worker().process_id}]
     assert count(stage.store, "SELECT count(*) FROM run_signs_of_life") == 0

@@ -12,15 +12,16 @@ import dagster as dg
 import pytest
 import yaml
 
-from promotion_pipeline import dagster_instance, run_config
-from promotion_pipeline.assets.columns import SCHEMAS
-from promotion_pipeline.assets.lineage import LINEAGE
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.definitions import defs
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.partitions import hourly, range_tags
+from promotion_pipeline.orchestration import instance as dagster_instance
+from promotion_pipeline.orchestration import run_config
+from promotion_pipeline.orchestration.assets.columns import SCHEMAS
+from promotion_pipeline.orchestration.assets.lineage import LINEAGE
+from promotion_pipeline.orchestration.partitions import hourly, range_tags
+from promotion_pipeline.orchestration.runs import JOBS
 from promotion_pipeline.promotion.rollback import RollbackTarget
-from promotion_pipeline.runs import JOBS
 from promotion_pipeline.store.database import Connection
 
 REPOSITORY = Path(__file__).parents[2]

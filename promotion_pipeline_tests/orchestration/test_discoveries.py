@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promotion_pipeline.partitions import hour_key
+from promotion_pipeline.orchestration.partitions import hour_key
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.orchestration.test_hourly_run import events_of

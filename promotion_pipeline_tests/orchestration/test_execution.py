@@ -23,12 +23,12 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
-from promotion_pipeline.dagster_instance import open_instance
-from promotion_pipeline.dagster_storage import EnvironmentStorage
-from promotion_pipeline.definitions import build_definitions
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.names import EVALUATION_POOL
-from promotion_pipeline.resources import EXECUTORS, executor_from_environment
+from promotion_pipeline.orchestration.build import build_definitions
+from promotion_pipeline.orchestration.instance import open_instance
+from promotion_pipeline.orchestration.names import EVALUATION_POOL
+from promotion_pipeline.orchestration.resources import EXECUTORS, executor_from_environment
+from promotion_pipeline.orchestration.storage import EnvironmentStorage
 from promotion_pipeline.run_launcher import LAUNCHERS, EnvironmentRunLauncher, WatchfulRunLauncher
 from promotion_pipeline.store.database import current_store, dagster_sqlalchemy_url
 from promotion_pipeline_tests.orchestration.conftest import Stage

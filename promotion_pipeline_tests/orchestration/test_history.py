@@ -8,11 +8,11 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from promotion_pipeline.assets.evaluation import CONFIG_BLOCK, DECISIONS_DESCRIPTION
 from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig
 from promotion_pipeline.definitions import defs
-from promotion_pipeline.partitions import hour_key, range_tags
-from promotion_pipeline.run_config import ThresholdConfig
+from promotion_pipeline.orchestration.assets.evaluation import CONFIG_BLOCK, DECISIONS_DESCRIPTION
+from promotion_pipeline.orchestration.partitions import hour_key, range_tags
+from promotion_pipeline.orchestration.run_config import ThresholdConfig
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.orchestration.test_hourly_run import TABLES, events_of
 from promotion_pipeline_tests.seeding import (

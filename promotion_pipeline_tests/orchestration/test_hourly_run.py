@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from promotion_pipeline import failures
-from promotion_pipeline.in_process import RunFailedError
-from promotion_pipeline.partitions import hour_key, range_tags
+from promotion_pipeline.orchestration import failures
+from promotion_pipeline.orchestration.in_process import RunFailedError
+from promotion_pipeline.orchestration.partitions import hour_key, range_tags
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,

@@ -13,12 +13,12 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from promotion_pipeline.config import Mode
-from promotion_pipeline.definitions import build_definitions
-from promotion_pipeline.in_process import RunFailedError
+from promotion_pipeline.orchestration.build import build_definitions
+from promotion_pipeline.orchestration.in_process import RunFailedError
+from promotion_pipeline.orchestration.resources import StoreResource
+from promotion_pipeline.orchestration.sensors import pending_run
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.resources import StoreResource
-from promotion_pipeline.sensors import pending_run
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, count, seed_experiment, split_of
@@ -92,8 +92,8 @@ def test_a_run_that_died_is_followed_by_one_with_a_new_key(stage: Stage) -> None
 
 TICK = """
 import sys
-from promotion_pipeline.dagster_instance import open_instance
-from promotion_pipeline.in_process import InProcess
+from promotion_pipeline.orchestration.instance import open_instance
+from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.store.database import open_store
 with open_store() as store, open_instance(store) as instance:
     graph = InProcess(instance, store, log_level="CRITICAL")

@@ -11,12 +11,12 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from promotion_pipeline import run_retention
 from promotion_pipeline.cli.main import app
 from promotion_pipeline.errors import ConfigError, InputError
-from promotion_pipeline.names import DECISIONS
-from promotion_pipeline.partitions import hour_key
-from promotion_pipeline.run_retention import PrunedRuns, prune_runs
+from promotion_pipeline.orchestration import run_retention
+from promotion_pipeline.orchestration.names import DECISIONS
+from promotion_pipeline.orchestration.partitions import hour_key
+from promotion_pipeline.orchestration.run_retention import PrunedRuns, prune_runs
 from promotion_pipeline.store.database import close_current_stores, connect
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import count, seed_experiment

@@ -14,12 +14,12 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 from psycopg import sql
 from pydantic import SecretStr
 
-from promotion_pipeline import delivery, failures, names
 from promotion_pipeline.config import Settings
-from promotion_pipeline.definitions import build_definitions
-from promotion_pipeline.in_process import InProcess
-from promotion_pipeline.partitions import range_tags
-from promotion_pipeline.resources import StoreResource
+from promotion_pipeline.orchestration import delivery, failures, names
+from promotion_pipeline.orchestration.build import build_definitions
+from promotion_pipeline.orchestration.in_process import InProcess
+from promotion_pipeline.orchestration.partitions import range_tags
+from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.store.database import Store, connect
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, seed_experiment

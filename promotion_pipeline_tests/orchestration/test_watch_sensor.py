@@ -9,8 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from promotion_pipeline import acknowledge_breach, get_promotion_history, names, promote_winner
-from promotion_pipeline.in_process import InProcess
+from promotion_pipeline import acknowledge_breach, get_promotion_history, promote_winner
+from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.promotion.alarms import alarms_of
 from promotion_pipeline.promotion.watched import AlarmKind
 from promotion_pipeline.store.database import Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from promotion_pipeline.partitions import range_tags
+from promotion_pipeline.orchestration.partitions import range_tags
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.orchestration.test_hourly_run import TABLES, events_of
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment

@@ -27,7 +27,7 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store, create_database
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.rollups.places import Place, place
 from promotion_pipeline_tests.seeding import (
     WINNER,

@@ -13,9 +13,9 @@ from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
 from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.rollup import rollup_window
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, Seeded, VariantSpec, add_requests, count, seed_experiment
 
 HOUR = timedelta(hours=1)

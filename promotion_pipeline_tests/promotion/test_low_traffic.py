@@ -11,9 +11,9 @@ from promotion_pipeline.errors import WithheldError
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline.promotion.models import WithheldReason
 from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
+from promotion_pipeline.rollups.usual import HourTraffic, hour_traffic, quiet_experiments
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.rollup import rollup_window
-from promotion_pipeline.store.usual import HourTraffic, hour_traffic, quiet_experiments
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 
 HOUR = timedelta(hours=1)

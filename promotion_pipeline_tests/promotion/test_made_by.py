@@ -6,7 +6,7 @@ import pytest
 
 from promotion_pipeline import auto_check_promotions
 from promotion_pipeline.evaluation.unattended import MadeBy, WithheldReason
-from promotion_pipeline.made_by import FROM_UI_TAG, made_by
+from promotion_pipeline.orchestration.made_by import FROM_UI_TAG, made_by
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.pending import apply_pending, pending_promotions

@@ -18,9 +18,9 @@ from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.pending import Pending, PendingKind, apply_pending, pending_promotions
 from promotion_pipeline.promotion.promote import write_decision_of_record
 from promotion_pipeline.promotion.states import PromotionState
+from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.rollup import rollup_missing
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,
     UNPROVEN,

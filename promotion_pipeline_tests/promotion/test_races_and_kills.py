@@ -17,8 +17,8 @@ from promotion_pipeline.promotion.assess import judge
 from promotion_pipeline.promotion.faults import FaultPoint
 from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
 from promotion_pipeline.promotion.promote import write_decision_of_record
+from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.rollup import rollup_missing
 from promotion_pipeline_tests.promotion.racers import act_and_die, promote_once
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, count, let_time_pass, seed_experiment, split_of
 

@@ -17,7 +17,7 @@ from promotion_pipeline import get_promotion_history, promote_winner
 from promotion_pipeline.doctor import examine
 from promotion_pipeline.doctor.findings import Status
 from promotion_pipeline.errors import PromotionError
-from promotion_pipeline.in_process import InProcess
+from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline.promotion.models import Outcome, PromotionEligibility
 from promotion_pipeline.promotion.ramp import advance_ramps
@@ -26,9 +26,9 @@ from promotion_pipeline.promotion.verify import verify_history
 from promotion_pipeline.promotion.watch import watch_promotions
 from promotion_pipeline.promotion.watch_rules import WatchStatus
 from promotion_pipeline.rollups import catch_up, open_log
+from promotion_pipeline.rollups.gaps import log_gaps
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.gaps import log_gaps
-from promotion_pipeline.store.stored import read_rollups
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.promotion.test_ramp_and_watch import FAILING, HEALTHY, served_since
 from promotion_pipeline_tests.rollups.places import Place

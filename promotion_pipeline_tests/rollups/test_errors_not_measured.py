@@ -13,8 +13,8 @@ from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline.rollups import Span, open_log
+from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.totals import refresh_totals
 from promotion_pipeline_tests.rollups.conftest import MakePlace
 from promotion_pipeline_tests.rollups.places import PLACES, Place, with_mapping
 from promotion_pipeline_tests.seeding import WINNER, Seeded, seed_experiment

@@ -9,9 +9,9 @@ import pytest
 
 from promotion_pipeline.errors import ConfigError, PromotionError
 from promotion_pipeline.rollups import Span, open_log
+from promotion_pipeline.rollups.gaps import GapKind, gap_sentence, log_gaps
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.gaps import GapKind, gap_sentence, log_gaps
-from promotion_pipeline.store.stored import read_rollups
 from promotion_pipeline_tests.rollups.conftest import MakePlace
 from promotion_pipeline_tests.rollups.places import Place
 from promotion_pipeline_tests.seeding import WINNER, Seeded, seed_experiment

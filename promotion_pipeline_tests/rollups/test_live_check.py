@@ -9,8 +9,8 @@ import pytest
 
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline.rollups import live_rollups, open_log
+from promotion_pipeline.rollups.as_of import rollups_as_of
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.live import rollups_as_of
 from promotion_pipeline_tests.rollups.conftest import MakePlace
 from promotion_pipeline_tests.rollups.places import PLACES
 from promotion_pipeline_tests.seeding import WINNER, VariantSpec, add_requests, seed_experiment

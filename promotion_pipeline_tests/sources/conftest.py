@@ -8,11 +8,12 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from promotion_pipeline.sources import RequestSource, parse_source
-from promotion_pipeline.sources.engines.clickhouse import ChdbSource
-from promotion_pipeline.sources.engines.duckdb import DuckdbSource
-from promotion_pipeline.sources.engines.postgresql import PostgresqlSource
-from promotion_pipeline.sources.engines.spark import SparkSource
+from promotion_pipeline.rollups.configuration import parse_source
+from promotion_pipeline.rollups.engines.base import RequestSource
+from promotion_pipeline.rollups.engines.clickhouse import ChdbSource
+from promotion_pipeline.rollups.engines.duckdb import DuckdbSource
+from promotion_pipeline.rollups.engines.postgresql import PostgresqlSource
+from promotion_pipeline.rollups.engines.spark import SparkSource
 
 ENGINES = ("postgresql", "duckdb", "spark", "clickhouse")
 Open: TypeAlias = Callable[..., RequestSource]

@@ -12,8 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from promotion_pipeline.errors import DependencyError, InputError
-from promotion_pipeline.sources import parse_source, read_source_rollups
-from promotion_pipeline.sources.engines.clickhouse import ClickhouseServer
+from promotion_pipeline.rollups.configuration import parse_source
+from promotion_pipeline.rollups.engines.clickhouse import ClickhouseServer
+from promotion_pipeline.rollups.pushdown import read_source_rollups
 from promotion_pipeline_tests.sources.logs import (
     HOUR,
     HOURS,

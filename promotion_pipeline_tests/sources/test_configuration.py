@@ -9,7 +9,8 @@ import pytest
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConfigError, DependencyError, InputError
-from promotion_pipeline.sources import Engine, TimeKind, load_source, open_source, parse_source
+from promotion_pipeline.rollups.configuration import Engine, TimeKind, load_source, parse_source
+from promotion_pipeline.rollups.engines.connect import open_source
 from promotion_pipeline.store.database import Store
 
 TOML = """

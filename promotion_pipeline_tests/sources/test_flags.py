@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from promotion_pipeline.sources.flags import flag_of
-from promotion_pipeline.sources.kinds import Kind
+from promotion_pipeline.rollups.sql.flags import flag_of
+from promotion_pipeline.rollups.sql.kinds import Kind
 
 KNOWN = {
     "failed": (Kind.BOOLEAN, "boolean"),

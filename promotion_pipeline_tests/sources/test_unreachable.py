@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from promotion_pipeline.errors import ConfigError, DependencyError, InputError
-from promotion_pipeline.sources import open_source, parse_source
+from promotion_pipeline.rollups.configuration import parse_source
+from promotion_pipeline.rollups.engines.connect import open_source
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.sources.conftest import ENGINES, Open
 

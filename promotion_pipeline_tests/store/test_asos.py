@@ -10,12 +10,12 @@ import pytest
 from scipy.stats import chisquare
 
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.decisions.experiments import read_experiments
 from promotion_pipeline.evaluation import Evaluation, evaluate
 from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.rollups.imports.sums import import_asos
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.experiments import read_experiments
-from promotion_pipeline.store.importing import import_asos
-from promotion_pipeline.store.stored import read_rollups
 
 FILE = Path(__file__).parents[1] / "data" / "asos_digital_experiments.parquet"
 

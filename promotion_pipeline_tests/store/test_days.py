@@ -12,16 +12,16 @@ import psycopg
 import pytest
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.dagster_instance import open_instance
 from promotion_pipeline.errors import ConfigError, InputError
-from promotion_pipeline.in_process import InProcess
-from promotion_pipeline.sources import unbalanced_hours
+from promotion_pipeline.orchestration.in_process import InProcess
+from promotion_pipeline.orchestration.instance import open_instance
+from promotion_pipeline.rollups.as_of import rollups_as_of
+from promotion_pipeline.rollups.dispatch import unbalanced_hours
+from promotion_pipeline.rollups.postgresql.days import drop_old_days, ensure_days, ensure_days_ahead
+from promotion_pipeline.rollups.postgresql.rollup import RollupResult, aggregation, rollup_missing, rollup_window
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.days import drop_old_days, ensure_days, ensure_days_ahead
-from promotion_pipeline.store.live import rollups_as_of
-from promotion_pipeline.store.rollup import RollupResult, aggregation, rollup_missing, rollup_window
-from promotion_pipeline.store.stored import read_rollups
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, add_requests, seed_experiment
 
 DAY = timedelta(days=1)

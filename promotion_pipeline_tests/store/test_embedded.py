@@ -20,17 +20,17 @@ import pytest
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.store import placement
 from promotion_pipeline.store.database import Store, connect
-from promotion_pipeline.store.embedded import EmbeddedServer
-from promotion_pipeline.store.placement import Account, plan_server
+from promotion_pipeline.store.embedded import placement
+from promotion_pipeline.store.embedded.placement import Account, plan_server
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 PATIENCE_SECONDS = 60.0
 
 USE = """
 import os, sys, signal
 from pathlib import Path
-from promotion_pipeline.store.embedded import EmbeddedServer
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[1]))
 server.start()
 print(server.url("postgres"), flush=True)

@@ -10,13 +10,13 @@ import pytest
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
+from promotion_pipeline.decisions.experiments import read_experiments
+from promotion_pipeline.decisions.frames import WriteResult, replace_metrics, replace_significance, write_decisions
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation import Evaluation, evaluate
+from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rollup_window
+from promotion_pipeline.rollups.stored import read_rollups, replace_rollups
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.experiments import read_experiments
-from promotion_pipeline.store.frames import WriteResult, replace_metrics, replace_significance, write_decisions
-from promotion_pipeline.store.rollup import aggregate_requests, rollup_window
-from promotion_pipeline.store.stored import read_rollups, replace_rollups
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, seed_experiment
 
 HOUR = timedelta(hours=1)

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from promotion_pipeline.decisions.experiments import read_experiments
 from promotion_pipeline.errors import ConflictError, InputError
 from promotion_pipeline.evaluation import evaluate
+from promotion_pipeline.rollups.as_of import rollups_as_of
+from promotion_pipeline.rollups.imports.sums import import_asos, import_rollups
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.experiments import read_experiments
-from promotion_pipeline.store.importing import import_asos, import_rollups
-from promotion_pipeline.store.live import rollups_as_of
-from promotion_pipeline.store.rollup import rollup_window
-from promotion_pipeline.store.stored import read_rollups
 from promotion_pipeline_tests.seeding import VariantSpec, seed_experiment
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from psycopg import sql
 
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store, connect
-from promotion_pipeline.store.embedded import EmbeddedServer
-from promotion_pipeline.store.rollup import rollup_window
-from promotion_pipeline.store.window import evaluate_window
+from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.cli.conftest import spawn
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 

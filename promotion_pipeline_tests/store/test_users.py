@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import DictRow
 
+from promotion_pipeline.rollups.as_of import rollups_as_of
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.live import rollups_as_of
-from promotion_pipeline.store.rollup import rollup_window
-from promotion_pipeline.store.stored import read_rollups
 from promotion_pipeline_tests.store.user_moments import (
     END,
     HOUR,

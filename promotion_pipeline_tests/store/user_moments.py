@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from promotion_pipeline.config import Settings
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store, open_store
-from promotion_pipeline.store.rollup import rollup_window
-from promotion_pipeline.store.stored import read_rollups
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, seed_experiment
 
 HOUR = timedelta(hours=1)

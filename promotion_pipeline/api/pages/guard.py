@@ -16,9 +16,9 @@ from promotion_pipeline.api.access import NOBODY, Access, Principal, equal_secre
 from promotion_pipeline.api.guard import WRITES, GuardedRoute, Handler, Visit
 from promotion_pipeline.api.pages.rendering import render
 from promotion_pipeline.api.problems import Problem
+from promotion_pipeline.api.sessions import LIFETIME_HOURS, token_of_session
+from promotion_pipeline.api.tokens import Role
 from promotion_pipeline.errors import ForbiddenError
-from promotion_pipeline.store.sessions import LIFETIME_HOURS, token_of_session
-from promotion_pipeline.store.tokens import Role
 
 COOKIE = "promotion_session"
 LOGIN, HOME = "/login", "/experiments"

@@ -15,18 +15,18 @@ from promotion_pipeline.api.pages.charts import sparkline
 from promotion_pipeline.api.pages.guard import COOKIE, HOME, LOGIN, PageRoute, own_address, set_session
 from promotion_pipeline.api.pages.rendering import STYLE, render
 from promotion_pipeline.api.pages.view import CHECK_TITLES, experiment_view, table_points
+from promotion_pipeline.api.sessions import close_session, open_session
+from promotion_pipeline.api.tokens import Role, token_of
 from promotion_pipeline.promotion.alarms import open_alarms
 from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
+from promotion_pipeline.promotion.evidence import sparklines
 from promotion_pipeline.promotion.holds import hold_promotion, release_hold
 from promotion_pipeline.promotion.inputs import required_text
 from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
+from promotion_pipeline.promotion.overview import experiment_overviews
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.ramp import advance_ramp
 from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.store.evidence import sparklines
-from promotion_pipeline.store.overview import experiment_overviews
-from promotion_pipeline.store.sessions import close_session, open_session
-from promotion_pipeline.store.tokens import Role, token_of
 
 PAGE_SIZE = 100
 DONE = {

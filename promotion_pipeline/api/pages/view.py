@@ -17,6 +17,7 @@ from promotion_pipeline.evaluation.outlook import Need
 from promotion_pipeline.promotion.alarms import alarms_of
 from promotion_pipeline.promotion.approvals import approval_history
 from promotion_pipeline.promotion.assess import Assessment, judge
+from promotion_pipeline.promotion.evidence import AuditEntry, LiftPoint, Phase, audit_of, lift_series, phases_of
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.models import Approval, Promotion, PromotionEligibility, who_acted
 from promotion_pipeline.promotion.ramp import plan_advance
@@ -26,7 +27,6 @@ from promotion_pipeline.promotion.standing import split_text, traffic_now
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState
 from promotion_pipeline.promotion.watched import Alarm
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.evidence import AuditEntry, LiftPoint, Phase, audit_of, lift_series, phases_of
 
 CHECK_TITLES = {
     "min_sample_size": "Enough requests",

@@ -1,0 +1,177 @@
+"""The thresholds of a decision and of what is done about it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from promotion_pipeline.config.checking import suggestion, validated
+from promotion_pipeline.config.choices import (
+    Direction,
+    Evidence,
+    GroupSequentialSpending,
+    Guardrail,
+    PrimaryMetric,
+)
+from promotion_pipeline.config.values import LONGEST_SHOWN, as_number, shortened
+from promotion_pipeline.errors import ConfigError
+
+MOST_REQUESTS = 10**15
+"""Of a sample size: a number that no experiment reaches is a mistake, and beyond it numbers are not exact."""
+HIGHEST_MARGIN = 0.25
+"""Of an error rate: above it percent were meant."""
+
+
+class PromotionConfig(BaseModel):
+    """Thresholds of one evaluation; rates are fractions, `_percent` and confidence are percent.
+
+    Field names are snake_case in Python and camelCase in JSON; either is accepted. Only the fields
+    that were given override a weaker layer.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel, allow_inf_nan=False
+    )
+
+    min_sample_size: Annotated[int, Field(ge=1, le=MOST_REQUESTS)] = 1000
+    """Requests that the smaller of control and candidate must have."""
+    min_confidence_level: Annotated[float, Field(gt=50.0, lt=100.0)] = 95.0
+    """Percent; 100 * (1 - two-sided p-value) of the pooled z-test must reach it."""
+    min_improvement_percent: Annotated[float, Field(ge=0.0, le=1000.0)] = 5.0
+    """Percent by which the candidate's rate must exceed control's."""
+    min_runtime_hours: Annotated[float, Field(ge=0.0, le=24 * 366)] = 48.0
+    """Hours that control and candidate must both have been measured for in this phase, at the as-of."""
+    max_error_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    """Fraction of the candidate's requests that may have failed."""
+    require_manual_approval: bool = False
+    """Eligible experiments wait for a person even when the evidence is there."""
+    evidence: Evidence = Evidence.ALWAYS_VALID
+    """What an unattended promotion needs beyond the contract."""
+    planned_sample_size: Annotated[int, Field(ge=100, le=MOST_REQUESTS)] | None = None
+    """Requests of the two compared arms that the experiment was planned for; tunes the always-valid interval, and is
+    the end of the plan that the group-sequential boundary is for."""
+    group_sequential_spending: GroupSequentialSpending = GroupSequentialSpending.OBRIEN_FLEMING
+    """Spending function of that boundary."""
+    lift_prior_sd_percent: Annotated[float, Field(gt=0.0, le=1000.0)] = 10.0
+    """How large true lifts usually are: the standard deviation, around 0, that the lift is shrunk towards."""
+    max_staleness_hours: Annotated[float, Field(gt=0.0, le=24 * 31)] = 2.0
+    """An unattended promotion needs a request of the experiment at most this long before the as-of."""
+    ramp_steps: Annotated[tuple[float, ...], Field(min_length=1, max_length=20)] = (100.0,)
+    """Percent of traffic that the winner gets, step by step; rising, the last one 100."""
+    ramp_hold_hours: Annotated[float, Field(ge=0.0, le=24 * 31)] = 24.0
+    """Hours that each ramp step but the last is held and watched."""
+    watch_hours: Annotated[float, Field(ge=0.0, le=24 * 31)] = 48.0
+    """Hours that a promotion is watched after it reached 100 percent."""
+    watch_error_rate_margin: Annotated[float, Field(ge=0.0, le=HIGHEST_MARGIN)] = 0.005
+    """Fraction of requests; the watch finds a breach where the winner's error rate exceeds that of before by it."""
+    watch_latency_margin_percent: Annotated[float, Field(ge=0.0, le=1000.0)] = 20.0
+    """Percent by which the winner's mean latency must exceed that of before to be a breach."""
+    watch_primary_margin_percent: Annotated[float, Field(ge=0.0, le=100.0)] = 10.0
+    """Percent by which the winner's primary metric must be worse than before, once control gets no traffic."""
+    watch_primary_margin_to_control_percent: Annotated[float, Field(ge=0.0, le=100.0)] = 3.0
+    """Percent by which it must be worse than control's at the same time, while that gets traffic."""
+    auto_rollback: bool = False
+    """A breach seen by the watch rolls the promotion back without a person."""
+    approval_expiry_hours: Annotated[float, Field(gt=0.0, le=24 * 366)] = 168.0
+    """Hours after which an unanswered approval request expires."""
+    attribution_window_hours: Annotated[float, Field(ge=0.0, le=24 * 92)] = 0.0
+    """Only requests older than this at the as-of are judged, and only their stretch counts as runtime; 0 judges all."""
+    primary_metric: PrimaryMetric = PrimaryMetric.CONVERSION
+    """The metric that the experiment is decided on."""
+    direction: Direction = Direction.INCREASE
+    """Which way the primary metric improves."""
+    guardrails: tuple[Guardrail, ...] = ()
+    """What may not get worse in an unattended promotion."""
+
+    @field_validator("max_error_rate", "watch_error_rate_margin", mode="before")
+    @classmethod
+    def _explain_percent(cls, value: object, info: ValidationInfo) -> object:
+        most = 1.0 if info.field_name == "max_error_rate" else HIGHEST_MARGIN
+        number = as_number(value)
+        if number is None:
+            return value
+        if number > most:
+            raise ValueError(
+                f"{str(value)[:LONGEST_SHOWN]} is above {most:g}: it is a fraction, so {number:g} % is written"
+                f" {number / 100:g}"
+                f" (and {number:g} as a fraction would mean {number * 100:g} %, which is out of bounds)"
+            )
+        return value
+
+    @field_validator("min_confidence_level", mode="before")
+    @classmethod
+    def _explain_fraction(cls, value: object) -> object:
+        number = as_number(value)
+        if number is None:
+            return value
+        if 0.5 <= number <= 1.0:
+            raise ValueError(f"{str(value)[:LONGEST_SHOWN]} is a fraction: it is percent, so write {number * 100:g}")
+        return value
+
+    @field_validator("ramp_steps")
+    @classmethod
+    def _ramp_rises_to_all(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        rising = all(a < b for a, b in itertools.pairwise(steps))
+        if not rising or steps[0] <= 0 or steps[-1] != 100.0:
+            raise ValueError(f"{list(steps)} must rise and end at 100, for example [75, 100]")
+        return steps
+
+    def overridden_by(self, other: PromotionConfig | Mapping[str, Any] | None) -> PromotionConfig:
+        """This config with the fields that were explicitly set in `other`.
+
+        Raises:
+            ConfigError: a name is unknown or a value out of bounds.
+        """
+        if other is None:
+            return self
+        layer = other if isinstance(other, PromotionConfig) else parse_config(other)
+        given = {name: getattr(layer, name) for name in layer.model_fields_set}
+        merged = {name: getattr(self, name) for name in self.model_fields_set} | given
+        return PromotionConfig(**merged)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every threshold by its snake_case name, as JSON values: what a record of the config holds."""
+        return self.model_dump(mode="json")
+
+
+ACTING_FIELDS = frozenset(
+    {
+        "require_manual_approval",
+        "max_staleness_hours",
+        "ramp_steps",
+        "ramp_hold_hours",
+        "watch_hours",
+        "watch_error_rate_margin",
+        "watch_latency_margin_percent",
+        "watch_primary_margin_percent",
+        "watch_primary_margin_to_control_percent",
+        "auto_rollback",
+        "approval_expiry_hours",
+    }
+)
+"""Thresholds that say what to do with a decision; every other one changes the decision."""
+
+
+def parse_config(values: Mapping[str, Any], *, source: str = "config") -> PromotionConfig:
+    """Check a mapping of thresholds, names in snake_case or camelCase.
+
+    Raises:
+        ConfigError: a name is unknown (with a suggestion) or a value out of bounds.
+    """
+    known = {name: name for name in PromotionConfig.model_fields} | {
+        to_camel(name): name for name in PromotionConfig.model_fields
+    }
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{source}: unknown threshold {shortened(name)}{suggestion(name, list(known))}")
+    return validated(PromotionConfig, values, source)

@@ -1,0 +1,21 @@
+"""The assets: tables that a run fills, and tables that others fill and that the graph shows.
+
+Modules with decorated functions do without postponed annotations: Dagster reads the annotations as they are.
+
+Belongs here: reading, one call of the layer below, writing, reporting metadata. Does not belong here: SQL, statistics,
+rules about promotion.
+"""
+
+from promotion_pipeline.orchestration.assets.evaluation import evaluation
+from promotion_pipeline.orchestration.assets.external import ab_experiments, ai_requests, experiment_promotions
+from promotion_pipeline.orchestration.assets.rollups import hourly_variant_rollups
+from promotion_pipeline.orchestration.assets.watch import promotion_watch
+
+__all__ = [
+    "ab_experiments",
+    "ai_requests",
+    "evaluation",
+    "experiment_promotions",
+    "hourly_variant_rollups",
+    "promotion_watch",
+]

@@ -1,0 +1,123 @@
+"""The watch over what was promoted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
+
+import dagster as dg
+
+from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.act_events import told_in_run
+from promotion_pipeline.orchestration.at_work import at_work
+from promotion_pipeline.orchestration.instance import keep_connections
+from promotion_pipeline.orchestration.markdown import cell
+from promotion_pipeline.orchestration.resources import StoreResource
+from promotion_pipeline.promotion.alarms import fingerprint, open_alarms
+from promotion_pipeline.promotion.counts import act_counts
+from promotion_pipeline.promotion.watch import WatchAction, WatchResult, watch_promotions
+from promotion_pipeline.promotion.watch_rules import WatchStatus
+from promotion_pipeline.promotion.watched import Alarm, AlarmKind
+
+DESCRIPTION = f"""\
+What became of each promotion that ramps or was completed less than `watch_hours` (default 48) ago: the winner's error
+rate, latency and conversion against its snapshot, and against control while that still gets traffic; and whether the
+split is still the one that the promotion set.
+
+`{names.WATCH_SENSOR}` looks every five minutes, whether or not any experiment runs, and materializes this when there is
+something to tell or to do; the hourly run does so too. A breach is told at once and, where the promotion's
+`auto_rollback` is on, rolled back. It depends on no other table of the run: when the rollup or the evaluation fails,
+what was promoted is watched all the same.
+"""
+
+CHECKS = {
+    "no_winner_is_worse_than_promised": (
+        AlarmKind.BREACH,
+        dg.AssetCheckSeverity.ERROR,
+        "Is every winner as good as when it was promoted, or did somebody deal with it?",
+    ),
+    "promoted_splits_stand": (
+        AlarmKind.DRIFT,
+        dg.AssetCheckSeverity.WARN,
+        "Is the traffic of every promotion still split as the promotion set it?",
+    ),
+    "every_winner_is_seen": (
+        AlarmKind.BLIND,
+        dg.AssetCheckSeverity.WARN,
+        "Can the requests of every watched winner be seen?",
+    ),
+}
+"""Check -> what it asks about, how bad it is, and the question."""
+SHOWN = 20
+
+
+@dg.multi_asset(
+    name=names.WATCH,
+    specs=[
+        dg.AssetSpec(
+            names.WATCH,
+            deps=[names.PROMOTIONS],
+            group_name="promotion",
+            kinds={"postgres"},
+            owners=names.OWNERS,
+            metadata={"dagster/table_name": names.WATCH},
+            description=DESCRIPTION,
+        )
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(name, asset=names.WATCH, description=question) for name, (_, _, question) in CHECKS.items()
+    ],
+    # So that a check can be asked without looking again.
+    can_subset=True,
+)
+def promotion_watch(
+    context: dg.AssetExecutionContext, store: dg.ResourceParam[StoreResource]
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Look at every watched promotion."""
+    keep_connections(context.instance)
+    with at_work(context, store) as opened:
+        if context.selected_asset_keys:
+            with told_in_run(context, opened):
+                found = watch_promotions(opened)
+            alarms = open_alarms(opened)
+            yield dg.MaterializeResult(
+                asset_key=names.WATCH,
+                metadata={
+                    "watched": len(found),
+                    "breached": sum(result.status is WatchStatus.BREACH for result in found),
+                    "rolled_back": sum(result.action is WatchAction.ROLLED_BACK for result in found),
+                    **act_counts(opened),
+                    names.OPEN_ALARMS: fingerprint(alarms),
+                    "promotions": dg.MetadataValue.md(_table(found)),
+                },
+            )
+        for key in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
+            yield _check(key.name, open_alarms(opened))
+
+
+def _check(name: str, alarms: Mapping[UUID, Sequence[Alarm]]) -> dg.AssetCheckResult:
+    kind, severity, _ = CHECKS[name]
+    found = [alarm for of_one in alarms.values() for alarm in of_one if alarm.kind is kind]
+    return dg.AssetCheckResult(
+        asset_key=names.WATCH,
+        check_name=name,
+        passed=not found,
+        severity=severity,
+        description="; ".join(f"{alarm.experiment_name}: {alarm.sentence}" for alarm in found[:SHOWN]) or "Yes.",
+        metadata={"promotions": len(found), "what_to_type": [alarm.commands[0] for alarm in found[:SHOWN]]},
+    )
+
+
+def _table(found: tuple[WatchResult, ...]) -> str:
+    if not found:
+        return "Nothing is watched: no promotion of the last days."
+    lines = ["| experiment | winner | state | status | requests | what |", "| --- | --- | --- | --- | --- | --- |"]
+    for result in sorted(found, key=lambda one: (one.status is not WatchStatus.BREACH, one.experiment_name)):
+        cells = (
+            result.experiment_name,
+            result.winner,
+            result.state,
+            result.status.value,
+            f"{result.requests:,}",
+            result.message,
+        )
+        lines.append("| " + " | ".join(cell(value) for value in cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,82 @@
+"""What is looked for between the hours: something to apply, and acts that Dagster was not told of."""
+
+import hashlib
+
+import dagster as dg
+
+from promotion_pipeline.decisions.deployments import note_deployment
+from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.act_events import act_event, acts_after, experiment_tags, untold
+from promotion_pipeline.orchestration.resources import StoreResource
+from promotion_pipeline.promotion.pending import Pending, pending_promotions
+from promotion_pipeline.store.database import Store
+
+INTERVAL_SECONDS = 30
+SETTLED_SECONDS = 20.0
+"""How old an act is before the sensor tells of it: until then its own run may."""
+FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+@dg.sensor(
+    name=names.SENSOR,
+    job_name=names.APPLY_JOB,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks the database what is decided, fresh, approved or due and not applied yet, and launches"
+    f" `{names.APPLY_JOB}` for it. It looks at what is, not at what happened, so a lost tick loses nothing; and it only"
+    " looks: the job decides again under each experiment's lock.",
+)
+def promotion_sensor(
+    context: dg.SensorEvaluationContext, store: dg.ResourceParam[StoreResource]
+) -> dg.RunRequest | dg.SkipReason:
+    """One run for everything that waits, or the reason why there is none."""
+    opened = store.get()
+    second = note_deployment(opened)
+    if second is not None:
+        context.log.warning(second)
+    return pending_run(context.instance, opened)
+
+
+def pending_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | dg.SkipReason:
+    """The run for what waits now. Asked again before that changed, it has the same key, and no second run starts.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    pending = pending_promotions(store)
+    if not pending:
+        reason = "nothing is decided and not applied" if store.settings.enabled else "AUTO_PROMOTION_ENABLED is false"
+        return dg.SkipReason(f"Nothing to apply: {reason}.")
+    experiments = [act.experiment_name for act in pending]
+    fingerprint = _fingerprint(pending)
+    # A run that died before it could note its attempt left everything as it was: only Dagster knows that it failed.
+    died = instance.get_runs_count(dg.RunsFilter(tags={names.PENDING_TAG: fingerprint}, statuses=FAILED))
+    return dg.RunRequest(
+        run_key=f"{fingerprint}:{died + 1}",
+        run_config={"ops": {"apply_promotions": {"config": {"experiments": experiments}}}},
+        tags={names.PENDING_TAG: fingerprint, **names.APPLY_LANE, **experiment_tags(experiments)},
+    )
+
+
+def _fingerprint(pending: tuple[Pending, ...]) -> str:
+    """Names what waits, with the attempt number of each act."""
+    keys = "\n".join(sorted(act.run_key for act in pending))
+    return hashlib.sha256(keys.encode()).hexdigest()[:24]
+
+
+@dg.sensor(
+    name=names.ACTS_SENSOR,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=f"Tells of every act that came through another door (command line, HTTP, Python) as an event on"
+    f" `{names.PROMOTIONS}`, from the audit, each once.",
+)
+def promotion_acts_sensor(
+    context: dg.SensorEvaluationContext, store: dg.ResourceParam[StoreResource]
+) -> dg.SensorResult | dg.SkipReason:
+    """Events for the acts since the last tick."""
+    acts = acts_after(store.get(), int(context.cursor or 0), settled_seconds=SETTLED_SECONDS)
+    if not acts:
+        return dg.SkipReason("No act since the last tick.")
+    events = [act_event(act) for act in untold(context.instance, acts)]
+    return dg.SensorResult(asset_events=events, cursor=str(acts[-1]["id"]))

@@ -1,0 +1,226 @@
+"""Rollups that do not depend on the hourly run having happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import pandas as pd
+from psycopg import sql
+
+from promotion_pipeline.rollups.coverage import LONGEST_PHASE, Missing, uncovered
+from promotion_pipeline.rollups.postgresql.arms import hour_of
+from promotion_pipeline.rollups.postgresql.rollup import COUNTS, IDS, SUMS, aggregation, as_columns
+from promotion_pipeline.rollups.postgresql.users import MOMENTS, USER_HOUR, difference, known_user_hours, user_hours
+from promotion_pipeline.rollups.stored import phase_overlaps, stored_columns
+from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
+from promotion_pipeline.store.windows import HOUR, require_hours
+
+RECENT = timedelta(hours=48)
+"""What lacks more than this is read apart from what only lacks its newest hours."""
+
+
+ReadLog: TypeAlias = Callable[[datetime, datetime, Sequence[str] | None], pd.DataFrame]
+"""The sums of [start, end) of these experiments in a log elsewhere, with user-level sums; columns ROLLUP_COLUMNS."""
+
+
+def rollups_as_of(
+    source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None, read_log: ReadLog | None = None
+) -> pd.DataFrame:
+    """The rollups before `as_of` of every phase of its last hour, back to the phase's start.
+
+    What of a phase is in its rollups is read, the rest is aggregated from the requests: of `ai_requests` in one
+    statement and so from one snapshot, of a log elsewhere by `read_log`. Columns as `hourly_variant_rollups`. Nothing
+    is written.
+
+    Raises:
+        InputError: `as_of` is naive or not a whole hour, or an id is no UUID.
+        DependencyError: the database, or a log elsewhere, cannot be reached.
+    """
+    require_hours(None, as_of)
+    overlaps = phase_overlaps(as_of - HOUR, as_of)
+    wanted = sql.SQL("{} AND {}").format(overlaps, ids_filter(sql.SQL("phase.experiment_id"), experiment_ids))
+    found = _at_most_two(uncovered(source, as_of, wanted, is_elsewhere=read_log is not None), as_of)
+    if read_log is not None and found:
+        stored = read_frame(source, _stored(as_of, overlaps, experiment_ids, _WHOLLY))
+        fresh = [read_log(missing.start, missing.end, missing.experiment_ids) for missing in found]
+        return pd.concat([stored, _not_stored(source, fresh, stored, overlaps)], ignore_index=True)
+    parts = [_stored(as_of, overlaps, experiment_ids, _PARTLY)]
+    for missing in found:
+        known = known_user_hours(_MET, missing.start)
+        parts += _aggregated(missing.start, as_of, overlaps, _unrolled(missing), known)
+    return read_frame(source, sql.SQL(" UNION ALL ").join(parts), IDS)
+
+
+def rollups_afresh(
+    source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None, read_log: ReadLog | None = None
+) -> pd.DataFrame:
+    """As `rollups_as_of`, but of what the log has now, whatever was rolled up before.
+
+    Only of days whose requests were dropped, and of imported experiments, the stored sums are read. O(requests of the
+    phases).
+
+    Raises as `rollups_as_of`.
+    """
+    require_hours(None, as_of)
+    overlaps = phase_overlaps(as_of - HOUR, as_of)
+    parts = [_stored(as_of, overlaps, experiment_ids, sql.SQL("rollup.hour < (SELECT before FROM dropped_requests)"))]
+    start = _first_hour(source, as_of, overlaps, experiment_ids)
+    if start is not None and read_log is not None:
+        stored = read_frame(source, parts[0])
+        fresh = [read_log(start, as_of, experiment_ids)]
+        return pd.concat([stored, _not_stored(source, fresh, stored, overlaps)], ignore_index=True)
+    if start is not None:
+        condition = sql.SQL("{} AND request.created_at >= coalesce((SELECT before FROM dropped_requests), {})").format(
+            ids_filter(sql.SQL("request.experiment_id"), experiment_ids), sql.SQL("'-infinity'")
+        )
+        before = sql.SQL("SELECT * FROM ({}) AS known WHERE hour = '-infinity'").format(known_user_hours(_MET, start))
+        parts += _aggregated(start, as_of, overlaps, condition, before)
+    return read_frame(source, sql.SQL(" UNION ALL ").join(parts), IDS)
+
+
+def _first_hour(
+    source: Source, as_of: datetime, overlaps: sql.Composable, experiment_ids: Sequence[str] | None
+) -> datetime | None:
+    """The first hour of the wanted phases whose requests were not dropped; None: there is no phase of the log."""
+    found = read_frame(
+        source,
+        sql.SQL(
+            """
+            SELECT {first} AS hour FROM ab_experiment_phases AS phase
+            JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+            WHERE experiment.rollup_source = 'requests' AND {overlaps} AND {wanted}
+            """
+        ).format(
+            first=hour_of(
+                sql.SQL("min(greatest(phase.started_at, (SELECT before FROM dropped_requests), {}))").format(
+                    time_literal(as_of - LONGEST_PHASE)
+                )
+            ),
+            overlaps=overlaps,
+            wanted=ids_filter(sql.SQL("phase.experiment_id"), experiment_ids),
+        ),
+    )["hour"]
+    return None if found.isna().all() or found.iloc[0] >= as_of else found.iloc[0].to_pydatetime()
+
+
+_MET = sql.SQL("(SELECT DISTINCT phase_id, user_id FROM unseen)")
+
+
+_PARTLY = sql.SQL("known.covered && tstzrange(rollup.hour, rollup.hour + interval '1 hour')")
+_WHOLLY = sql.SQL(
+    """known.covered @> tstzrange(greatest(rollup.hour, phase.started_at),
+        least(rollup.hour + interval '1 hour', coalesce(phase.ended_at, 'infinity')))"""
+)
+
+
+def _not_stored(
+    source: Source, fresh: Sequence[pd.DataFrame], stored: pd.DataFrame, overlaps: sql.Composable
+) -> pd.DataFrame:
+    """The rows of hours and phases that are not in the rollups, of phases of the last hour."""
+    frame = pd.concat([part.astype(dict.fromkeys(IDS, "str")) for part in fresh], ignore_index=True)
+    phases = read_frame(
+        source, sql.SQL("SELECT phase.id::text AS id FROM ab_experiment_phases AS phase WHERE {}").format(overlaps)
+    )["id"]
+    known = pd.MultiIndex.from_frame(stored[["hour", "phase_id"]])
+    mine = pd.MultiIndex.from_frame(frame[["hour", "phase_id"]])
+    return frame[~mine.isin(known) & frame["phase_id"].isin(phases)]
+
+
+def _at_most_two(found: Sequence[Missing], as_of: datetime) -> list[Missing]:
+    """Experiments that lack few hours, and those that lack many: two scans, whatever their number."""
+    recent_since = as_of - RECENT
+    recent = [missing for missing in found if missing.start >= recent_since]
+    older = [missing for missing in found if missing.start < recent_since]
+    return [
+        Missing(
+            start=min(missing.start for missing in part),
+            end=max(missing.end for missing in part),
+            # One that lacks hours of both kinds is read with the older ones, from its first.
+            experiment_ids=tuple(sorted({key for missing in part for key in missing.experiment_ids} - set(beside))),
+        )
+        for part, beside in ((older, ()), (recent, [key for missing in older for key in missing.experiment_ids]))
+        if part
+    ]
+
+
+def _stored(
+    as_of: datetime, overlaps: sql.Composable, experiment_ids: Sequence[str] | None, is_covered: sql.Composable
+) -> sql.Composed:
+    return sql.SQL(
+        """
+        SELECT {columns} FROM hourly_variant_rollups AS rollup
+        JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
+        JOIN ab_experiments AS experiment ON experiment.id = rollup.experiment_id
+        LEFT JOIN phase_rollups AS known ON known.phase_id = rollup.phase_id
+        WHERE rollup.hour < {as_of} AND {overlaps} AND {wanted}
+            AND ({is_covered} OR experiment.rollup_source = 'imported')
+        """
+    ).format(
+        columns=stored_columns("rollup"),
+        as_of=time_literal(as_of),
+        overlaps=overlaps,
+        wanted=ids_filter(sql.SQL("rollup.experiment_id"), experiment_ids),
+        is_covered=is_covered,
+    )
+
+
+def _aggregated(
+    start: datetime, as_of: datetime, overlaps: sql.Composable, condition: sql.Composable, known: sql.Composable
+) -> list[sql.Composed]:
+    """The sums of requests since `start`, and what they add to user-level moments.
+
+    Args:
+        condition: on `request` and its `arms`.
+        known: the user hours that are summed up already.
+    """
+    sums = sql.SQL(
+        """
+        SELECT {columns} FROM ({aggregation} OFFSET 0) AS rollup
+        JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
+        WHERE {overlaps}
+        """
+    ).format(columns=as_columns("rollup"), aggregation=aggregation(start, as_of, condition), overlaps=overlaps)
+    return [sums, _moments(start, as_of, overlaps, condition, known)]
+
+
+def _unrolled(missing: Missing) -> sql.Composed:
+    """A condition on `request`: it is in no rollup, and was not dropped."""
+    return sql.SQL(
+        "{} AND NOT arms.covered @> request.created_at"
+        " AND request.created_at >= coalesce((SELECT before FROM dropped_requests), '-infinity')"
+    ).format(ids_filter(sql.SQL("request.experiment_id"), missing.experiment_ids))
+
+
+def _moments(
+    start: datetime, as_of: datetime, overlaps: sql.Composable, condition: sql.Composable, known: sql.Composable
+) -> sql.Composed:
+    """What requests add to the user-level moments, of later hours too: rows that only have these sums."""
+    window = sql.SQL("request.created_at >= {} AND request.created_at < {} AND {}").format(
+        time_literal(start), time_literal(as_of), condition
+    )
+    both = sql.SQL("SELECT {} FROM ({}) AS known UNION ALL SELECT {} FROM unseen").format(USER_HOUR, known, USER_HOUR)
+    counts = sql.SQL(", ").join(
+        [
+            *(sql.SQL("0::bigint AS {}").format(sql.Identifier(name)) for name in COUNTS),
+            *(sql.SQL("0::float8 AS {}").format(sql.Identifier(name)) for name in SUMS),
+        ]
+    )
+    return sql.SQL(
+        """
+        (WITH unseen AS MATERIALIZED ({unseen})
+        SELECT moments.hour, phase.experiment_id::text, moments.phase_id::text, moments.variant_id::text,
+            {counts}, {moments}, NULL::timestamptz AS newest_request_at
+        FROM ({difference}) AS moments
+        JOIN ab_experiment_phases AS phase ON phase.id = moments.phase_id
+        WHERE moments.hour < {as_of} AND {overlaps})
+        """
+    ).format(
+        unseen=user_hours(window),
+        counts=counts,
+        moments=identifiers(tuple(MOMENTS), "moments"),
+        difference=difference(known, both),
+        as_of=time_literal(as_of),
+        overlaps=overlaps,
+    )

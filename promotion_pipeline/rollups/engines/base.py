@@ -1,0 +1,117 @@
+"""What every engine offers."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from promotion_pipeline.errors import DependencyError
+from promotion_pipeline.rollups.configuration import SourceConfig
+from promotion_pipeline.rollups.files import LogFiles, is_local
+from promotion_pipeline.rollups.gaps import Unreadable
+from promotion_pipeline.rollups.sql.dialects import DIALECTS, Dialect
+from promotion_pipeline.rollups.sql.layout import Layout, resolve
+from promotion_pipeline.rollups.sql.template import Log
+
+
+class RequestSource(ABC):
+    """A request log and the engine that reads it."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self.config = config
+
+    @property
+    def dialect(self) -> Dialect:
+        """The engine's SQL."""
+        return DIALECTS[self.config.engine]
+
+    @property
+    def rowset(self) -> str:
+        """The log as it is written after FROM."""
+        return self.dialect.identifier(*self.config.table)
+
+    @cached_property
+    def log(self) -> Log:
+        """The log, once its columns were looked at.
+
+        Raises:
+            ConfigError: a column is missing or of another type than it must be.
+            InputError: there is no such table or file.
+            DependencyError: the engine cannot be reached.
+        """
+        return Log(self.dialect, self.rowset, self.layout, self.config.users)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The mapped columns; raises as `log`."""
+        return resolve(self.config, self.columns())
+
+    @cached_property
+    def files(self) -> LogFiles | None:
+        """The Parquet files, looked at one by one; None: the log is a table, or files that this process cannot see."""
+        return LogFiles(self.config) if is_local(self.config.files) and self.reads_local_files else None
+
+    @property
+    def reads_local_files(self) -> bool:
+        """Whether a path means the same to the engine as to this process."""
+        return True
+
+    def require_columns(self, start: datetime, end: datetime) -> None:
+        """Refuse files of [start, end) that lack a column which others have.
+
+        Raises:
+            ConfigError: names the file.
+        """
+        if self.files is not None:
+            self.files.require_columns(start, end)
+
+    def unreadable(self, start: datetime, end: datetime) -> Sequence[Unreadable]:
+        """The parts of the log that cannot be read, are left out of every answer and may hold rows of [start, end)."""
+        return self.files.unreadable(start, end) if self.files is not None else ()
+
+    @abstractmethod
+    def columns(self) -> dict[str, str]:
+        """The log's columns and their types as the engine calls them.
+
+        Raises:
+            InputError: there is no such table or file.
+            DependencyError: the engine cannot be reached.
+        """
+
+    @abstractmethod
+    def run(self, query: str) -> pa.Table:
+        """The rows of a query.
+
+        Raises:
+            DependencyError: the engine cannot be reached or refuses the query.
+        """
+
+    def close(self) -> None:  # noqa: B027
+        """Give back what the engine holds."""
+
+
+def needed(module: str, extra: str) -> Any:
+    """An optional module.
+
+    Raises:
+        DependencyError: it is not installed; says which extra brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise DependencyError(
+            f"this source needs {module.partition('.')[0]}, which is not installed ({error}):"
+            f" pip install 'promotion-pipeline[{extra}]'"
+        ) from None
+
+
+def one_line(error: Exception, limit: int = 400) -> str:
+    """An engine's message without line breaks, cut short."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else text[:limit] + " ..."

@@ -1,0 +1,71 @@
+"""Requests in Parquet files, read by DuckDB in this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from promotion_pipeline.errors import DependencyError, InputError
+from promotion_pipeline.rollups.configuration import SourceConfig
+from promotion_pipeline.rollups.engines.base import RequestSource, needed, one_line
+
+
+class DuckdbSource(RequestSource):
+    """Parquet files of a path or glob, local or in S3, through a connection of the caller or one of its own.
+
+    S3 takes its credentials from where the AWS tools take them, and DuckDB downloads its extension `httpfs` once.
+    """
+
+    def __init__(self, config: SourceConfig, connection: Any = None) -> None:
+        super().__init__(config)
+        self._duckdb = needed("duckdb", "duckdb")
+        self._own = connection is None
+        self._connection: Any = self._duckdb.connect() if connection is None else connection
+        if self._own:
+            self._connection.execute("SET enable_progress_bar = false")
+        if self._own and self._files.startswith("s3://"):
+            self._execute("INSTALL httpfs; LOAD httpfs; INSTALL aws; LOAD aws")
+            self._execute("CREATE SECRET request_log (TYPE s3, PROVIDER credential_chain)")
+
+    @property
+    def rowset(self) -> str:
+        """The files that can be read; columns are matched by name, so that newer files may have more."""
+        chosen = self.files.chosen() if self.files is not None else None
+        files = self.dialect.string(self._files)
+        if chosen is not None:
+            files = f"[{', '.join(self.dialect.string(path) for path in chosen)}]"
+        return f"read_parquet({files}, union_by_name = true)"
+
+    @property
+    def _files(self) -> str:
+        return self.config.files or ""
+
+    def columns(self) -> dict[str, str]:
+        """The columns of the files; raises InputError if there is none."""
+        rows = self._execute(f"DESCRIBE SELECT * FROM {self.rowset}").fetchall()
+        return {row[0]: row[1] for row in rows}
+
+    def run(self, query: str) -> pa.Table:
+        """The rows of a query."""
+        try:
+            return self._connection.sql(query).to_arrow_table()
+        except self._duckdb.Error as error:
+            raise DependencyError(f"DuckDB refuses the query for {self._files}: {one_line(error)}") from None
+
+    def _execute(self, statement: str) -> Any:
+        try:
+            return self._connection.execute(statement)
+        except self._duckdb.IOException as error:
+            if "No files found" in str(error):
+                raise InputError(
+                    f"no Parquet file matches {self._files}: check files in AUTO_PROMOTION_SOURCE"
+                ) from None
+            raise DependencyError(f"DuckDB cannot read {self._files}: {one_line(error)}") from None
+        except self._duckdb.Error as error:
+            raise InputError(f"DuckDB cannot read {self._files} as Parquet: {one_line(error)}") from None
+
+    def close(self) -> None:
+        """Close the connection if it was made here."""
+        if self._own:
+            self._connection.close()

@@ -1,0 +1,52 @@
+"""The arms of the experiments: every variant of every phase that a window of the log may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pandas as pd
+from psycopg import sql
+
+from promotion_pipeline.rollups.stored import phase_overlaps
+from promotion_pipeline.store.bulk import Source, ids_filter, read_frame
+from promotion_pipeline.store.windows import require_hours
+
+PHASE_COLUMNS = (
+    "experiment_id",
+    "experiment_name",
+    "phase_id",
+    "variant_id",
+    "variant_name",
+    "started_at",
+    "ended_at",
+)
+
+
+def read_phases(
+    source: Source, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """A row per phase that overlaps [start, end) and variant: what a request is matched with; PHASE_COLUMNS.
+
+    Phases in which an experiment did not run are listed too; imported experiments are not. `ended_at` is NaT if open.
+
+    Raises:
+        InputError: the window is naive or not of whole hours, or an id is no UUID.
+        DependencyError: the database cannot be reached.
+    """
+    require_hours(start, end)
+    return read_frame(
+        source,
+        sql.SQL(
+            """
+            SELECT experiment.id::text AS experiment_id, experiment.name::text AS experiment_name,
+                phase.id::text AS phase_id,
+                variant.id::text AS variant_id, variant.name::text AS variant_name, phase.started_at, phase.ended_at
+            FROM ab_experiments AS experiment
+            JOIN ab_experiment_phases AS phase ON phase.experiment_id = experiment.id
+            JOIN ab_variants AS variant ON variant.experiment_id = experiment.id
+            WHERE experiment.rollup_source = 'requests' AND {overlaps} AND {wanted}
+            ORDER BY phase.id, variant.id
+            """
+        ).format(overlaps=phase_overlaps(start, end), wanted=ids_filter(sql.SQL("experiment.id"), experiment_ids)),
+    )

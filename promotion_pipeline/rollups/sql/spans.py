@@ -1,0 +1,148 @@
+"""The SQL of questions about single experiments since an instant, filled in for an engine and a log.
+
+One query answers any number of spans: their bounds and keys are inline rows that the requests are joined with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from promotion_pipeline.rollups.sql.dialects import Cell
+from promotion_pipeline.rollups.sql.template import Log, check_length, flag_sql, key_cell, key_sql, number_sql
+
+SPAN_COUNTS = ("requests", "errors", "matured_requests", "conversions", "latency_samples")
+SPAN_SUMS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")
+
+# Sums of spans, per variant; a span's number and a variant's come back, never a name.
+_SUMS = """WITH wanted AS (
+    SELECT * FROM {spans}
+)
+SELECT seen.span AS span, seen.arm AS arm, seen.recent AS recent,
+    CAST(COUNT(*) AS {integer}) AS requests,
+    CAST(COUNT(seen.error_flag) AS {integer}) AS errors,
+    CAST(COUNT(seen.matured_flag) AS {integer}) AS matured_requests,
+    CAST(COUNT(CASE WHEN seen.matured_flag = 1 THEN seen.converted_flag END) AS {integer}) AS conversions,
+    CAST(COUNT(seen.latency) AS {integer}) AS latency_samples,
+    CAST(COALESCE(SUM(seen.latency), 0) AS {double}) AS latency_ms_sum,
+    CAST(COALESCE(SUM(seen.latency * seen.latency), 0) AS {double}) AS latency_ms_sum_squares,
+    CAST(COALESCE(SUM(seen.amount), 0) AS {double}) AS value_sum,
+    CAST(COALESCE(SUM(seen.amount * seen.amount), 0) AS {double}) AS value_sum_squares
+FROM (
+    SELECT wanted.span AS span, wanted.arm AS arm,
+        CAST(CASE WHEN request.{created_at} >= wanted.recent_since THEN 1 ELSE 0 END AS {integer}) AS recent,
+        CASE WHEN request.{created_at} < wanted.mature_before THEN 1 END AS matured_flag,
+        CASE WHEN {converted} THEN 1 END AS converted_flag,
+        CASE WHEN {is_error} THEN 1 END AS error_flag,
+        CASE WHEN {latency} > {smallest} AND {latency} < {largest} THEN CAST({latency} AS {double})
+            WHEN {latency} >= 0 AND {latency} <= {smallest} THEN CAST(0 AS {double}) END AS latency,
+        CASE WHEN request.{created_at} >= wanted.mature_before THEN NULL
+            WHEN ABS({value}) > {smallest} AND ABS({value}) < {largest} THEN CAST({value} AS {double})
+            WHEN ABS({value}) <= {smallest} THEN CAST(0 AS {double}) END AS amount
+    FROM {table} AS request
+    JOIN wanted ON wanted.experiment_key = {experiment} AND wanted.variant_key = {variant}
+    WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
+        AND request.{created_at} >= wanted.since AND request.{created_at} < wanted.until{fence}
+) AS seen
+GROUP BY seen.span, seen.arm, seen.recent
+"""
+
+_COUNTS = """WITH wanted AS (
+    SELECT * FROM {spans}
+)
+SELECT wanted.span AS span, CAST(COUNT(*) AS {integer}) AS requests
+FROM {table} AS request
+JOIN wanted ON wanted.experiment_key = {experiment} AND wanted.variant_key = {variant}
+WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
+    AND request.{created_at} >= wanted.since AND request.{created_at} < wanted.until
+GROUP BY wanted.span
+"""
+
+_ENDS = """SELECT {oldest} AS oldest, {newest} AS newest
+FROM (
+    SELECT MIN(request.{created_at}) AS oldest, MAX(request.{created_at}) AS newest FROM {table} AS request
+    WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
+) AS found
+"""
+
+
+@dataclass(frozen=True)
+class SpanArm:
+    """One variant of one span, as the log knows it."""
+
+    span: int
+    """The number of the span."""
+    arm: int
+    """The number of the variant."""
+    experiment_key: str
+    variant_key: str
+    since: datetime
+    until: datetime
+    mature_before: datetime
+    recent_since: datetime
+
+
+def sums_sql(log: Log, arms: Sequence[SpanArm]) -> str:
+    """The query whose rows are the sums of each span by variant and by whether they are recent.
+
+    Raises:
+        InputError: the engine has no such type or cannot be given a name, or the query is longer than it takes.
+    """
+    dialect, layout = log.dialect, log.layout
+    times = ("since", "until", "mature_before", "recent_since")
+    query = _SUMS.format(
+        **_common(log, arms, times),
+        double=dialect.double,
+        largest=dialect.largest,
+        smallest=dialect.smallest,
+        converted=flag_sql(dialect, layout.converted),
+        is_error=flag_sql(dialect, layout.is_error),
+        latency=number_sql(dialect, layout.latency_ms),
+        value=number_sql(dialect, layout.value),
+        fence=dialect.fence,
+    )
+    return check_length(dialect, query, len(arms))
+
+
+def counts_sql(log: Log, arms: Sequence[SpanArm]) -> str:
+    """The query whose rows are the number of requests of each span that has any; raises as `sums_sql`."""
+    return check_length(log.dialect, _COUNTS.format(**_common(log, arms, ("since", "until"))), len(arms))
+
+
+def ends_sql(log: Log, first: datetime, end: datetime) -> str:
+    """The query whose one row is the times of the oldest and newest request of [first, end), or nulls.
+
+    They are microseconds since 1970.
+    """
+    created, micros = log.dialect.identifier(log.layout.created_at.name), log.dialect.form(log.layout.time).micros
+    return _ENDS.format(
+        first=log.dialect.time(first, log.layout.time),
+        end=log.dialect.time(end, log.layout.time),
+        oldest=micros.format(time="found.oldest"),
+        newest=micros.format(time="found.newest"),
+        created_at=created,
+        table=log.table,
+    )
+
+
+def _common(log: Log, arms: Sequence[SpanArm], times: Sequence[str]) -> dict[str, str]:
+    dialect, layout = log.dialect, log.layout
+    columns = {
+        "span": Cell.WHOLE,
+        "arm": Cell.WHOLE,
+        "experiment_key": key_cell(layout.experiment),
+        "variant_key": key_cell(layout.variant),
+        **dict.fromkeys(times, Cell.TIME),
+    }
+    rows = [[getattr(arm, name) for name in columns] for arm in arms]
+    return {
+        "spans": dialect.inline("listed", columns, rows, layout.time),
+        "integer": dialect.integer,
+        "created_at": dialect.identifier(layout.created_at.name),
+        "table": log.table,
+        "experiment": key_sql(dialect, layout.experiment),
+        "variant": key_sql(dialect, layout.variant),
+        "first": dialect.time(min(arm.since for arm in arms), layout.time),
+        "end": dialect.time(max(arm.until for arm in arms), layout.time),
+    }
