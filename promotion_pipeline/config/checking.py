@@ -13,6 +13,7 @@ from promotion_pipeline.errors import ConfigError
 
 
 def suggestion(name: str, known: list[str]) -> str:
+    """What to write instead of an unknown name: the nearest known one, else all of them."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
 
@@ -27,10 +28,10 @@ def validated(
     try:
         return model(**values)
     except ValidationError as error:
-        raise ConfigError("; ".join(sentence_of(model, item, source, names or {}) for item in error.errors())) from None
+        raise ConfigError("; ".join(_sentence(model, item, source, names or {}) for item in error.errors())) from None
 
 
-def sentence_of(model: type[BaseModel], item: Any, source: str, names: Mapping[str, str]) -> str:
+def _sentence(model: type[BaseModel], item: Any, source: str, names: Mapping[str, str]) -> str:
     field = str(item["loc"][0]) if item["loc"] else ""
     text = str(item["msg"]).removeprefix("Value error, ")
     annotation = str(model.model_fields[field].annotation) if field in model.model_fields else ""
