@@ -12,6 +12,7 @@ from promotion_pipeline.doctor.subject import NothingYetError, Subject
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications.routing import configured_channels
 from promotion_pipeline.store import migrate
+from promotion_pipeline.store.adoption.settle import REQUESTS_VIEW, is_view_current
 from promotion_pipeline.store.clock import database_now
 
 OLDEST_POSTGRESQL = 15
@@ -95,6 +96,8 @@ def migrations(subject: Subject) -> Result:
     """Whether the schema is the one that this version needs."""
     current, head = migrate.revision_of(subject.database), migrate.head_revision()
     if current == head:
+        if not is_view_current(subject.database):
+            return problem(f"{REQUESTS_VIEW} does not read the columns that ai_requests has now", UPGRADE)
         subject.has_schema = True
         return ok(f"the schema is at revision {head}")
     if current is not None and current > head:
