@@ -83,6 +83,12 @@ def database(subject: Subject) -> Result:
         said, _, _ = str(subject.problem).partition("; check that")
         return Result(Status.DOWN, said, _start_command(subject))
     info = subject.database.info
+    if info.parameter_status("server_encoding") == "SQL_ASCII":
+        return problem(
+            f"{info.dbname} has the encoding SQL_ASCII: one name that is no UTF-8 stops every experiment",
+            f"createdb -E UTF8 --locale=C -T template0 {info.dbname}_utf8 && pg_dump {info.dbname} | psql"
+            f" {info.dbname}_utf8  (then name {info.dbname}_utf8 in {DATABASE_URL})",
+        )
     return ok(f"{'embedded, in ' + str(subject.settings.home) if subject.is_embedded else info.host} answers")
 
 
