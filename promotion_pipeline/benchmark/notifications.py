@@ -27,7 +27,8 @@ from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import Store, create_database
+from promotion_pipeline.store.connection import create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 WARM_UP = 10

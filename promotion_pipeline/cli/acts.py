@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from promotion_pipeline.cli import output
-from promotion_pipeline.cli.check import print_eligibility, shell_name, traffic_text
+from promotion_pipeline.cli.check import print_eligibility, traffic_text
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.history import print_promotion
 from promotion_pipeline.cli.live import plan_json, print_stands, stands_json
 from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
+from promotion_pipeline.cli.output import shell_name
 from promotion_pipeline.errors import InputError, NotEligibleError, UntrustedError
 
 if TYPE_CHECKING:

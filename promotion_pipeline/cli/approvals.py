@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from promotion_pipeline.cli import output
-from promotion_pipeline.cli.check import shell_name
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json
+from promotion_pipeline.cli.output import shell_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

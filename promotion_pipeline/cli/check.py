@@ -160,7 +160,7 @@ def _print_next(eligibility: PromotionEligibility) -> None:
     act = "approve {}" if waits else "promote {} --dry-run"
     if eligibility.distrust is not None:
         act = "decline {} --reason TEXT" if waits else "hold {} --reason TEXT"
-    output.note(f"Next: {output.program()} {act.format(shell_name(eligibility.experiment_name))}")
+    output.note(f"Next: {output.program()} {act.format(output.shell_name(eligibility.experiment_name))}")
 
 
 def _evidence(eligibility: PromotionEligibility) -> str:
@@ -191,10 +191,3 @@ def print_variants(variants: tuple[VariantMetrics, ...]) -> None:
     ]
     if rows:
         output.print_table(["variant", "traffic", "requests", "conversion", "errors", "latency"], rows)
-
-
-def shell_name(name: str) -> str:
-    """A name as one types it in a shell."""
-    import shlex
-
-    return shlex.quote(name)

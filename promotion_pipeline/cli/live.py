@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promotion_pipeline.cli import output
-from promotion_pipeline.cli.check import shell_name
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm
+from promotion_pipeline.cli.output import shell_name
 from promotion_pipeline.errors import DependencyError
 
 if TYPE_CHECKING:

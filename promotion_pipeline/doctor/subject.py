@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from promotion_pipeline.config import Settings
 from promotion_pipeline.doctor.environment import Reading
 from promotion_pipeline.errors import DependencyError, PromotionError
-from promotion_pipeline.store.database import DAGSTER_DATABASE, DATABASE, Connection, Store, checked_url, connect
+from promotion_pipeline.store.connection import DATABASE, checked_url, connect
+from promotion_pipeline.store.database import DAGSTER_DATABASE, Connection, Store
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -22,7 +22,8 @@ from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.promotion.watch import watch_promotions
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Connection, Store, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.adoption.cells import Cell
 from promotion_pipeline_tests.adoption.team import APPLICATION, Application, Team
 

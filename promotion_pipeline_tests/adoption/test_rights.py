@@ -21,7 +21,8 @@ from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.adoption.grants import runtime_grants
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Connection, Store, connect, require_schema
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Connection, Store, require_schema
 from promotion_pipeline_tests.adoption.servers import binaries_of
 from promotion_pipeline_tests.seeding import count, seed_experiment
 

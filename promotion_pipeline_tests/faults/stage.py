@@ -23,7 +23,8 @@ from promotion_pipeline.promotion.pending import apply_pending
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import Store, connect, create_database
+from promotion_pipeline.store.connection import connect, create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, add_requests, let_time_pass
 
