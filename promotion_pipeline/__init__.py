@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         decline_promotion,
         open_approvals,
     )
-    from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
+    from promotion_pipeline.promotion.check import check_promotion_eligibility
     from promotion_pipeline.promotion.history import get_promotion_history
     from promotion_pipeline.promotion.holds import hold_promotion, release_hold
     from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split

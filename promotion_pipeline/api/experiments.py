@@ -33,16 +33,11 @@ from promotion_pipeline.api.bodies import (
     Stands,
 )
 from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
-from promotion_pipeline.api.recall import (
-    acted_once,
-    approval_acted_on,
-    eligibility_when_promoted,
-    hold_acted_on,
-    promotion_acted_on,
-)
+from promotion_pipeline.api.recall import acted_once, approval_acted_on, hold_acted_on, promotion_acted_on
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.promotion.alarms import alarms_of
 from promotion_pipeline.promotion.approvals import approval_history, approve_promotion, decline_promotion
+from promotion_pipeline.promotion.eligibility import eligibility_when_promoted
 from promotion_pipeline.promotion.events import Action
 from promotion_pipeline.promotion.happened import events_of
 from promotion_pipeline.promotion.history import get_promotion_history

@@ -1,53 +1,18 @@
-"""Answers made again from what was recorded."""
+"""An act whose answer was lost is not done again: what it did is read off the audit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import TypeVar
 
 from promotion_pipeline.api.guard import Visit
 from promotion_pipeline.api.idempotency import EarlierAct, act_under_key
-from promotion_pipeline.config import parse_config
 from promotion_pipeline.errors import ConflictError
-from promotion_pipeline.promotion.assess import Assessment
 from promotion_pipeline.promotion.events import Action
-from promotion_pipeline.promotion.experiments import Experiment
-from promotion_pipeline.promotion.models import Approval, Hold, Promotion, PromotionEligibility
+from promotion_pipeline.promotion.models import Approval, Hold, Promotion
 from promotion_pipeline.promotion.records import approvals_where, promotion_of
-from promotion_pipeline.promotion.wording import eligibility_of
 
 _Answer = TypeVar("_Answer")
-
-
-def eligibility_when_promoted(promotion: Promotion) -> PromotionEligibility:
-    """The decision that carried a promotion, as it stood under the experiment's lock.
-
-    It is read off the snapshot: asked anew, the experiment would not be running any more.
-    """
-    snapshot, watermark = promotion.snapshot, promotion.snapshot.get("watermark")
-    experiment = Experiment(
-        id=promotion.experiment_id,
-        name=promotion.experiment_name,
-        is_active=True,
-        start_date=promotion.promoted_at,
-        promotion_config=None,
-        hold=snapshot.get("hold"),
-        rollup_source="requests",
-        phase_id=promotion.phase_id,
-        phase_started_at=None,
-        phase_is_running=True,
-    )
-    assessment = Assessment(
-        experiment=experiment,
-        as_of=promotion.evaluated_as_of,
-        phase_id=promotion.phase_id,
-        config=parse_config(promotion.config, source="recorded config"),
-        decision=snapshot["decision"],
-        metrics=tuple(snapshot["variants"]),
-        watermark=datetime.fromisoformat(watermark) if watermark else None,
-    )
-    return eligibility_of(assessment)
 
 
 def acted_once(

@@ -115,7 +115,7 @@ def promote(
     config: Any = None,
 ) -> None:
     """Promote the winner of one experiment."""
-    from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
+    from promotion_pipeline.promotion.check import check_promotion_eligibility
     from promotion_pipeline.promotion.promote import promote_winner
 
     details = _metadata(metadata, reason)
@@ -144,7 +144,7 @@ def _require_seen(eligibility: PromotionEligibility, despite: list[str] | None) 
 
 def _show_promoted(promotion: Promotion, as_json: bool) -> None:
     if as_json:
-        from promotion_pipeline.api.recall import eligibility_when_promoted
+        from promotion_pipeline.promotion.eligibility import eligibility_when_promoted
 
         eligibility = eligibility_when_promoted(promotion)
         output.print_json({"promotion": promotion.to_json(), "eligibility": eligibility.to_json()})

@@ -34,7 +34,7 @@ from promotion_pipeline.promotion.promote import (
 )
 from promotion_pipeline.promotion.records import OPEN, approvals_where, open_approval, set_approval
 from promotion_pipeline.promotion.states import ApprovalState, PromotionType
-from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
+from promotion_pipeline.promotion.wording import withheld_sentence
 from promotion_pipeline.store.database import Connection, Store
 
 EXPIRY_ACTOR = "promotion-pipeline"
@@ -160,7 +160,7 @@ def request_approval(scene: Scene, candidate: Candidate, actor: str) -> tuple[Ap
     details = {
         "approval_id": str(row["id"]),
         "candidate": decision["candidate_variant_name"],
-        "withheld": [withheld_sentence(assessment, reason) for reason in withheld_because(assessment)],
+        "withheld": [withheld_sentence(assessment, reason) for reason in assessment.withheld],
     }
     scene.audit(actor, Action.REQUEST_APPROVAL, None, {**details, **candidate.brought})
     numbers = {name: decision[name] for name in ("confidence", "improvement", "sample_size", "shrunken_lift")}

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -20,27 +20,27 @@ from promotion_pipeline.decisions.environment import environment_of
 from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
 from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.decisions.phases import unnoted_experiments
-from promotion_pipeline.evaluation import Outlook, evaluate, outlook
+from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.stricter import Overruled
-from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, is_fresh
+from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.acts import database_errors
 from promotion_pipeline.promotion.alarms import alarms_in
-from promotion_pipeline.promotion.distrust import distrust_of
+from promotion_pipeline.promotion.eligibility import eligibility_of
 from promotion_pipeline.promotion.experiments import (
     Experiment,
     experiments_named,
     running_experiments,
 )
 from promotion_pipeline.promotion.inputs import as_of_hour
+from promotion_pipeline.promotion.judged import Judged
 from promotion_pipeline.promotion.judged_on import judged_on
 from promotion_pipeline.promotion.models import PromotionEligibility
 from promotion_pipeline.promotion.problems import problems_of, set_up_errors
 from promotion_pipeline.promotion.rows import by_experiment, records
 from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.watched import Alarm
-from promotion_pipeline.promotion.wording import eligibility_of
-from promotion_pipeline.rollups import Completeness, completeness, live_rollups, log_name
-from promotion_pipeline.rollups.usual import HourTraffic, hour_traffic
+from promotion_pipeline.rollups import completeness, live_rollups, log_name
+from promotion_pipeline.rollups.usual import hour_traffic
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
@@ -50,98 +50,24 @@ FEW = 20
 WATCHED_SUMS = ["latency_samples", "latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares"]
 
 
-@dataclass(frozen=True)
-class Assessment:
-    """One experiment as seen from one as-of: the decision as it stands, and what it was made from.
-
-    `decision` is None where the experiment was not evaluated; `problem` then says why. `config` is None where
-    the experiment's own thresholds are not valid.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Assessment(Judged):
+    """What was judged about an experiment of the tables, and the answer that follows from it."""
 
     experiment: Experiment
-    as_of: datetime
     phase_id: UUID | None
-    config: PromotionConfig | None
-    decision: dict[str, Any] | None = None
-    metrics: tuple[dict[str, Any], ...] = ()
     significance: tuple[dict[str, Any], ...] = ()
-    watermark: datetime | None = None
-    newest_hour: HourTraffic | None = None
-    """Requests of the newest hour, and how many are usual."""
-    problem: str | None = None
-    is_enabled: bool = True
-    """AUTO_PROMOTION_ENABLED."""
-    now: datetime | None = None
-    """When this was asked; None: at the as-of."""
-    completeness: Completeness | None = None
-    """The phase's requests in the log and in its sums; None: not compared."""
-    log: str = "ai_requests"
-    """What the log of the requests is called."""
-    made_by: MadeBy = MadeBy.AUTOMATION
-    """What made the decision that would be acted upon."""
-    is_phase_current: bool = True
-    """The experiment's tables say what its open phase says."""
     request: PromotionConfig | None = None
     """The thresholds that the request brought."""
     overruled: tuple[Overruled, ...] = ()
     """Which of them the experiment's own overruled."""
     is_overridden: bool = False
     """Decided with other thresholds than the experiment's own, so this is not the decision of record."""
-    traffic: Mapping[str, float] = field(default_factory=dict)
-    """Requests an hour at present, by variant id; empty: not known."""
 
     @cached_property
     def eligibility(self) -> PromotionEligibility:
         """The answer in words and numbers."""
         return eligibility_of(self)
-
-    @cached_property
-    def outlook(self) -> Outlook | None:
-        """What is missing and, at the present traffic, when it could be there; None where nothing can be judged."""
-        if self.decision is None:
-            return None
-        arms = [self.decision[f"{arm}_variant_id"] for arm in ("candidate", "control")]
-        known = [self.traffic[arm] for arm in arms if arm in self.traffic]
-        return outlook(self.decision, requests_per_hour=min(known) if len(known) == len(arms) else None)
-
-    @property
-    def distrust(self) -> str | None:
-        """Why the numbers cannot be trusted; None: nothing is known against them."""
-        return None if self.decision is None else distrust_of(self.decision, self.metrics)
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether the newest request is recent enough at the as-of for an unattended promotion."""
-        if self.watermark is None or self.config is None:
-            return False
-        return is_fresh(self.watermark, self.as_of, self.config.max_staleness_hours)
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether the newest hour has far fewer requests than usual."""
-        return self.newest_hour is not None and self.newest_hour.is_quiet
-
-    @property
-    def facts(self) -> UnattendedFacts | None:
-        """What decides whether this may go unattended; None where nothing was judged."""
-        if self.decision is None or self.config is None:
-            return None
-        return UnattendedFacts(
-            is_eligible=bool(self.decision["is_eligible"]),
-            is_promotable=bool(self.decision["is_promotable"]),
-            as_of=self.as_of,
-            now=self.now or self.as_of,
-            newest_request_at=self.watermark,
-            max_staleness_hours=self.config.max_staleness_hours,
-            require_manual_approval=self.config.require_manual_approval,
-            end_date=self.experiment.end_date,
-            is_quiet=self.is_quiet,
-            is_complete=self.completeness is None or self.completeness.is_complete,
-            is_phase_current=self.is_phase_current,
-            made_by=self.made_by,
-            is_held=self.experiment.hold is not None,
-            is_enabled=self.is_enabled,
-        )
 
 
 @dataclass(frozen=True)

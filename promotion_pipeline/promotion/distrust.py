@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from promotion_pipeline.errors import InputError, UntrustedError
 from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.promotion.inputs import choice
-
-if TYPE_CHECKING:
-    from promotion_pipeline.promotion.assess import Assessment
+from promotion_pipeline.promotion.judged import Judged
 
 
 class Despite(StrEnum):
@@ -28,15 +26,18 @@ _P_VALUES = {
 """Warnings that a broken split gives, and where the decision has their p-value."""
 
 
-def distrust_of(decision: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str | None:
+def distrust_of(judged: Judged) -> str | None:
     """What is broken, with the numbers; None: nothing is known against them."""
+    decision = judged.decision
+    if decision is None:
+        return None
     found = [(code, decision.get(column)) for code, column in _P_VALUES.items() if code in decision["warnings"]]
     if not found:
         return None
     code, p_value = found[0]
     looks = " over all looks at once" if code is Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH else ""
     number = "unknown" if p_value is None else f"{p_value:.2g}"
-    return f"the traffic is not split as declared (sample ratio mismatch, p = {number}{looks}){_shares(metrics)}"
+    return f"the traffic is not split as declared (sample ratio mismatch, p = {number}{looks}){_shares(judged.metrics)}"
 
 
 def _shares(metrics: Sequence[Mapping[str, Any]]) -> str:
@@ -61,7 +62,7 @@ def despite_of(given: Sequence[Despite | str] | None) -> frozenset[Despite] | No
     return None if given is None else frozenset(choice(Despite, item, "despite") for item in given)
 
 
-def acknowledgement(assessment: Assessment, despite: frozenset[Despite] | None, reason: object) -> dict[str, list[str]]:
+def acknowledgement(judged: Judged, despite: frozenset[Despite] | None, reason: object) -> dict[str, list[str]]:
     """What the record says of an act on numbers that cannot be trusted; {} where nothing is known against them.
 
     Args:
@@ -73,13 +74,13 @@ def acknowledgement(assessment: Assessment, despite: frozenset[Despite] | None, 
         UntrustedError: a door that asks was not answered.
         InputError: acknowledged without a reason.
     """
-    distrust = assessment.distrust
+    distrust = distrust_of(judged)
     if distrust is None:
         return {}
     item = Despite.SAMPLE_RATIO_MISMATCH
     if despite is None:
         return {"unacknowledged": [item.value]}
-    name = assessment.experiment.name
+    name = judged.experiment.name
     if item not in despite:
         raise UntrustedError(
             f"{name!r}: the numbers cannot be trusted: {distrust}. Find out what is broken; to promote all the same,"

@@ -16,23 +16,30 @@ from promotion_pipeline.promotion.splits import Split
 from promotion_pipeline.store.database import Connection
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """One row of `ab_experiments` with its open phase (None while it has no variants)."""
+@dataclass(frozen=True, kw_only=True)
+class ExperimentFacts:
+    """What an answer about an experiment speaks of, as far as it is known: of a past decision only its name may be."""
 
     id: UUID
     name: str
-    is_active: bool
-    start_date: datetime | None
-    """None: a draft, which is not running."""
-    promotion_config: object
-    hold: str | None
-    rollup_source: str
-    phase_id: UUID | None
-    phase_started_at: datetime | None
-    phase_is_running: bool
+    hold: str | None = None
+    """Why automatic promotion is on hold; None: it is not."""
+    start_date: datetime | None = None
+    """None: a draft, which is not running, or not known."""
     end_date: datetime | None = None
     """When it shall stop; None: not said."""
+    phase_started_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(ExperimentFacts):
+    """One row of `ab_experiments` with its open phase (None while it has no variants)."""
+
+    is_active: bool
+    promotion_config: object
+    rollup_source: str
+    phase_id: UUID | None
+    phase_is_running: bool
 
 
 @dataclass(frozen=True)

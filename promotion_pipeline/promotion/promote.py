@@ -44,7 +44,7 @@ from promotion_pipeline.promotion.records import live_promotion, open_approval, 
 from promotion_pipeline.promotion.snapshot import snapshot_of
 from promotion_pipeline.promotion.splits import from_text, split_of_step
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
-from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
+from promotion_pipeline.promotion.wording import withheld_sentence
 from promotion_pipeline.rollups import repaired
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
@@ -239,7 +239,7 @@ def require_unattended(assessment: Assessment) -> None:
     HeldError: automatic promotion is on hold.
     WithheldError: eligible, but short of what an unattended promotion needs.
     """
-    withheld = withheld_because(assessment)
+    withheld = assessment.withheld
     if not withheld:
         return
     name = assessment.experiment.name
@@ -255,7 +255,7 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
     held = on_hold(scene)
     signature = replace(signature, metadata={**signature.metadata, **held})
     snapshot = snapshot_of(scene, candidate.assessment, candidate.rollups, candidate.config.ramp_steps)
-    snapshot |= candidate.brought | {"distrust": candidate.assessment.distrust}
+    snapshot |= candidate.brought | {"distrust": candidate.assessment.eligibility.distrust}
     require_storable(
         scene.connection, [share for step in snapshot["ramp"] for share in from_text(step["split"]).values()]
     )

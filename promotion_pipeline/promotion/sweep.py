@@ -45,7 +45,7 @@ from promotion_pipeline.promotion.recorded import record_decisions
 from promotion_pipeline.promotion.records import live_promotion
 from promotion_pipeline.promotion.snapshot import json_ready, snapshot_of
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
-from promotion_pipeline.promotion.wording import withheld_because, withheld_sentence
+from promotion_pipeline.promotion.wording import withheld_sentence
 from promotion_pipeline.rollups import Completeness, repaired
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.store.database import Connection, Store
@@ -171,7 +171,7 @@ def _settle(
     without_act = _without_act(candidate.assessment)
     if without_act is not None:
         return without_act
-    withheld = withheld_because(candidate.assessment)
+    withheld = candidate.assessment.withheld
     if WAITING.intersection(withheld):
         if WithheldReason.INCOMPLETE_DATA in withheld and candidate.assessment.completeness is not None:
             partly.append(candidate.assessment.completeness)

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import AdoptionError
 from promotion_pipeline.orchestration.in_process import InProcess
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
+from promotion_pipeline.promotion.check import check_promotion_eligibility
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.rollback import rollback_promotion

@@ -9,7 +9,7 @@ import pytest
 from promotion_pipeline.config import Mode
 from promotion_pipeline.errors import WithheldError
 from promotion_pipeline.evaluation.unattended import WithheldReason
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
+from promotion_pipeline.promotion.check import check_promotion_eligibility
 from promotion_pipeline.promotion.models import Outcome
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.sweep import auto_check_promotions

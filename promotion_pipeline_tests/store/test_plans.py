@@ -18,7 +18,7 @@ from promotion_pipeline.benchmark.seed import HISTORY_HOURS, seed_hours
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions import health
 from promotion_pipeline.decisions.window import evaluate_window, first_undecided_hour
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
+from promotion_pipeline.promotion.check import check_promotion_eligibility
 from promotion_pipeline.promotion.evidence import lift_series, sparklines
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.overview import experiment_overviews

@@ -10,13 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from promotion_pipeline.api.pages.charts import MOST_POINTS, LiftChart, lift_chart
-from promotion_pipeline.api.recall import eligibility_when_promoted
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.evaluation.outlook import Need
 from promotion_pipeline.promotion.alarms import alarms_of
 from promotion_pipeline.promotion.approvals import approval_history
 from promotion_pipeline.promotion.assess import Assessment, judge
+from promotion_pipeline.promotion.eligibility import eligibility_when_promoted
 from promotion_pipeline.promotion.evidence import AuditEntry, LiftPoint, Phase, audit_of, lift_series, phases_of
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.models import Approval, Promotion, PromotionEligibility, who_acted
