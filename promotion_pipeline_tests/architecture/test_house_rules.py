@@ -47,7 +47,13 @@ def published() -> Iterator[Path]:
     for path in ROOT.rglob("*"):
         parts = path.relative_to(ROOT).parts
         hidden = any(part.startswith(".") and part != ".ci" for part in parts[:-1])
-        if path.is_file() and not hidden and "__pycache__" not in parts and parts[0] not in {"build", "dist"}:
+        if (
+            path.is_file()
+            and path.name != ".git"
+            and not hidden
+            and "__pycache__" not in parts
+            and parts[0] not in {"build", "dist"}
+        ):
             yield path
 
 
