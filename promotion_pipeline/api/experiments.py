@@ -35,19 +35,19 @@ from promotion_pipeline.api.bodies import (
 from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
 from promotion_pipeline.api.recall import acted_once, approval_acted_on, hold_acted_on, promotion_acted_on
 from promotion_pipeline.config import parse_config
-from promotion_pipeline.promotion.alarms import alarms_of
-from promotion_pipeline.promotion.approvals import approval_history, approve_promotion, decline_promotion
-from promotion_pipeline.promotion.eligibility import eligibility_when_promoted
-from promotion_pipeline.promotion.events import Action
-from promotion_pipeline.promotion.happened import events_of
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.holds import hold_promotion, release_hold
-from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
-from promotion_pipeline.promotion.models import Approval, Hold, Promotion, PromotionEligibility
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.ramp import advance_ramp
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.standing import in_spite_of_hold, split_text, traffic_now
+from promotion_pipeline.promotion.act.approvals import approval_history, approve_promotion, decline_promotion
+from promotion_pipeline.promotion.act.holds import hold_promotion, release_hold
+from promotion_pipeline.promotion.act.keeping import acknowledge_breach, overwrite_split
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.history.happened import events_of
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.history.standing import in_spite_of_hold, split_text, traffic_now
+from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
+from promotion_pipeline.promotion.record.events import Action
+from promotion_pipeline.promotion.record.models import Approval, Hold, Promotion, PromotionEligibility
+from promotion_pipeline.promotion.watch.alarms import alarms_of
 
 PREFIX = "/api/monitoring/experiments"
 

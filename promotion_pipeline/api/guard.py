@@ -27,7 +27,7 @@ from promotion_pipeline.api.problems import Problem, suggestion
 from promotion_pipeline.api.tokens import checked_name
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import PromotionError
-from promotion_pipeline.promotion.acts import asked_through
+from promotion_pipeline.promotion.record.transaction import asked_through
 from promotion_pipeline.store.database import Store
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"

@@ -8,9 +8,9 @@ from typing import TypeVar
 from promotion_pipeline.api.guard import Visit
 from promotion_pipeline.api.idempotency import EarlierAct, act_under_key
 from promotion_pipeline.errors import ConflictError
-from promotion_pipeline.promotion.events import Action
-from promotion_pipeline.promotion.models import Approval, Hold, Promotion
-from promotion_pipeline.promotion.records import approvals_where, promotion_of
+from promotion_pipeline.promotion.record.events import Action
+from promotion_pipeline.promotion.record.models import Approval, Hold, Promotion
+from promotion_pipeline.promotion.record.queries import approvals_where, promotion_of
 
 _Answer = TypeVar("_Answer")
 

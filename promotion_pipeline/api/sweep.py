@@ -11,7 +11,7 @@ from promotion_pipeline.api.bodies import Answer, SweepBody, Text
 from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.cron import run_sweep
-from promotion_pipeline.promotion.models import AutoCheckResult
+from promotion_pipeline.promotion.record.models import AutoCheckResult
 
 router = APIRouter(prefix="/api/monitoring/auto-promotion", route_class=GuardedRoute, tags=["sweep"])
 

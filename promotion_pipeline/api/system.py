@@ -13,10 +13,10 @@ from promotion_pipeline.api.access import Access, needs
 from promotion_pipeline.api.bodies import Answer, Health, Listed, TokenInfo
 from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
 from promotion_pipeline.api.tokens import Token, list_tokens, revoke_token
-from promotion_pipeline.promotion.alarms import open_alarms
-from promotion_pipeline.promotion.approvals import open_approvals
-from promotion_pipeline.promotion.models import Approval
-from promotion_pipeline.promotion.overview import experiment_overviews
+from promotion_pipeline.promotion.act.approvals import open_approvals
+from promotion_pipeline.promotion.history.overview import experiment_overviews
+from promotion_pipeline.promotion.record.models import Approval
+from promotion_pipeline.promotion.watch.alarms import open_alarms
 
 Here = Annotated[Visit, Depends(visit_of)]
 

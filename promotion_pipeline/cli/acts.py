@@ -17,8 +17,8 @@ from promotion_pipeline.cli.output import shell_name
 from promotion_pipeline.errors import InputError, NotEligibleError, UntrustedError
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
-    from promotion_pipeline.promotion.rollback import RollbackPlan
+    from promotion_pipeline.promotion.act.rollback import RollbackPlan
+    from promotion_pipeline.promotion.record.models import Promotion, PromotionEligibility
 
 RequiredReason = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why, for the history.", show_default=False)
@@ -115,8 +115,8 @@ def promote(
     config: Any = None,
 ) -> None:
     """Promote the winner of one experiment."""
-    from promotion_pipeline.promotion.check import check_promotion_eligibility
-    from promotion_pipeline.promotion.promote import promote_winner
+    from promotion_pipeline.promotion.act.promote import promote_winner
+    from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
 
     details = _metadata(metadata, reason)
     eligibility = check_promotion_eligibility(name, config)
@@ -144,12 +144,12 @@ def _require_seen(eligibility: PromotionEligibility, despite: list[str] | None) 
 
 def _show_promoted(promotion: Promotion, as_json: bool) -> None:
     if as_json:
-        from promotion_pipeline.promotion.eligibility import eligibility_when_promoted
+        from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
 
         eligibility = eligibility_when_promoted(promotion)
         output.print_json({"promotion": promotion.to_json(), "eligibility": eligibility.to_json()})
         return
-    from promotion_pipeline.promotion.standing import in_spite_of_hold
+    from promotion_pipeline.promotion.history.standing import in_spite_of_hold
 
     print_promotion(promotion)
     held = in_spite_of_hold(promotion)
@@ -193,7 +193,7 @@ def approve(
     config: Any = None,
 ) -> None:
     """Approve and promote."""
-    from promotion_pipeline.promotion.approvals import approve_promotion
+    from promotion_pipeline.promotion.act.approvals import approve_promotion
 
     confirm(f"Promote the waiting winner of {name!r}?", yes=yes)
     details = _metadata(metadata, None)
@@ -203,7 +203,7 @@ def approve(
 
 def decline(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:
     """Decline a waiting promotion."""
-    from promotion_pipeline.promotion.approvals import decline_promotion
+    from promotion_pipeline.promotion.act.approvals import decline_promotion
 
     approval = decline_promotion(name, actor(by), reason)
     if as_json:
@@ -223,7 +223,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Roll back the live promotion of one experiment."""
-    from promotion_pipeline.promotion.rollback import plan_rollback, rollback_promotion
+    from promotion_pipeline.promotion.act.rollback import plan_rollback, rollback_promotion
 
     # What the real one would refuse, the plan refuses too: nobody is asked about what cannot be done.
     plan = plan_rollback(name, to=to, confirm_drift=overwrite)
@@ -244,7 +244,7 @@ def rollback(
 
 
 def _rollback_text(plan: RollbackPlan) -> str:
-    from promotion_pipeline.promotion.standing import split_text
+    from promotion_pipeline.promotion.history.standing import split_text
 
     name = plan.promotion.experiment_name
     if plan.to == "close":
@@ -280,7 +280,7 @@ def print_rollback(promotion: Promotion) -> None:
 
 def hold(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:
     """Hold one experiment."""
-    from promotion_pipeline.promotion.holds import hold_promotion
+    from promotion_pipeline.promotion.act.holds import hold_promotion
 
     held = hold_promotion(name, reason, actor(by))
     if as_json:
@@ -291,7 +291,7 @@ def hold(name: Name, reason: RequiredReason, by: By = None, as_json: Json = Fals
 
 def release(name: Name, by: By = None, reason: Reason = None, as_json: Json = False) -> None:
     """Lift the hold of one experiment."""
-    from promotion_pipeline.promotion.holds import release_hold
+    from promotion_pipeline.promotion.act.holds import release_hold
 
     released = release_hold(name, actor(by), reason=reason)
     if as_json:

@@ -14,10 +14,10 @@ from promotion_pipeline.cli.output import shell_name
 from promotion_pipeline.errors import DependencyError
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.models import Promotion
-    from promotion_pipeline.promotion.splits import Split
-    from promotion_pipeline.promotion.watch import WatchResult
-    from promotion_pipeline.promotion.watched import Alarm
+    from promotion_pipeline.promotion.record.models import Promotion
+    from promotion_pipeline.promotion.record.splits import Split
+    from promotion_pipeline.promotion.record.watched import Alarm
+    from promotion_pipeline.promotion.unattended.watch import WatchResult
 
 RequiredReason = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why, for the history.", show_default=False)
@@ -84,7 +84,7 @@ def register(app: typer.Typer) -> None:
 def watch(by: WatchedBy = None, as_json: Json = False) -> None:
     """Look once."""
     from promotion_pipeline.notifications import deliver_everything
-    from promotion_pipeline.promotion.watch import watch_promotions
+    from promotion_pipeline.promotion.unattended.watch import watch_promotions
     from promotion_pipeline.store.database import current_store
 
     store = current_store()
@@ -131,14 +131,14 @@ def print_alarms(alarms: Sequence[Alarm]) -> None:
 
 def print_stands(promotion: Promotion) -> None:
     """The split that results."""
-    from promotion_pipeline.promotion.standing import split_text, traffic_now
+    from promotion_pipeline.promotion.history.standing import split_text, traffic_now
 
     output.print_styled(f"  traffic now: {split_text(traffic_now(promotion.experiment_name))}")
 
 
 def stands_json(promotion: Promotion) -> dict[str, object]:
     """The `data` of an act on a live promotion."""
-    from promotion_pipeline.promotion.standing import traffic_now
+    from promotion_pipeline.promotion.history.standing import traffic_now
 
     return {"promotion": promotion.to_json(), "traffic": traffic_now(promotion.experiment_name)}
 
@@ -162,8 +162,8 @@ def advance(
     as_json: Json = False,
 ) -> None:
     """Take the next step of a ramp."""
-    from promotion_pipeline.promotion.ramp import advance_ramp, plan_advance
-    from promotion_pipeline.promotion.standing import split_text
+    from promotion_pipeline.promotion.act.ramp import advance_ramp, plan_advance
+    from promotion_pipeline.promotion.history.standing import split_text
 
     plan = plan_advance(name, to_percent=to_percent)
     said = f"set the traffic of {name!r} from {split_text(plan.before)} to {split_text(plan.split)}"
@@ -185,7 +185,7 @@ def advance(
 
 def acknowledge(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:
     """Acknowledge a breach."""
-    from promotion_pipeline.promotion.keeping import acknowledge_breach
+    from promotion_pipeline.promotion.act.keeping import acknowledge_breach
 
     promotion = acknowledge_breach(name, reason, actor(by))
     if as_json:
@@ -215,8 +215,8 @@ def overwrite(
     as_json: Json = False,
 ) -> None:
     """Put a split back."""
-    from promotion_pipeline.promotion.keeping import overwrite_split, plan_overwrite
-    from promotion_pipeline.promotion.standing import split_text
+    from promotion_pipeline.promotion.act.keeping import overwrite_split, plan_overwrite
+    from promotion_pipeline.promotion.history.standing import split_text
 
     plan = plan_overwrite(name)
     said = f"set the traffic of {name!r} from {split_text(plan.before)} back to {split_text(plan.split)}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from promotion_pipeline.doctor.findings import Result, ok, problem
 from promotion_pipeline.doctor.subject import Subject
-from promotion_pipeline.promotion.alarms import alarms_in
-from promotion_pipeline.promotion.look import look
-from promotion_pipeline.promotion.watch_rules import WatchStatus
-from promotion_pipeline.promotion.watched import AlarmKind
+from promotion_pipeline.promotion.record.watched import AlarmKind
+from promotion_pipeline.promotion.watch.alarms import alarms_in
+from promotion_pipeline.promotion.watch.look import look
+from promotion_pipeline.promotion.watch.rules import WatchStatus
 
 
 def promotions(subject: Subject) -> Result:

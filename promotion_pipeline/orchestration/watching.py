@@ -13,11 +13,11 @@ from promotion_pipeline.orchestration.act_events import experiment_tags, told_in
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.run_config import launchpad_schema
-from promotion_pipeline.promotion.alarms import standing
-from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
-from promotion_pipeline.promotion.ramp import advance_ramp
-from promotion_pipeline.promotion.watch import watches_due
-from promotion_pipeline.promotion.watch_state import anything_watched
+from promotion_pipeline.promotion.act.keeping import acknowledge_breach, overwrite_split
+from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.unattended.watch import watches_due
+from promotion_pipeline.promotion.watch.alarms import standing
+from promotion_pipeline.promotion.watch.state import anything_watched
 from promotion_pipeline.rollups.configuration import Engine, load_source
 from promotion_pipeline.store.database import Store
 

@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.phases import unnoted_experiments
 from promotion_pipeline.errors import AdoptionError, DependencyError
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.sweep import auto_check_promotions
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.rollups.postgresql.days import drop_old_days, ensure_days_ahead
 from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 from promotion_pipeline.store import migrate

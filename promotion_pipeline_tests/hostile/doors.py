@@ -20,12 +20,12 @@ from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ROLLUP_CHECKS, Window
 from promotion_pipeline.orchestration.schedules import due_run
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
-from promotion_pipeline.promotion.sweep import auto_check_promotions
-from promotion_pipeline.promotion.verify import verify_history
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.history.verify import verify_history
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.rollups.dispatch import roll_up, roll_up_missing
 from promotion_pipeline.rollups.health import freshness, hour_counts
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals

@@ -15,7 +15,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.connection import connect, create_database
 from promotion_pipeline.store.database import Connection, Store

@@ -6,7 +6,7 @@ import pytest
 
 from promotion_pipeline import ConflictError, promote_winner
 from promotion_pipeline.cron import run_sweep
-from promotion_pipeline.promotion.watch import WatchAction, watch_promotions
+from promotion_pipeline.promotion.unattended.watch import WatchAction, watch_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.test_ramp_and_watch import FAILING, served_since
 from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment

@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from promotion_pipeline.decisions.window import evaluate_window
-from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import newest_complete_hour

@@ -17,16 +17,16 @@ from promotion_pipeline.api.pages.rendering import STYLE, render
 from promotion_pipeline.api.pages.view import CHECK_TITLES, experiment_view, table_points
 from promotion_pipeline.api.sessions import close_session, open_session
 from promotion_pipeline.api.tokens import Role, token_of
-from promotion_pipeline.promotion.alarms import open_alarms
-from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
-from promotion_pipeline.promotion.evidence import sparklines
-from promotion_pipeline.promotion.holds import hold_promotion, release_hold
-from promotion_pipeline.promotion.inputs import required_text
-from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
-from promotion_pipeline.promotion.overview import experiment_overviews
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.ramp import advance_ramp
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.approvals import approve_promotion, decline_promotion
+from promotion_pipeline.promotion.act.holds import hold_promotion, release_hold
+from promotion_pipeline.promotion.act.keeping import acknowledge_breach, overwrite_split
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.history.evidence import sparklines
+from promotion_pipeline.promotion.history.overview import experiment_overviews
+from promotion_pipeline.promotion.record.inputs import required_text
+from promotion_pipeline.promotion.watch.alarms import open_alarms
 
 PAGE_SIZE = 100
 DONE = {

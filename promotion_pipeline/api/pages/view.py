@@ -13,19 +13,19 @@ from promotion_pipeline.api.pages.charts import MOST_POINTS, LiftChart, lift_cha
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.evaluation.outlook import Need
-from promotion_pipeline.promotion.alarms import alarms_of
-from promotion_pipeline.promotion.approvals import approval_history
-from promotion_pipeline.promotion.assess import Assessment, judge
-from promotion_pipeline.promotion.eligibility import eligibility_when_promoted
-from promotion_pipeline.promotion.evidence import AuditEntry, LiftPoint, Phase, audit_of, lift_series, phases_of
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.models import Approval, Promotion, PromotionEligibility, who_acted
-from promotion_pipeline.promotion.ramp import plan_advance
-from promotion_pipeline.promotion.records import beside
-from promotion_pipeline.promotion.rollback import RollbackTarget, plan_rollback
-from promotion_pipeline.promotion.standing import split_text, traffic_now
-from promotion_pipeline.promotion.states import ApprovalState, PromotionState
-from promotion_pipeline.promotion.watched import Alarm
+from promotion_pipeline.promotion.act.approvals import approval_history
+from promotion_pipeline.promotion.act.ramp import plan_advance
+from promotion_pipeline.promotion.act.rollback import RollbackTarget, plan_rollback
+from promotion_pipeline.promotion.history.evidence import AuditEntry, LiftPoint, Phase, audit_of, lift_series, phases_of
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.history.standing import split_text, traffic_now
+from promotion_pipeline.promotion.judge.assess import Assessment, judge
+from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
+from promotion_pipeline.promotion.record.models import Approval, Promotion, PromotionEligibility, who_acted
+from promotion_pipeline.promotion.record.queries import beside
+from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState
+from promotion_pipeline.promotion.record.watched import Alarm
+from promotion_pipeline.promotion.watch.alarms import alarms_of
 from promotion_pipeline.store.database import Store
 
 CHECK_TITLES = {
