@@ -33,7 +33,7 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True)
-class Claim:
+class KeyClaim:
     """The right to act under a key, held by an open transaction: it ends with the process or the connection.
 
     `stored` is the earlier answer; None: act, then `finish`. Call `release` in any case.
@@ -65,7 +65,7 @@ class Claim:
             self._open.close()
 
 
-def try_claim(store: Store, principal: str, key: str, fingerprint: bytes) -> Claim | None:
+def try_claim(store: Store, principal: str, key: str, fingerprint: bytes) -> KeyClaim | None:
     """Claim a key; None: a request with this key is at work right now.
 
     Raises:
@@ -82,7 +82,7 @@ def try_claim(store: Store, principal: str, key: str, fingerprint: bytes) -> Cla
         if locked is None or not locked["granted"]:
             return None
         stored = _stored(connection, principal, key, fingerprint)
-        return Claim(stored, principal, key, fingerprint, connection, stack.pop_all())
+        return KeyClaim(stored, principal, key, fingerprint, connection, stack.pop_all())
 
 
 @dataclass(frozen=True)

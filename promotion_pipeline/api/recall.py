@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from promotion_pipeline.api.guard import Visit
+from promotion_pipeline.api.guard import RequestContext
 from promotion_pipeline.api.idempotency import EarlierAct, act_under_key
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.record.events import Action
@@ -16,7 +16,7 @@ _Answer = TypeVar("_Answer")
 
 
 def acted_once(
-    visit: Visit,
+    context: RequestContext,
     experiment_name: str,
     action: Action,
     act: Callable[[], _Answer],
@@ -30,40 +30,42 @@ def acted_once(
     Raises:
         PromotionError: of `act`; KeyReusedError: the key belongs to an act with another body.
     """
-    earlier = _earlier(visit, experiment_name, action)
+    earlier = _earlier(context, experiment_name, action)
     if earlier is not None:
         return again(earlier)
     try:
         return act()
     except ConflictError:
         # A COMMIT that was under way when its process died is seen only after waiting for the experiment's lock.
-        earlier = _earlier(visit, experiment_name, action)
+        earlier = _earlier(context, experiment_name, action)
         if earlier is None:
             raise
         return again(earlier)
 
 
-def promotion_acted_on(visit: Visit, earlier: EarlierAct) -> Promotion:
+def promotion_acted_on(context: RequestContext, earlier: EarlierAct) -> Promotion:
     """The promotion that an earlier act made or rolled back, as it is recorded now."""
     assert earlier.promotion_id is not None
-    with visit.store.connect() as connection:
+    with context.store.connect() as connection:
         promotion = promotion_of(connection, earlier.promotion_id)
     assert promotion is not None
     return promotion
 
 
-def approval_acted_on(visit: Visit, earlier: EarlierAct) -> Approval:
+def approval_acted_on(context: RequestContext, earlier: EarlierAct) -> Approval:
     """The request for approval that an earlier act answered."""
-    with visit.store.connect() as connection:
+    with context.store.connect() as connection:
         return approvals_where(connection, "a.id = %s", [earlier.details["approval_id"]])[0]
 
 
-def hold_acted_on(visit: Visit, experiment_name: str, hold: str | None, earlier: EarlierAct) -> Hold:
+def hold_acted_on(context: RequestContext, experiment_name: str, hold: str | None, earlier: EarlierAct) -> Hold:
     """The hold as an earlier act left it."""
-    return Hold(experiment_name=experiment_name, hold=hold, changed_by=visit.actor, changed_at=earlier.at)
+    return Hold(experiment_name=experiment_name, hold=hold, changed_by=context.actor, changed_at=earlier.at)
 
 
-def _earlier(visit: Visit, experiment_name: str, action: Action) -> EarlierAct | None:
-    if visit.idempotency_key is None:
+def _earlier(context: RequestContext, experiment_name: str, action: Action) -> EarlierAct | None:
+    if context.idempotency_key is None:
         return None
-    return act_under_key(visit.store, experiment_name, action, visit.actor, visit.idempotency_key, visit.fingerprint)
+    return act_under_key(
+        context.store, experiment_name, action, context.actor, context.idempotency_key, context.fingerprint
+    )

@@ -81,10 +81,10 @@ def _print(result: AutoCheckResult) -> None:
         output.print_styled(f"{seen.experiment_name}: watch {seen.status}: {seen.message}", style)
     if result.unread is not None:
         output.print_styled(f"What is missing of the log was not read: {result.unread}", "bold red")
-    told = result.notifications
+    sent = result.notifications
     output.note(
         f"{result.checked} checked, {result.promoted} promoted, {result.ramped} ramped,"
         f" {result.awaiting_approval} awaiting approval, {result.failed} failed, {result.recorded} decisions recorded"
         f" (as of {output.when(result.as_of)})"
-        + ("" if told is None else f"; {told.delivered} messages delivered, {told.waiting} waiting, {told.dead} dead")
+        + ("" if sent is None else f"; {sent.delivered} messages delivered, {sent.waiting} waiting, {sent.dead} dead")
     )

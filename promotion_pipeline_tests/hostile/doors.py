@@ -15,7 +15,7 @@ from promotion_pipeline.api.app import create_app
 from promotion_pipeline.api.tokens import Role, create_token
 from promotion_pipeline.decisions.window import evaluate_window, redecide_late
 from promotion_pipeline.doctor import data
-from promotion_pipeline.doctor.environment import Reading
+from promotion_pipeline.doctor.environment import ReadSettings
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ROLLUP_CHECKS, Window
@@ -152,7 +152,7 @@ async def _get(store: Store, token: str, paths: Sequence[str]) -> dict[str, http
 
 def _diagnose(store: Store) -> None:
     with store.connect() as connection:
-        subject = Subject(Reading(store.settings, {}), {}, store=store, connection=connection, has_schema=True)
+        subject = Subject(ReadSettings(store.settings, {}), {}, store=store, connection=connection, has_schema=True)
         for check in DATA_CHECKS:
             assert check(subject).message
 

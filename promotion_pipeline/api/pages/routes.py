@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from promotion_pipeline.api.access import Access, needs
-from promotion_pipeline.api.guard import Visit, visit_of
+from promotion_pipeline.api.guard import RequestContext, context_of
 from promotion_pipeline.api.pages.charts import sparkline
 from promotion_pipeline.api.pages.guard import COOKIE, HOME, LOGIN, PageRoute, own_address, set_session
 from promotion_pipeline.api.pages.rendering import STYLE, render
@@ -42,7 +42,7 @@ DONE = {
     "released": "The hold is lifted.",
 }
 
-Here = Annotated[Visit, Depends(visit_of)]
+Context = Annotated[RequestContext, Depends(context_of)]
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -63,29 +63,29 @@ def style() -> Response:
 
 @router.get(LOGIN)
 @needs(Access.PUBLIC)
-def login_form(here: Here, request: Request) -> Response:
+def login_form(context: Context, request: Request) -> Response:
     """Ask for a token."""
-    return render(here, "login.html", to=own_address(request.query_params.get("next")), wrong=False)
+    return render(context, "login.html", to=own_address(request.query_params.get("next")), wrong=False)
 
 
 @router.post(LOGIN)
 @needs(Access.PUBLIC)
-def login(here: Here, request: Request) -> Response:
+def login(context: Context, request: Request) -> Response:
     """Exchange a token for a session."""
-    to = own_address(here.form.get("next"))
-    token = token_of(here.store, here.form.get("token", "").strip())
+    to = own_address(context.form.get("next"))
+    token = token_of(context.store, context.form.get("token", "").strip())
     if token is None:
-        return render(here, "login.html", 401, to=to, wrong=True)
+        return render(context, "login.html", 401, to=to, wrong=True)
     response = RedirectResponse(to, status_code=303)
-    set_session(response, request, open_session(here.store, token))
+    set_session(response, request, open_session(context.store, token))
     return response
 
 
 @router.post("/logout")
 @needs(Access.PUBLIC)
-def logout(here: Here, request: Request) -> Response:
+def logout(context: Context, request: Request) -> Response:
     """End the session."""
-    close_session(here.store, request.cookies.get(COOKIE, ""))
+    close_session(context.store, request.cookies.get(COOKIE, ""))
     response = RedirectResponse(LOGIN, status_code=303)
     response.delete_cookie(COOKIE, path="/")
     return response
@@ -93,122 +93,127 @@ def logout(here: Here, request: Request) -> Response:
 
 @router.get(HOME)
 @needs(Access.VIEWER)
-def experiments(here: Here, request: Request) -> Response:
+def experiments(context: Context, request: Request) -> Response:
     """Every experiment, a hundred a page."""
     search = request.query_params.get("q", "")[:200]
     number = request.query_params.get("page", "1")
     page = int(number) if number.isdecimal() and 0 < int(number) < 10_000 else 1
-    found = experiment_overviews(here.store, search=search, limit=PAGE_SIZE + 1, offset=(page - 1) * PAGE_SIZE)
-    lines = sparklines(here.store, [entry.id for entry in found[:PAGE_SIZE]])
+    found = experiment_overviews(context.store, search=search, limit=PAGE_SIZE + 1, offset=(page - 1) * PAGE_SIZE)
+    lines = sparklines(context.store, [entry.id for entry in found[:PAGE_SIZE]])
     rows = [(entry, sparkline(lines.get(entry.id, []))) for entry in found[:PAGE_SIZE]]
     has_more = len(found) > PAGE_SIZE
-    alarms = open_alarms(here.store)
-    return render(here, "experiments.html", rows=rows, search=search, page=page, has_more=has_more, alarms=alarms)
+    alarms = open_alarms(context.store)
+    return render(context, "experiments.html", rows=rows, search=search, page=page, has_more=has_more, alarms=alarms)
 
 
 @router.get(HOME + "/{name:path}")
 @needs(Access.VIEWER)
-def experiment(name: str, here: Here, request: Request) -> Response:
+def experiment(name: str, context: Context, request: Request) -> Response:
     """One experiment: verdict, checks, lift over time, variants, timeline, and what can be done."""
     if not name:
         return RedirectResponse(HOME, status_code=303)
-    view = experiment_view(here.store, name)
+    view = experiment_view(context.store, name)
     return render(
-        here,
+        context,
         "experiment.html",
         view=view,
         e=view.eligibility,
         points=table_points(view.drawn.points),
         check_titles=CHECK_TITLES,
-        may_act=Role(here.principal.role).includes(Role.OPERATOR),
+        may_act=Role(context.principal.role).includes(Role.OPERATOR),
         done=DONE.get(request.query_params.get("done", "")),
     )
 
 
 @router.post(HOME + "/{name:path}/promote")
 @needs(Access.OPERATOR)
-def promote(name: str, here: Here) -> Response:
+def promote(name: str, context: Context) -> Response:
     """Promote by hand."""
-    metadata = {"reason": required_text(here.form.get("reason"), "reason"), **here.mark()}
-    promote_winner(name, "manual", here.actor, metadata=metadata, despite=_despite(here), store=here.store)
+    metadata = {"reason": required_text(context.form.get("reason"), "reason"), **context.mark()}
+    promote_winner(name, "manual", context.actor, metadata=metadata, despite=_despite(context), store=context.store)
     return _back_to(name, "promoted")
 
 
 @router.post(HOME + "/{name:path}/approve")
 @needs(Access.OPERATOR)
-def approve(name: str, here: Here) -> Response:
+def approve(name: str, context: Context) -> Response:
     """Say yes to what waits."""
     approve_promotion(
-        name, here.actor, reason=_reason(here), metadata=here.mark(), despite=_despite(here), store=here.store
+        name,
+        context.actor,
+        reason=_reason(context),
+        metadata=context.mark(),
+        despite=_despite(context),
+        store=context.store,
     )
     return _back_to(name, "approved")
 
 
 @router.post(HOME + "/{name:path}/decline")
 @needs(Access.OPERATOR)
-def decline(name: str, here: Here) -> Response:
+def decline(name: str, context: Context) -> Response:
     """Say no to what waits."""
-    decline_promotion(name, here.actor, here.form.get("reason", ""), store=here.store)
+    decline_promotion(name, context.actor, context.form.get("reason", ""), store=context.store)
     return _back_to(name, "declined")
 
 
 @router.post(HOME + "/{name:path}/rollback")
 @needs(Access.OPERATOR)
-def roll_back(name: str, here: Here) -> Response:
+def roll_back(name: str, context: Context) -> Response:
     """Undo the live promotion."""
     rollback_promotion(
         name,
-        here.form.get("reason", ""),
-        here.actor,
-        to=here.form.get("to", "previous"),
-        confirm_drift=here.form.get("confirm_drift") == "yes",
-        store=here.store,
+        context.form.get("reason", ""),
+        context.actor,
+        to=context.form.get("to", "previous"),
+        confirm_drift=context.form.get("confirm_drift") == "yes",
+        store=context.store,
     )
-    return _back_to(name, "closed" if here.form.get("to") == "close" else "rolled-back")
+    return _back_to(name, "closed" if context.form.get("to") == "close" else "rolled-back")
 
 
 @router.post(HOME + "/{name:path}/advance")
 @needs(Access.OPERATOR)
-def advance(name: str, here: Here) -> Response:
+def advance(name: str, context: Context) -> Response:
     """Take the next step of the ramp."""
-    advance_ramp(name, here.actor, reason=_reason(here), store=here.store)
+    advance_ramp(name, context.actor, reason=_reason(context), store=context.store)
     return _back_to(name, "advanced")
 
 
 @router.post(HOME + "/{name:path}/acknowledge")
 @needs(Access.OPERATOR)
-def acknowledge(name: str, here: Here) -> Response:
+def acknowledge(name: str, context: Context) -> Response:
     """Keep it although it got worse."""
-    acknowledge_breach(name, here.form.get("reason", ""), here.actor, store=here.store)
+    acknowledge_breach(name, context.form.get("reason", ""), context.actor, store=context.store)
     return _back_to(name, "acknowledged")
 
 
 @router.post(HOME + "/{name:path}/overwrite")
 @needs(Access.OPERATOR)
-def overwrite(name: str, here: Here) -> Response:
+def overwrite(name: str, context: Context) -> Response:
     """Put the promotion's split back."""
-    overwrite_split(name, here.form.get("reason", ""), here.actor, store=here.store)
+    overwrite_split(name, context.form.get("reason", ""), context.actor, store=context.store)
     return _back_to(name, "overwritten")
 
 
 @router.post(HOME + "/{name:path}/hold")
 @needs(Access.OPERATOR)
-def hold(name: str, here: Here) -> Response:
+def hold(name: str, context: Context) -> Response:
     """Keep it from being promoted unattended."""
-    hold_promotion(name, here.form.get("reason", ""), here.actor, store=here.store)
+    hold_promotion(name, context.form.get("reason", ""), context.actor, store=context.store)
     return _back_to(name, "held")
 
 
 @router.post(HOME + "/{name:path}/release")
 @needs(Access.OPERATOR)
-def release(name: str, here: Here) -> Response:
+def release(name: str, context: Context) -> Response:
     """Lift the hold."""
-    release_hold(name, here.actor, reason=_reason(here), store=here.store)
+    release_hold(name, context.actor, reason=_reason(context), store=context.store)
     return _back_to(name, "released")
 
 
-def _reason(here: Visit) -> str | None:
-    return here.form.get("reason", "").strip() or None
+def _reason(context: RequestContext) -> str | None:
+    return context.form.get("reason", "").strip() or None
 
 
 def _back_to(name: str, done: str) -> Response:
@@ -216,7 +221,7 @@ def _back_to(name: str, done: str) -> Response:
     return RedirectResponse(f"{HOME}/{quote(name, safe='')}?done={done}", status_code=303)
 
 
-def _despite(here: Visit) -> list[str]:
+def _despite(context: RequestContext) -> list[str]:
     """What was ticked as seen."""
-    ticked = here.form.get("despite", "")
+    ticked = context.form.get("despite", "")
     return [ticked] if ticked else []

@@ -12,11 +12,11 @@ from psycopg.types.json import Jsonb
 
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.act.promote import (
-    Candidate,
-    Signature,
+    LockedAssessment,
+    PromotionOrder,
     on_hold,
     record_promotion,
-    require_candidate,
+    require_eligible,
     require_not_promoted,
 )
 from promotion_pipeline.promotion.judge.distrust import Despite, acknowledgement, despite_of
@@ -35,11 +35,11 @@ from promotion_pipeline.promotion.record.models import Approval, Promotion
 from promotion_pipeline.promotion.record.queries import OPEN, approvals_where, open_approval, set_approval
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionType
 from promotion_pipeline.promotion.record.transaction import (
-    Scene,
-    chosen,
+    ActContext,
     database_errors,
     in_transaction,
     lock_experiment,
+    store_or_current,
 )
 from promotion_pipeline.store.database import Connection, Store
 
@@ -77,18 +77,18 @@ def approve_promotion(
     name = experiment_name_of(experiment_name)
     actor, why, request = required_text(approved_by, "approved_by"), _optional(reason), request_config(config)
     details, acknowledged = json_object(metadata, "metadata"), despite_of(despite)
-    where = chosen(store)
+    where = store_or_current(store)
 
     def act(connection: Connection) -> Promotion:
-        scene = lock_experiment(connection, where, name)
-        require_not_promoted(scene)
-        waiting = _require_waiting(scene)
-        candidate = require_candidate(scene, request)
-        _require_same_candidate(waiting, candidate)
-        marks = acknowledgement(candidate.assessment, acknowledged, why)
-        answer = {"approval_id": str(waiting.id), "reason": why, **candidate.brought, **marks, **on_hold(scene)}
-        scene.audit(actor, Action.APPROVE, None, answer)
-        return apply_approval(scene, candidate, waiting.model_copy(update={"reason": why}), actor, details | marks)
+        context = lock_experiment(connection, where, name)
+        require_not_promoted(context)
+        waiting = _require_waiting(context)
+        locked = require_eligible(context, request)
+        _require_same_candidate(waiting, locked)
+        marks = acknowledgement(locked.assessment, acknowledged, why)
+        answer = {"approval_id": str(waiting.id), "reason": why, **locked.brought, **marks, **on_hold(context)}
+        context.audit(actor, Action.APPROVE, None, answer)
+        return apply_approval(context, locked, waiting.model_copy(update={"reason": why}), actor, details | marks)
 
     promotion = in_transaction(where, act)
     reached(FaultPoint.AFTER_COMMIT)
@@ -109,19 +109,21 @@ def decline_promotion(experiment_name: str, declined_by: str, reason: str, *, st
     """
     name = experiment_name_of(experiment_name)
     actor, why = required_text(declined_by, "declined_by"), required_text(reason, "reason")
-    where = chosen(store)
+    where = store_or_current(store)
 
     def act(connection: Connection) -> Approval:
-        scene = lock_experiment(connection, where, name)
-        waiting = _require_waiting(scene)
+        context = lock_experiment(connection, where, name)
+        waiting = _require_waiting(context)
         declined = set_approval(connection, waiting.id, ApprovalState.DECLINED, actor, why)
         hold = f"declined by {actor}: {why}"
         connection.execute(
-            "UPDATE ab_experiments SET auto_promotion_hold = %s WHERE id = %s", [hold, scene.experiment.id]
+            "UPDATE ab_experiments SET auto_promotion_hold = %s WHERE id = %s", [hold, context.experiment.id]
         )
         details = {"approval_id": str(waiting.id), "candidate": waiting.candidate_variant_name, "reason": why}
-        scene.audit(actor, Action.DECLINE, None, details)
-        scene.notify(Event.APPROVAL_DECLINED, "info", None, f"declined:{waiting.id}", {**details, "declined_by": actor})
+        context.audit(actor, Action.DECLINE, None, details)
+        context.notify(
+            Event.APPROVAL_DECLINED, "info", None, f"declined:{waiting.id}", {**details, "declined_by": actor}
+        )
         return declined
 
     answered = in_transaction(where, act)
@@ -130,36 +132,40 @@ def decline_promotion(experiment_name: str, declined_by: str, reason: str, *, st
 
 
 def apply_approval(
-    scene: Scene, candidate: Candidate, approval: Approval, actor: str, metadata: Mapping[str, Any] | None = None
+    context: ActContext,
+    locked: LockedAssessment,
+    approval: Approval,
+    actor: str,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Promotion:
     """Promote by an approval; the caller holds the lock and has checked the contract."""
     known = {"approval_id": str(approval.id), "approval_reason": approval.reason}
-    signature = Signature(PromotionType.MANUAL, actor, {**known, **(metadata or {})}, approval)
-    return record_promotion(scene, candidate, signature)
+    order = PromotionOrder(PromotionType.MANUAL, actor, {**known, **(metadata or {})}, approval)
+    return record_promotion(context, locked, order)
 
 
-def request_approval(scene: Scene, candidate: Candidate, actor: str) -> tuple[Approval, bool]:
+def request_approval(context: ActContext, locked: LockedAssessment, actor: str) -> tuple[Approval, bool]:
     """Ask a person, once a candidate; returns the open request and whether it is new. The caller holds the lock."""
-    assessment = candidate.assessment
+    assessment = locked.assessment
     decision, eligibility = assessment.decision, assessment.eligibility
     assert decision is not None
-    waiting = expire_if_due(scene)
+    waiting = expire_if_due(context)
     if waiting is not None:
         if str(waiting.candidate_variant_id) == decision["candidate_variant_id"]:
             return waiting, False
         reason = f"{decision['candidate_variant_name']!r} leads now"
-        set_approval(scene.connection, waiting.id, ApprovalState.SUPERSEDED, actor, reason)
-    row = scene.connection.execute(
+        set_approval(context.connection, waiting.id, ApprovalState.SUPERSEDED, actor, reason)
+    row = context.connection.execute(
         "INSERT INTO promotion_approvals (experiment_id, candidate_variant_id, candidate_variant_name, as_of, decision,"
         " requested_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
         [
-            scene.experiment.id,
+            context.experiment.id,
             decision["candidate_variant_id"],
             decision["candidate_variant_name"],
             assessment.as_of,
             Jsonb(eligibility.to_json()),
-            scene.at,
-            scene.at + timedelta(hours=candidate.config.approval_expiry_hours),
+            context.at,
+            context.at + timedelta(hours=locked.config.approval_expiry_hours),
         ],
     ).fetchone()
     assert row is not None
@@ -168,7 +174,7 @@ def request_approval(scene: Scene, candidate: Candidate, actor: str) -> tuple[Ap
         "candidate": decision["candidate_variant_name"],
         "withheld": [withheld_sentence(assessment, reason) for reason in assessment.withheld],
     }
-    scene.audit(actor, Action.REQUEST_APPROVAL, None, {**details, **candidate.brought})
+    context.audit(actor, Action.REQUEST_APPROVAL, None, {**details, **locked.brought})
     numbers = {name: decision[name] for name in ("confidence", "improvement", "sample_size", "shrunken_lift")}
     payload = {
         **details,
@@ -177,17 +183,17 @@ def request_approval(scene: Scene, candidate: Candidate, actor: str) -> tuple[Ap
         "distrust": eligibility.distrust,
         "as_of": assessment.as_of.isoformat(),
     }
-    scene.notify(Event.APPROVAL_REQUESTED, "info", None, f"approval:{row['id']}", payload)
-    return approvals_where(scene.connection, "a.id = %s", [row["id"]])[0], True
+    context.notify(Event.APPROVAL_REQUESTED, "info", None, f"approval:{row['id']}", payload)
+    return approvals_where(context.connection, "a.id = %s", [row["id"]])[0], True
 
 
-def expire_if_due(scene: Scene) -> Approval | None:
+def expire_if_due(context: ActContext) -> Approval | None:
     """The open request of the locked experiment, after one whose time is over was closed."""
-    waiting = open_approval(scene.connection, scene.experiment.id)
-    if waiting is None or waiting.expires_at > scene.at:
+    waiting = open_approval(context.connection, context.experiment.id)
+    if waiting is None or waiting.expires_at > context.at:
         return waiting
-    set_approval(scene.connection, waiting.id, ApprovalState.EXPIRED, waiting.answered_by or EXPIRY_ACTOR, None)
-    scene.audit(EXPIRY_ACTOR, Action.EXPIRE_APPROVAL, None, {"approval_id": str(waiting.id)})
+    set_approval(context.connection, waiting.id, ApprovalState.EXPIRED, waiting.answered_by or EXPIRY_ACTOR, None)
+    context.audit(EXPIRY_ACTOR, Action.EXPIRE_APPROVAL, None, {"approval_id": str(waiting.id)})
     return None
 
 
@@ -213,7 +219,7 @@ def open_approvals(store: Store | None = None) -> list[Approval]:
     Raises:
         DependencyError: the database is down.
     """
-    with chosen(store).connect() as connection, database_errors():
+    with store_or_current(store).connect() as connection, database_errors():
         return approvals_where(connection, f"{OPEN} AND a.expires_at > clock_timestamp()", [])
 
 
@@ -224,20 +230,20 @@ def approval_history(experiment_name: str, *, store: Store | None = None) -> lis
         NotFoundError: no experiment has this name.
         DependencyError: the database is down.
     """
-    with chosen(store).connect() as connection, database_errors():
+    with store_or_current(store).connect() as connection, database_errors():
         experiment = experiments_named(connection, [experiment_name_of(experiment_name)])[0]
         return approvals_where(connection, "a.experiment_id = %s", [experiment.id])
 
 
-def _require_waiting(scene: Scene) -> Approval:
+def _require_waiting(context: ActContext) -> Approval:
     """Raises:
     ConflictError: nothing waits for an answer.
     """
-    name = scene.experiment.name
-    waiting = open_approval(scene.connection, scene.experiment.id)
+    name = context.experiment.name
+    waiting = open_approval(context.connection, context.experiment.id)
     if waiting is None:
         raise ConflictError(f"nothing waits for approval on {name!r}: check it, and promote it if it is eligible")
-    if waiting.expires_at <= scene.at:
+    if waiting.expires_at <= context.at:
         raise ConflictError(
             f"the request on {name!r} expired at {waiting.expires_at.isoformat(timespec='seconds')}:"
             " the next check asks again if it is still eligible, or promote it"
@@ -247,8 +253,8 @@ def _require_waiting(scene: Scene) -> Approval:
     return waiting
 
 
-def _require_same_candidate(waiting: Approval, candidate: Candidate) -> None:
-    decision = candidate.assessment.decision
+def _require_same_candidate(waiting: Approval, locked: LockedAssessment) -> None:
+    decision = locked.assessment.decision
     assert decision is not None
     if str(waiting.candidate_variant_id) != decision["candidate_variant_id"]:
         raise ConflictError(

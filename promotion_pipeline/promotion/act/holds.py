@@ -8,7 +8,12 @@ from promotion_pipeline.promotion.record.faults import FaultPoint, reached
 from promotion_pipeline.promotion.record.inputs import experiment_name_of, required_text
 from promotion_pipeline.promotion.record.models import Hold
 from promotion_pipeline.promotion.record.queries import promotions_where
-from promotion_pipeline.promotion.record.transaction import Scene, chosen, in_transaction, lock_experiment
+from promotion_pipeline.promotion.record.transaction import (
+    ActContext,
+    in_transaction,
+    lock_experiment,
+    store_or_current,
+)
 from promotion_pipeline.store.database import Connection, Store
 
 
@@ -35,20 +40,20 @@ def release_hold(
     name = experiment_name_of(experiment_name)
     actor = required_text(released_by, "released_by")
     why = None if reason is None else required_text(reason, "reason")
-    where = chosen(store)
+    where = store_or_current(store)
 
     def act(connection: Connection) -> Hold:
-        scene = lock_experiment(connection, where, name)
-        before = scene.experiment.hold
+        context = lock_experiment(connection, where, name)
+        before = context.experiment.hold
         if before is None:
             raise ConflictError(f"{name!r} is not on hold: there is nothing to release")
-        past = promotions_where(connection, "experiment_id = %s AND state = 'rolled_back'", [scene.experiment.id])
+        past = promotions_where(connection, "experiment_id = %s AND state = 'rolled_back'", [context.experiment.id])
         promotion_id = past[0].id if past else None
         details = {"hold": before, "reason": why}
-        scene.audit(actor, Action.RELEASE_HOLD, promotion_id, details)
-        key = f"hold_released:{scene.experiment.id}:{scene.at.isoformat()}"
-        scene.notify(Event.HOLD_RELEASED, "info", promotion_id, key, {**details, "released_by": actor})
-        return _set(scene, None, actor)
+        context.audit(actor, Action.RELEASE_HOLD, promotion_id, details)
+        key = f"hold_released:{context.experiment.id}:{context.at.isoformat()}"
+        context.notify(Event.HOLD_RELEASED, "info", promotion_id, key, {**details, "released_by": actor})
+        return _set(context, None, actor)
 
     released = in_transaction(where, act)
     reached(FaultPoint.AFTER_COMMIT)
@@ -66,28 +71,28 @@ def hold_promotion(experiment_name: str, reason: str, held_by: str, *, store: St
     """
     name = experiment_name_of(experiment_name)
     why, actor = required_text(reason, "reason"), required_text(held_by, "held_by")
-    where = chosen(store)
+    where = store_or_current(store)
 
     def act(connection: Connection) -> Hold:
-        scene = lock_experiment(connection, where, name)
-        if scene.experiment.hold is not None:
-            raise ConflictError(f"{name!r} is on hold already: {scene.experiment.hold}")
+        context = lock_experiment(connection, where, name)
+        if context.experiment.hold is not None:
+            raise ConflictError(f"{name!r} is on hold already: {context.experiment.hold}")
         hold = f"held by {actor}: {why}"
-        scene.audit(actor, Action.HOLD, None, {"reason": why, "hold": hold})
-        return _set(scene, hold, actor)
+        context.audit(actor, Action.HOLD, None, {"reason": why, "hold": hold})
+        return _set(context, hold, actor)
 
     held = in_transaction(where, act)
     reached(FaultPoint.AFTER_COMMIT)
     return held
 
 
-def set_hold(scene: Scene, hold: str | None) -> None:
+def set_hold(context: ActContext, hold: str | None) -> None:
     """Write why automatic promotion is on hold; None: it is not. The caller holds the lock."""
-    scene.connection.execute(
-        "UPDATE ab_experiments SET auto_promotion_hold = %s WHERE id = %s", [hold, scene.experiment.id]
+    context.connection.execute(
+        "UPDATE ab_experiments SET auto_promotion_hold = %s WHERE id = %s", [hold, context.experiment.id]
     )
 
 
-def _set(scene: Scene, hold: str | None, actor: str) -> Hold:
-    set_hold(scene, hold)
-    return Hold(experiment_name=scene.experiment.name, hold=hold, changed_by=actor, changed_at=scene.at)
+def _set(context: ActContext, hold: str | None, actor: str) -> Hold:
+    set_hold(context, hold)
+    return Hold(experiment_name=context.experiment.name, hold=hold, changed_by=actor, changed_at=context.at)

@@ -34,9 +34,9 @@ from promotion_pipeline.promotion.record.experiments import resolved_config
 from promotion_pipeline.promotion.record.faults import FaultPoint, reached
 from promotion_pipeline.promotion.record.inputs import (
     ConfigLike,
-    choice,
     experiment_name_of,
     json_object,
+    member_of,
     request_config,
     required_text,
 )
@@ -50,7 +50,12 @@ from promotion_pipeline.promotion.record.queries import (
 )
 from promotion_pipeline.promotion.record.splits import from_text, split_of_step
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState, PromotionType
-from promotion_pipeline.promotion.record.transaction import Scene, chosen, in_transaction, lock_experiment
+from promotion_pipeline.promotion.record.transaction import (
+    ActContext,
+    in_transaction,
+    lock_experiment,
+    store_or_current,
+)
 from promotion_pipeline.rollups import repaired
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
@@ -60,7 +65,7 @@ STANDING_CAVEATS = frozenset({Warn.REQUEST_LEVEL.value})
 
 
 @dataclass(frozen=True)
-class Signature:
+class PromotionOrder:
     """Who promotes, and how."""
 
     kind: PromotionType
@@ -73,7 +78,7 @@ class Signature:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class LockedAssessment:
     """An assessment made under the lock, with the rollups behind it."""
 
     assessment: Assessment
@@ -133,12 +138,12 @@ def promote_winner(
     >>> print(f"Promoted: {promotion.promoted_variant_name}")
     Promoted: variant-a
     """
-    kind = choice(PromotionType, promotion_type, "promotion_type")
+    kind = member_of(PromotionType, promotion_type, "promotion_type")
     made_by = MadeBy.SWEEP if kind is PromotionType.AUTO else MadeBy.PERSON
     known, acknowledged = json_object(metadata, "metadata"), despite_of(despite)
-    signature = Signature(kind, required_text(promoted_by, "promoted_by"), known, made_by=made_by)
+    order = PromotionOrder(kind, required_text(promoted_by, "promoted_by"), known, made_by=made_by)
     promotion = _promote(
-        chosen(store), experiment_name_of(experiment_name), signature, request_config(config), acknowledged
+        store_or_current(store), experiment_name_of(experiment_name), order, request_config(config), acknowledged
     )
     reached(FaultPoint.AFTER_COMMIT)
     return promotion
@@ -147,7 +152,7 @@ def promote_winner(
 def _promote(
     store: Store,
     name: str,
-    signature: Signature,
+    order: PromotionOrder,
     request: PromotionConfig | None,
     acknowledged: frozenset[Despite] | None,
 ) -> Promotion:
@@ -155,14 +160,14 @@ def _promote(
     seen: list[Assessment] = []
 
     def act(connection: Connection) -> Promotion:
-        scene = lock_experiment(connection, store, name)
-        candidate = require_candidate(scene, request, signature.made_by)
-        seen.append(candidate.assessment)
-        if signature.kind is PromotionType.AUTO:
-            require_unattended(candidate.assessment)
-        known = dict(signature.metadata)
-        marks = acknowledgement(candidate.assessment, acknowledged, known.get("reason"))
-        return record_promotion(scene, candidate, replace(signature, metadata=known | marks))
+        context = lock_experiment(connection, store, name)
+        locked = require_eligible(context, request, order.made_by)
+        seen.append(locked.assessment)
+        if order.kind is PromotionType.AUTO:
+            require_unattended(locked.assessment)
+        known = dict(order.metadata)
+        marks = acknowledgement(locked.assessment, acknowledged, known.get("reason"))
+        return record_promotion(context, locked, replace(order, metadata=known | marks))
 
     try:
         return in_transaction(store, act)
@@ -172,37 +177,39 @@ def _promote(
         return in_transaction(store, act)
 
 
-def require_candidate(scene: Scene, request: PromotionConfig | None, made_by: MadeBy = MadeBy.PERSON) -> Candidate:
+def require_eligible(
+    context: ActContext, request: PromotionConfig | None, made_by: MadeBy = MadeBy.PERSON
+) -> LockedAssessment:
     """Re-check under the lock that this experiment may be promoted by the contract.
 
     Raises:
         AlreadyPromotedError, ConflictError, NotEligibleError, ConfigError: it may not, and why.
     """
     reached(FaultPoint.LOCKED)
-    name = scene.experiment.name
-    require_not_promoted(scene)
-    if not scene.experiment.is_active:
+    name = context.experiment.name
+    require_not_promoted(context)
+    if not context.experiment.is_active:
         raise ConflictError(
             f"{name!r} is not running: set is_active to start it; only a running experiment is promoted"
         )
-    require_live_mode(scene.store)
-    candidate = assess_under_lock(scene, request, made_by)
-    eligibility = candidate.assessment.eligibility
+    require_live_mode(context.store)
+    locked = assess_under_lock(context, request, made_by)
+    eligibility = locked.assessment.eligibility
     if not eligibility.is_eligible:
         said = "; ".join(eligibility.reasons)
         sentence = f"{name!r} is {eligibility.verdict.value} at {eligibility.as_of.isoformat()}: {said}"
         raise NotEligibleError(sentence, eligibility.to_json())
-    return candidate
+    return locked
 
 
-def require_not_promoted(scene: Scene) -> None:
+def require_not_promoted(context: ActContext) -> None:
     """Raises:
     AlreadyPromotedError: a live promotion exists.
     """
-    live = live_promotion(scene.connection, scene.experiment.id)
+    live = live_promotion(context.connection, context.experiment.id)
     if live is not None:
         raise AlreadyPromotedError(
-            f"{scene.experiment.name!r} is already promoted: {live.promoted_variant_name!r} at"
+            f"{context.experiment.name!r} is already promoted: {live.promoted_variant_name!r} at"
             f" {live.promoted_at.isoformat(timespec='seconds')} by {live.promoted_by} (promotion {live.id})"
         )
 
@@ -215,7 +222,9 @@ def require_live_mode(store: Store) -> None:
         raise ConflictError("AUTO_PROMOTION_MODE is shadow: no traffic changes; set it to live to promote")
 
 
-def assess_under_lock(scene: Scene, request: PromotionConfig | None, made_by: MadeBy | None = None) -> Candidate:
+def assess_under_lock(
+    context: ActContext, request: PromotionConfig | None, made_by: MadeBy | None = None
+) -> LockedAssessment:
     """Evaluate the locked experiment at the newest complete hour.
 
     Args:
@@ -224,20 +233,20 @@ def assess_under_lock(scene: Scene, request: PromotionConfig | None, made_by: Ma
     Raises:
         ConfigError: the experiment's `promotion_config` is not valid.
     """
-    resolved_config(scene.store.settings, scene.experiment)
+    resolved_config(context.store.settings, context.experiment)
     judged = judge_experiments(
-        scene.store,
-        scene.connection,
-        [scene.experiment],
+        context.store,
+        context.connection,
+        [context.experiment],
         request,
         None,
-        source=scene.connection,
+        source=context.connection,
         made_by=made_by,
         compare=True,
     )
     (assessment,) = judged.assessments
     assert assessment.config is not None
-    return Candidate(assessment, assessment.config, judged.rollups)
+    return LockedAssessment(assessment, assessment.config, judged.rollups)
 
 
 def require_unattended(assessment: Assessment) -> None:
@@ -256,35 +265,35 @@ def require_unattended(assessment: Assessment) -> None:
     raise WithheldError(sentence, assessment.eligibility.to_json())
 
 
-def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -> Promotion:
+def record_promotion(context: ActContext, locked: LockedAssessment, order: PromotionOrder) -> Promotion:
     """Write record, traffic, phase, decision, approval, audit and notifications; the caller holds the lock."""
-    held = on_hold(scene)
-    signature = replace(signature, metadata={**signature.metadata, **held})
-    snapshot = snapshot_of(scene, candidate.assessment, candidate.rollups, candidate.config.ramp_steps)
-    snapshot |= candidate.brought | {"distrust": candidate.assessment.eligibility.distrust}
+    held = on_hold(context)
+    order = replace(order, metadata={**order.metadata, **held})
+    snapshot = snapshot_of(context, locked.assessment, locked.rollups, locked.config.ramp_steps)
+    snapshot |= locked.brought | {"distrust": locked.assessment.eligibility.distrust}
     require_storable(
-        scene.connection, [share for step in snapshot["ramp"] for share in from_text(step["split"]).values()]
+        context.connection, [share for step in snapshot["ramp"] for share in from_text(step["split"]).values()]
     )
     state = PromotionState.RAMPING if len(snapshot["ramp"]) > 1 else PromotionState.PROMOTED
-    promotion = insert_promotion(scene, candidate, signature, snapshot, state)
+    promotion = insert_promotion(context, locked, order, snapshot, state)
     assert promotion is not None
     reached(FaultPoint.RECORD_WRITTEN)
-    scene.set_traffic(split_of_step(snapshot, 0), is_active=False)
+    context.set_traffic(split_of_step(snapshot, 0), is_active=False)
     reached(FaultPoint.TRAFFIC_SET)
-    if not candidate.assessment.is_overridden:
-        write_decision_of_record(scene.connection, candidate.assessment, scene.store.settings, signature.made_by)
-    _settle_approval(scene, signature, promotion)
+    if not locked.assessment.is_overridden:
+        write_decision_of_record(context.connection, locked.assessment, context.store.settings, order.made_by)
+    _settle_approval(context, order, promotion)
     details = {
-        "type": signature.kind.value,
+        "type": order.kind.value,
         "winner": promotion.promoted_variant_name,
         "state": state.value,
-        "metadata": dict(signature.metadata),
-        **candidate.brought,
+        "metadata": dict(order.metadata),
+        **locked.brought,
         **held,
     }
-    scene.audit(signature.by, Action.PROMOTE, promotion.id, details)
-    alarming = set(candidate.assessment.eligibility.warning_codes) - STANDING_CAVEATS
-    scene.notify(
+    context.audit(order.by, Action.PROMOTE, promotion.id, details)
+    alarming = set(locked.assessment.eligibility.warning_codes) - STANDING_CAVEATS
+    context.notify(
         Event.PROMOTION_WITH_WARNINGS if alarming else Event.PROMOTION,
         "warning" if alarming else "info",
         promotion.id,
@@ -292,24 +301,28 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
         promotion_payload(promotion),
     )
     reached(FaultPoint.BEFORE_COMMIT)
-    return reread(scene.connection, promotion)
+    return reread(context.connection, promotion)
 
 
-def on_hold(scene: Scene) -> dict[str, Any]:
+def on_hold(context: ActContext) -> dict[str, Any]:
     """What a record says of the hold that a person promoted in spite of; empty: there is none."""
-    return {} if scene.experiment.hold is None else {"on_hold": scene.experiment.hold}
+    return {} if context.experiment.hold is None else {"on_hold": context.experiment.hold}
 
 
 def insert_promotion(
-    scene: Scene, candidate: Candidate, signature: Signature, snapshot: dict[str, Any], state: PromotionState
+    context: ActContext,
+    locked: LockedAssessment,
+    order: PromotionOrder,
+    snapshot: dict[str, Any],
+    state: PromotionState,
 ) -> Promotion | None:
     """Write the record; None where the same shadow promotion is recorded already."""
-    decision = candidate.assessment.decision
+    decision = locked.assessment.decision
     assert decision is not None
     values = {
         "id": uuid4(),
-        "experiment_id": scene.experiment.id,
-        "experiment_name": scene.experiment.name,
+        "experiment_id": context.experiment.id,
+        "experiment_name": context.experiment.name,
         "promoted_variant_id": decision["candidate_variant_id"],
         "promoted_variant_name": decision["candidate_variant_name"],
         "control_variant_id": decision["control_variant_id"],
@@ -317,21 +330,21 @@ def insert_promotion(
         "confidence": decision["confidence"],
         "improvement": decision["improvement"],
         "sample_size": decision["sample_size"],
-        "promotion_type": signature.kind.value,
-        **recorded_actor(scene.connection, signature.by),
-        "promoted_at": scene.at,
-        "step_started_at": scene.at,
-        "metadata": Jsonb(dict(signature.metadata)),
+        "promotion_type": order.kind.value,
+        **recorded_actor(context.connection, order.by),
+        "promoted_at": context.at,
+        "step_started_at": context.at,
+        "metadata": Jsonb(dict(order.metadata)),
         "state": state.value,
-        "evidence": candidate.config.evidence.value if decision["is_promotable"] else "contract",
+        "evidence": locked.config.evidence.value if decision["is_promotable"] else "contract",
         "p_value": decision["p_value"],
         "z": decision["z"],
-        "evaluated_as_of": candidate.assessment.as_of,
-        "config": Jsonb(candidate.config.to_json()),
+        "evaluated_as_of": locked.assessment.as_of,
+        "config": Jsonb(locked.config.to_json()),
         "snapshot": Jsonb(snapshot),
-        "phase_id": candidate.assessment.phase_id,
+        "phase_id": locked.assessment.phase_id,
     }
-    row = scene.connection.execute(
+    row = context.connection.execute(
         sql.SQL("INSERT INTO experiment_promotions ({}) VALUES ({}) {} RETURNING *").format(
             sql.SQL(", ").join(map(sql.Identifier, values)),
             sql.SQL(", ").join(map(sql.Placeholder, values)),
@@ -382,16 +395,16 @@ def write_decision_of_record(
     )
 
 
-def _settle_approval(scene: Scene, signature: Signature, promotion: Promotion) -> None:
+def _settle_approval(context: ActContext, order: PromotionOrder, promotion: Promotion) -> None:
     """Link the approval that this promotion answers; an open request that it does not answer is over."""
-    waiting = open_approval(scene.connection, scene.experiment.id)
+    waiting = open_approval(context.connection, context.experiment.id)
     if waiting is None:
         return
     approval_id: UUID = waiting.id
-    if signature.approval is not None and signature.approval.id == approval_id:
+    if order.approval is not None and order.approval.id == approval_id:
         set_approval(
-            scene.connection, approval_id, ApprovalState.APPROVED, signature.by, signature.approval.reason, promotion.id
+            context.connection, approval_id, ApprovalState.APPROVED, order.by, order.approval.reason, promotion.id
         )
         return
-    reason = f"promoted ({signature.kind.value}) by {signature.by}"
-    set_approval(scene.connection, approval_id, ApprovalState.SUPERSEDED, signature.by, reason)
+    reason = f"promoted ({order.kind.value}) by {order.by}"
+    set_approval(context.connection, approval_id, ApprovalState.SUPERSEDED, order.by, reason)

@@ -22,12 +22,12 @@ from promotion_pipeline.promotion.record.queries import live_promotion, promotio
 from promotion_pipeline.promotion.record.splits import Split, split_of_step
 from promotion_pipeline.promotion.record.states import PromotionState
 from promotion_pipeline.promotion.record.transaction import (
-    Scene,
-    chosen,
+    ActContext,
     database_errors,
     in_transaction,
     lock_experiment,
     read_experiment,
+    store_or_current,
 )
 from promotion_pipeline.promotion.record.watched import command
 from promotion_pipeline.promotion.watch.drift import drift_in
@@ -56,7 +56,7 @@ def _advanced(store: Store, promotion: Promotion, actor: str) -> SweepEntry:
     except DependencyError:
         raise
     except (PromotionError, psycopg.Error) as error:
-        return _said(promotion, Outcome.FAILED, " ".join(str(error).split()))
+        return _entry(promotion, Outcome.FAILED, " ".join(str(error).split()))
 
 
 def step_ramp(store: Store, experiment_id: UUID, actor: str) -> SweepEntry:
@@ -119,13 +119,13 @@ def advance_ramp(
     """
     name, actor = experiment_name_of(experiment_name), required_text(advanced_by, "advanced_by")
     why = None if reason is None else required_text(reason, "reason")
-    where = chosen(store)
+    where = store_or_current(store)
 
     def act(connection: Connection) -> Promotion:
-        scene = lock_experiment(connection, where, name)
+        context = lock_experiment(connection, where, name)
         reached(FaultPoint.LOCKED)
-        step = _next_step(scene, to_percent)
-        return _take_step(scene, step.promotion, actor, why)
+        step = _next_step(context, to_percent)
+        return _take_step(context, step.promotion, actor, why)
 
     stepped = in_transaction(where, act)
     reached(FaultPoint.AFTER_COMMIT)
@@ -134,27 +134,27 @@ def advance_ramp(
 
 def plan_advance(experiment_name: str, *, to_percent: float | None = None, store: Store | None = None) -> NextStep:
     """What `advance_ramp` would do now; changes nothing, and raises what it raises."""
-    name, where = experiment_name_of(experiment_name), chosen(store)
+    name, where = experiment_name_of(experiment_name), store_or_current(store)
     with where.connect() as connection, database_errors():
         return _next_step(read_experiment(connection, where, name), to_percent)
 
 
-def _next_step(scene: Scene, to_percent: float | None) -> NextStep:
-    name = scene.experiment.name
-    require_live_mode(scene.store)
-    live = live_promotion(scene.connection, scene.experiment.id)
+def _next_step(context: ActContext, to_percent: float | None) -> NextStep:
+    name = context.experiment.name
+    require_live_mode(context.store)
+    live = live_promotion(context.connection, context.experiment.id)
     if live is None or live.state is not PromotionState.RAMPING:
         raise ConflictError(f"{name!r} does not ramp: there is no next step")
     percent = live.snapshot["ramp"][live.ramp_step + 1]["percent"]
     if to_percent is not None and percent != to_percent:
         raise ConflictError(f"the next step of {name!r} is {percent:g} %, not {to_percent:g} %: look at it again")
-    drift = drift_in(scene, live)
+    drift = drift_in(context, live)
     if drift:
         raise SplitDriftError(
             f"{name!r}: {drift}; put the promotion's split back ({command('traffic overwrite', name)}) or roll back"
         )
     split = split_of_step(live.snapshot, live.ramp_step + 1)
-    return NextStep(live, percent, named_split(scene, scene.split), named_split(scene, split))
+    return NextStep(live, percent, named_split(context, context.split), named_split(context, split))
 
 
 def _step_if_due(
@@ -164,49 +164,49 @@ def _step_if_due(
     seen: tuple[Promotion, Observation] | None,
     connection: Connection,
 ) -> SweepEntry:
-    scene = lock_experiment(connection, store, experiment_id)
+    context = lock_experiment(connection, store, experiment_id)
     live = live_promotion(connection, experiment_id)
     if live is None or live.state is not PromotionState.RAMPING:
         return SweepEntry(
-            experiment_name=scene.experiment.name, outcome=Outcome.NOTHING_TO_DO, message="it does not ramp any more"
+            experiment_name=context.experiment.name, outcome=Outcome.NOTHING_TO_DO, message="it does not ramp any more"
         )
     reached(FaultPoint.LOCKED)
-    blocked = _paused(scene, live)
+    blocked = _paused(context, live)
     if blocked is None and (seen is None or (seen[0].id, seen[0].ramp_step) != (live.id, live.ramp_step)):
         blocked = "it changed meanwhile: it is looked at again"
     if blocked is None and seen is not None:
-        blocked = _unsound(scene, live, seen[1])
+        blocked = _unsound(context, live, seen[1])
     if blocked:
-        return _said(live, Outcome.RAMP_WAITS, blocked)
-    stepped = _take_step(scene, live, actor)
+        return _entry(live, Outcome.RAMP_WAITS, blocked)
+    stepped = _take_step(context, live, actor)
     percent = stepped.snapshot["ramp"][stepped.ramp_step]["percent"]
-    return _said(stepped, Outcome.RAMPED, f"{stepped.promoted_variant_name!r} has {percent:g} % of the traffic")
+    return _entry(stepped, Outcome.RAMPED, f"{stepped.promoted_variant_name!r} has {percent:g} % of the traffic")
 
 
 def _due_at(promotion: Promotion) -> datetime:
     return promotion.step_started_at + timedelta(hours=float(promotion.config["ramp_hold_hours"]))
 
 
-def _paused(scene: Scene, promotion: Promotion) -> str | None:
+def _paused(context: ActContext, promotion: Promotion) -> str | None:
     """Why the next step is not due yet; nobody needs to be told."""
     due = _due_at(promotion)
-    if scene.at < due:
+    if context.at < due:
         return f"the next step is due at {due.isoformat(timespec='seconds')}"
-    if not scene.store.settings.enabled:
+    if not context.store.settings.enabled:
         return "automatic promotion is switched off (AUTO_PROMOTION_ENABLED=false)"
-    if scene.store.settings.mode is Mode.SHADOW:
+    if context.store.settings.mode is Mode.SHADOW:
         return "the mode is shadow: no traffic changes"
-    hold = scene.experiment.hold
+    hold = context.experiment.hold
     if hold is not None and hold != promotion.snapshot.get("hold"):
         return f"on hold: {hold}"
     return None
 
 
-def _unsound(scene: Scene, promotion: Promotion, seen: Observation) -> str | None:
+def _unsound(context: ActContext, promotion: Promotion, seen: Observation) -> str | None:
     """Why a step that is due cannot be taken; people are told, once a step and cause."""
-    drift = drift_in(scene, promotion)
+    drift = drift_in(context, promotion)
     if drift:
-        return _told(scene, promotion, "drift", drift)
+        return _notify_blocked(context, promotion, "drift", drift)
     checks = judge_observation(promotion, seen)
     match overall(checks):
         case WatchStatus.CLEAN:
@@ -215,11 +215,11 @@ def _unsound(scene: Scene, promotion: Promotion, seen: Observation) -> str | Non
             # The watch itself alerts about this.
             return breach_message([check for check in checks if check.status is WatchStatus.BREACH])
         case WatchStatus.UNMEASURED:
-            blind = blindness(promotion, seen, scene.at)
-            return _told(scene, promotion, "unmeasured", blind or checks[0].message)
+            blind = blindness(promotion, seen, context.at)
+            return _notify_blocked(context, promotion, "unmeasured", blind or checks[0].message)
 
 
-def _told(scene: Scene, promotion: Promotion, cause: str, message: str) -> str:
+def _notify_blocked(context: ActContext, promotion: Promotion, cause: str, message: str) -> str:
     key = f"ramp_blocked:{promotion.id}:{promotion.ramp_step}:{cause}"
     payload = {
         "winner": promotion.promoted_variant_name,
@@ -229,33 +229,33 @@ def _told(scene: Scene, promotion: Promotion, cause: str, message: str) -> str:
         "next_percent": promotion.snapshot["ramp"][promotion.ramp_step + 1]["percent"],
         "can_be_taken": cause == "unmeasured",
     }
-    scene.notify(Event.RAMP_BLOCKED, "warning", promotion.id, key, payload)
+    context.notify(Event.RAMP_BLOCKED, "warning", promotion.id, key, payload)
     return message
 
 
-def _take_step(scene: Scene, promotion: Promotion, actor: str, reason: str | None = None) -> Promotion:
+def _take_step(context: ActContext, promotion: Promotion, actor: str, reason: str | None = None) -> Promotion:
     step = promotion.ramp_step + 1
     is_last = step == len(promotion.snapshot["ramp"]) - 1
-    row = scene.connection.execute(
+    row = context.connection.execute(
         "UPDATE experiment_promotions SET ramp_step = %s, step_started_at = %s, state = %s WHERE id = %s RETURNING *",
-        [step, scene.at, PromotionState.PROMOTED if is_last else PromotionState.RAMPING, promotion.id],
+        [step, context.at, PromotionState.PROMOTED if is_last else PromotionState.RAMPING, promotion.id],
     ).fetchone()
     assert row is not None
     stepped = promotion_from(row)
     reached(FaultPoint.RECORD_WRITTEN)
-    scene.set_traffic(split_of_step(promotion.snapshot, step), is_active=False)
+    context.set_traffic(split_of_step(promotion.snapshot, step), is_active=False)
     reached(FaultPoint.TRAFFIC_SET)
     percent = promotion.snapshot["ramp"][step]["percent"]
     # What was raised about the step before is over; the watch raises what goes on.
-    settle(scene.connection, promotion.id)
-    scene.audit(actor, Action.RAMP, promotion.id, {"ramp_step": step, "percent": percent, "reason": reason})
+    settle(context.connection, promotion.id)
+    context.audit(actor, Action.RAMP, promotion.id, {"ramp_step": step, "percent": percent, "reason": reason})
     key = f"ramp_step:{promotion.id}:{step}"
-    scene.notify(Event.RAMP_STEP, "info", promotion.id, key, {**promotion_payload(stepped), "by": actor})
+    context.notify(Event.RAMP_STEP, "info", promotion.id, key, {**promotion_payload(stepped), "by": actor})
     reached(FaultPoint.BEFORE_COMMIT)
     return stepped
 
 
-def _said(promotion: Promotion, outcome: Outcome, message: str) -> SweepEntry:
+def _entry(promotion: Promotion, outcome: Outcome, message: str) -> SweepEntry:
     return SweepEntry(
         experiment_name=promotion.experiment_name, outcome=outcome, message=message, promotion_id=promotion.id
     )

@@ -12,18 +12,18 @@ from promotion_pipeline.promotion.act.holds import set_hold
 from promotion_pipeline.promotion.act.warnings import settle_warnings
 from promotion_pipeline.promotion.record.events import Action, Event
 from promotion_pipeline.promotion.record.faults import FaultPoint, reached
-from promotion_pipeline.promotion.record.inputs import choice, experiment_name_of, required_text
+from promotion_pipeline.promotion.record.inputs import experiment_name_of, member_of, required_text
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.queries import live_promotion, promotion_from, promotions_where, reread
 from promotion_pipeline.promotion.record.splits import HUNDRED, Split, as_text, split_before
 from promotion_pipeline.promotion.record.states import PromotionState
 from promotion_pipeline.promotion.record.transaction import (
-    Scene,
-    chosen,
+    ActContext,
     database_errors,
     in_transaction,
     lock_experiment,
     read_experiment,
+    store_or_current,
 )
 from promotion_pipeline.promotion.watch.drift import drift_in, recorded_names
 from promotion_pipeline.promotion.watch.state import settle
@@ -58,7 +58,7 @@ class RollbackPlan:
 
 
 @dataclass(frozen=True)
-class Reversal:
+class RollbackOrder:
     """Who rolls back, why and where to."""
 
     reason: str
@@ -107,17 +107,17 @@ def rollback_promotion(
     rolled_back Increased error rate detected
     """
     name = experiment_name_of(experiment_name)
-    reversal = Reversal(
+    order = RollbackOrder(
         reason=required_text(reason, "reason"),
         by=required_text(rolled_back_by, "rolled_back_by"),
-        to=choice(RollbackTarget, to, "to"),
+        to=member_of(RollbackTarget, to, "to"),
         confirm_drift=confirm_drift,
     )
-    where = chosen(store)
+    where = store_or_current(store)
 
     def act(connection: Connection) -> Promotion:
-        scene = lock_experiment(connection, where, name)
-        return roll_back(scene, _require_live(scene), reversal)
+        context = lock_experiment(connection, where, name)
+        return roll_back(context, _require_live(context), order)
 
     rolled_back = in_transaction(where, act)
     reached(FaultPoint.AFTER_COMMIT)
@@ -132,76 +132,76 @@ def plan_rollback(
     store: Store | None = None,
 ) -> RollbackPlan:
     """What `rollback_promotion` with the same arguments would do now; changes nothing, and raises what it raises."""
-    name, target = experiment_name_of(experiment_name), choice(RollbackTarget, to, "to")
-    where = chosen(store)
+    name, target = experiment_name_of(experiment_name), member_of(RollbackTarget, to, "to")
+    where = store_or_current(store)
 
     with where.connect() as connection, database_errors():
-        scene = read_experiment(connection, where, name)
-        return _plan(scene, _require_live(scene), target, confirm_drift=confirm_drift)
+        context = read_experiment(connection, where, name)
+        return _plan(context, _require_live(context), target, confirm_drift=confirm_drift)
 
 
-def _require_live(scene: Scene) -> Promotion:
-    promotion = live_promotion(scene.connection, scene.experiment.id)
+def _require_live(context: ActContext) -> Promotion:
+    promotion = live_promotion(context.connection, context.experiment.id)
     if promotion is None:
-        raise NothingToRollBackError(_nothing(scene))
+        raise NothingToRollBackError(_nothing(context))
     return promotion
 
 
-def _plan(scene: Scene, promotion: Promotion, to: RollbackTarget, *, confirm_drift: bool) -> RollbackPlan:
+def _plan(context: ActContext, promotion: Promotion, to: RollbackTarget, *, confirm_drift: bool) -> RollbackPlan:
     """What is to be done; raises what is in the way."""
-    target, drift = _target(scene, promotion, to), drift_in(scene, promotion)
+    target, drift = _target(context, promotion, to), drift_in(context, promotion)
     if drift and not confirm_drift and to is not RollbackTarget.CLOSE:
         raise SplitDriftError(
-            f"{scene.experiment.name!r}: {drift}; a rollback would overwrite that: confirm it (--overwrite-split,"
+            f"{context.experiment.name!r}: {drift}; a rollback would overwrite that: confirm it (--overwrite-split,"
             " confirmDrift), or keep what stands and end the promotion (--to close)"
         )
     return RollbackPlan(
         promotion=promotion,
         to=to,
-        split=named_split(scene, target),
-        before=named_split(scene, scene.split),
+        split=named_split(context, target),
+        before=named_split(context, context.split),
         drift=drift,
-        is_active=scene.experiment.is_active or to is not RollbackTarget.CLOSE,
+        is_active=context.experiment.is_active or to is not RollbackTarget.CLOSE,
     )
 
 
-def named_split(scene: Scene, split: Split) -> Split:
+def named_split(context: ActContext, split: Split) -> Split:
     """A split by variant name, control first."""
-    return {variant.name: split[str(variant.id)] for variant in scene.variants if str(variant.id) in split}
+    return {variant.name: split[str(variant.id)] for variant in context.variants if str(variant.id) in split}
 
 
-def roll_back(scene: Scene, promotion: Promotion, reversal: Reversal) -> Promotion:
+def roll_back(context: ActContext, promotion: Promotion, order: RollbackOrder) -> Promotion:
     """Roll a live promotion back; the caller holds the lock.
 
     Raises:
         SplitDriftError, ConflictError: as `rollback_promotion`.
     """
     reached(FaultPoint.LOCKED)
-    plan = _plan(scene, promotion, reversal.to, confirm_drift=reversal.confirm_drift)
-    target = _target(scene, promotion, reversal.to)
-    row = scene.connection.execute(
+    plan = _plan(context, promotion, order.to, confirm_drift=order.confirm_drift)
+    target = _target(context, promotion, order.to)
+    row = context.connection.execute(
         "UPDATE experiment_promotions SET state = %s, rollback_at = %s, rollback_reason = %s, rolled_back_by = %s"
         " WHERE id = %s RETURNING *",
-        [PromotionState.ROLLED_BACK, scene.at, reversal.reason, reversal.by, promotion.id],
+        [PromotionState.ROLLED_BACK, context.at, order.reason, order.by, promotion.id],
     ).fetchone()
     assert row is not None
     reached(FaultPoint.RECORD_WRITTEN)
-    settle(scene.connection, promotion.id)
-    is_close = reversal.to is RollbackTarget.CLOSE
-    hold = f"{'closed' if is_close else 'rolled back'} by {reversal.by}: {reversal.reason}"
-    set_hold(scene, hold)
+    settle(context.connection, promotion.id)
+    is_close = order.to is RollbackTarget.CLOSE
+    hold = f"{'closed' if is_close else 'rolled back'} by {order.by}: {order.reason}"
+    set_hold(context, hold)
     if not is_close:
-        scene.set_traffic(target, is_active=True)
+        context.set_traffic(target, is_active=True)
     reached(FaultPoint.TRAFFIC_SET)
     details = {
-        "reason": reversal.reason,
-        "to": reversal.to.value,
+        "reason": order.reason,
+        "to": order.to.value,
         "split": as_text(target),
         "drift": plan.drift,
         "is_active": plan.is_active,
     }
-    scene.audit(reversal.by, Action.ROLL_BACK, promotion.id, details)
-    scene.notify(
+    context.audit(order.by, Action.ROLL_BACK, promotion.id, details)
+    context.notify(
         Event.ROLLBACK,
         "warning" if is_close else "critical",
         promotion.id,
@@ -210,44 +210,44 @@ def roll_back(scene: Scene, promotion: Promotion, reversal: Reversal) -> Promoti
             **details,
             "split": as_text(plan.split),
             "winner": promotion.promoted_variant_name,
-            "rolled_back_by": reversal.by,
+            "rolled_back_by": order.by,
             "hold": hold,
         },
     )
-    settle_warnings(scene, promotion, reversal.by, f"rolled back: {reversal.reason}")
+    settle_warnings(context, promotion, order.by, f"rolled back: {order.reason}")
     reached(FaultPoint.BEFORE_COMMIT)
-    return reread(scene.connection, promotion_from(row))
+    return reread(context.connection, promotion_from(row))
 
 
-def _target(scene: Scene, promotion: Promotion, to: RollbackTarget) -> Split:
+def _target(context: ActContext, promotion: Promotion, to: RollbackTarget) -> Split:
     """The split to set; variants that did not exist before the promotion get nothing."""
-    wanted = _wanted(scene, promotion, to)
-    gone = _gone(scene, wanted)
+    wanted = _wanted(context, promotion, to)
+    gone = _gone(context, wanted)
     if gone:
         recorded = recorded_names(promotion)
-        name, missing = scene.experiment.name, ", ".join(repr(recorded.get(key, key)) for key in gone)
-        others = [other for other in RollbackTarget if not _gone(scene, _wanted(scene, promotion, other))]
+        name, missing = context.experiment.name, ", ".join(repr(recorded.get(key, key)) for key in gone)
+        others = [other for other in RollbackTarget if not _gone(context, _wanted(context, promotion, other))]
         raise ConflictError(
             f"{name!r}: variant {missing} exists no more (one that was made again is another variant), so its traffic"
             f" cannot be restored; what is left: {' or '.join(_WAYS[other] for other in others)}"
         )
-    return {key: wanted.get(key, Decimal("0.00")) for key in scene.split}
+    return {key: wanted.get(key, Decimal("0.00")) for key in context.split}
 
 
-def _wanted(scene: Scene, promotion: Promotion, to: RollbackTarget) -> Split:
+def _wanted(context: ActContext, promotion: Promotion, to: RollbackTarget) -> Split:
     match to:
         case RollbackTarget.PREVIOUS:
             return split_before(promotion.snapshot)
         case RollbackTarget.CONTROL:
             return {str(promotion.control_variant_id): HUNDRED}
         case RollbackTarget.CLOSE:
-            return scene.split
+            return context.split
         case _ as never:
             assert_never(never)
 
 
-def _gone(scene: Scene, wanted: Split) -> list[str]:
-    return [key for key, share in wanted.items() if share > 0 and key not in scene.split]
+def _gone(context: ActContext, wanted: Split) -> list[str]:
+    return [key for key, share in wanted.items() if share > 0 and key not in context.split]
 
 
 _WAYS = {
@@ -257,9 +257,9 @@ _WAYS = {
 }
 
 
-def _nothing(scene: Scene) -> str:
-    name = scene.experiment.name
-    past = promotions_where(scene.connection, "experiment_id = %s AND state = 'rolled_back'", [scene.experiment.id])
+def _nothing(context: ActContext) -> str:
+    name = context.experiment.name
+    past = promotions_where(context.connection, "experiment_id = %s AND state = 'rolled_back'", [context.experiment.id])
     if not past:
         return f"{name!r} was never promoted: there is nothing to roll back"
     last = past[0]

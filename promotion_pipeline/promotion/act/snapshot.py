@@ -13,27 +13,27 @@ from promotion_pipeline.promotion.act.adopted import smallest_share
 from promotion_pipeline.promotion.judge.assess import WATCHED_SUMS, Assessment
 from promotion_pipeline.promotion.judge.rows import plain
 from promotion_pipeline.promotion.record.splits import CENT, Split, as_text, from_text, steps_above, winner_takes
-from promotion_pipeline.promotion.record.transaction import Scene
+from promotion_pipeline.promotion.record.transaction import ActContext
 
 FORMAT = 1
 
 
 def snapshot_of(
-    scene: Scene, assessment: Assessment, rollups: pd.DataFrame, ramp_steps: tuple[float, ...]
+    context: ActContext, assessment: Assessment, rollups: pd.DataFrame, ramp_steps: tuple[float, ...]
 ) -> dict[str, Any]:
     """Every variant's metrics, the split before and after, the decision as it stood, the data watermark."""
     decision = assessment.decision
     assert decision is not None
-    before = scene.split
-    unit = smallest_share(scene.connection)
+    before = context.split
+    unit = smallest_share(context.connection)
     steps = ramp_of(before, decision["candidate_variant_id"], ramp_steps, decision["control_variant_id"], unit)
     sums = _watched_sums(rollups)
     return {
         "format": FORMAT,
-        "taken_at": scene.at.isoformat(),
+        "taken_at": context.at.isoformat(),
         "phase_id": str(assessment.phase_id),
         "watermark": assessment.watermark.isoformat() if assessment.watermark else None,
-        "hold": scene.experiment.hold,
+        "hold": context.experiment.hold,
         "split_before": as_text(before),
         "split_after": as_text(from_text(steps[-1]["split"])),
         "ramp": steps,

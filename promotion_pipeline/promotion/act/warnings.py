@@ -7,7 +7,12 @@ from promotion_pipeline.promotion.record.events import Action, Event
 from promotion_pipeline.promotion.record.inputs import experiment_name_of, required_text
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.queries import promotions_where
-from promotion_pipeline.promotion.record.transaction import Scene, chosen, in_transaction, lock_experiment
+from promotion_pipeline.promotion.record.transaction import (
+    ActContext,
+    in_transaction,
+    lock_experiment,
+    store_or_current,
+)
 from promotion_pipeline.store.database import Connection, Store
 
 
@@ -24,26 +29,26 @@ def acknowledge_warnings(
     """
     name = experiment_name_of(experiment_name)
     actor, why = required_text(acknowledged_by, "acknowledged_by"), required_text(reason, "reason")
-    where = chosen(store)
+    where = store_or_current(store)
 
     def act(connection: Connection) -> Promotion:
-        scene = lock_experiment(connection, where, name)
-        past = promotions_where(connection, "experiment_id = %s AND state <> 'shadow'", [scene.experiment.id])
-        if not past or not settle_warnings(scene, past[0], actor, why):
+        context = lock_experiment(connection, where, name)
+        past = promotions_where(connection, "experiment_id = %s AND state <> 'shadow'", [context.experiment.id])
+        if not past or not settle_warnings(context, past[0], actor, why):
             raise ConflictError(f"the newest promotion of {name!r} has no warnings that wait for somebody to look")
-        scene.audit(actor, Action.ACKNOWLEDGE_WARNINGS, past[0].id, {"reason": why})
+        context.audit(actor, Action.ACKNOWLEDGE_WARNINGS, past[0].id, {"reason": why})
         return past[0]
 
     return in_transaction(where, act)
 
 
-def settle_warnings(scene: Scene, promotion: Promotion, by: str, reason: str) -> bool:
+def settle_warnings(context: ActContext, promotion: Promotion, by: str, reason: str) -> bool:
     """End the incident of a promotion with warnings, once; False: there is none. The caller holds the lock."""
-    opened = scene.connection.execute(
+    opened = context.connection.execute(
         "SELECT 1 FROM notification_outbox WHERE promotion_id = %s AND event = %s",
         [promotion.id, Event.PROMOTION_WITH_WARNINGS],
     ).fetchone()
     if opened is None:
         return False
     payload = {"settled_by": by, "reason": reason}
-    return scene.notify(Event.WARNINGS_SETTLED, "info", promotion.id, f"warnings_settled:{promotion.id}", payload)
+    return context.notify(Event.WARNINGS_SETTLED, "info", promotion.id, f"warnings_settled:{promotion.id}", payload)

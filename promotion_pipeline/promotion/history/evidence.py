@@ -36,7 +36,7 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Hold:
+class HoldPeriod:
     """A stretch in which automatic promotion was on hold; `valid_until` is None while it is."""
 
     valid_from: datetime
@@ -125,7 +125,7 @@ def phases_of(store: Store, experiment_id: UUID) -> list[Phase]:
         return [Phase(**row) for row in connection.execute(query, [experiment_id])]
 
 
-def holds_of(store: Store, experiment_id: UUID) -> list[Hold]:
+def holds_of(store: Store, experiment_id: UUID) -> list[HoldPeriod]:
     """Every hold on automatic promotion, oldest first.
 
     Raises:
@@ -136,7 +136,7 @@ def holds_of(store: Store, experiment_id: UUID) -> list[Hold]:
         FROM ab_hold_history WHERE experiment_id = %s ORDER BY valid_from
     """
     with store.connect() as connection:
-        return [Hold(**row) for row in connection.execute(query, [experiment_id])]
+        return [HoldPeriod(**row) for row in connection.execute(query, [experiment_id])]
 
 
 def audit_of(store: Store, experiment_id: UUID, *, newest: int | None = None) -> list[AuditEntry]:

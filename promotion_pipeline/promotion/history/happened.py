@@ -7,14 +7,14 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from promotion_pipeline.promotion.history.evidence import AuditEntry, Hold, audit_of, holds_of
+from promotion_pipeline.promotion.history.evidence import AuditEntry, HoldPeriod, audit_of, holds_of
 from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline.promotion.record.experiments import experiments_named
 from promotion_pipeline.promotion.record.inputs import experiment_name_of
 from promotion_pipeline.promotion.record.models import who_acted
-from promotion_pipeline.promotion.record.queries import beside
+from promotion_pipeline.promotion.record.queries import claimed_and_through
 from promotion_pipeline.promotion.record.result import Result
-from promotion_pipeline.promotion.record.transaction import chosen, database_errors
+from promotion_pipeline.promotion.record.transaction import database_errors, store_or_current
 from promotion_pipeline.store.database import Store
 
 NEWEST = 200
@@ -44,7 +44,7 @@ def events_of(experiment_name: str, *, store: Store | None = None) -> tuple[Happ
         NotFoundError: no experiment has this name.
         DependencyError: the database is down.
     """
-    name, where = experiment_name_of(experiment_name), chosen(store)
+    name, where = experiment_name_of(experiment_name), store_or_current(store)
     with where.connect() as connection, database_errors():
         experiment_id = experiments_named(connection, [name])[0].id
     audit = audit_of(where, experiment_id, newest=NEWEST)
@@ -58,7 +58,7 @@ def events_of(experiment_name: str, *, store: Store | None = None) -> tuple[Happ
 
 def _event(entry: AuditEntry) -> Happened:
     details = entry.details
-    claimed, through = beside(details.get("http"), entry.actor)
+    claimed, through = claimed_and_through(details.get("http"), entry.actor)
     said = _SAID.get(entry.action)
     return Happened(
         at=entry.at,
@@ -135,7 +135,7 @@ _SAID: Mapping[str, Callable[[_Details], str]] = MappingProxyType(
 )
 
 
-def _past_the_acts(holds: Sequence[Hold], audit: Sequence[AuditEntry]) -> list[Happened]:
+def _past_the_acts(holds: Sequence[HoldPeriod], audit: Sequence[AuditEntry]) -> list[Happened]:
     """Holds that were set or lifted by a statement of somebody's own: no act wrote a line about them."""
     put = {text for entry in audit if (text := _hold_put(entry)) is not None}
     lifted = {str(entry.details.get("hold")) for entry in audit if entry.action == Action.RELEASE_HOLD}

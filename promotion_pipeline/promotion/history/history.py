@@ -6,7 +6,7 @@ from promotion_pipeline.promotion.record.experiments import experiments_named
 from promotion_pipeline.promotion.record.inputs import experiment_name_of
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.queries import promotions_where
-from promotion_pipeline.promotion.record.transaction import chosen, database_errors
+from promotion_pipeline.promotion.record.transaction import database_errors, store_or_current
 from promotion_pipeline.store.database import Store
 
 
@@ -26,7 +26,7 @@ def get_promotion_history(experiment_name: str, *, shadow: bool = False, store: 
     ['variant-a']
     """
     name = experiment_name_of(experiment_name)
-    with chosen(store).connect() as connection, database_errors():
+    with store_or_current(store).connect() as connection, database_errors():
         experiment = experiments_named(connection, [name])[0]
         condition = f"experiment_id = %s AND state {'=' if shadow else '<>'} 'shadow'"
         return promotions_where(connection, condition, [experiment.id])

@@ -7,18 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
-
 from promotion_pipeline.decisions.labels import record_label
+from promotion_pipeline.promotion.record.result import Result
 from promotion_pipeline.store.database import Store
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
-
-
-class VariantShare(_Row):
+class VariantShare(Result):
     """One variant and its traffic."""
 
     name: str
@@ -26,7 +20,7 @@ class VariantShare(_Row):
     traffic_percentage: float
 
 
-class ExperimentOverview(_Row):
+class ExperimentOverview(Result):
     """One experiment; the numbers are those of its newest decision of record (None: none was made yet)."""
 
     id: UUID

@@ -8,7 +8,7 @@ from decimal import Decimal
 from promotion_pipeline.promotion.record.experiments import experiments_named, variants_of
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.states import PromotionState
-from promotion_pipeline.promotion.record.transaction import chosen, database_errors
+from promotion_pipeline.promotion.record.transaction import database_errors, store_or_current
 from promotion_pipeline.store.database import Store
 
 
@@ -19,7 +19,7 @@ def traffic_now(experiment_name: str, *, store: Store | None = None) -> dict[str
         NotFoundError: no experiment has this name.
         DependencyError: the database is down.
     """
-    with chosen(store).connect() as connection, database_errors():
+    with store_or_current(store).connect() as connection, database_errors():
         experiment = experiments_named(connection, [experiment_name])[0]
         return {variant.name: float(variant.traffic) for variant in variants_of(connection, experiment.id)}
 

@@ -13,7 +13,7 @@ from promotion_pipeline.promotion.history.history import get_promotion_history
 from promotion_pipeline.promotion.judge.assess import Assessment, judge_experiments
 from promotion_pipeline.promotion.record.experiments import experiment_of
 from promotion_pipeline.promotion.record.models import Promotion, Result
-from promotion_pipeline.promotion.record.transaction import chosen, database_errors
+from promotion_pipeline.promotion.record.transaction import database_errors, store_or_current
 from promotion_pipeline.store.database import Connection, Store
 
 COMPARED = (
@@ -76,7 +76,7 @@ def verify_history(experiment_name: str, *, shadow: bool = False, store: Store |
         NotFoundError: no experiment has this name.
         DependencyError: the database is down.
     """
-    where = chosen(store)
+    where = store_or_current(store)
     history = get_promotion_history(experiment_name, shadow=shadow, store=where)
     with where.connect() as connection, database_errors():
         return [verify_promotion(where, connection, promotion) for promotion in history]

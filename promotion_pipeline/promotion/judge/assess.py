@@ -243,7 +243,7 @@ def _frames(
     is_now: bool,
     afresh: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Live rollups and the experiments frame, both of the chosen phases only."""
+    """Live rollups and the experiments frame, both of these phases only."""
     ids = [str(experiment) for experiment in phases]
     wanted = {str(phase) for phase in phases.values()}
     frame = read_present_experiments(source, ids) if is_now else read_experiments(source, hour - HOUR, hour, ids)

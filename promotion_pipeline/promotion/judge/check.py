@@ -7,7 +7,7 @@ from datetime import datetime
 from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.promotion.record.inputs import ConfigLike, experiment_name_of, request_config
 from promotion_pipeline.promotion.record.models import PromotionEligibility
-from promotion_pipeline.promotion.record.transaction import chosen
+from promotion_pipeline.promotion.record.transaction import store_or_current
 from promotion_pipeline.store.database import Store
 
 
@@ -44,4 +44,4 @@ def check_promotion_eligibility(
     Winner: variant-a
     """
     name = experiment_name_of(experiment_name)
-    return assess(chosen(store), [name], request_config(config), as_of)[0]
+    return assess(store_or_current(store), [name], request_config(config), as_of)[0]

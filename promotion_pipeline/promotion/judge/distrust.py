@@ -9,7 +9,7 @@ from typing import Any
 from promotion_pipeline.errors import InputError, UntrustedError
 from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.promotion.judge.judged import Judged
-from promotion_pipeline.promotion.record.inputs import choice
+from promotion_pipeline.promotion.record.inputs import member_of
 
 
 class Despite(StrEnum):
@@ -59,7 +59,7 @@ def despite_of(given: Sequence[Despite | str] | None) -> frozenset[Despite] | No
     Raises:
         InputError: one of them is unknown.
     """
-    return None if given is None else frozenset(choice(Despite, item, "despite") for item in given)
+    return None if given is None else frozenset(member_of(Despite, item, "despite") for item in given)
 
 
 def acknowledgement(judged: Judged, despite: frozenset[Despite] | None, reason: object) -> dict[str, list[str]]:

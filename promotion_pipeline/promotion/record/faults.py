@@ -34,13 +34,13 @@ def _nothing(_point: FaultPoint) -> None:
 _at: Callable[[FaultPoint], None] = _nothing
 
 
-def die_at(chosen: FaultPoint | str) -> None:
+def die_at(wanted: FaultPoint | str) -> None:
     """From now on this process dies, like kill -9, when it reaches the point: for tests, which alone call this."""
     global _at
-    wanted = FaultPoint(chosen)
+    fatal = FaultPoint(wanted)
 
     def die(point: FaultPoint) -> None:
-        if point is wanted:
+        if point is fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
     _at = die

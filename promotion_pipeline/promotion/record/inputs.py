@@ -19,7 +19,7 @@ LONGEST_JSON = 64_000
 ConfigLike = PromotionConfig | Mapping[str, Any] | None
 """Thresholds of a request: a config, or a mapping with names in snake_case or camelCase."""
 
-_Choice = TypeVar("_Choice", bound=StrEnum)
+_Member = TypeVar("_Member", bound=StrEnum)
 
 
 def required_text(value: object, name: str) -> str:
@@ -50,7 +50,7 @@ def experiment_name_of(value: object) -> str:
     return str(value)
 
 
-def choice(kind: type[_Choice], value: object, name: str) -> _Choice:
+def member_of(kind: type[_Member], value: object, name: str) -> _Member:
     """The member of an enum.
 
     Raises:

@@ -41,8 +41,8 @@ def promotion_from(row: Mapping[str, Any]) -> Promotion:
     columns = dict(row)
     promote_http, rollback_http = columns.pop("promote_http", None), columns.pop("rollback_http", None)
     promoted_by = row.get(NAME_COLUMN) or str(row["promoted_by"] or NOT_RECORDED)
-    claimed_by, promoted_through = beside(promote_http, promoted_by)
-    rollback_claimed_by, rolled_back_through = beside(rollback_http, row["rolled_back_by"])
+    claimed_by, promoted_through = claimed_and_through(promote_http, promoted_by)
+    rollback_claimed_by, rolled_back_through = claimed_and_through(rollback_http, row["rolled_back_by"])
     exact = {
         "confidence": 100.0 * (1.0 - row["p_value"]),
         "improvement": row["snapshot"]["decision"]["improvement"],
@@ -61,7 +61,7 @@ def _in_utc(value: object) -> object:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
-def beside(http: Mapping[str, Any] | None, actor: str | None) -> tuple[str | None, str | None]:
+def claimed_and_through(http: Mapping[str, Any] | None, actor: str | None) -> tuple[str | None, str | None]:
     """Who the request said it was, and its credential; each only where it is not the actor."""
     if http is None:
         return None, None

@@ -48,8 +48,8 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
-class Scene:
-    """An experiment as it stands under its lock, and the open transaction that holds the lock.
+class ActContext:
+    """What an act works with: the experiment as it stands, and the open transaction that holds its lock.
 
     `at` is the database's time after the lock was granted, `as_of` the end of the newest hour complete then.
     """
@@ -106,7 +106,7 @@ def asked_through(mark: Mark) -> Iterator[None]:
         _asked_through.reset(token)
 
 
-def chosen(store: Store | None) -> Store:
+def store_or_current(store: Store | None) -> Store:
     """The store to act on: the one given, else the environment's."""
     return store if store is not None else current_store()
 
@@ -176,10 +176,10 @@ def _is_refusal(error: psycopg.Error) -> bool:
 
 def _refusal(error: psycopg.Error) -> str:
     found = error.diag
-    context = (found.context or "").splitlines()
+    raised_in = (found.context or "").splitlines()
     of_table = f" of the table {found.table_name}" if found.table_name else ""
     where = f" (constraint {found.constraint_name}{of_table})" if found.constraint_name else ""
-    inside = f" (in {context[-1]})" if context and not where else ""
+    inside = f" (in {raised_in[-1]})" if raised_in and not where else ""
     if isinstance(error, pg.InsufficientPrivilege):
         remedy = (
             "GRANT it to the role that runs the product (`promotion-pipeline db grants ROLE` prints what that needs;"
@@ -193,7 +193,7 @@ def _refusal(error: psycopg.Error) -> str:
     return " ".join(text.split())
 
 
-def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> Scene:
+def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> ActContext:
     """Lock an experiment, given by name or id, and read it afresh.
 
     What was changed past the triggers is noted first, so that no act stands on a split that is not served any more.
@@ -215,20 +215,20 @@ def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> Sc
         raise ConflictError(BUSY)
     if unnoted_experiments(connection, [known]):
         note_experiment(connection, known)
-    return _scene(connection, store, known)
+    return _context(connection, store, known)
 
 
-def read_experiment(connection: Connection, store: Store, key: str | UUID) -> Scene:
+def read_experiment(connection: Connection, store: Store, key: str | UUID) -> ActContext:
     """The same without a lock, to say what an act would do.
 
     Raises:
         NotFoundError: there is no such experiment.
     """
-    return _scene(connection, store, experiments_named(connection, [key])[0].id if isinstance(key, str) else key)
+    return _context(connection, store, experiments_named(connection, [key])[0].id if isinstance(key, str) else key)
 
 
-def _scene(connection: Connection, store: Store, known: UUID) -> Scene:
-    return Scene(
+def _context(connection: Connection, store: Store, known: UUID) -> ActContext:
+    return ActContext(
         store=store,
         connection=connection,
         experiment=experiment_of(connection, known),

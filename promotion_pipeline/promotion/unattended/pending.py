@@ -21,7 +21,7 @@ from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.errors import ConfigError, ConflictError, NotEligibleError, PromotionError
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, asks_a_person, may_go_unattended
 from promotion_pipeline.promotion.act.approvals import apply_approval, expire_if_due
-from promotion_pipeline.promotion.act.promote import require_candidate
+from promotion_pipeline.promotion.act.promote import require_eligible
 from promotion_pipeline.promotion.act.ramp import step_ramp
 from promotion_pipeline.promotion.record.experiments import END_DATE, experiment_of
 from promotion_pipeline.promotion.record.faults import FaultPoint, reached
@@ -188,15 +188,15 @@ def _not_attempted(
 ) -> tuple[Pending, ...]:
     """Leave out what was settled at this hour, is at work, or failed too often; one act an experiment."""
     made = {(row["experiment_id"], row["kind"]): row for row in attempts}
-    chosen: dict[UUID, Pending] = {}
+    waits: dict[UUID, Pending] = {}
     # An approval comes before the decision that it answers.
     for kind, row in sorted(waiting, key=lambda item: item[0] in (PendingKind.DECISION, PendingKind.SHADOW)):
         before = made.get((row["id"], kind.value))
         if before and (before["is_done"] or before["is_at_work"] or before["made"] >= MOST_ATTEMPTS):
             continue
         attempt = 1 + (before["made"] if before else 0)
-        chosen.setdefault(row["id"], Pending(kind, row["id"], row["name"], as_of, attempt))
-    return tuple(chosen.values())
+        waits.setdefault(row["id"], Pending(kind, row["id"], row["name"], as_of, attempt))
+    return tuple(waits.values())
 
 
 def apply_pending(store: Store, experiment_id: UUID | str, actor: str) -> SweepEntry:
@@ -238,29 +238,29 @@ def _apply(store: Store, experiment_id: UUID, kind: PendingKind, actor: str) -> 
 
 def _apply_approval(store: Store, experiment_id: UUID, connection: Connection) -> SweepEntry:
     """Promote what a person approved, by that person, if the contract still passes."""
-    scene = lock_experiment(connection, store, experiment_id)
-    name = scene.experiment.name
-    approval = expire_if_due(scene)
+    context = lock_experiment(connection, store, experiment_id)
+    name = context.experiment.name
+    approval = expire_if_due(context)
     if approval is None or approval.state is not ApprovalState.APPROVED or approval.answered_by is None:
         return SweepEntry(experiment_name=name, outcome=Outcome.NOTHING_TO_DO, message="no approval waits any more")
     if not store.settings.enabled:
         message = "automatic promotion is off (AUTO_PROMOTION_ENABLED=false)"
         return SweepEntry(experiment_name=name, outcome=Outcome.DISABLED, message=message)
-    if scene.experiment.hold is not None:
-        return SweepEntry(experiment_name=name, outcome=Outcome.HELD, message=f"on hold: {scene.experiment.hold}")
+    if context.experiment.hold is not None:
+        return SweepEntry(experiment_name=name, outcome=Outcome.HELD, message=f"on hold: {context.experiment.hold}")
     try:
-        candidate = require_candidate(scene, None)
+        locked = require_eligible(context, None)
     except (NotEligibleError, ConflictError) as error:
         return SweepEntry(experiment_name=name, outcome=Outcome.NOT_ELIGIBLE, message=str(error))
-    eligibility = candidate.assessment.eligibility
+    eligibility = locked.assessment.eligibility
     if eligibility.winner_variant_id != approval.candidate_variant_id:
         message = f"approved was {approval.candidate_variant_name!r}, but {eligibility.winner!r} leads now"
         return SweepEntry(experiment_name=name, outcome=Outcome.NOT_ELIGIBLE, message=message)
-    data = candidate.assessment.completeness
+    data = locked.assessment.completeness
     if data is not None and not data.is_complete:
         # The hourly run reads again what is missing; the approval waits for it.
         return SweepEntry(experiment_name=name, outcome=Outcome.WITHHELD, message=data.sentence)
-    promotion = apply_approval(scene, candidate, approval, approval.answered_by)
+    promotion = apply_approval(context, locked, approval, approval.answered_by)
     return SweepEntry(
         experiment_name=name,
         outcome=Outcome.PROMOTED,

@@ -21,8 +21,8 @@ from promotion_pipeline.evaluation.stricter import Overruled
 from promotion_pipeline.evaluation.unattended import WAITING, MadeBy, WithheldReason
 from promotion_pipeline.promotion.act.approvals import expire_approvals, request_approval
 from promotion_pipeline.promotion.act.promote import (
-    Candidate,
-    Signature,
+    LockedAssessment,
+    PromotionOrder,
     assess_under_lock,
     insert_promotion,
     record_promotion,
@@ -44,7 +44,12 @@ from promotion_pipeline.promotion.record.models import (
 )
 from promotion_pipeline.promotion.record.queries import live_promotion
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState, PromotionType
-from promotion_pipeline.promotion.record.transaction import Scene, chosen, in_transaction, lock_experiment
+from promotion_pipeline.promotion.record.transaction import (
+    ActContext,
+    in_transaction,
+    lock_experiment,
+    store_or_current,
+)
 from promotion_pipeline.promotion.unattended.recorded import record_decisions
 from promotion_pipeline.rollups import Completeness, repaired
 from promotion_pipeline.rollups.configuration import load_source
@@ -77,7 +82,7 @@ def auto_check_promotions(user_id: str, config: ConfigLike = None, *, store: Sto
     Promoted: 0
     """
     actor, request = required_text(user_id, "user_id"), request_config(config)
-    where = chosen(store)
+    where = store_or_current(store)
     second = note_deployment(where)
     if second is not None:
         log.warning(second)
@@ -87,7 +92,7 @@ def auto_check_promotions(user_id: str, config: ConfigLike = None, *, store: Sto
     judged = judge(where, None, request, made_by=MadeBy.SWEEP)
     is_overridden = request is not None and bool(request.model_fields_set - ACTING_FIELDS)
     recorded = 0 if is_overridden else record_decisions(where, judged)
-    entries = tuple(_entry(where, assessment, actor, request) for assessment in judged.assessments)
+    entries = tuple(_entry_of(where, assessment, actor, request) for assessment in judged.assessments)
     outcomes = Counter(entry.outcome for entry in entries)
     return AutoCheckResult(
         checked=len(entries),
@@ -102,7 +107,7 @@ def auto_check_promotions(user_id: str, config: ConfigLike = None, *, store: Sto
     )
 
 
-def _entry(store: Store, assessment: Assessment, actor: str, request: PromotionConfig | None) -> SweepEntry:
+def _entry_of(store: Store, assessment: Assessment, actor: str, request: PromotionConfig | None) -> SweepEntry:
     """One experiment's part; what changes nothing needs no lock."""
     without_act = _without_act(assessment)
     if without_act is not None:
@@ -115,9 +120,9 @@ def _entry(store: Store, assessment: Assessment, actor: str, request: PromotionC
         # A log that is down fails the experiments that stand on it. Where it is the database, this raises again.
         with store.connect() as connection:
             connection.execute("SELECT 1")
-        return _said(assessment, Outcome.FAILED, " ".join(str(error).split()))
+        return _entry(assessment, Outcome.FAILED, " ".join(str(error).split()))
     except (PromotionError, psycopg.Error) as error:
-        return _said(assessment, Outcome.FAILED, " ".join(str(error).split()))
+        return _entry(assessment, Outcome.FAILED, " ".join(str(error).split()))
 
 
 def settle(
@@ -159,102 +164,104 @@ def _settle(
     connection: Connection,
 ) -> SweepEntry:
     """`partly` gets what the data was found to lack."""
-    scene = lock_experiment(connection, store, experiment_id)
+    context = lock_experiment(connection, store, experiment_id)
     reached(FaultPoint.LOCKED)
     live = live_promotion(connection, experiment_id)
     if live is not None:
-        return _already(scene, live)
-    if not scene.experiment.is_active:
-        message = f"{scene.experiment.name!r} is not running any more"
-        return SweepEntry(experiment_name=scene.experiment.name, outcome=Outcome.NOTHING_TO_DO, message=message)
-    candidate = assess_under_lock(scene, request, made_by)
-    without_act = _without_act(candidate.assessment)
+        return _already(context, live)
+    if not context.experiment.is_active:
+        message = f"{context.experiment.name!r} is not running any more"
+        return SweepEntry(experiment_name=context.experiment.name, outcome=Outcome.NOTHING_TO_DO, message=message)
+    locked = assess_under_lock(context, request, made_by)
+    without_act = _without_act(locked.assessment)
     if without_act is not None:
         return without_act
-    withheld = candidate.assessment.withheld
+    withheld = locked.assessment.withheld
     if WAITING.intersection(withheld):
-        if WithheldReason.INCOMPLETE_DATA in withheld and candidate.assessment.completeness is not None:
-            partly.append(candidate.assessment.completeness)
-        return _said(candidate.assessment, Outcome.WITHHELD, _because(candidate.assessment, withheld))
+        if WithheldReason.INCOMPLETE_DATA in withheld and locked.assessment.completeness is not None:
+            partly.append(locked.assessment.completeness)
+        return _entry(locked.assessment, Outcome.WITHHELD, _because(locked.assessment, withheld))
     if store.settings.mode is Mode.SHADOW:
-        return _record_shadow(scene, candidate, actor, withheld)
+        return _record_shadow(context, locked, actor, withheld)
     if withheld:
-        return _ask(scene, candidate, actor, withheld)
-    signature = replace(_signature(candidate, actor), metadata=acknowledgement(candidate.assessment, None, None))
-    promotion = record_promotion(scene, candidate, signature)
+        return _ask(context, locked, actor, withheld)
+    order = replace(_order(locked, actor), metadata=acknowledgement(locked.assessment, None, None))
+    promotion = record_promotion(context, locked, order)
     share = promotion.ramp_percents[promotion.ramp_step]
     step = "" if share == 100 else f" to {share:g} % of the traffic, its first step"
     message = (
         f"promoted {promotion.promoted_variant_name!r}{step}: {promotion.improvement:+.2f} % at"
         f" {promotion.confidence:.2f} % confidence"
     )
-    return _said(candidate.assessment, Outcome.PROMOTED, message, promotion_id=promotion.id)
+    return _entry(locked.assessment, Outcome.PROMOTED, message, promotion_id=promotion.id)
 
 
 def _without_act(assessment: Assessment) -> SweepEntry | None:
     """The entry of an experiment about which nothing is to be done."""
     eligibility = assessment.eligibility
     if eligibility.verdict is Verdict.ERROR:
-        return _said(assessment, Outcome.FAILED, "; ".join(eligibility.reasons))
+        return _entry(assessment, Outcome.FAILED, "; ".join(eligibility.reasons))
     if not eligibility.is_eligible:
-        return _said(assessment, Outcome.NOT_ELIGIBLE, "; ".join(eligibility.reasons))
+        return _entry(assessment, Outcome.NOT_ELIGIBLE, "; ".join(eligibility.reasons))
     if WithheldReason.DISABLED in eligibility.evidence.withheld:
-        return _said(assessment, Outcome.DISABLED, "automatic promotion is off (AUTO_PROMOTION_ENABLED=false)")
+        return _entry(assessment, Outcome.DISABLED, "automatic promotion is off (AUTO_PROMOTION_ENABLED=false)")
     if eligibility.hold is not None:
-        return _said(assessment, Outcome.HELD, f"on hold: {eligibility.hold}")
+        return _entry(assessment, Outcome.HELD, f"on hold: {eligibility.hold}")
     return None
 
 
-def _ask(scene: Scene, candidate: Candidate, actor: str, withheld: tuple[WithheldReason, ...]) -> SweepEntry:
-    approval, is_new = request_approval(scene, candidate, actor)
-    said = _because(candidate.assessment, withheld)
+def _ask(context: ActContext, locked: LockedAssessment, actor: str, withheld: tuple[WithheldReason, ...]) -> SweepEntry:
+    approval, is_new = request_approval(context, locked, actor)
+    said = _because(locked.assessment, withheld)
     if approval.state is ApprovalState.APPROVED:
         message = f"approved by {approval.answered_by}; the next run applies it"
     else:
         message = f"{'a person is asked' if is_new else 'waits for approval'}: {said}"
-    return _said(candidate.assessment, Outcome.AWAITING_APPROVAL, message, approval_id=approval.id)
+    return _entry(locked.assessment, Outcome.AWAITING_APPROVAL, message, approval_id=approval.id)
 
 
 def _because(assessment: Assessment, withheld: tuple[WithheldReason, ...]) -> str:
     return "; ".join(withheld_sentence(assessment, reason) for reason in withheld)
 
 
-def _record_shadow(scene: Scene, candidate: Candidate, actor: str, withheld: tuple[WithheldReason, ...]) -> SweepEntry:
+def _record_shadow(
+    context: ActContext, locked: LockedAssessment, actor: str, withheld: tuple[WithheldReason, ...]
+) -> SweepEntry:
     """Keep what would have been done, once a phase and variant; no traffic, no phase, no notification."""
-    eligibility = candidate.assessment.eligibility
+    eligibility = locked.assessment.eligibility
     if withheld:
-        return _said(
-            candidate.assessment, Outcome.SHADOW, f"shadow: would have asked a person about {eligibility.winner!r}"
+        return _entry(
+            locked.assessment, Outcome.SHADOW, f"shadow: would have asked a person about {eligibility.winner!r}"
         )
-    signature = _signature(candidate, actor)
-    snapshot = snapshot_of(scene, candidate.assessment, candidate.rollups, candidate.config.ramp_steps)
-    snapshot |= candidate.brought
-    promotion = insert_promotion(scene, candidate, signature, snapshot, PromotionState.SHADOW)
+    order = _order(locked, actor)
+    snapshot = snapshot_of(context, locked.assessment, locked.rollups, locked.config.ramp_steps)
+    snapshot |= locked.brought
+    promotion = insert_promotion(context, locked, order, snapshot, PromotionState.SHADOW)
     message = f"shadow: would have promoted {eligibility.winner!r}"
     if promotion is None:
-        return _said(candidate.assessment, Outcome.SHADOW, f"{message} (recorded before)")
-    if not candidate.assessment.is_overridden:
-        write_decision_of_record(scene.connection, candidate.assessment, scene.store.settings, signature.made_by)
-    details = {"winner": promotion.promoted_variant_name, **candidate.brought}
-    scene.audit(actor, Action.SHADOW_PROMOTE, promotion.id, details)
-    return _said(candidate.assessment, Outcome.SHADOW, message, promotion_id=promotion.id)
+        return _entry(locked.assessment, Outcome.SHADOW, f"{message} (recorded before)")
+    if not locked.assessment.is_overridden:
+        write_decision_of_record(context.connection, locked.assessment, context.store.settings, order.made_by)
+    details = {"winner": promotion.promoted_variant_name, **locked.brought}
+    context.audit(actor, Action.SHADOW_PROMOTE, promotion.id, details)
+    return _entry(locked.assessment, Outcome.SHADOW, message, promotion_id=promotion.id)
 
 
-def _signature(candidate: Candidate, actor: str) -> Signature:
-    return Signature(PromotionType.AUTO, actor, {}, made_by=candidate.assessment.made_by)
+def _order(locked: LockedAssessment, actor: str) -> PromotionOrder:
+    return PromotionOrder(PromotionType.AUTO, actor, {}, made_by=locked.assessment.made_by)
 
 
-def _already(scene: Scene, live: Promotion) -> SweepEntry:
+def _already(context: ActContext, live: Promotion) -> SweepEntry:
     message = f"{live.promoted_variant_name!r} was promoted by {live.promoted_by} meanwhile"
     return SweepEntry(
-        experiment_name=scene.experiment.name,
+        experiment_name=context.experiment.name,
         outcome=Outcome.ALREADY_PROMOTED,
         message=message,
         promotion_id=live.id,
     )
 
 
-def _said(
+def _entry(
     assessment: Assessment,
     outcome: Outcome,
     message: str,

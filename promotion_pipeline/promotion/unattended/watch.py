@@ -12,14 +12,22 @@ from uuid import UUID
 import psycopg
 
 from promotion_pipeline.errors import ConflictError, DependencyError, PromotionError
-from promotion_pipeline.promotion.act.rollback import Reversal, RollbackTarget, roll_back
+from promotion_pipeline.promotion.act.rollback import RollbackOrder, RollbackTarget, roll_back
 from promotion_pipeline.promotion.record.events import Action, Event
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.queries import live_promotion
-from promotion_pipeline.promotion.record.transaction import Scene, database_errors, in_transaction, lock_experiment
+from promotion_pipeline.promotion.record.transaction import ActContext, database_errors, in_transaction, lock_experiment
 from promotion_pipeline.promotion.record.watched import HourSeen, command
 from promotion_pipeline.promotion.watch.drift import drift_in
-from promotion_pipeline.promotion.watch.due import Due, blind_since, due, is_open, over_since, rolls_back, unheard
+from promotion_pipeline.promotion.watch.due import (
+    Due,
+    blind_since,
+    due,
+    is_open,
+    over_since,
+    rolls_back,
+    unacknowledged,
+)
 from promotion_pipeline.promotion.watch.look import Look, breach_message, look
 from promotion_pipeline.promotion.watch.observing import hours_seen
 from promotion_pipeline.promotion.watch.rules import WatchCheck, WatchStatus
@@ -142,7 +150,7 @@ def _watch(store: Store, seen: Look, actor: str) -> WatchResult:
         due=tuple(sorted(what)),
         is_blind=seen.blind is not None,
         has_drifted=seen.drift is not None,
-        has_open_breach=is_open(seen) or bool(unheard(seen)),
+        has_open_breach=is_open(seen) or bool(unacknowledged(seen)),
         is_unreadable=seen.is_unreadable,
     )
 
@@ -166,42 +174,42 @@ def _act(
     connection: Connection,
 ) -> tuple[WatchAction, str]:
     """Keep what was seen, tell people, and roll back where that is on; the note says why not."""
-    scene = lock_experiment(connection, store, seen.promotion.experiment_id)
+    context = lock_experiment(connection, store, seen.promotion.experiment_id)
     live = live_promotion(connection, seen.promotion.experiment_id)
     if live is None or live.id != seen.promotion.id or live.ramp_step != seen.promotion.ramp_step:
         return WatchAction.NONE, " (changed meanwhile)"
     # Another look may have acted first, and the split may have changed: what is due is asked again under the lock.
-    drift = None if seen.drift is None else drift_in(scene, live)
+    drift = None if seen.drift is None else drift_in(context, live)
     current = replace(seen, promotion=live, drift=drift)
     what &= due(current, store.settings.mode)
     values = _seen(current) | ({"hours": [hour.model_dump(mode="json") for hour in hours]} if hours else {})
     keep(connection, live.id, values | _sight(current, what) | _drift(current, what))
-    told = [
-        what & {Due.BREACH} and _tell_breach(scene, current, actor),
-        what & {Due.TELL_BLIND} and _tell_blind(scene, current),
-        what & {Due.DRIFT} and _tell_drift(scene, current),
+    notified = [
+        what & {Due.BREACH} and _tell_breach(context, current, actor),
+        what & {Due.TELL_BLIND} and _tell_blind(context, current),
+        what & {Due.DRIFT} and _tell_drift(context, current),
     ]
-    action = WatchAction.ALERTED if any(told) else WatchAction.NONE
-    if not unheard(current):
+    action = WatchAction.ALERTED if any(notified) else WatchAction.NONE
+    if not unacknowledged(current):
         return action, ""
     if action is WatchAction.NONE:
         action = WatchAction.ALERTED_BEFORE
     why_not = rolls_back(current, store.settings.mode)
     if why_not is not None:
         return action, f" (not rolled back: {why_not})"
-    return _roll_back(scene, current, actor, action)
+    return _roll_back(context, current, actor, action)
 
 
-def _roll_back(scene: Scene, seen: Look, actor: str, action: WatchAction) -> tuple[WatchAction, str]:
+def _roll_back(context: ActContext, seen: Look, actor: str, action: WatchAction) -> tuple[WatchAction, str]:
     """All traffic to control: the split of before would leave users on what breaks."""
-    reason = f"watch: {breach_message(unheard(seen))}"
+    reason = f"watch: {breach_message(unacknowledged(seen))}"
     try:
         # A savepoint: a refused rollback must not take the alert with it, nor may what is checked only at COMMIT.
-        with database_errors(), scene.connection.transaction():
-            roll_back(scene, seen.promotion, Reversal(reason, actor, RollbackTarget.CONTROL))
-            scene.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        with database_errors(), context.connection.transaction():
+            roll_back(context, seen.promotion, RollbackOrder(reason, actor, RollbackTarget.CONTROL))
+            context.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except ConflictError as error:
-        _tell_stuck(scene, seen, str(error))
+        _tell_stuck(context, seen, str(error))
         return action, f" (not rolled back: {error})"
     return WatchAction.ROLLED_BACK, ""
 
@@ -223,8 +231,8 @@ def _sight(seen: Look, what: frozenset[Due]) -> dict[str, Any]:
         return {"blind_since": None, "blind_because": None, "blind_told_at": None}
     if not what & {Due.BLIND, Due.TELL_BLIND}:
         return {}
-    told: dict[str, datetime] = {"blind_told_at": seen.at} if what & {Due.TELL_BLIND} else {}
-    return {"blind_since": blind_since(seen), "blind_because": seen.blind, **told}
+    at: dict[str, datetime] = {"blind_told_at": seen.at} if what & {Due.TELL_BLIND} else {}
+    return {"blind_since": blind_since(seen), "blind_because": seen.blind, **at}
 
 
 def _drift(seen: Look, what: frozenset[Due]) -> dict[str, Any]:
@@ -233,30 +241,30 @@ def _drift(seen: Look, what: frozenset[Due]) -> dict[str, Any]:
     return {"drifted_at": seen.at, "drift": seen.drift} if what & {Due.DRIFT} else {}
 
 
-def _tell_breach(scene: Scene, seen: Look, actor: str) -> bool:
+def _tell_breach(context: ActContext, seen: Look, actor: str) -> bool:
     """One alarm for everything that is worse; what becomes worse while it is open joins it."""
-    checks, promotion = unheard(seen), seen.promotion
+    checks, promotion = unacknowledged(seen), seen.promotion
     metrics = sorted({check.metric.value for check in checks})
-    why_not = rolls_back(seen, scene.store.settings.mode)
+    why_not = rolls_back(seen, context.store.settings.mode)
     rollback = "it is rolled back by itself" if why_not is None else f"it is not rolled back by itself: {why_not}"
     found = _breach(seen, rollback)
-    keep(scene.connection, promotion.id, {**_seen(seen), "breached_at": seen.at, "breach": found})
-    scene.audit(actor, Action.WATCH_BREACH, promotion.id, found)
+    keep(context.connection, promotion.id, {**_seen(seen), "breached_at": seen.at, "breach": found})
+    context.audit(actor, Action.WATCH_BREACH, promotion.id, found)
     payload = _breach_payload(seen, found, is_automatic=why_not is None)
-    return scene.notify(Event.WATCH_BREACH, "critical", promotion.id, _key(seen, "watch", "+".join(metrics)), payload)
+    return context.notify(Event.WATCH_BREACH, "critical", promotion.id, _key(seen, "watch", "+".join(metrics)), payload)
 
 
-def _tell_stuck(scene: Scene, seen: Look, why: str) -> bool:
+def _tell_stuck(context: ActContext, seen: Look, why: str) -> bool:
     """The rollback that was announced is refused; told once a step, though it is tried at every look."""
     promotion = seen.promotion
     found = _breach(seen, f"it could not be rolled back by itself: {why}")
     key = f"watch_stuck:{promotion.id}:{promotion.ramp_step}"
     payload = _breach_payload(seen, found, is_automatic=False)
-    return scene.notify(Event.WATCH_BREACH, "critical", promotion.id, key, payload)
+    return context.notify(Event.WATCH_BREACH, "critical", promotion.id, key, payload)
 
 
 def _breach(seen: Look, rollback: str) -> dict[str, Any]:
-    checks = unheard(seen)
+    checks = unacknowledged(seen)
     return {
         "metrics": sorted({check.metric.value for check in checks}),
         "message": breach_message(checks),
@@ -277,18 +285,18 @@ def _breach_payload(seen: Look, found: dict[str, Any], *, is_automatic: bool) ->
     }
 
 
-def _tell_blind(scene: Scene, seen: Look) -> bool:
+def _tell_blind(context: ActContext, seen: Look) -> bool:
     payload = {
         "winner": seen.promotion.promoted_variant_name,
         "message": seen.blind,
         "since": blind_since(seen).isoformat(),
     }
-    return scene.notify(Event.WATCH_BLIND, "warning", seen.promotion.id, _key(seen, "watch_blind"), payload)
+    return context.notify(Event.WATCH_BLIND, "warning", seen.promotion.id, _key(seen, "watch_blind"), payload)
 
 
-def _tell_drift(scene: Scene, seen: Look) -> bool:
+def _tell_drift(context: ActContext, seen: Look) -> bool:
     payload = {"winner": seen.promotion.promoted_variant_name, "message": seen.drift}
-    return scene.notify(Event.SPLIT_DRIFT, "warning", seen.promotion.id, _key(seen, "split_drift"), payload)
+    return context.notify(Event.SPLIT_DRIFT, "warning", seen.promotion.id, _key(seen, "split_drift"), payload)
 
 
 def _key(seen: Look, kind: str, *more: str) -> str:

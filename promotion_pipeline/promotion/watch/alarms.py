@@ -7,7 +7,7 @@ from uuid import UUID
 
 from promotion_pipeline.promotion.record.experiments import experiments_named
 from promotion_pipeline.promotion.record.models import Promotion
-from promotion_pipeline.promotion.record.transaction import chosen, database_errors
+from promotion_pipeline.promotion.record.transaction import database_errors, store_or_current
 from promotion_pipeline.promotion.record.watched import Alarm, AlarmKind, command
 from promotion_pipeline.promotion.watch.drift import DRIFTED, drift_now
 from promotion_pipeline.promotion.watch.look import Look
@@ -24,7 +24,7 @@ def open_alarms(store: Store | None = None) -> dict[UUID, tuple[Alarm, ...]]:
     Raises:
         DependencyError: the database is down.
     """
-    with chosen(store).connect() as connection, database_errors():
+    with store_or_current(store).connect() as connection, database_errors():
         return alarms_in(connection)
 
 
@@ -35,7 +35,7 @@ def alarms_of(experiment_name: str, *, store: Store | None = None) -> tuple[Alar
         NotFoundError: no experiment has this name.
         DependencyError: the database is down.
     """
-    with chosen(store).connect() as connection, database_errors():
+    with store_or_current(store).connect() as connection, database_errors():
         experiment = experiments_named(connection, [experiment_name])[0]
         return alarms_in(connection, [experiment.id]).get(experiment.id, ())
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from promotion_pipeline.promotion.record.experiments import Variant, experiment_of, split_of, variants_of
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.splits import split_of_step
-from promotion_pipeline.promotion.record.transaction import Scene
+from promotion_pipeline.promotion.record.transaction import ActContext
 from promotion_pipeline.store.database import Connection
 
 DRIFTED = """
@@ -24,9 +24,9 @@ DRIFTED = """
 """Whether a live row of `experiment_promotions` has drifted: the same rule as `drift_of`, for all of them at once."""
 
 
-def drift_in(scene: Scene, promotion: Promotion) -> str | None:
+def drift_in(context: ActContext, promotion: Promotion) -> str | None:
     """`drift_of` an experiment under its lock."""
-    return drift_of(promotion, scene.variants, is_active=scene.experiment.is_active)
+    return drift_of(promotion, context.variants, is_active=context.experiment.is_active)
 
 
 def drift_now(connection: Connection, promotion: Promotion) -> str | None:

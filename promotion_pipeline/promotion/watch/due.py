@@ -43,8 +43,8 @@ TELLS = frozenset({Due.BREACH, Due.TELL_BLIND, Due.DRIFT})
 def due(look: Look, mode: Mode) -> frozenset[Due]:
     """Everything that is to be done about a look; empty: nothing would change."""
     found = {
-        Due.BREACH: bool(unheard(look)) and not is_open(look),
-        Due.ROLL_BACK: is_open(look) and bool(unheard(look)) and rolls_back(look, mode) is None,
+        Due.BREACH: bool(unacknowledged(look)) and not is_open(look),
+        Due.ROLL_BACK: is_open(look) and bool(unacknowledged(look)) and rolls_back(look, mode) is None,
         Due.REARM: bool(over_since(look)),
         Due.REFRESH: is_open(look) and look.is_watched and look.at - _looked_at(look) >= REFRESH_AFTER,
         Due.BLIND: look.blind is not None and _blind_since(look) is None,
@@ -63,7 +63,7 @@ def is_open(look: Look) -> bool:
     return look.before is not None and look.before.breached_at is not None
 
 
-def unheard(look: Look) -> tuple[WatchCheck, ...]:
+def unacknowledged(look: Look) -> tuple[WatchCheck, ...]:
     """The breaches of metrics that nobody acknowledged."""
     muted = () if look.before is None else look.before.muted
     return tuple(check for check in look.breaches if check.metric.value not in muted)
