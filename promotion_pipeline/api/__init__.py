@@ -1,6 +1,6 @@
 """The HTTP door: FastAPI over the functions of `promotion_pipeline.promotion`.
 
-Not context: rules and queries about experiments; a route reads, calls one function of `promotion`, answers.
+Not here: rules and queries about experiments; a route reads, calls one function of `promotion`, answers.
 """
 
 from __future__ import annotations
