@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
+from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.api.access import Access, needs
 from promotion_pipeline.api.bodies import (
@@ -15,6 +15,7 @@ from promotion_pipeline.api.bodies import (
     AnswerWithMessage,
     ApproveBody,
     AsOf,
+    Body,
     DeclineBody,
     EvidenceKind,
     History,
@@ -33,22 +34,30 @@ from promotion_pipeline.api.bodies import (
     Stands,
 )
 from promotion_pipeline.api.guard import GuardedRoute, RequestContext, context_of
-from promotion_pipeline.api.recall import acted_once, approval_acted_on, hold_acted_on, promotion_acted_on
+from promotion_pipeline.api.recall import acted_once
 from promotion_pipeline.config import parse_config
-from promotion_pipeline.promotion.act.approvals import approval_history, approve_promotion, decline_promotion
-from promotion_pipeline.promotion.act.holds import hold_promotion, release_hold
-from promotion_pipeline.promotion.act.keeping import acknowledge_breach, overwrite_split
-from promotion_pipeline.promotion.act.promote import promote_winner
-from promotion_pipeline.promotion.act.ramp import advance_ramp
-from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.approvals import approval_history
+from promotion_pipeline.promotion.act.offered import (
+    ACKNOWLEDGE,
+    ADVANCE,
+    APPROVE,
+    DECLINE,
+    HOLD,
+    OVERWRITE_SPLIT,
+    PROMOTE,
+    RELEASE,
+    ROLL_BACK,
+    Asked,
+    OfferedAct,
+)
 from promotion_pipeline.promotion.history.happened import events_of
 from promotion_pipeline.promotion.history.history import get_promotion_history
 from promotion_pipeline.promotion.history.standing import in_spite_of_hold, split_text, traffic_now
 from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
-from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline.promotion.record.models import Approval, Hold, Promotion, PromotionEligibility
 from promotion_pipeline.promotion.watch.alarms import alarms_of
 
+_Answer = TypeVar("_Answer")
 PREFIX = "/api/monitoring/experiments"
 
 Context = Annotated[RequestContext, Depends(context_of)]
@@ -91,43 +100,14 @@ def check(
 @needs(Access.OPERATOR)
 def promote(name: Name, context: Context, body: PromoteBody | None = None) -> AnswerWithMessage[Promoted]:
     """Move the traffic to the winner, stop the experiment and record why."""
-    asked = body or PromoteBody()
-    context.claim(promotedBy=asked.promoted_by, userId=asked.user_id)
-    metadata = _metadata(context, asked.metadata)
-    config = _config(asked.config)
-    promotion = acted_once(
-        context,
-        name,
-        Action.PROMOTE,
-        lambda: promote_winner(
-            name,
-            asked.promotion_type,
-            context.actor,
-            config,
-            metadata=metadata,
-            despite=asked.despite,
-            store=context.store,
-        ),
-        partial(promotion_acted_on, context),
-    )
-    return _promoted(context, promotion)
+    return _promoted(context, _done(context, name, PROMOTE, body or PromoteBody()))
 
 
 @router.delete("/{name:path}/promote", operation_id="rollBackPromotion")
 @needs(Access.OPERATOR)
 def roll_back(name: Name, context: Context, body: RollbackBody) -> Answer[Stands]:
     """Undo the live promotion and hold automatic promotion; the same as POST .../rollback."""
-    context.claim(rolledBackBy=body.rolled_back_by)
-    promotion = acted_once(
-        context,
-        name,
-        Action.ROLL_BACK,
-        lambda: rollback_promotion(
-            name, body.reason, context.actor, to=body.to, confirm_drift=body.confirm_drift, store=context.store
-        ),
-        partial(promotion_acted_on, context),
-    )
-    return Answer(data=_stands(context, promotion).data)
+    return Answer(data=_stands(context, _done(context, name, ROLL_BACK, body)).data)
 
 
 @router.post("/{name:path}/rollback", operation_id="rollBackPromotionByPost")
@@ -171,129 +151,62 @@ def approvals(name: Name, context: Context) -> Answer[list[Approval]]:
 @needs(Access.OPERATOR)
 def approve(name: Name, context: Context, body: ApproveBody | None = None) -> AnswerWithMessage[Promoted]:
     """Say yes to the open request, and promote in the same transaction."""
-    asked = body or ApproveBody()
-    context.claim(approvedBy=asked.approved_by)
-    metadata = _metadata(context, asked.metadata)
-    config = _config(asked.config)
-    promotion = acted_once(
-        context,
-        name,
-        Action.PROMOTE,
-        lambda: approve_promotion(
-            name,
-            context.actor,
-            config,
-            reason=asked.reason,
-            metadata=metadata,
-            despite=asked.despite,
-            store=context.store,
-        ),
-        partial(promotion_acted_on, context),
-    )
-    return _promoted(context, promotion)
+    return _promoted(context, _done(context, name, APPROVE, body or ApproveBody()))
 
 
 @router.post("/{name:path}/advance", operation_id="advanceRamp")
 @needs(Access.OPERATOR)
 def advance(name: Name, context: Context, body: AdvanceBody | None = None) -> AnswerWithMessage[Stands]:
     """Take the next step of the ramp now, whatever the watch says."""
-    asked = body or AdvanceBody()
-    context.claim(advancedBy=asked.advanced_by)
-    promotion = acted_once(
-        context,
-        name,
-        Action.RAMP,
-        lambda: advance_ramp(
-            name, context.actor, reason=asked.reason, to_percent=asked.to_percent, store=context.store
-        ),
-        partial(promotion_acted_on, context),
-    )
-    return _stands(context, promotion)
+    return _stands(context, _done(context, name, ADVANCE, body or AdvanceBody()))
 
 
 @router.post("/{name:path}/acknowledge", operation_id="acknowledgeBreach")
 @needs(Access.OPERATOR)
 def acknowledge(name: Name, context: Context, body: AcknowledgeBody) -> AnswerWithMessage[Stands]:
     """Keep the promotion although the watch found its winner worse."""
-    context.claim(acknowledgedBy=body.acknowledged_by)
-    promotion = acted_once(
-        context,
-        name,
-        Action.ACKNOWLEDGE_BREACH,
-        lambda: acknowledge_breach(name, body.reason, context.actor, store=context.store),
-        partial(promotion_acted_on, context),
-    )
-    return _stands(context, promotion)
+    return _stands(context, _done(context, name, ACKNOWLEDGE, body))
 
 
 @router.post("/{name:path}/traffic/overwrite", operation_id="overwriteSplit")
 @needs(Access.OPERATOR)
 def overwrite(name: Name, context: Context, body: OverwriteSplitBody) -> AnswerWithMessage[Stands]:
     """Put the split of the promotion back after somebody else changed it."""
-    context.claim(overwrittenBy=body.overwritten_by)
-    promotion = acted_once(
-        context,
-        name,
-        Action.OVERWRITE_SPLIT,
-        lambda: overwrite_split(name, body.reason, context.actor, store=context.store),
-        partial(promotion_acted_on, context),
-    )
-    return _stands(context, promotion)
+    return _stands(context, _done(context, name, OVERWRITE_SPLIT, body))
 
 
 @router.post("/{name:path}/decline", operation_id="declinePromotion")
 @needs(Access.OPERATOR)
 def decline(name: Name, context: Context, body: DeclineBody) -> Answer[dict[str, Approval]]:
     """Say no to the open request; automatic promotion is on hold from then on."""
-    context.claim(declinedBy=body.declined_by)
-    approval = acted_once(
-        context,
-        name,
-        Action.DECLINE,
-        lambda: decline_promotion(name, context.actor, body.reason, store=context.store),
-        partial(approval_acted_on, context),
-    )
-    return Answer(data={"approval": approval})
+    return Answer(data={"approval": _done(context, name, DECLINE, body)})
 
 
 @router.post("/{name:path}/hold", operation_id="holdPromotion")
 @needs(Access.OPERATOR)
 def hold(name: Name, context: Context, body: HoldBody) -> Answer[Hold]:
     """Keep the experiment from being promoted unattended; it also pauses a ramp."""
-    context.claim(heldBy=body.held_by)
-    held = acted_once(
-        context,
-        name,
-        Action.HOLD,
-        lambda: hold_promotion(name, body.reason, context.actor, store=context.store),
-        lambda earlier: hold_acted_on(context, name, earlier.details["hold"], earlier),
-    )
-    return Answer(data=held)
+    return Answer(data=_done(context, name, HOLD, body))
 
 
 @router.post("/{name:path}/release", operation_id="releaseHold")
 @needs(Access.OPERATOR)
 def release(name: Name, context: Context, body: ReleaseBody | None = None) -> Answer[Hold]:
     """Let the experiment be promoted unattended again."""
-    asked = body or ReleaseBody()
-    context.claim(releasedBy=asked.released_by)
-    released = acted_once(
-        context,
-        name,
-        Action.RELEASE_HOLD,
-        lambda: release_hold(name, context.actor, reason=asked.reason, store=context.store),
-        lambda earlier: hold_acted_on(context, name, None, earlier),
-    )
-    return Answer(data=released)
+    return Answer(data=_done(context, name, RELEASE, body or ReleaseBody()))
 
 
-def _metadata(context: RequestContext, given: dict[str, Any] | None) -> dict[str, Any]:
-    """What is kept with the record; the door's own mark cannot be forged."""
-    return {**(given or {}), **context.mark()}
-
-
-def _config(given: dict[str, Any] | None) -> Any:
-    return None if given is None else parse_config(given)
+def _done(context: RequestContext, name: str, act: OfferedAct[_Answer], body: Body) -> _Answer:
+    """Do what a body asks for: its members are called as the act's are, and its `...By` says who is acting."""
+    given = dict(body)
+    by = {member: given.pop(member) for member in list(given) if member.endswith("_by") or member == "user_id"}
+    context.claim(**{to_camel(member): said for member, said in by.items()})
+    if "metadata" in given:
+        # The door's own mark comes last, so that nobody can forge it.
+        given["metadata"] = {**(given["metadata"] or {}), **context.mark()}
+    if given.get("config") is not None:
+        given["config"] = parse_config(given["config"])
+    return acted_once(context, act, Asked(experiment_name=name, by=context.actor, **given))
 
 
 def _stands(context: RequestContext, promotion: Promotion) -> AnswerWithMessage[Stands]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
@@ -17,12 +18,20 @@ from promotion_pipeline.api.pages.rendering import STYLE, render
 from promotion_pipeline.api.pages.view import CHECK_TITLES, experiment_view, table_points
 from promotion_pipeline.api.sessions import close_session, open_session
 from promotion_pipeline.api.tokens import Role, token_of
-from promotion_pipeline.promotion.act.approvals import approve_promotion, decline_promotion
-from promotion_pipeline.promotion.act.holds import hold_promotion, release_hold
-from promotion_pipeline.promotion.act.keeping import acknowledge_breach, overwrite_split
-from promotion_pipeline.promotion.act.promote import promote_winner
-from promotion_pipeline.promotion.act.ramp import advance_ramp
-from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.offered import (
+    ACKNOWLEDGE,
+    ADVANCE,
+    APPROVE,
+    DECLINE,
+    HOLD,
+    OVERWRITE_SPLIT,
+    PROMOTE,
+    RELEASE,
+    ROLL_BACK,
+    Asked,
+    OfferedAct,
+)
+from promotion_pipeline.promotion.act.rollback import RollbackTarget
 from promotion_pipeline.promotion.history.evidence import sparklines
 from promotion_pipeline.promotion.history.overview import experiment_overviews
 from promotion_pipeline.promotion.record.inputs import required_text
@@ -125,103 +134,41 @@ def experiment(name: str, context: Context, request: Request) -> Response:
     )
 
 
-@router.post(HOME + "/{name:path}/promote")
-@needs(Access.OPERATOR)
-def promote(name: str, context: Context) -> Response:
-    """Promote by hand."""
-    metadata = {"reason": required_text(context.form.get("reason"), "reason"), **context.mark()}
-    promote_winner(name, "manual", context.actor, metadata=metadata, despite=_despite(context), store=context.store)
-    return _back_to(name, "promoted")
+def _endpoint(act: OfferedAct[Any], title: str, done: str) -> Callable[[str, Context], Response]:
+    """The route of one form: it acts, and shows the page again."""
+
+    @needs(Access.OPERATOR)
+    def endpoint(name: str, context: Context) -> Response:
+        form = context.form
+        reason = form.get("reason", "").strip() or None
+        asked = Asked(
+            experiment_name=name,
+            by=context.actor,
+            # A promotion by hand needs one here, though nowhere else: the form asks for it.
+            reason=required_text(reason or "", "reason") if act is PROMOTE else reason,
+            metadata=context.mark(),
+            despite=[form["despite"]] if form.get("despite") else [],
+            to=form.get("to", RollbackTarget.PREVIOUS),
+            confirm_drift=form.get("confirm_drift") == "yes",
+        )
+        act.perform(asked, context.store)
+        said = "closed" if act is ROLL_BACK and asked.to == RollbackTarget.CLOSE else done
+        # Post, redirect, get: reloading the page does not send the form again.
+        return RedirectResponse(f"{HOME}/{quote(name, safe='')}?done={said}", status_code=303)
+
+    endpoint.__doc__ = title
+    return endpoint
 
 
-@router.post(HOME + "/{name:path}/approve")
-@needs(Access.OPERATOR)
-def approve(name: str, context: Context) -> Response:
-    """Say yes to what waits."""
-    approve_promotion(
-        name,
-        context.actor,
-        reason=_reason(context),
-        metadata=context.mark(),
-        despite=_despite(context),
-        store=context.store,
-    )
-    return _back_to(name, "approved")
-
-
-@router.post(HOME + "/{name:path}/decline")
-@needs(Access.OPERATOR)
-def decline(name: str, context: Context) -> Response:
-    """Say no to what waits."""
-    decline_promotion(name, context.actor, context.form.get("reason", ""), store=context.store)
-    return _back_to(name, "declined")
-
-
-@router.post(HOME + "/{name:path}/rollback")
-@needs(Access.OPERATOR)
-def roll_back(name: str, context: Context) -> Response:
-    """Undo the live promotion."""
-    rollback_promotion(
-        name,
-        context.form.get("reason", ""),
-        context.actor,
-        to=context.form.get("to", "previous"),
-        confirm_drift=context.form.get("confirm_drift") == "yes",
-        store=context.store,
-    )
-    return _back_to(name, "closed" if context.form.get("to") == "close" else "rolled-back")
-
-
-@router.post(HOME + "/{name:path}/advance")
-@needs(Access.OPERATOR)
-def advance(name: str, context: Context) -> Response:
-    """Take the next step of the ramp."""
-    advance_ramp(name, context.actor, reason=_reason(context), store=context.store)
-    return _back_to(name, "advanced")
-
-
-@router.post(HOME + "/{name:path}/acknowledge")
-@needs(Access.OPERATOR)
-def acknowledge(name: str, context: Context) -> Response:
-    """Keep it although it got worse."""
-    acknowledge_breach(name, context.form.get("reason", ""), context.actor, store=context.store)
-    return _back_to(name, "acknowledged")
-
-
-@router.post(HOME + "/{name:path}/overwrite")
-@needs(Access.OPERATOR)
-def overwrite(name: str, context: Context) -> Response:
-    """Put the promotion's split back."""
-    overwrite_split(name, context.form.get("reason", ""), context.actor, store=context.store)
-    return _back_to(name, "overwritten")
-
-
-@router.post(HOME + "/{name:path}/hold")
-@needs(Access.OPERATOR)
-def hold(name: str, context: Context) -> Response:
-    """Keep it from being promoted unattended."""
-    hold_promotion(name, context.form.get("reason", ""), context.actor, store=context.store)
-    return _back_to(name, "held")
-
-
-@router.post(HOME + "/{name:path}/release")
-@needs(Access.OPERATOR)
-def release(name: str, context: Context) -> Response:
-    """Lift the hold."""
-    release_hold(name, context.actor, reason=_reason(context), store=context.store)
-    return _back_to(name, "released")
-
-
-def _reason(context: RequestContext) -> str | None:
-    return context.form.get("reason", "").strip() or None
-
-
-def _back_to(name: str, done: str) -> Response:
-    """Post, redirect, get: reloading the page does not send the form again."""
-    return RedirectResponse(f"{HOME}/{quote(name, safe='')}?done={done}", status_code=303)
-
-
-def _despite(context: RequestContext) -> list[str]:
-    """What was ticked as seen."""
-    ticked = context.form.get("despite", "")
-    return [ticked] if ticked else []
+for _form, _act, _title, _done in (
+    ("promote", PROMOTE, "Promote by hand.", "promoted"),
+    ("approve", APPROVE, "Say yes to what waits.", "approved"),
+    ("decline", DECLINE, "Say no to what waits.", "declined"),
+    ("rollback", ROLL_BACK, "Undo the live promotion.", "rolled-back"),
+    ("advance", ADVANCE, "Take the next step of the ramp.", "advanced"),
+    ("acknowledge", ACKNOWLEDGE, "Keep it although it got worse.", "acknowledged"),
+    ("overwrite", OVERWRITE_SPLIT, "Put the promotion's split back.", "overwritten"),
+    ("hold", HOLD, "Keep it from being promoted unattended.", "held"),
+    ("release", RELEASE, "Lift the hold.", "released"),
+):
+    router.post(f"{HOME}/{{name:path}}/{_form}")(_endpoint(_act, _title, _done))

@@ -16,11 +16,12 @@ from promotion_pipeline.evaluation.outlook import Need
 from promotion_pipeline.promotion.act.approvals import approval_history
 from promotion_pipeline.promotion.act.ramp import plan_advance
 from promotion_pipeline.promotion.act.rollback import RollbackTarget, plan_rollback
-from promotion_pipeline.promotion.history.evidence import AuditEntry, LiftPoint, Phase, audit_of, lift_series, phases_of
+from promotion_pipeline.promotion.history.evidence import LiftPoint, Phase, audit_of, lift_series, phases_of
 from promotion_pipeline.promotion.history.history import get_promotion_history
 from promotion_pipeline.promotion.history.standing import split_text, traffic_now
 from promotion_pipeline.promotion.judge.assess import Assessment, judge
 from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
+from promotion_pipeline.promotion.record.events import AuditEntry
 from promotion_pipeline.promotion.record.models import Approval, Promotion, PromotionEligibility, who_acted
 from promotion_pipeline.promotion.record.queries import claimed_and_through
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from promotion_pipeline.decisions.labels import record_label
+from promotion_pipeline.promotion.record.events import AuditEntry
 from promotion_pipeline.store.database import Store
 
 SPARKLINE_HOURS = 24 * 14
@@ -42,17 +43,6 @@ class HoldPeriod:
     valid_from: datetime
     valid_until: datetime | None
     reason: str
-
-
-@dataclass(frozen=True)
-class AuditEntry:
-    """Who did what to an experiment."""
-
-    at: datetime
-    actor: str
-    action: str
-    promotion_id: UUID | None
-    details: dict[str, Any]
 
 
 def lift_series(store: Store, experiment_id: UUID, phase_id: UUID, variant_id: UUID, points: int) -> list[LiftPoint]:
@@ -149,8 +139,9 @@ def audit_of(store: Store, experiment_id: UUID, *, newest: int | None = None) ->
         DependencyError: the database is down.
     """
     query = """
-        SELECT at, actor, action, promotion_id, details FROM promotion_audit WHERE experiment_id = %s
-        ORDER BY id DESC LIMIT %s
+        SELECT a.at, a.actor, a.action, e.name AS experiment_name, a.promotion_id, a.details
+        FROM promotion_audit a JOIN ab_experiments e ON e.id = a.experiment_id WHERE e.id = %s
+        ORDER BY a.id DESC LIMIT %s
     """
     with store.connect() as connection:
         rows = connection.execute(query, [experiment_id, newest]).fetchall()

@@ -7,8 +7,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from promotion_pipeline.promotion.history.evidence import AuditEntry, HoldPeriod, audit_of, holds_of
-from promotion_pipeline.promotion.record.events import Action
+from promotion_pipeline.promotion.history.evidence import HoldPeriod, audit_of, holds_of
+from promotion_pipeline.promotion.record.events import Action, AuditEntry
 from promotion_pipeline.promotion.record.experiments import experiments_named
 from promotion_pipeline.promotion.record.inputs import experiment_name_of
 from promotion_pipeline.promotion.record.models import who_acted

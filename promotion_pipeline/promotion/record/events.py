@@ -1,8 +1,13 @@
-"""What people are told of: the names of the outbox's events."""
+"""What the outbox and the audit call what happened."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
+from uuid import UUID
 
 
 class Event(StrEnum):
@@ -69,3 +74,16 @@ class Action(StrEnum):
     """The hold was lifted."""
     ACKNOWLEDGE_WARNINGS = "acknowledge_warnings"
     """A person looked at the warnings of a promotion."""
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """A line of the audit: who did what to an experiment."""
+
+    at: datetime
+    actor: str
+    action: str
+    """One of `Action`."""
+    experiment_name: str
+    promotion_id: UUID | None
+    details: Mapping[str, Any]
