@@ -86,7 +86,7 @@ def _promote(asked: Asked, store: Store | None) -> Promotion:
         asked.promotion_type,
         asked.by,
         asked.config,
-        metadata={**reason, **(asked.metadata or {})},
+        metadata={**(asked.metadata or {}), **reason},
         despite=asked.despite,
         store=store,
     )
