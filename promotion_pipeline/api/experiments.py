@@ -36,20 +36,9 @@ from promotion_pipeline.api.bodies import (
 from promotion_pipeline.api.guard import GuardedRoute, RequestContext, context_of
 from promotion_pipeline.api.recall import acted_once
 from promotion_pipeline.config import parse_config
+from promotion_pipeline.promotion.act import offered
 from promotion_pipeline.promotion.act.approvals import approval_history
-from promotion_pipeline.promotion.act.offered import (
-    ACKNOWLEDGE,
-    ADVANCE,
-    APPROVE,
-    DECLINE,
-    HOLD,
-    OVERWRITE_SPLIT,
-    PROMOTE,
-    RELEASE,
-    ROLL_BACK,
-    Asked,
-    OfferedAct,
-)
+from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
 from promotion_pipeline.promotion.history.happened import events_of
 from promotion_pipeline.promotion.history.history import get_promotion_history
 from promotion_pipeline.promotion.history.standing import in_spite_of_hold, split_text, traffic_now
@@ -100,14 +89,14 @@ def check(
 @needs(Access.OPERATOR)
 def promote(name: Name, context: Context, body: PromoteBody | None = None) -> AnswerWithMessage[Promoted]:
     """Move the traffic to the winner, stop the experiment and record why."""
-    return _promoted(context, _done(context, name, PROMOTE, body or PromoteBody()))
+    return _promoted(context, _done(context, name, offered.PROMOTE, body or PromoteBody()))
 
 
 @router.delete("/{name:path}/promote", operation_id="rollBackPromotion")
 @needs(Access.OPERATOR)
 def roll_back(name: Name, context: Context, body: RollbackBody) -> Answer[Stands]:
     """Undo the live promotion and hold automatic promotion; the same as POST .../rollback."""
-    return Answer(data=_stands(context, _done(context, name, ROLL_BACK, body)).data)
+    return Answer(data=_stands(context, _done(context, name, offered.ROLL_BACK, body)).data)
 
 
 @router.post("/{name:path}/rollback", operation_id="rollBackPromotionByPost")
@@ -151,49 +140,49 @@ def approvals(name: Name, context: Context) -> Answer[list[Approval]]:
 @needs(Access.OPERATOR)
 def approve(name: Name, context: Context, body: ApproveBody | None = None) -> AnswerWithMessage[Promoted]:
     """Say yes to the open request, and promote in the same transaction."""
-    return _promoted(context, _done(context, name, APPROVE, body or ApproveBody()))
+    return _promoted(context, _done(context, name, offered.APPROVE, body or ApproveBody()))
 
 
 @router.post("/{name:path}/advance", operation_id="advanceRamp")
 @needs(Access.OPERATOR)
 def advance(name: Name, context: Context, body: AdvanceBody | None = None) -> AnswerWithMessage[Stands]:
     """Take the next step of the ramp now, whatever the watch says."""
-    return _stands(context, _done(context, name, ADVANCE, body or AdvanceBody()))
+    return _stands(context, _done(context, name, offered.ADVANCE, body or AdvanceBody()))
 
 
 @router.post("/{name:path}/acknowledge", operation_id="acknowledgeBreach")
 @needs(Access.OPERATOR)
 def acknowledge(name: Name, context: Context, body: AcknowledgeBody) -> AnswerWithMessage[Stands]:
     """Keep the promotion although the watch found its winner worse."""
-    return _stands(context, _done(context, name, ACKNOWLEDGE, body))
+    return _stands(context, _done(context, name, offered.ACKNOWLEDGE, body))
 
 
 @router.post("/{name:path}/traffic/overwrite", operation_id="overwriteSplit")
 @needs(Access.OPERATOR)
 def overwrite(name: Name, context: Context, body: OverwriteSplitBody) -> AnswerWithMessage[Stands]:
     """Put the split of the promotion back after somebody else changed it."""
-    return _stands(context, _done(context, name, OVERWRITE_SPLIT, body))
+    return _stands(context, _done(context, name, offered.OVERWRITE_SPLIT, body))
 
 
 @router.post("/{name:path}/decline", operation_id="declinePromotion")
 @needs(Access.OPERATOR)
 def decline(name: Name, context: Context, body: DeclineBody) -> Answer[dict[str, Approval]]:
     """Say no to the open request; automatic promotion is on hold from then on."""
-    return Answer(data={"approval": _done(context, name, DECLINE, body)})
+    return Answer(data={"approval": _done(context, name, offered.DECLINE, body)})
 
 
 @router.post("/{name:path}/hold", operation_id="holdPromotion")
 @needs(Access.OPERATOR)
 def hold(name: Name, context: Context, body: HoldBody) -> Answer[Hold]:
     """Keep the experiment from being promoted unattended; it also pauses a ramp."""
-    return Answer(data=_done(context, name, HOLD, body))
+    return Answer(data=_done(context, name, offered.HOLD, body))
 
 
 @router.post("/{name:path}/release", operation_id="releaseHold")
 @needs(Access.OPERATOR)
 def release(name: Name, context: Context, body: ReleaseBody | None = None) -> Answer[Hold]:
     """Let the experiment be promoted unattended again."""
-    return Answer(data=_done(context, name, RELEASE, body or ReleaseBody()))
+    return Answer(data=_done(context, name, offered.RELEASE, body or ReleaseBody()))
 
 
 def _done(context: RequestContext, name: str, act: OfferedAct[_Answer], body: Body) -> _Answer:

@@ -11,7 +11,7 @@ from promotion_pipeline.cli import output
 from promotion_pipeline.cli.check import print_eligibility, traffic_text
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.history import print_promotion
-from promotion_pipeline.cli.live import plan_json, print_stands, stands_json
+from promotion_pipeline.cli.live import RequiredReason, is_to_be_done, print_stands
 from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
 from promotion_pipeline.cli.output import shell_name
 from promotion_pipeline.errors import InputError, NotEligibleError, UntrustedError
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from promotion_pipeline.promotion.act.rollback import RollbackPlan
     from promotion_pipeline.promotion.record.models import Promotion, PromotionEligibility
 
-RequiredReason = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="Why, for the history.", show_default=False)
-]
 To = Annotated[
     str,
     typer.Option(
@@ -228,19 +225,10 @@ def rollback(
     # What the real one would refuse, the plan refuses too: nobody is asked about what cannot be done.
     plan = plan_rollback(name, to=to, confirm_drift=overwrite)
     said = _rollback_text(plan)
-    if dry_run:
-        if as_json:
-            output.print_json(plan_json(plan.promotion, plan.before, plan.split))
-        overwrites = plan.drift and plan.to != "close"  # A close leaves the traffic as it stands.
-        drift = f" It would overwrite this: {plan.drift}." if overwrites else ""
-        output.note(f"Would {said}, and hold automatic promotion.{drift} Nothing changed.")
-        return
-    confirm(f"{said[0].upper()}{said[1:]}?", yes=yes, is_needed=True)
-    promotion = rollback_promotion(name, reason, actor(by), to=to, confirm_drift=overwrite)
-    if as_json:
-        output.print_json(stands_json(promotion))
-        return
-    print_rollback(promotion)
+    overwrites = plan.drift and plan.to != "close"  # A close leaves the traffic as it stands.
+    more = ", and hold automatic promotion." + (f" It would overwrite this: {plan.drift}." if overwrites else "")
+    if is_to_be_done(plan, said, more, dry_run=dry_run, as_json=as_json, yes=yes, must_ask=True):
+        print_rollback(rollback_promotion(name, reason, actor(by), to=to, confirm_drift=overwrite), as_json=as_json)
 
 
 def _rollback_text(plan: RollbackPlan) -> str:
@@ -262,15 +250,13 @@ def _is_unrecorded(promotion: Promotion, to: str | None) -> bool:
     return to == "previous" and bool(promotion.snapshot.get("adopted"))
 
 
-def print_rollback(promotion: Promotion) -> None:
+def print_rollback(promotion: Promotion, *, as_json: bool = False) -> None:
     """What a rollback did, and what to type next."""
     is_close = promotion.rollback_to == "close"
-    output.print_styled(
-        f"{promotion.experiment_name}: {promotion.promoted_variant_name} {'closed' if is_close else 'rolled back'} by"
-        f" {promotion.reverser} ({promotion.rollback_reason})",
-        "bold yellow",
-    )
-    print_stands(promotion)
+    did = f"{'closed' if is_close else 'rolled back'} by {promotion.reverser} ({promotion.rollback_reason})"
+    print_stands(promotion, f"{promotion.promoted_variant_name} {did}", "bold yellow", as_json=as_json)
+    if as_json:
+        return
     if _is_unrecorded(promotion, promotion.rollback_to):
         output.print_styled(f"  {NOT_RECORDED}")
     said = "the promotion is over" if is_close else "the experiment runs again"

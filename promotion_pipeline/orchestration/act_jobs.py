@@ -11,19 +11,8 @@ from promotion_pipeline.orchestration.act_events import told_in_run, who
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.run_config import ActingConfig, launchpad_schema
-from promotion_pipeline.promotion.act.offered import (
-    ACKNOWLEDGE,
-    ADVANCE,
-    APPROVE,
-    DECLINE,
-    HOLD,
-    OVERWRITE_SPLIT,
-    PROMOTE,
-    RELEASE,
-    ROLL_BACK,
-    Asked,
-    OfferedAct,
-)
+from promotion_pipeline.promotion.act import offered
+from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
 from promotion_pipeline.promotion.record.models import Promotion
 
 ACT_TAGS = {"dagster/max_runtime": "1800"}
@@ -164,7 +153,7 @@ promote_job = _act_job(
     names.PROMOTE_JOB,
     "promote",
     PromoteConfig,
-    PROMOTE,
+    offered.PROMOTE,
     lambda _, promotion: f"{promotion.promoted_variant_name!r} is promoted: {promotion.state.value}",
     description="Promote the winner of an experiment by hand.",
     what="Promote the winner of one experiment; the five contract checks must pass now.",
@@ -173,7 +162,7 @@ approve_job = _act_job(
     names.APPROVE_JOB,
     "approve",
     ApproveConfig,
-    lambda config: DECLINE if config["decline"] else APPROVE,
+    lambda config: offered.DECLINE if config["decline"] else offered.APPROVE,
     lambda asked, answer: f"{asked.experiment_name!r} is {'approved' if isinstance(answer, Promotion) else 'declined'}",
     description="Approve or decline a promotion that waits for a person.",
     what="Answer the open request of one experiment; a yes promotes at once if the checks still pass.",
@@ -182,7 +171,7 @@ rollback_job = _act_job(
     names.ROLLBACK_JOB,
     "roll_back",
     RollbackConfig,
-    ROLL_BACK,
+    offered.ROLL_BACK,
     lambda asked, _: f"{asked.experiment_name!r} is rolled back and on hold; lift it with {names.RELEASE_HOLD_JOB}",
     description="Undo a promotion; the experiment runs again, on hold.",
     what="Undo the live promotion of one experiment and put automatic promotion on hold.",
@@ -191,7 +180,7 @@ hold_job = _act_job(
     names.HOLD_JOB,
     "put_on_hold",
     HoldConfig,
-    HOLD,
+    offered.HOLD,
     lambda asked, _: f"{asked.experiment_name!r} is on hold; lift it with {names.RELEASE_HOLD_JOB}",
     description="Keep an experiment from being promoted unattended.",
     what="Keep one experiment from being promoted unattended; it also pauses a ramp.",
@@ -200,7 +189,7 @@ release_hold_job = _act_job(
     names.RELEASE_HOLD_JOB,
     "lift_hold",
     ReleaseHoldConfig,
-    RELEASE,
+    offered.RELEASE,
     lambda asked, _: f"{asked.experiment_name!r} may be promoted unattended again",
     description="Lift the hold on automatic promotion.",
     what="Let one experiment be promoted unattended again.",
@@ -209,7 +198,7 @@ advance_job = _act_job(
     names.ADVANCE_JOB,
     "advance",
     AdvanceConfig,
-    ADVANCE,
+    offered.ADVANCE,
     _stands,
     description="Take the next step of a ramp by hand.",
     what="Take the next step of one ramp, whatever the watch says.",
@@ -218,7 +207,7 @@ acknowledge_job = _act_job(
     names.ACKNOWLEDGE_JOB,
     "acknowledge",
     AcknowledgeConfig,
-    ACKNOWLEDGE,
+    offered.ACKNOWLEDGE,
     lambda asked, _: f"the breach of {asked.experiment_name!r} is acknowledged: the promotion stays",
     description="Keep a promotion in spite of a breach.",
     what="Keep a promotion although its winner got worse.",
@@ -227,7 +216,7 @@ overwrite_split_job = _act_job(
     names.OVERWRITE_SPLIT_JOB,
     "put_split_back",
     OverwriteSplitConfig,
-    OVERWRITE_SPLIT,
+    offered.OVERWRITE_SPLIT,
     lambda asked, _: f"{asked.experiment_name!r} has the split of its promotion again",
     description="Put the split of a promotion back after somebody else changed it.",
     what="Put a promotion's split back after somebody else changed it.",

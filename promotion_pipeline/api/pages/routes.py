@@ -18,19 +18,8 @@ from promotion_pipeline.api.pages.rendering import STYLE, render
 from promotion_pipeline.api.pages.view import CHECK_TITLES, experiment_view, table_points
 from promotion_pipeline.api.sessions import close_session, open_session
 from promotion_pipeline.api.tokens import Role, token_of
-from promotion_pipeline.promotion.act.offered import (
-    ACKNOWLEDGE,
-    ADVANCE,
-    APPROVE,
-    DECLINE,
-    HOLD,
-    OVERWRITE_SPLIT,
-    PROMOTE,
-    RELEASE,
-    ROLL_BACK,
-    Asked,
-    OfferedAct,
-)
+from promotion_pipeline.promotion.act import offered
+from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
 from promotion_pipeline.promotion.act.rollback import RollbackTarget
 from promotion_pipeline.promotion.history.evidence import sparklines
 from promotion_pipeline.promotion.history.overview import experiment_overviews
@@ -145,14 +134,14 @@ def _endpoint(act: OfferedAct[Any], title: str, done: str) -> Callable[[str, Con
             experiment_name=name,
             by=context.actor,
             # A promotion by hand needs one here, though nowhere else: the form asks for it.
-            reason=required_text(reason or "", "reason") if act is PROMOTE else reason,
+            reason=required_text(reason or "", "reason") if act is offered.PROMOTE else reason,
             metadata=context.mark(),
             despite=[form["despite"]] if form.get("despite") else [],
             to=form.get("to", RollbackTarget.PREVIOUS),
             confirm_drift=form.get("confirm_drift") == "yes",
         )
         act.perform(asked, context.store)
-        said = "closed" if act is ROLL_BACK and asked.to == RollbackTarget.CLOSE else done
+        said = "closed" if act is offered.ROLL_BACK and asked.to == RollbackTarget.CLOSE else done
         # Post, redirect, get: reloading the page does not send the form again.
         return RedirectResponse(f"{HOME}/{quote(name, safe='')}?done={said}", status_code=303)
 
@@ -161,14 +150,14 @@ def _endpoint(act: OfferedAct[Any], title: str, done: str) -> Callable[[str, Con
 
 
 for _form, _act, _title, _done in (
-    ("promote", PROMOTE, "Promote by hand.", "promoted"),
-    ("approve", APPROVE, "Say yes to what waits.", "approved"),
-    ("decline", DECLINE, "Say no to what waits.", "declined"),
-    ("rollback", ROLL_BACK, "Undo the live promotion.", "rolled-back"),
-    ("advance", ADVANCE, "Take the next step of the ramp.", "advanced"),
-    ("acknowledge", ACKNOWLEDGE, "Keep it although it got worse.", "acknowledged"),
-    ("overwrite", OVERWRITE_SPLIT, "Put the promotion's split back.", "overwritten"),
-    ("hold", HOLD, "Keep it from being promoted unattended.", "held"),
-    ("release", RELEASE, "Lift the hold.", "released"),
+    ("promote", offered.PROMOTE, "Promote by hand.", "promoted"),
+    ("approve", offered.APPROVE, "Say yes to what waits.", "approved"),
+    ("decline", offered.DECLINE, "Say no to what waits.", "declined"),
+    ("rollback", offered.ROLL_BACK, "Undo the live promotion.", "rolled-back"),
+    ("advance", offered.ADVANCE, "Take the next step of the ramp.", "advanced"),
+    ("acknowledge", offered.ACKNOWLEDGE, "Keep it although it got worse.", "acknowledged"),
+    ("overwrite", offered.OVERWRITE_SPLIT, "Put the promotion's split back.", "overwritten"),
+    ("hold", offered.HOLD, "Keep it from being promoted unattended.", "held"),
+    ("release", offered.RELEASE, "Lift the hold.", "released"),
 ):
     router.post(f"{HOME}/{{name:path}}/{_form}")(_endpoint(_act, _title, _done))
