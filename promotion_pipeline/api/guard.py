@@ -176,8 +176,10 @@ def context_of(request: Request) -> RequestContext:
 
 
 def _check_query(request: Request, known: list[str]) -> None:
-    """Raises:
-    Problem: a parameter is unknown or given twice.
+    """Refuse query parameters that the route does not have, and those that are given twice.
+
+    Raises:
+        Problem: there is one; says which, and what it could have meant.
     """
     given = [name for name, _ in request.query_params.multi_items()]
     for name in given:

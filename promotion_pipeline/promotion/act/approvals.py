@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.errors import ConflictError
+from promotion_pipeline.promotion.act.holds import set_hold
 from promotion_pipeline.promotion.act.promote import (
     LockedAssessment,
     PromotionOrder,
@@ -88,7 +89,9 @@ def approve_promotion(
         marks = acknowledgement(locked.assessment, acknowledged, why)
         answer = {"approval_id": str(waiting.id), "reason": why, **locked.brought, **marks, **on_hold(context)}
         context.audit(actor, Action.APPROVE, None, answer)
-        return apply_approval(context, locked, waiting.model_copy(update={"reason": why}), actor, details | marks)
+        known = {"approval_id": str(waiting.id), "approval_reason": why, **details, **marks}
+        answered = waiting.model_copy(update={"reason": why})
+        return record_promotion(context, locked, PromotionOrder(PromotionType.MANUAL, actor, known, answered))
 
     promotion = in_transaction(where, act)
     reached(FaultPoint.AFTER_COMMIT)
@@ -116,9 +119,7 @@ def decline_promotion(experiment_name: str, declined_by: str, reason: str, *, st
         waiting = _require_waiting(context)
         declined = set_approval(connection, waiting.id, ApprovalState.DECLINED, actor, why)
         hold = f"declined by {actor}: {why}"
-        connection.execute(
-            "UPDATE ab_experiments SET auto_promotion_hold = %s WHERE id = %s", [hold, context.experiment.id]
-        )
+        set_hold(context, hold)
         details = {"approval_id": str(waiting.id), "candidate": waiting.candidate_variant_name, "reason": why}
         context.audit(actor, Action.DECLINE, None, details)
         context.notify(
@@ -129,19 +130,6 @@ def decline_promotion(experiment_name: str, declined_by: str, reason: str, *, st
     answered = in_transaction(where, act)
     reached(FaultPoint.AFTER_COMMIT)
     return answered
-
-
-def apply_approval(
-    context: ActContext,
-    locked: LockedAssessment,
-    approval: Approval,
-    actor: str,
-    metadata: Mapping[str, Any] | None = None,
-) -> Promotion:
-    """Promote by an approval; the caller holds the lock and has checked the contract."""
-    known = {"approval_id": str(approval.id), "approval_reason": approval.reason}
-    order = PromotionOrder(PromotionType.MANUAL, actor, {**known, **(metadata or {})}, approval)
-    return record_promotion(context, locked, order)
 
 
 def request_approval(context: ActContext, locked: LockedAssessment, actor: str) -> tuple[Approval, bool]:
@@ -214,7 +202,7 @@ def _expire(store: Store, experiment_id: UUID, connection: Connection) -> bool:
 
 
 def open_approvals(store: Store | None = None) -> list[Approval]:
-    """Every request that waits for an answer, or was approved and waits to be applied; newest first.
+    """Every request that waits for an answer, newest first.
 
     Raises:
         DependencyError: the database is down.
@@ -236,8 +224,10 @@ def approval_history(experiment_name: str, *, store: Store | None = None) -> lis
 
 
 def _require_waiting(context: ActContext) -> Approval:
-    """Raises:
-    ConflictError: nothing waits for an answer.
+    """The open request of the locked experiment.
+
+    Raises:
+        ConflictError: there is none, or its time is over.
     """
     name = context.experiment.name
     waiting = open_approval(context.connection, context.experiment.id)
@@ -248,8 +238,6 @@ def _require_waiting(context: ActContext) -> Approval:
             f"the request on {name!r} expired at {waiting.expires_at.isoformat(timespec='seconds')}:"
             " the next check asks again if it is still eligible, or promote it"
         )
-    if waiting.state is ApprovalState.APPROVED:
-        raise ConflictError(f"{name!r} is approved already, by {waiting.answered_by}; the next run applies it")
     return waiting
 
 

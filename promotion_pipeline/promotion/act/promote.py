@@ -203,8 +203,10 @@ def require_eligible(
 
 
 def require_not_promoted(context: ActContext) -> None:
-    """Raises:
-    AlreadyPromotedError: a live promotion exists.
+    """Refuse where a promotion governs the traffic already.
+
+    Raises:
+        AlreadyPromotedError: a live promotion exists.
     """
     live = live_promotion(context.connection, context.experiment.id)
     if live is not None:
@@ -215,8 +217,10 @@ def require_not_promoted(context: ActContext) -> None:
 
 
 def require_live_mode(store: Store) -> None:
-    """Raises:
-    ConflictError: the mode is shadow.
+    """Refuse in shadow mode, where no traffic may change.
+
+    Raises:
+        ConflictError: the mode is shadow.
     """
     if store.settings.mode is Mode.SHADOW:
         raise ConflictError("AUTO_PROMOTION_MODE is shadow: no traffic changes; set it to live to promote")
@@ -250,9 +254,11 @@ def assess_under_lock(
 
 
 def require_unattended(assessment: Assessment) -> None:
-    """Raises:
-    HeldError: automatic promotion is on hold.
-    WithheldError: eligible, but short of what an unattended promotion needs.
+    """Refuse what is eligible, but may not be promoted without a person.
+
+    Raises:
+        HeldError: automatic promotion is on hold.
+        WithheldError: short of what an unattended promotion needs.
     """
     withheld = assessment.withheld
     if not withheld:

@@ -196,7 +196,9 @@ def _refusal(error: psycopg.Error) -> str:
 def lock_experiment(connection: Connection, store: Store, key: str | UUID) -> ActContext:
     """Lock an experiment, given by name or id, and read it afresh.
 
-    What was changed past the triggers is noted first, so that no act stands on a split that is not served any more.
+    A change of the split that the database's triggers did not see (a restore, replication) is noted first, as a new
+    phase, so that no act stands on a split that is not served any more. An act that is then refused takes the note
+    back with everything else it wrote; the next sweep or hourly run notes the change on its own.
 
     Acts queue on an advisory lock. The rows themselves are taken without waiting, again and again: whoever waits for
     one row while it holds another can deadlock with an application that changes a split, in whatever order it does.

@@ -1,4 +1,4 @@
-"""What is decided, approved or due, and not applied yet; and the act that applies it.
+"""What is decided or due, and not applied yet; and the act that applies it.
 
 Asking is read-only and level-triggered: it looks at what is, not at what changed. An attempt is noted before the
 act and finished after it, so that a process that died in between is followed by another attempt.
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -18,18 +17,16 @@ import psycopg
 
 from promotion_pipeline.config import Mode, Settings, parse_config
 from promotion_pipeline.decisions.labels import record_label
-from promotion_pipeline.errors import ConfigError, ConflictError, NotEligibleError, PromotionError
+from promotion_pipeline.errors import ConfigError, PromotionError
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, asks_a_person, may_go_unattended
-from promotion_pipeline.promotion.act.approvals import apply_approval, expire_if_due
-from promotion_pipeline.promotion.act.promote import require_eligible
 from promotion_pipeline.promotion.act.ramp import step_ramp
 from promotion_pipeline.promotion.record.experiments import END_DATE, experiment_of
 from promotion_pipeline.promotion.record.faults import FaultPoint, reached
 from promotion_pipeline.promotion.record.inputs import required_text
 from promotion_pipeline.promotion.record.models import Outcome, SweepEntry
-from promotion_pipeline.promotion.record.queries import live_promotion, open_approval
-from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState
-from promotion_pipeline.promotion.record.transaction import database_errors, in_transaction, lock_experiment
+from promotion_pipeline.promotion.record.queries import live_promotion
+from promotion_pipeline.promotion.record.states import PromotionState
+from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.unattended.sweep import settle
 from promotion_pipeline.rollups.usual import traffic_of
 from promotion_pipeline.store.clock import newest_complete_hour
@@ -49,8 +46,6 @@ class PendingKind(StrEnum):
     """A decision of record says eligible: promote, or ask a person."""
     SHADOW = "shadow"
     """The same of a deployment in shadow mode: note what would be promoted."""
-    APPROVAL = "approval"
-    """A person approved; promote."""
     RAMP = "ramp"
     """The next step of a ramp is due."""
 
@@ -96,15 +91,6 @@ _DECISIONS = f"""
     ORDER BY e.name
 """
 
-_APPROVALS = """
-    SELECT e.id, e.name FROM promotion_approvals a
-    JOIN ab_experiments e ON e.id = a.experiment_id AND e.is_active AND e.auto_promotion_hold IS NULL
-    WHERE a.state = 'approved' AND a.promotion_id IS NULL AND a.expires_at > clock_timestamp()
-        AND NOT EXISTS (SELECT 1 FROM experiment_promotions l
-            WHERE l.experiment_id = e.id AND l.state IN ('ramping', 'promoted'))
-    ORDER BY e.name
-"""
-
 _RAMPS = """
     SELECT e.id, e.name FROM experiment_promotions p JOIN ab_experiments e ON e.id = p.experiment_id
     WHERE p.state = 'ramping'
@@ -137,7 +123,6 @@ def pending_promotions(store: Store, *, claim_seconds: float = CLAIM_SECONDS) ->
         decided = connection.execute(_DECISIONS, {"as_of": as_of, "label": label}).fetchall()
         waiting = [(_deciding(settings), row) for row in _to_do(connection, settings, decided)]
         if settings.mode is Mode.LIVE:
-            waiting += [(PendingKind.APPROVAL, row) for row in connection.execute(_APPROVALS)]
             waiting += [(PendingKind.RAMP, row) for row in connection.execute(_RAMPS)]
         attempts = connection.execute(_ATTEMPTS, {"as_of": as_of, "claim": claim_seconds}).fetchall()
     return _not_attempted(waiting, attempts, as_of)
@@ -189,8 +174,7 @@ def _not_attempted(
     """Leave out what was settled at this hour, is at work, or failed too often; one act an experiment."""
     made = {(row["experiment_id"], row["kind"]): row for row in attempts}
     waits: dict[UUID, Pending] = {}
-    # An approval comes before the decision that it answers.
-    for kind, row in sorted(waiting, key=lambda item: item[0] in (PendingKind.DECISION, PendingKind.SHADOW)):
+    for kind, row in waiting:
         before = made.get((row["id"], kind.value))
         if before and (before["is_done"] or before["is_at_work"] or before["made"] >= MOST_ATTEMPTS):
             continue
@@ -230,45 +214,8 @@ def _apply(store: Store, experiment_id: UUID, kind: PendingKind, actor: str) -> 
             return settle(store, experiment_id, actor)
         case PendingKind.RAMP:
             return step_ramp(store, experiment_id, actor)
-        case PendingKind.APPROVAL:
-            return in_transaction(store, partial(_apply_approval, store, experiment_id))
         case _ as never:
             assert_never(never)
-
-
-def _apply_approval(store: Store, experiment_id: UUID, connection: Connection) -> SweepEntry:
-    """Promote what a person approved, by that person, if the contract still passes."""
-    context = lock_experiment(connection, store, experiment_id)
-    name = context.experiment.name
-    approval = expire_if_due(context)
-    if approval is None or approval.state is not ApprovalState.APPROVED or approval.answered_by is None:
-        return SweepEntry(experiment_name=name, outcome=Outcome.NOTHING_TO_DO, message="no approval waits any more")
-    if not store.settings.enabled:
-        message = "automatic promotion is off (AUTO_PROMOTION_ENABLED=false)"
-        return SweepEntry(experiment_name=name, outcome=Outcome.DISABLED, message=message)
-    if context.experiment.hold is not None:
-        return SweepEntry(experiment_name=name, outcome=Outcome.HELD, message=f"on hold: {context.experiment.hold}")
-    try:
-        locked = require_eligible(context, None)
-    except (NotEligibleError, ConflictError) as error:
-        return SweepEntry(experiment_name=name, outcome=Outcome.NOT_ELIGIBLE, message=str(error))
-    eligibility = locked.assessment.eligibility
-    if eligibility.winner_variant_id != approval.candidate_variant_id:
-        message = f"approved was {approval.candidate_variant_name!r}, but {eligibility.winner!r} leads now"
-        return SweepEntry(experiment_name=name, outcome=Outcome.NOT_ELIGIBLE, message=message)
-    data = locked.assessment.completeness
-    if data is not None and not data.is_complete:
-        # The hourly run reads again what is missing; the approval waits for it.
-        return SweepEntry(experiment_name=name, outcome=Outcome.WITHHELD, message=data.sentence)
-    promotion = apply_approval(context, locked, approval, approval.answered_by)
-    return SweepEntry(
-        experiment_name=name,
-        outcome=Outcome.PROMOTED,
-        message=f"promoted {promotion.promoted_variant_name!r}, approved by {approval.answered_by}",
-        eligibility=eligibility,
-        promotion_id=promotion.id,
-        approval_id=approval.id,
-    )
 
 
 def _deciding(settings: Settings) -> PendingKind:
@@ -281,8 +228,7 @@ def _kind_of(connection: Connection, settings: Settings, experiment_id: UUID) ->
     live = live_promotion(connection, experiment_id)
     if live is not None and live.state is PromotionState.RAMPING:
         return PendingKind.RAMP
-    approval = open_approval(connection, experiment_id)
-    return PendingKind.APPROVAL if approval and approval.state is ApprovalState.APPROVED else PendingKind.DECISION
+    return PendingKind.DECISION
 
 
 def _begin(connection: Connection, experiment_id: UUID, kind: PendingKind, actor: str) -> tuple[datetime, int]:

@@ -43,7 +43,7 @@ from promotion_pipeline.promotion.record.models import (
     SweepEntry,
 )
 from promotion_pipeline.promotion.record.queries import live_promotion
-from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState, PromotionType
+from promotion_pipeline.promotion.record.states import PromotionState, PromotionType
 from promotion_pipeline.promotion.record.transaction import (
     ActContext,
     in_transaction,
@@ -213,10 +213,7 @@ def _without_act(assessment: Assessment) -> SweepEntry | None:
 def _ask(context: ActContext, locked: LockedAssessment, actor: str, withheld: tuple[WithheldReason, ...]) -> SweepEntry:
     approval, is_new = request_approval(context, locked, actor)
     said = _because(locked.assessment, withheld)
-    if approval.state is ApprovalState.APPROVED:
-        message = f"approved by {approval.answered_by}; the next run applies it"
-    else:
-        message = f"{'a person is asked' if is_new else 'waits for approval'}: {said}"
+    message = f"{'a person is asked' if is_new else 'waits for approval'}: {said}"
     return _entry(locked.assessment, Outcome.AWAITING_APPROVAL, message, approval_id=approval.id)
 
 
