@@ -13,10 +13,12 @@ from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.rollups import incomplete_phases, landed
 from promotion_pipeline.rollups.dispatch import unbalanced_hours
+from promotion_pipeline.rollups.postgresql.unusable import unusable_since
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.text.numbers import instant_text
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(hours=24)
 MINUTES_TO_DECIDE = 15
 """Minutes after the schedule's minute until which the hour just over may be undecided."""
 LOST_WINDOW = timedelta(hours=24)
@@ -87,6 +89,19 @@ def late_rows(subject: Subject) -> CheckOutcome:
             f"{ROLL_UP_AGAIN} {window}  (and from now on: export AUTO_PROMOTION_LOOKBACK_HOURS={wider})",
         )
     return ok(f"every row older than {subject.settings.lookback_hours} hours is counted; newer ones are read again")
+
+
+def usable_numbers(subject: Subject) -> CheckOutcome:
+    """Whether every latency and value of the newest day can be summed up; what cannot is left out of the sums."""
+    since = newest_complete_hour(subject.database) - DAY
+    found = unusable_since(subject.database, since)
+    if not found:
+        return ok(f"every latency_ms and value since {instant_text(since)} can be used")
+    more = f" (and of {len(found) - 1} more experiments)" if len(found) > 1 else ""
+    return problem(
+        f"since {instant_text(since)}, {found[0].sentence}{more}",
+        "see what writes them: latency_ms is 0 or more, both are finite and below 1e100, or null",
+    )
 
 
 def complete(subject: Subject) -> CheckOutcome:

@@ -68,6 +68,7 @@ CHECKS = (
     DoctorCheck("log kept since", Needs.SCHEMA, log_of_requests.kept_since),
     DoctorCheck("log files", Needs.SCHEMA, log_of_requests.files),
     DoctorCheck("late rows", Needs.SCHEMA, data.late_rows),
+    DoctorCheck("usable numbers", Needs.SCHEMA, data.usable_numbers),
     DoctorCheck("complete data", Needs.SCHEMA, data.complete),
     DoctorCheck("splits", Needs.SCHEMA, data.splits),
     DoctorCheck("controls", Needs.SCHEMA, data.controls),
