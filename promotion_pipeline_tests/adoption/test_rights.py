@@ -13,16 +13,17 @@ from pydantic import SecretStr
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.phases import unnoted_experiments
 from promotion_pipeline.errors import AdoptionError, DependencyError
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.sweep import auto_check_promotions
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.rollups.postgresql.days import drop_old_days, ensure_days_ahead
 from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.adoption.grants import runtime_grants
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Connection, Store, connect, create_database, require_schema
+from promotion_pipeline.store.connection import connect, create_database
+from promotion_pipeline.store.database import Connection, Store, require_schema
 from promotion_pipeline_tests.adoption.servers import binaries_of, running
 from promotion_pipeline_tests.seeding import count, seed_experiment
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from promotion_pipeline.errors import DependencyError, InputError
 from promotion_pipeline.rollups.configuration import SourceConfig
 from promotion_pipeline.rollups.engines.base import RequestSource, one_line
-from promotion_pipeline.store.database import checked_url, connect
+from promotion_pipeline.store.connection import checked_url, connect
 from promotion_pipeline.store.session_settings import CLIENT_ENCODING
 
 
