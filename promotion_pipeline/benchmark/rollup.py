@@ -26,10 +26,10 @@ from promotion_pipeline.rollups.configuration import parse_source
 from promotion_pipeline.rollups.engines.base import RequestSource, needed
 from promotion_pipeline.rollups.engines.duckdb import DuckdbSource
 from promotion_pipeline.rollups.engines.postgresql import PostgresqlSource
+from promotion_pipeline.rollups.phases import read_phases
 from promotion_pipeline.rollups.postgresql.days import ensure_days
 from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rollup_window
 from promotion_pipeline.rollups.pushdown import read_source_rollups
-from promotion_pipeline.rollups.sql.arms import read_phases
 from promotion_pipeline.store.database import Store, open_store
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -17,9 +17,9 @@ import dagster as dg
 from promotion_pipeline.decisions import health
 from promotion_pipeline.decisions.window import first_undecided_hour
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.rollups import health as hours
-from promotion_pipeline.rollups.dispatch import unbalanced_hours, unbalanced_old_hours
-from promotion_pipeline.rollups.usual import quiet_experiments
+from promotion_pipeline.rollups import conservation as hours
+from promotion_pipeline.rollups.catching_up import unbalanced_hours, unbalanced_old_hours
+from promotion_pipeline.rollups.usual_traffic import quiet_experiments
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 

@@ -40,7 +40,7 @@ from promotion_pipeline.promotion.traffic import present_traffic
 from promotion_pipeline.promotion.watched import Alarm
 from promotion_pipeline.promotion.wording import eligibility_of
 from promotion_pipeline.rollups import Completeness, completeness, live_rollups, log_name
-from promotion_pipeline.rollups.usual import HourTraffic, hour_traffic
+from promotion_pipeline.rollups.usual_traffic import HourTraffic, hour_traffic
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store

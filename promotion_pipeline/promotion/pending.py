@@ -31,7 +31,7 @@ from promotion_pipeline.promotion.ramp import step_ramp
 from promotion_pipeline.promotion.records import live_promotion, open_approval
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState
 from promotion_pipeline.promotion.sweep import settle
-from promotion_pipeline.rollups.usual import traffic_of
+from promotion_pipeline.rollups.usual_traffic import traffic_of
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR

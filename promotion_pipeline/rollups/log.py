@@ -21,7 +21,7 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.configuration import SourceConfig, load_source
 from promotion_pipeline.rollups.engines.connect import open_source
-from promotion_pipeline.rollups.gaps import Unreadable
+from promotion_pipeline.rollups.log_gaps import Unreadable
 from promotion_pipeline.rollups.postgresql.rollup import RollupResult
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.database import Store
@@ -151,8 +151,8 @@ def open_log(store: Store) -> Iterator[RequestLog]:
         InputError: the engine is not run here.
         DependencyError: the engine is not installed or cannot be reached.
     """
-    from promotion_pipeline.rollups.elsewhere import LogElsewhere
-    from promotion_pipeline.rollups.table import TableLog
+    from promotion_pipeline.rollups.engine_log import LogElsewhere
+    from promotion_pipeline.rollups.table_log import TableLog
 
     config = load_source(store.settings)
     if config is None:

@@ -14,9 +14,9 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.configuration import SourceConfig
 from promotion_pipeline.rollups.engines.base import RequestSource
 from promotion_pipeline.rollups.postgresql.rollup import IDS, ROLLUP_COLUMNS
-from promotion_pipeline.rollups.sql.dialects import DIALECTS
-from promotion_pipeline.rollups.sql.layout import assumed
-from promotion_pipeline.rollups.sql.template import (
+from promotion_pipeline.rollups.sql.dialect import DIALECTS
+from promotion_pipeline.rollups.sql.log_columns import assumed
+from promotion_pipeline.rollups.sql.rollup_query import (
     COUNTS,
     SUMS,
     USER_COUNTS,

@@ -15,7 +15,7 @@ import pytest
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.configuration import COMPILED_ONLY, Engine, parse_source
 from promotion_pipeline.rollups.pushdown import compiled_log, read_source_rollups
-from promotion_pipeline.rollups.sql.template import rollup_sql
+from promotion_pipeline.rollups.sql.rollup_query import rollup_sql
 from promotion_pipeline_tests.sources.logs import SPRING, experiment_phases
 
 FOLDER = Path(__file__).with_name("golden")

@@ -16,7 +16,7 @@ from promotion_pipeline.errors import ConfigError, InputError
 from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.orchestration.instance import open_instance
 from promotion_pipeline.rollups.as_of import rollups_as_of
-from promotion_pipeline.rollups.dispatch import unbalanced_hours
+from promotion_pipeline.rollups.catching_up import unbalanced_hours
 from promotion_pipeline.rollups.postgresql.days import drop_old_days, ensure_days, ensure_days_ahead
 from promotion_pipeline.rollups.postgresql.rollup import RollupResult, aggregation, rollup_missing, rollup_window
 from promotion_pipeline.rollups.stored import read_rollups

@@ -23,7 +23,7 @@ from promotion_pipeline.promotion.evidence import lift_series, sparklines
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.overview import experiment_overviews
 from promotion_pipeline.promotion.pending import pending_promotions
-from promotion_pipeline.rollups import health as hours
+from promotion_pipeline.rollups import conservation as hours
 from promotion_pipeline.rollups.postgresql.days import ensure_days
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals

@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.rollups.configuration import SourceConfig
-from promotion_pipeline.rollups.files import LogFiles, is_local
-from promotion_pipeline.rollups.gaps import Unreadable
-from promotion_pipeline.rollups.sql.dialects import DIALECTS, Dialect
-from promotion_pipeline.rollups.sql.layout import Layout, resolve
-from promotion_pipeline.rollups.sql.template import Log
+from promotion_pipeline.rollups.log_files import LogFiles, is_local
+from promotion_pipeline.rollups.log_gaps import Unreadable
+from promotion_pipeline.rollups.sql.dialect import DIALECTS, Dialect
+from promotion_pipeline.rollups.sql.log_columns import Layout, resolve
+from promotion_pipeline.rollups.sql.rollup_query import Log
 
 
 class RequestSource(ABC):

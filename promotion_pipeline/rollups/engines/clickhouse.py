@@ -14,7 +14,7 @@ import pyarrow.ipc
 from promotion_pipeline.errors import ConfigError, DependencyError, InputError
 from promotion_pipeline.rollups.configuration import SourceConfig
 from promotion_pipeline.rollups.engines.base import RequestSource, needed, one_line
-from promotion_pipeline.rollups.files import brace_pattern
+from promotion_pipeline.rollups.log_files import brace_pattern
 
 SECONDS = 3600.0
 """How long a query may take."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from promotion_pipeline.rollups.health import HourCount
+from promotion_pipeline.rollups.conservation import HourCount
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR, require_hours
 

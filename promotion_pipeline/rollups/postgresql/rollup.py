@@ -22,7 +22,7 @@ from promotion_pipeline.rollups.coverage import (
     seen_phases,
     uncovered,
 )
-from promotion_pipeline.rollups.gaps import Unreadable, keep_what_vanished
+from promotion_pipeline.rollups.log_gaps import Unreadable, keep_what_vanished
 from promotion_pipeline.rollups.postgresql.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS, hour_of
 from promotion_pipeline.rollups.postgresql.unusable import Unusable, unusable_numbers
 from promotion_pipeline.rollups.postgresql.users import KEYS, MOMENTS, LoadUsers, load_user_hours, update_moments

@@ -8,14 +8,14 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups import health as hours
+from promotion_pipeline.rollups import conservation as hours
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.coverage import RUNNING, uncovered
+from promotion_pipeline.rollups.engine_rollup import rollup_from_source
 from promotion_pipeline.rollups.engines.connect import open_source
 from promotion_pipeline.rollups.postgresql import old_hours
 from promotion_pipeline.rollups.postgresql.rollup import RollupResult, added_up, missing_window, rollup_window
 from promotion_pipeline.rollups.pushdown import requests_by_hour
-from promotion_pipeline.rollups.settle import rollup_from_source
 from promotion_pipeline.store.bulk import read_frame, time_literal
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR, require_hours

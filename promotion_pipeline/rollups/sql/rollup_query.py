@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.sql.dialects import Cell, Dialect, TimeForm
+from promotion_pipeline.rollups.sql.dialect import Cell, Dialect, TimeForm
 from promotion_pipeline.rollups.sql.flags import Flag
 from promotion_pipeline.rollups.sql.kinds import Column, Kind
-from promotion_pipeline.rollups.sql.layout import Layout
+from promotion_pipeline.rollups.sql.log_columns import Layout
 from promotion_pipeline.store.windows import HOUR
 
 COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")

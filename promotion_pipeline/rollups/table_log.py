@@ -12,12 +12,12 @@ from promotion_pipeline.rollups.configuration import Engine, TimeKind
 from promotion_pipeline.rollups.log import TABLE, Span, require_distinct
 from promotion_pipeline.rollups.postgresql.arms import REQUEST_HOUR
 from promotion_pipeline.rollups.postgresql.rollup import RollupResult, aggregate_requests, rollup_window
-from promotion_pipeline.rollups.spans import SqlLog
-from promotion_pipeline.rollups.sql.dialects import DIALECTS, EPOCH
+from promotion_pipeline.rollups.sql.dialect import DIALECTS, EPOCH
 from promotion_pipeline.rollups.sql.flags import Flag
 from promotion_pipeline.rollups.sql.kinds import Column, Kind
-from promotion_pipeline.rollups.sql.layout import Layout
-from promotion_pipeline.rollups.sql.template import Log
+from promotion_pipeline.rollups.sql.log_columns import Layout
+from promotion_pipeline.rollups.sql.rollup_query import Log
+from promotion_pipeline.rollups.sql_log import SqlLog
 from promotion_pipeline.store.bulk import read_frame, time_literal
 from promotion_pipeline.store.windows import require_hours
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from promotion_pipeline.rollups.sql.dialects import Cell
-from promotion_pipeline.rollups.sql.template import Log, check_length, flag_sql, key_cell, key_sql, number_sql
+from promotion_pipeline.rollups.sql.dialect import Cell
+from promotion_pipeline.rollups.sql.rollup_query import Log, check_length, flag_sql, key_cell, key_sql, number_sql
 
 SPAN_COUNTS = ("requests", "errors", "matured_requests", "conversions", "latency_samples")
 SPAN_SUMS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")

@@ -11,10 +11,10 @@ import pandas as pd
 from psycopg import sql
 
 from promotion_pipeline.rollups.log import SUMS_COLUMNS, RequestLog, Span, require_distinct
-from promotion_pipeline.rollups.sql.dialects import EPOCH
+from promotion_pipeline.rollups.sql.dialect import EPOCH
 from promotion_pipeline.rollups.sql.flags import NEVER
-from promotion_pipeline.rollups.sql.spans import SPAN_COUNTS, SPAN_SUMS, SpanArm, counts_sql, ends_sql, sums_sql
-from promotion_pipeline.rollups.sql.template import Log
+from promotion_pipeline.rollups.sql.rollup_query import Log
+from promotion_pipeline.rollups.sql.span_query import SPAN_COUNTS, SPAN_SUMS, SpanArm, counts_sql, ends_sql, sums_sql
 from promotion_pipeline.store.bulk import ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
