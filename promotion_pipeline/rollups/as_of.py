@@ -11,8 +11,9 @@ from psycopg import sql
 
 from promotion_pipeline.rollups.coverage import LONGEST_PHASE, Missing, uncovered
 from promotion_pipeline.rollups.postgresql.arms import hour_of
-from promotion_pipeline.rollups.postgresql.rollup import COUNTS, IDS, SUMS, aggregation, as_columns
-from promotion_pipeline.rollups.postgresql.users import MOMENTS, USER_HOUR, difference, known_user_hours, user_hours
+from promotion_pipeline.rollups.postgresql.rollup import aggregation, as_columns
+from promotion_pipeline.rollups.postgresql.users import USER_HOUR, difference, known_user_hours, user_hours
+from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.rollups.stored import phase_overlaps, stored_columns
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.windows import HOUR, require_hours

@@ -15,9 +15,10 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.coverage import restate, seen_phases
 from promotion_pipeline.rollups.engines.base import RequestSource
 from promotion_pipeline.rollups.phases import read_phases
-from promotion_pipeline.rollups.postgresql.rollup import COUNTS, ROLLUP_LOCK, SUMS, Reading, RollupResult, settle
+from promotion_pipeline.rollups.postgresql.rollup import ROLLUP_LOCK, Reading, RollupResult, settle
 from promotion_pipeline.rollups.postgresql.users import USER_HOUR, LoadUsers
 from promotion_pipeline.rollups.pushdown import read_hours, read_user_hours, requests_by_hour
+from promotion_pipeline.rollups.rollup_columns import COUNTS, SUMS
 from promotion_pipeline.store.bulk import copy_typed, read_frame, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store

@@ -13,12 +13,10 @@ import pyarrow as pa
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.configuration import SourceConfig
 from promotion_pipeline.rollups.engines.base import RequestSource
-from promotion_pipeline.rollups.postgresql.rollup import IDS, ROLLUP_COLUMNS
+from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, ROLLUP_COLUMNS, SUMS
 from promotion_pipeline.rollups.sql.dialect import DIALECTS
 from promotion_pipeline.rollups.sql.log_columns import assumed
 from promotion_pipeline.rollups.sql.rollup_query import (
-    COUNTS,
-    SUMS,
     USER_COUNTS,
     USER_SUMS,
     Log,

@@ -9,9 +9,9 @@ import pandas as pd
 from psycopg import sql
 
 from promotion_pipeline.rollups.coverage import SeenPhase, cover, seen_phases
-from promotion_pipeline.rollups.postgresql.rollup import COUNTS, IDS, ROLLUP_LOCK, SUMS
+from promotion_pipeline.rollups.postgresql.rollup import ROLLUP_LOCK
 from promotion_pipeline.rollups.postgresql.totals import rows_since_totals
-from promotion_pipeline.rollups.postgresql.users import KEYS, MOMENTS
+from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.store.bulk import Source, copy_frame, identifiers, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import require_rows_in_window, require_window, swap_window
@@ -67,7 +67,7 @@ def read_rollups(
 
 def stored_columns(alias: str) -> sql.Composed:
     """The columns of `hourly_variant_rollups`, ids as text."""
-    keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in KEYS[1:]]
+    keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in IDS]
     rest = identifiers((*COUNTS, *SUMS, *MOMENTS, "newest_request_at"), alias)
     return sql.SQL(", ").join([sql.Identifier(alias, "hour"), *keys, rest])
 

@@ -9,13 +9,8 @@ import pytest
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.as_of import rollups_as_of
-from promotion_pipeline.rollups.postgresql.rollup import (
-    IDS,
-    ROLLUP_COLUMNS,
-    aggregate_requests,
-    rollup_missing,
-    rollup_window,
-)
+from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rollup_missing, rollup_window
+from promotion_pipeline.rollups.rollup_columns import IDS, ROLLUP_COLUMNS
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, Seeded, VariantSpec, add_requests, seed_experiment

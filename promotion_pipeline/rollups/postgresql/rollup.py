@@ -25,7 +25,8 @@ from promotion_pipeline.rollups.coverage import (
 from promotion_pipeline.rollups.log_gaps import Unreadable, keep_what_vanished
 from promotion_pipeline.rollups.postgresql.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS, hour_of
 from promotion_pipeline.rollups.postgresql.unusable import Unusable, unusable_numbers
-from promotion_pipeline.rollups.postgresql.users import KEYS, MOMENTS, LoadUsers, load_user_hours, update_moments
+from promotion_pipeline.rollups.postgresql.users import LoadUsers, load_user_hours, update_moments
+from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, KEYS, MOMENTS, SUMS
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
@@ -33,11 +34,6 @@ from promotion_pipeline.store.usable import amount, latency
 from promotion_pipeline.store.user_ids import settle_user_ids
 from promotion_pipeline.store.windows import require_hours
 
-IDS = KEYS[1:]
-COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")
-SUMS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")
-ROLLUP_COLUMNS = (*KEYS, *COUNTS, *SUMS, *MOMENTS, "newest_request_at")
-"""Columns of `hourly_variant_rollups`, in the order of the frames."""
 ROLLUP_LOCK = 0x726F6C6C757073
 """Advisory lock of whoever writes rollups: two runs over one window go one after the other."""
 
@@ -114,7 +110,7 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
 
 def as_columns(alias: str) -> sql.Composed:
     """The columns of a rollup frame out of a rowset that has KEYS, COUNTS and SUMS, and perhaps no user sums."""
-    keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in KEYS[1:]]
+    keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in IDS]
     return sql.SQL(", ").join(
         [
             sql.Identifier(alias, "hour"),

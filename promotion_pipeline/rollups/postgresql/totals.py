@@ -14,8 +14,7 @@ from psycopg import sql
 
 from promotion_pipeline.evaluation.dense import FIRST_TRAFFIC_HOURS
 from promotion_pipeline.rollups.postgresql.arms import hour_of
-from promotion_pipeline.rollups.postgresql.rollup import COUNTS, SUMS
-from promotion_pipeline.rollups.postgresql.users import KEYS, MOMENTS
+from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.store.bulk import identifiers, time_literal
 from promotion_pipeline.store.database import Store
 
@@ -152,4 +151,4 @@ def _from_total(
             WHERE {condition}
         ) AS rollup
         """
-    ).format(shown=shown, hour=hour, keys=identifiers(KEYS[1:], "total"), named=named, condition=condition)
+    ).format(shown=shown, hour=hour, keys=identifiers(IDS, "total"), named=named, condition=condition)

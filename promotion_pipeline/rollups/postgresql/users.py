@@ -18,22 +18,10 @@ from psycopg import sql
 
 from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.rollups.postgresql.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS
+from promotion_pipeline.rollups.rollup_columns import MOMENTS
 from promotion_pipeline.store.bulk import identifiers, time_literal
 from promotion_pipeline.store.usable import amount
 
-KEYS = ("hour", "experiment_id", "phase_id", "variant_id")
-MOMENTS = {
-    "new_users": "bigint",
-    "user_conversions_sum_squares": "bigint",
-    "user_requests_sum_squares": "bigint",
-    "user_conversions_requests_sum_products": "bigint",
-    "user_value_sum_squares": "float8",
-    "user_value_requests_sum_products": "float8",
-    "crossed_users": "bigint",
-    "crossed_requests": "bigint",
-    POWER_SUM: "float8",
-}
-"""Columns of `hourly_variant_rollups` that are made here, with their types."""
 USER_HOUR = identifiers(("hour", "phase_id", "user_id", "variant_id", "requests", "conversions", "value"))
 """Columns of a row of user hours: what a user did in an hour, by variant."""
 

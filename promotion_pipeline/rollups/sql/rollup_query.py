@@ -14,23 +14,15 @@ from typing import Any
 import pandas as pd
 
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.rollups.rollup_columns import MOMENTS
 from promotion_pipeline.rollups.sql.dialect import Cell, Dialect, TimeForm
 from promotion_pipeline.rollups.sql.flags import Flag
 from promotion_pipeline.rollups.sql.kinds import Column, Kind
 from promotion_pipeline.rollups.sql.log_columns import Layout
 from promotion_pipeline.store.windows import HOUR
 
-COUNTS = ("requests", "conversions", "errors", "latency_samples", "user_requests", "user_conversions")
-SUMS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")
-USER_COUNTS = (
-    "new_users",
-    "user_conversions_sum_squares",
-    "user_requests_sum_squares",
-    "user_conversions_requests_sum_products",
-    "crossed_users",
-    "crossed_requests",
-)
-USER_SUMS = ("user_value_sum_squares", "user_value_requests_sum_products", "user_requests_sum_sixteenth_powers")
+USER_COUNTS = tuple(name for name, kind in MOMENTS.items() if kind == "bigint")
+USER_SUMS = tuple(name for name, kind in MOMENTS.items() if kind != "bigint")
 
 # Squares are of doubles: an integer's square may overflow, and sums of decimals differ between the engines.
 REQUESTS = """(
