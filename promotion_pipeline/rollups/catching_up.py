@@ -12,7 +12,7 @@ from promotion_pipeline.rollups import conservation as hours
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.coverage import RUNNING, uncovered
 from promotion_pipeline.rollups.engine_rollup import rollup_from_source
-from promotion_pipeline.rollups.engines.connect import open_source
+from promotion_pipeline.rollups.engines.registry import open_source
 from promotion_pipeline.rollups.postgresql import old_hours
 from promotion_pipeline.rollups.postgresql.rollup import RollupResult, added_up, missing_window, rollup_window
 from promotion_pipeline.rollups.pushdown import requests_by_hour

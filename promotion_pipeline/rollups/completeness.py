@@ -14,8 +14,9 @@ from psycopg import sql
 from promotion_pipeline.rollups.catching_up import roll_up_missing
 from promotion_pipeline.rollups.coverage import RUNNING
 from promotion_pipeline.rollups.landing import Landing, landed
-from promotion_pipeline.rollups.log import TABLE, RequestLog, Span, open_log
+from promotion_pipeline.rollups.log import TABLE, RequestLog, Span
 from promotion_pipeline.rollups.log_gaps import gap_sentence, log_gaps
+from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.rollups.postgresql.rollup import RollupResult, added_up
 from promotion_pipeline.store.bulk import read_frame, time_literal
 from promotion_pipeline.store.clock import database_now

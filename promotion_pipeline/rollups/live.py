@@ -9,7 +9,7 @@ import pandas as pd
 
 from promotion_pipeline.rollups.as_of import rollups_afresh, rollups_as_of
 from promotion_pipeline.rollups.configuration import load_source
-from promotion_pipeline.rollups.log import open_log
+from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Store
 

@@ -8,23 +8,18 @@ An engine that cannot answer raises an error that names the log; an empty answer
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import pandas as pd
 
-from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.configuration import SourceConfig, load_source
-from promotion_pipeline.rollups.engines.connect import open_source
 from promotion_pipeline.rollups.log_gaps import Unreadable
 from promotion_pipeline.rollups.postgresql.rollup import RollupResult
 from promotion_pipeline.store.clock import require_utc
-from promotion_pipeline.store.database import Store
 
 TABLE = "ai_requests"
 SUMS_COLUMNS = (
@@ -140,41 +135,6 @@ class RequestLog(ABC):
     def files_of(self, start: datetime, end: datetime) -> list[str] | None:  # noqa: ARG002
         """The files that may hold requests of [start, end); None: the log is no files, or they cannot be looked at."""
         return None
-
-
-@contextlib.contextmanager
-def open_log(store: Store) -> Iterator[RequestLog]:
-    """The log of `store`: its table `ai_requests`, or what `AUTO_PROMOTION_SOURCE` names; closed afterwards.
-
-    Raises:
-        ConfigError: the configuration of the log is wrong.
-        InputError: the engine is not run here.
-        DependencyError: the engine is not installed or cannot be reached.
-    """
-    from promotion_pipeline.rollups.engine_log import LogElsewhere
-    from promotion_pipeline.rollups.table_log import TableLog
-
-    config = load_source(store.settings)
-    if config is None:
-        yield TableLog(store)
-        return
-    with open_source(config, store) as source:
-        yield LogElsewhere(store, source)
-
-
-def log_name(settings: Settings) -> str:
-    """What messages call the log; nothing is asked.
-
-    Raises:
-        ConfigError: the configuration of the log is wrong.
-    """
-    config = load_source(settings)
-    return TABLE if config is None else place_of(config)
-
-
-def place_of(config: SourceConfig) -> str:
-    """Where a log is, for messages."""
-    return f"{config.files or '.'.join(config.table)} ({config.engine})"
 
 
 def require_distinct(spans: Sequence[Span]) -> None:

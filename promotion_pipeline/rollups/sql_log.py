@@ -71,7 +71,7 @@ class SqlLog(RequestLog):
             found["key"] = [spans[int(number)].key for number in rows["span"]]
             found["variant_id"] = [asked.variants[int(number)] for number in rows["arm"]]
             found["is_recent"] = rows["recent"].astype("int64") == 1
-            if not log.layout.measures_errors:
+            if not log.columns.measures_errors:
                 found["errors"] = pd.NA
             parts.append(found)
         filled = [part for part in parts if len(part)]
@@ -105,41 +105,41 @@ class SqlLog(RequestLog):
 
     def columns(self) -> dict[str, str | None]:
         """The log's column for each of ours, of a flag with what is asked of it."""
-        layout = self._log().layout
-        flags = {"converted": layout.converted, "is_error": layout.is_error}
+        mapped = self._log().columns
+        flags = {"converted": mapped.converted, "is_error": mapped.is_error}
         found: dict[str, str | None] = {
-            "created_at": layout.created_at.name,
-            "experiment": layout.experiment.name,
-            "variant": layout.variant.name,
+            "created_at": mapped.created_at.name,
+            "experiment": mapped.experiment.name,
+            "variant": mapped.variant.name,
             **{name: None if flag is None else flag.as_written for name, flag in flags.items()},
             **{
                 name: None if column is None else column.name
                 for name, column in (
-                    ("latency_ms", layout.latency_ms),
-                    ("user_id", layout.user_id),
-                    ("value", layout.value),
+                    ("latency_ms", mapped.latency_ms),
+                    ("user_id", mapped.user_id),
+                    ("value", mapped.value),
                 )
             },
         }
-        return found | ({"is_error": NEVER} if layout.errors_are_never else {})
+        return found | ({"is_error": NEVER} if mapped.errors_are_never else {})
 
     def _asked(self, spans: Sequence[Span]) -> _Asked:
         require_distinct(spans)
         known = _read_variants(self._store, spans)
-        layout = self._log().layout if spans else None
+        mapped = self._log().columns if spans else None
         by_experiment = dict(list(known.groupby("experiment_id", sort=False)))
         asked = _Asked([], [], [])
         for number, span in enumerate(spans):
             variants = by_experiment.get(str(span.experiment_id))
-            if variants is None or layout is None:
+            if variants is None or mapped is None:
                 continue
             if variants["rollup_source"].iloc[0] == "imported":
                 asked.imported.append(span)
                 continue
             if span.since >= span.until:
                 continue
-            experiments = variants["experiment_name" if layout.experiment_by_name else "experiment_id"]
-            names = variants["variant_name" if layout.variant_by_name else "variant_id"]
+            experiments = variants["experiment_name" if mapped.experiment_by_name else "experiment_id"]
+            names = variants["variant_name" if mapped.variant_by_name else "variant_id"]
             for variant_id, experiment, variant in zip(variants["variant_id"], experiments, names, strict=True):
                 asked.arms.append(
                     SpanArm(

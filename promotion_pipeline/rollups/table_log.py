@@ -8,34 +8,33 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups.configuration import Engine, TimeKind
+from promotion_pipeline.rollups.engines import postgresql
 from promotion_pipeline.rollups.log import TABLE, Span, require_distinct
 from promotion_pipeline.rollups.postgresql.arms import REQUEST_HOUR
 from promotion_pipeline.rollups.postgresql.rollup import RollupResult, aggregate_requests, rollup_window
-from promotion_pipeline.rollups.sql.dialect import DIALECTS, EPOCH
+from promotion_pipeline.rollups.source_config import TimeKind
+from promotion_pipeline.rollups.sql.dialect import EPOCH
 from promotion_pipeline.rollups.sql.flags import Flag
-from promotion_pipeline.rollups.sql.kinds import Column, Kind
-from promotion_pipeline.rollups.sql.log_columns import Layout
+from promotion_pipeline.rollups.sql.kinds import Kind, LogColumn
+from promotion_pipeline.rollups.sql.log_columns import LogColumns
 from promotion_pipeline.rollups.sql.rollup_query import Log
 from promotion_pipeline.rollups.sql_log import SqlLog
 from promotion_pipeline.store.bulk import read_frame, time_literal
 from promotion_pipeline.store.windows import require_hours
 
 _TABLE = Log(
-    dialect=DIALECTS[Engine.POSTGRESQL],
+    dialect=postgresql.DIALECT,
     table="promotion_pipeline_requests",
-    layout=Layout(
-        created_at=Column("created_at", Kind.INSTANT),
+    columns=LogColumns(
+        created_at=LogColumn("created_at", Kind.INSTANT),
         time=TimeKind.INSTANT,
-        experiment=Column("experiment_id", Kind.UUID),
-        variant=Column("variant_id", Kind.UUID),
-        converted=Flag(Column("converted", Kind.BOOLEAN)),
-        is_error=Flag(Column("is_error", Kind.BOOLEAN)),
-        latency_ms=Column("latency_ms", Kind.NUMBER),
-        user_id=Column("user_id", Kind.TEXT),
-        value=Column("value", Kind.NUMBER),
-        experiment_by_name=False,
-        variant_by_name=False,
+        experiment=LogColumn("experiment_id", Kind.UUID),
+        variant=LogColumn("variant_id", Kind.UUID),
+        converted=Flag(LogColumn("converted", Kind.BOOLEAN)),
+        is_error=Flag(LogColumn("is_error", Kind.BOOLEAN)),
+        latency_ms=LogColumn("latency_ms", Kind.NUMBER),
+        user_id=LogColumn("user_id", Kind.TEXT),
+        value=LogColumn("value", Kind.NUMBER),
     ),
     users=True,
 )

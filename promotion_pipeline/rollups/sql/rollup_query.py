@@ -17,8 +17,8 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.rollup_columns import MOMENTS
 from promotion_pipeline.rollups.sql.dialect import Cell, Dialect, TimeForm
 from promotion_pipeline.rollups.sql.flags import Flag
-from promotion_pipeline.rollups.sql.kinds import Column, Kind
-from promotion_pipeline.rollups.sql.log_columns import Layout
+from promotion_pipeline.rollups.sql.kinds import Kind, LogColumn
+from promotion_pipeline.rollups.sql.log_columns import LogColumns
 from promotion_pipeline.store.windows import HOUR
 
 USER_COUNTS = tuple(name for name, kind in MOMENTS.items() if kind == "bigint")
@@ -71,7 +71,7 @@ FROM (
 # d, y, v are a user's totals up to and including the hour; before it they are less the hour's own share. Hours before
 # the window count as one, whose row is left out: a user has one row of the past, however long it is. With the first
 # request elsewhere all visits so far become those of a user who met several variants; that hour's row notes them.
-MOMENTS = """
+USER_MOMENTS = """
 LEFT JOIN (
     SELECT running.bucket AS bucket, running.arm AS arm,
         CAST(COUNT(CASE WHEN running.d = running.dd THEN 1 END) AS {integer}) AS new_users,
@@ -162,14 +162,14 @@ class Log:
     dialect: Dialect
     table: str
     """The rowset of the requests, quoted."""
-    layout: Layout
+    columns: LogColumns
     users: bool
     """Whether user-level sums are asked for."""
 
     @property
     def with_users(self) -> bool:
         """Whether there are users to sum over."""
-        return self.users and self.layout.user_id is not None
+        return self.users and self.columns.user_id is not None
 
 
 def rollup_sql(
@@ -191,7 +191,7 @@ def rollup_sql(
     Raises:
         InputError: the engine has no such type or cannot be given a name, or the query is longer than it takes.
     """
-    dialect, time = log.dialect, log.dialect.form(log.layout.time)
+    dialect, time = log.dialect, log.dialect.form(log.columns.time)
     with_moments = with_moments and log.with_users
     oldest = min([start, *_times(phases["started_at"], start)]) if with_moments else start
     query = HOURLY.format(
@@ -227,11 +227,11 @@ def user_hours_sql(log: Log, phases: pd.DataFrame, spans: Sequence[tuple[datetim
     Raises:
         InputError: as `rollup_sql`.
     """
-    dialect, time = log.dialect, log.dialect.form(log.layout.time)
-    created = f"request.{dialect.identifier(log.layout.created_at.name)}"
+    dialect, time = log.dialect, log.dialect.form(log.columns.time)
+    created = f"request.{dialect.identifier(log.columns.created_at.name)}"
     start, end = min(span[0] for span in spans), max(span[1] for span in spans)
     within = " OR ".join(
-        f"({created} >= {dialect.time(first, log.layout.time)} AND {created} < {dialect.time(last, log.layout.time)})"
+        f"({created} >= {dialect.time(first, log.columns.time)} AND {created} < {dialect.time(last, log.columns.time)})"
         for first, last in spans
     )
     query = USER_HOURS.format(
@@ -247,15 +247,15 @@ def user_hours_sql(log: Log, phases: pd.DataFrame, spans: Sequence[tuple[datetim
 
 def requests_by_hour_sql(log: Log, start: datetime, end: datetime) -> str:
     """The query whose rows are the number of requests of each hour of [start, end), known or not."""
-    time, created = log.dialect.form(log.layout.time), log.dialect.identifier(log.layout.created_at.name)
+    time, created = log.dialect.form(log.columns.time), log.dialect.identifier(log.columns.created_at.name)
     return BY_HOUR.format(
         hour=time.hour.format(bucket="counted.bucket"),
         integer=log.dialect.integer,
         bucket=time.bucket.format(time=f"request.{created}"),
         table=log.table,
         created_at=created,
-        start=log.dialect.time(start, log.layout.time),
-        end=log.dialect.time(end, log.layout.time),
+        start=log.dialect.time(start, log.columns.time),
+        end=log.dialect.time(end, log.columns.time),
     )
 
 
@@ -264,12 +264,12 @@ def _moment_column(name: str) -> str:
 
 
 def _moments(log: Log, time: TimeForm, oldest: datetime, start: datetime, end: datetime) -> str:
-    dialect, kind = log.dialect, log.layout.time
+    dialect, kind = log.dialect, log.columns.time
 
     def bucket(at: datetime) -> str:
         return time.bucket.format(time=dialect.time(at, kind))
 
-    return MOMENTS.format(
+    return USER_MOMENTS.format(
         integer=dialect.integer,
         double=dialect.double,
         totals=TOTALS,
@@ -280,31 +280,31 @@ def _moments(log: Log, time: TimeForm, oldest: datetime, start: datetime, end: d
 
 
 def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, condition: str, join: str) -> str:
-    dialect, layout = log.dialect, log.layout
+    dialect, mapped = log.dialect, log.columns
     user = f"CAST(NULL AS {dialect.text})"
-    if log.with_users and layout.user_id is not None:
-        user = f"request.{dialect.identifier(layout.user_id.name)}"
-        is_text = layout.user_id.kind is Kind.TEXT
+    if log.with_users and mapped.user_id is not None:
+        user = f"request.{dialect.identifier(mapped.user_id.name)}"
+        is_text = mapped.user_id.kind is Kind.TEXT
         known = dialect.not_blank(user) if is_text else f"{user} IS NOT NULL"
         condition = condition.format(known)
         user = f"CASE WHEN {known} THEN {dialect.user_key.format(user)} END" if is_text else user
-    created = dialect.identifier(layout.created_at.name)
+    created = dialect.identifier(mapped.created_at.name)
     return REQUESTS.format(
         bucket=time.bucket.format(time=f"request.{created}"),
         created_at=created,
         user=user,
-        converted=flag_sql(dialect, layout.converted),
-        is_error=flag_sql(dialect, layout.is_error),
-        latency=number_sql(dialect, layout.latency_ms),
-        value=number_sql(dialect, layout.value),
+        converted=flag_sql(dialect, mapped.converted),
+        is_error=flag_sql(dialect, mapped.is_error),
+        latency=number_sql(dialect, mapped.latency_ms),
+        value=number_sql(dialect, mapped.value),
         largest=dialect.largest,
         smallest=dialect.smallest,
         double=dialect.double,
         table=log.table,
-        experiment=key_sql(dialect, layout.experiment),
-        variant=key_sql(dialect, layout.variant),
-        first=dialect.time(first, layout.time),
-        end=dialect.time(end, layout.time),
+        experiment=key_sql(dialect, mapped.experiment),
+        variant=key_sql(dialect, mapped.variant),
+        first=dialect.time(first, mapped.time),
+        end=dialect.time(end, mapped.time),
         condition=condition,
         join=join,
         fence=dialect.fence,
@@ -324,12 +324,12 @@ def flag_sql(dialect: Dialect, flag: Flag | None) -> str:
     return f"NOT {name}" if flag.is_negated else name
 
 
-def number_sql(dialect: Dialect, column: Column | None) -> str:
+def number_sql(dialect: Dialect, column: LogColumn | None) -> str:
     """A number of `request`; null where the log has no such column."""
     return f"CAST(NULL AS {dialect.double})" if column is None else f"request.{dialect.identifier(column.name)}"
 
 
-def key_sql(dialect: Dialect, column: Column) -> str:
+def key_sql(dialect: Dialect, column: LogColumn) -> str:
     """A key of `request`, ready to be compared with a listed one."""
     name = f"request.{dialect.identifier(column.name)}"
     return name if column.kind in {Kind.TEXT, Kind.UUID} else f"CAST({name} AS {dialect.text})"
@@ -337,9 +337,9 @@ def key_sql(dialect: Dialect, column: Column) -> str:
 
 def _arms(log: Log, phases: pd.DataFrame, first: datetime, end: datetime) -> str:
     """The arms with their times, clipped to [first, end), as rows of literals."""
-    layout = log.layout
-    experiments = phases["experiment_name" if layout.experiment_by_name else "experiment_id"]
-    variants = phases["variant_name" if layout.variant_by_name else "variant_id"]
+    mapped = log.columns
+    experiments = phases["experiment_name" if mapped.experiment_by_name else "experiment_id"]
+    variants = phases["variant_name" if mapped.variant_by_name else "variant_id"]
     started = [max(at, first) for at in _times(phases["started_at"], first)]
     ended = [min(at, end) for at in _times(phases["ended_at"], end)]
     numbers = pd.factorize(phases["phase_id"])[0]
@@ -349,17 +349,17 @@ def _arms(log: Log, phases: pd.DataFrame, first: datetime, end: datetime) -> str
     columns = {
         "arm": Cell.WHOLE,
         "phase": Cell.WHOLE,
-        "experiment_key": key_cell(layout.experiment),
-        "variant_key": key_cell(layout.variant),
+        "experiment_key": key_cell(mapped.experiment),
+        "variant_key": key_cell(mapped.variant),
         "started": Cell.TIME,
         "ended": Cell.TIME,
     }
     # A rowset has at least one row; this one matches nothing.
     nobody = (-1, -1, NO_KEY, NO_KEY, end, end)
-    return log.dialect.inline("listed", columns, rows or [nobody], layout.time)
+    return log.dialect.inline("listed", columns, rows or [nobody], mapped.time)
 
 
-def key_cell(column: Column) -> Cell:
+def key_cell(column: LogColumn) -> Cell:
     """What a listed key is to be compared with `column`."""
     return Cell.UUID if column.kind is Kind.UUID else Cell.TEXT
 

@@ -89,17 +89,17 @@ def sums_sql(log: Log, arms: Sequence[SpanArm]) -> str:
     Raises:
         InputError: the engine has no such type or cannot be given a name, or the query is longer than it takes.
     """
-    dialect, layout = log.dialect, log.layout
+    dialect, mapped = log.dialect, log.columns
     times = ("since", "until", "mature_before", "recent_since")
     query = _SUMS.format(
         **_common(log, arms, times),
         double=dialect.double,
         largest=dialect.largest,
         smallest=dialect.smallest,
-        converted=flag_sql(dialect, layout.converted),
-        is_error=flag_sql(dialect, layout.is_error),
-        latency=number_sql(dialect, layout.latency_ms),
-        value=number_sql(dialect, layout.value),
+        converted=flag_sql(dialect, mapped.converted),
+        is_error=flag_sql(dialect, mapped.is_error),
+        latency=number_sql(dialect, mapped.latency_ms),
+        value=number_sql(dialect, mapped.value),
         fence=dialect.fence,
     )
     return check_length(dialect, query, len(arms))
@@ -115,10 +115,10 @@ def ends_sql(log: Log, first: datetime, end: datetime) -> str:
 
     They are microseconds since 1970.
     """
-    created, micros = log.dialect.identifier(log.layout.created_at.name), log.dialect.form(log.layout.time).micros
+    created, micros = log.dialect.identifier(log.columns.created_at.name), log.dialect.form(log.columns.time).micros
     return _ENDS.format(
-        first=log.dialect.time(first, log.layout.time),
-        end=log.dialect.time(end, log.layout.time),
+        first=log.dialect.time(first, log.columns.time),
+        end=log.dialect.time(end, log.columns.time),
         oldest=micros.format(time="found.oldest"),
         newest=micros.format(time="found.newest"),
         created_at=created,
@@ -127,22 +127,22 @@ def ends_sql(log: Log, first: datetime, end: datetime) -> str:
 
 
 def _common(log: Log, arms: Sequence[SpanArm], times: Sequence[str]) -> dict[str, str]:
-    dialect, layout = log.dialect, log.layout
+    dialect, mapped = log.dialect, log.columns
     columns = {
         "span": Cell.WHOLE,
         "arm": Cell.WHOLE,
-        "experiment_key": key_cell(layout.experiment),
-        "variant_key": key_cell(layout.variant),
+        "experiment_key": key_cell(mapped.experiment),
+        "variant_key": key_cell(mapped.variant),
         **dict.fromkeys(times, Cell.TIME),
     }
     rows = [[getattr(arm, name) for name in columns] for arm in arms]
     return {
-        "spans": dialect.inline("listed", columns, rows, layout.time),
+        "spans": dialect.inline("listed", columns, rows, mapped.time),
         "integer": dialect.integer,
-        "created_at": dialect.identifier(layout.created_at.name),
+        "created_at": dialect.identifier(mapped.created_at.name),
         "table": log.table,
-        "experiment": key_sql(dialect, layout.experiment),
-        "variant": key_sql(dialect, layout.variant),
-        "first": dialect.time(min(arm.since for arm in arms), layout.time),
-        "end": dialect.time(max(arm.until for arm in arms), layout.time),
+        "experiment": key_sql(dialect, mapped.experiment),
+        "variant": key_sql(dialect, mapped.variant),
+        "first": dialect.time(min(arm.since for arm in arms), mapped.time),
+        "end": dialect.time(max(arm.until for arm in arms), mapped.time),
     }
