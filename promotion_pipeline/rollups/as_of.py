@@ -1,4 +1,4 @@
-"""Rollups that do not depend on the hourly run having happened."""
+"""The rollups as of an hour, whether or not the hourly run has seen it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import TypeAlias
 import pandas as pd
 from psycopg import sql
 
+from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.coverage import LONGEST_PHASE, Missing, uncovered
+from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.rollups.postgresql.arms import hour_of
 from promotion_pipeline.rollups.postgresql.rollup import aggregation, as_columns
 from promotion_pipeline.rollups.postgresql.users import USER_HOUR, difference, known_user_hours, user_hours
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.rollups.stored import phase_overlaps, stored_columns
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR, require_hours
 
 RECENT = timedelta(hours=48)
@@ -24,6 +27,36 @@ RECENT = timedelta(hours=48)
 
 ReadLog: TypeAlias = Callable[[datetime, datetime, Sequence[str] | None], pd.DataFrame]
 """The sums of [start, end) of these experiments in a log elsewhere, with user-level sums; columns ROLLUP_COLUMNS."""
+
+
+def live_rollups(
+    store: Store,
+    source: Source,
+    as_of: datetime,
+    experiment_ids: Sequence[str] | None = None,
+    *,
+    afresh: bool = False,
+) -> pd.DataFrame:
+    """The rollups before `as_of` of every phase of its last hour; hours not rolled up yet are asked of the log.
+
+    Args:
+        afresh: ask the log for all hours, whatever was rolled up before.
+        source: the store, or a connection whose transaction the stored rollups are read in.
+
+    Raises:
+        InputError: `as_of` is naive or not a whole hour, or an id is no UUID.
+        ConfigError: the configuration of the log is wrong, or a column of it is missing.
+        DependencyError: the database or the log cannot be reached.
+    """
+    read = rollups_afresh if afresh else rollups_as_of
+    if load_source(store.settings) is None:
+        return read(source, as_of, experiment_ids)
+
+    def read_log(start: datetime, end: datetime, ids: Sequence[str] | None) -> pd.DataFrame:
+        with open_log(store) as log:
+            return log.rollups(start, end, ids)
+
+    return read(source, as_of, experiment_ids, read_log)
 
 
 def rollups_as_of(

@@ -1,37 +1,26 @@
-"""The rollup of wherever the requests are: the product's own table, or the log of AUTO_PROMOTION_SOURCE."""
+"""The stored rollups brought up to date: a window of hours, what was never read, and what came in later."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
 
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups import conservation as hours
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.coverage import RUNNING, uncovered
-from promotion_pipeline.rollups.engine_rollup import rollup_from_source
-from promotion_pipeline.rollups.engines.registry import open_source
-from promotion_pipeline.rollups.postgresql import old_hours
-from promotion_pipeline.rollups.postgresql.rollup import RollupResult, added_up, missing_window, rollup_window
-from promotion_pipeline.rollups.pushdown import requests_by_hour
-from promotion_pipeline.store.bulk import read_frame, time_literal
+from promotion_pipeline.rollups.log import TABLE, RequestLog, RollupResult, added_up
+from promotion_pipeline.rollups.opening import open_log
+from promotion_pipeline.rollups.postgresql.arms import hour_of
+from promotion_pipeline.store.bulk import time_literal
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR, require_hours
 
-_STORED = sql.SQL(
-    """
-    SELECT rolled.hour, rolled.requests AS counted,
-        (rolled.unassigned_requests + coalesce(sum(rollup.requests), 0))::bigint AS assigned
-    FROM rollup_hours AS rolled
-    LEFT JOIN (hourly_variant_rollups AS rollup JOIN ab_experiments AS experiment
-            ON experiment.id = rollup.experiment_id AND experiment.rollup_source = 'requests')
-        ON rollup.hour = rolled.hour
-    WHERE rolled.hour >= {start} AND rolled.hour < {end}
-    GROUP BY rolled.hour ORDER BY rolled.hour
-    """
-)
+MOST_COMPARED = 1_000_000
+"""Requests of a log that one hourly run counts again; of a longer one, another part every hour."""
 
 
 def roll_up(store: Store, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> RollupResult:
@@ -46,11 +35,8 @@ def roll_up(store: Store, start: datetime, end: datetime, experiment_ids: Sequen
         ConfigError: the configuration of the log is wrong.
         DependencyError: the database or the engine of the log cannot be reached.
     """
-    config = load_source(store.settings)
-    if config is None:
-        return rollup_window(store, start, end, experiment_ids)
-    with open_source(config, store) as source:
-        return rollup_from_source(store, source, start, end, experiment_ids)
+    with open_log(store) as log:
+        return log.roll_up(start, end, experiment_ids)
 
 
 def roll_up_missing(store: Store, end: datetime) -> RollupResult:
@@ -69,36 +55,138 @@ def roll_up_missing(store: Store, end: datetime) -> RollupResult:
     return added_up(parts)
 
 
-def unbalanced_old_hours(store: Store, start: datetime, end: datetime) -> list[hours.HourCount]:
-    """The hours beyond the look-back of the run of [start, end) whose sums are not those of their requests.
+def missing_window(store: Store, end: datetime) -> tuple[datetime, datetime] | None:
+    """From the first to the last hour before `end` that was never rolled up, since the oldest phase that is running.
 
-    Of seven days in the product's own table; of a log elsewhere, where each hour is a query, the hour just beyond.
-
-    Raises as `roll_up`.
+    Raises:
+        InputError: `end` is naive or not a whole hour.
+        DependencyError: the database cannot be reached.
     """
-    hours = old_hours.old_hours(store.settings.lookback_hours, start, end)
-    if load_source(store.settings) is None:
-        return old_hours.unbalanced_old_hours(store, hours)
-    return unbalanced_hours(store, hours[-1], hours[-1] + HOUR)
+    require_hours(None, end)
+    with store.connect() as connection:
+        row = connection.execute(
+            sql.SQL(
+                """
+                SELECT min(passed.hour) AS first, max(passed.hour) + interval '1 hour' AS after_last
+                FROM (SELECT greatest({start}, (SELECT before FROM dropped_requests)) AS start
+                    FROM ab_experiment_phases AS phase
+                    JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+                    WHERE {running} AND experiment.rollup_source = 'requests') AS oldest
+                CROSS JOIN LATERAL generate_series(oldest.start, {end} - interval '1 hour', '1 hour') AS passed(hour)
+                WHERE NOT EXISTS (SELECT 1 FROM rollup_hours WHERE rollup_hours.hour = passed.hour)
+                """
+            ).format(start=hour_of(sql.SQL("min(phase.started_at)")), end=time_literal(end), running=RUNNING)
+        ).fetchone()
+    return None if row is None or row["first"] is None else (row["first"], row["after_last"])
 
 
-def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[hours.HourCount]:
-    """The hours in [start, end) that were rolled up and whose sums are not those of their requests.
+def catch_up(store: Store, end: datetime) -> RollupResult:
+    """Roll up what of the running phases is in no rollup before `end`, and what came into hours that were read before.
 
-    Raises as `roll_up`.
+    Three questions, each answered by little where nothing is missing: hours that were never read for anyone; phases
+    that were read without their past, because they arrived with it; and hours that have more requests in the log now
+    than when they were read. Hours that have fewer stay as they are: what vanishes is not zero.
+
+    Raises:
+        InputError: `end` is naive, not a whole hour, or after the newest complete hour.
+        ConfigError: a column of the log is missing.
+        DependencyError: the database or the log cannot be reached.
     """
-    config = load_source(store.settings)
-    if config is None:
-        return hours.unbalanced_hours(store, start, end)
-    require_hours(start, end)
-    with open_source(config, store) as source:
-        counted = requests_by_hour(source, start, end)
-    stored = read_frame(store, _STORED.format(start=time_literal(start), end=time_literal(end))).set_index("hour")
-    stored["source"] = counted.reindex(stored.index, fill_value=0)
-    lost = stored[(stored["source"] != stored["counted"]) | (stored["assigned"] != stored["counted"])]
-    return [
-        hours.HourCount(pd.Timestamp(hour).to_pydatetime(), int(source_requests), int(counted_requests), int(assigned))
-        for hour, source_requests, counted_requests, assigned in zip(
-            lost.index, lost["source"], lost["counted"], lost["assigned"], strict=True
-        )
-    ]
+    parts = [roll_up_missing(store, end)]
+    with open_log(store) as log:
+        grown = grown_hours(store, log, end)
+        parts += [log.roll_up(start, until) for start, until in grown.spans]
+    with store.connect() as connection:
+        connection.execute(_SETTLED, {"days": list(grown.days), "changes": list(grown.days.values())})
+    return added_up(parts)
+
+
+_READ_HOURS = sql.SQL(
+    """
+    SELECT hour, requests FROM rollup_hours
+    WHERE hour < %(end)s AND hour >= greatest((SELECT before FROM dropped_requests), (
+        SELECT date_bin('1 hour', min(greatest(phase.started_at, %(end)s - interval '400 days')),
+            '2000-01-01 00:00:00+00')
+        FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
+        WHERE {} AND experiment.rollup_source = 'requests' AND phase.started_at < %(end)s))
+    ORDER BY hour
+    """
+).format(RUNNING)
+
+
+# A table of our own making is kept by the day, and PostgreSQL counts the changes of each.
+_DAYS = """
+    SELECT found.day, found.changes, known.changes IS NOT DISTINCT FROM found.changes AS is_settled
+    FROM (SELECT substring(child.relname from '[0-9]{8}$')::date AS day,
+            stats.n_tup_ins + stats.n_tup_upd + stats.n_tup_del AS changes
+        FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
+        JOIN pg_stat_all_tables AS stats ON stats.relid = child.oid
+        WHERE inhparent = 'ai_requests'::regclass AND child.relname ~ '^ai_requests_[0-9]{8}$'
+            AND current_setting('track_counts')::boolean) AS found
+    LEFT JOIN compared_days AS known ON known.day = found.day
+"""
+_SETTLED = """
+    WITH gone AS (DELETE FROM compared_days WHERE day < (SELECT before::date FROM dropped_requests))
+    INSERT INTO compared_days (day, changes) SELECT * FROM unnest(%(days)s::date[], %(changes)s::bigint[])
+    ON CONFLICT (day) DO UPDATE SET changes = excluded.changes
+"""
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What a comparison of hours with the log found."""
+
+    spans: tuple[tuple[datetime, datetime], ...]
+    """Hours that have more requests now than when they were read, as [start, end) without gaps."""
+    days: dict[date, int]
+    """Days that were compared as a whole, with PostgreSQL's count of their changes from before that."""
+
+
+def grown_hours(store: Store, log: RequestLog, end: datetime) -> Grown:
+    """Compare the hours of running phases before `end` with the log.
+
+    Days of `ai_requests` without a change since they were last compared are left out. Of the others at most
+    MOST_COMPARED requests are counted, or an hour: of more another part each hour.
+
+    Raises:
+        DependencyError: the database or the log cannot be reached.
+    """
+    with store.connect() as connection:
+        known = {} if log.name != TABLE else {row["day"]: row for row in connection.execute(_DAYS)}
+        rows = connection.execute(_READ_HOURS, {"end": end}).fetchall()
+    open_rows = [row for row in rows if not (day := known.get(_day(row["hour"]))) or not day["is_settled"]]
+    chosen = _part(open_rows, end)
+    seen = {row["hour"] for row in chosen}
+    partly = {_day(row["hour"]) for row in open_rows if row["hour"] not in seen}
+    spans: list[tuple[datetime, datetime]] = []
+    for first, last in _runs([row["hour"] for row in chosen]):
+        counted = log.requests_by_hour(first, last)
+        more = [
+            row["hour"]
+            for row in chosen
+            if first <= row["hour"] < last and counted.get(pd.Timestamp(row["hour"]), 0) > row["requests"]
+        ]
+        spans += _runs(more)
+    whole = {_day(hour) for hour in seen} - partly
+    return Grown(tuple(spans), {day: known[day]["changes"] for day in sorted(whole) if day in known})
+
+
+def _day(hour: datetime) -> date:
+    return hour.astimezone(UTC).date()
+
+
+def _runs(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
+    """Hours in order as [start, end) without gaps."""
+    spans: list[tuple[datetime, datetime]] = []
+    for hour in hours:
+        start = spans.pop()[0] if spans and spans[-1][1] == hour else hour
+        spans.append((start, hour + HOUR))
+    return spans
+
+
+def _part(rows: Sequence[Mapping[str, Any]], end: datetime) -> Sequence[Mapping[str, Any]]:
+    """The hours to count in this run: all, or a part that is another in the next hour."""
+    total = sum(int(row["requests"]) for row in rows)
+    parts = min(-(-total // MOST_COMPARED), len(rows)) or 1
+    number = int(end.timestamp()) // 3600 % parts
+    return rows[len(rows) * number // parts : len(rows) * (number + 1) // parts]

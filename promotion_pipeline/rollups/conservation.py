@@ -1,13 +1,22 @@
-"""Questions about the rollups' health that are answered by one query each; nothing is written."""
+"""Conservation: do the rollups of an hour add up to the requests that the log has of it. Nothing is written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import pandas as pd
+from psycopg import sql
+
+from promotion_pipeline.rollups.configuration import load_source
+from promotion_pipeline.rollups.opening import open_log
+from promotion_pipeline.store.bulk import read_frame, time_literal
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.windows import require_hours
+from promotion_pipeline.store.windows import HOUR, require_hours
+
+DAYS = 7
+"""Days whose same hours, beyond the look-back, one run compares."""
 
 
 @dataclass(frozen=True)
@@ -16,21 +25,11 @@ class HourCount:
 
     hour: datetime
     source_requests: int
-    """Rows in `ai_requests` now."""
+    """Rows in the log now."""
     counted_requests: int
     """Rows that the hour had when it was rolled up."""
     assigned_requests: int
     """Sum over its rollups, and its requests of no known variant or phase."""
-
-
-@dataclass(frozen=True)
-class Freshness:
-    """How old one experiment's newest request was at an instant."""
-
-    name: str
-    newest_request_at: datetime | None
-    staleness_hours: float
-    """Since the newest request, or since the phase's start where there is none."""
 
 
 def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[HourCount]:
@@ -40,9 +39,62 @@ def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[HourC
 
     Raises:
         InputError: the window is naive, empty or not of whole hours.
-        DependencyError: the database cannot be reached.
+        ConfigError: the configuration of the log is wrong.
+        DependencyError: the database or the engine of the log cannot be reached.
     """
     require_hours(start, end)
+    return _in_table(store, start, end) if load_source(store.settings) is None else _elsewhere(store, start, end)
+
+
+def unbalanced_old_hours(store: Store, start: datetime, end: datetime) -> list[HourCount]:
+    """The hours beyond the look-back of the run of [start, end) whose sums are not those of their requests.
+
+    Of seven days in the product's own table; of a log elsewhere, where each hour is a query, the hour just beyond.
+
+    Raises as `unbalanced_hours`.
+    """
+    hours = old_hours(store.settings.lookback_hours, start, end)
+    if load_source(store.settings) is None:
+        return _of_hours_in_table(store, hours)
+    return unbalanced_hours(store, hours[-1], hours[-1] + HOUR)
+
+
+def old_hours(lookback_hours: int, start: datetime, end: datetime) -> list[datetime]:
+    """The hours beyond the look-back that the run of [start, end) compares with their requests.
+
+    The same hours of the day on each of seven days: in a day of runs every hour of a week comes up, and no run counts
+    more than a few hours of requests.
+
+    Raises:
+        InputError: the window is naive, empty or not of whole hours.
+    """
+    require_hours(start, end)
+    length = min(int((end - start) / HOUR), 24)
+    last = end - HOUR - timedelta(hours=lookback_hours)
+    return sorted(last - timedelta(days=day) - number * HOUR for day in range(1, DAYS + 1) for number in range(length))
+
+
+def hour_counts(store: Store, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """A row an hour of [start, end): `hour`, `requests` of the source, `unassigned` of them, `rows` of the rollups."""
+    require_hours(start, end)
+    return store.rows(
+        """
+        SELECT passed.hour, coalesce(rolled.requests, 0) AS requests,
+            coalesce(rolled.unassigned_requests, 0) AS unassigned, coalesce(stored.rows, 0) AS rows
+        FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', '1 hour') AS passed(hour)
+        LEFT JOIN rollup_hours AS rolled ON rolled.hour = passed.hour
+        LEFT JOIN (
+            SELECT hour, count(*) AS rows FROM hourly_variant_rollups
+            WHERE hour >= %(start)s AND hour < %(end)s GROUP BY 1
+        ) AS stored ON stored.hour = passed.hour
+        ORDER BY 1
+        """,
+        {"start": start, "end": end},
+    )
+
+
+def _in_table(store: Store, start: datetime, end: datetime) -> list[HourCount]:
+    """One statement, and so one snapshot: a request that comes meanwhile is in both numbers or in none."""
     rows = store.rows(
         """
         WITH source AS (
@@ -69,54 +121,54 @@ def unbalanced_hours(store: Store, start: datetime, end: datetime) -> list[HourC
     return [HourCount(**row) for row in rows]
 
 
-def hour_counts(store: Store, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """A row an hour of [start, end): `hour`, `requests` of the source, `unassigned` of them, `rows` of the rollups."""
-    require_hours(start, end)
-    return store.rows(
-        """
-        SELECT passed.hour, coalesce(rolled.requests, 0) AS requests,
-            coalesce(rolled.unassigned_requests, 0) AS unassigned, coalesce(stored.rows, 0) AS rows
-        FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', '1 hour') AS passed(hour)
-        LEFT JOIN rollup_hours AS rolled ON rolled.hour = passed.hour
-        LEFT JOIN (
-            SELECT hour, count(*) AS rows FROM hourly_variant_rollups
-            WHERE hour >= %(start)s AND hour < %(end)s GROUP BY 1
-        ) AS stored ON stored.hour = passed.hour
-        ORDER BY 1
-        """,
-        {"start": start, "end": end},
-    )
+def _of_hours_in_table(store: Store, hours: list[datetime]) -> list[HourCount]:
+    """The same of single hours; O(requests of these hours)."""
+    with store.connect() as connection:
+        rows = connection.execute(
+            """
+            SELECT rolled.hour, source.requests AS source_requests, rolled.requests AS counted_requests,
+                sums.requests + rolled.unassigned_requests AS assigned_requests
+            FROM rollup_hours AS rolled
+            CROSS JOIN LATERAL (SELECT count(*) AS requests FROM promotion_pipeline_requests
+                WHERE created_at >= rolled.hour AND created_at < rolled.hour + interval '1 hour') AS source
+            CROSS JOIN LATERAL (SELECT coalesce(sum(rollup.requests), 0)::bigint AS requests
+                FROM hourly_variant_rollups AS rollup JOIN ab_experiments AS experiment
+                    ON experiment.id = rollup.experiment_id AND experiment.rollup_source = 'requests'
+                WHERE rollup.hour = rolled.hour) AS sums
+            WHERE rolled.hour = ANY(%s)
+                AND rolled.hour >= coalesce((SELECT before FROM dropped_requests), '-infinity')
+                AND (source.requests <> rolled.requests
+                    OR sums.requests + rolled.unassigned_requests <> rolled.requests)
+            ORDER BY 1
+            """,
+            (hours,),
+        ).fetchall()
+    return [HourCount(**row) for row in rows]
 
 
-def freshness(store: Store, at: datetime) -> list[Freshness]:
-    """How stale every experiment was that was running at `at`, the stalest first; imported ones are left out.
-
-    Raises:
-        InputError: `at` is naive or not a whole hour.
-        DependencyError: the database cannot be reached.
+_STORED = sql.SQL(
     """
-    require_hours(None, at)
-    rows = store.rows(
-        """
-        SELECT experiment.name, newest.newest_request_at,
-            extract(epoch FROM %(at)s - coalesce(newest.newest_request_at, phase.started_at))::float8 / 3600
-                AS staleness_hours
-        FROM ab_experiment_phases AS phase
-        JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-        LEFT JOIN LATERAL (
-            SELECT max(rollup.newest_request_at) AS newest_request_at
-            FROM (
-                SELECT hour FROM hourly_variant_rollups AS earlier
-                WHERE earlier.experiment_id = phase.experiment_id AND earlier.phase_id = phase.id
-                    AND earlier.hour < %(at)s AND earlier.requests > 0
-                ORDER BY earlier.hour DESC LIMIT 1
-            ) AS last
-            JOIN hourly_variant_rollups AS rollup ON rollup.hour = last.hour AND rollup.phase_id = phase.id
-        ) AS newest ON true
-        WHERE phase.is_running AND phase.started_at < %(at)s AND coalesce(phase.ended_at, 'infinity') >= %(at)s
-            AND experiment.rollup_source = 'requests'
-        ORDER BY 3 DESC, 1
-        """,
-        {"at": at},
-    )
-    return [Freshness(**row) for row in rows]
+    SELECT rolled.hour, rolled.requests AS counted,
+        (rolled.unassigned_requests + coalesce(sum(rollup.requests), 0))::bigint AS assigned
+    FROM rollup_hours AS rolled
+    LEFT JOIN (hourly_variant_rollups AS rollup JOIN ab_experiments AS experiment
+            ON experiment.id = rollup.experiment_id AND experiment.rollup_source = 'requests')
+        ON rollup.hour = rolled.hour
+    WHERE rolled.hour >= {start} AND rolled.hour < {end}
+    GROUP BY rolled.hour ORDER BY rolled.hour
+    """
+)
+
+
+def _elsewhere(store: Store, start: datetime, end: datetime) -> list[HourCount]:
+    with open_log(store) as log:
+        counted = log.requests_by_hour(start, end)
+    stored = read_frame(store, _STORED.format(start=time_literal(start), end=time_literal(end))).set_index("hour")
+    stored["source"] = counted.reindex(stored.index, fill_value=0)
+    lost = stored[(stored["source"] != stored["counted"]) | (stored["assigned"] != stored["counted"])]
+    return [
+        HourCount(pd.Timestamp(hour).to_pydatetime(), int(source_requests), int(counted_requests), int(assigned))
+        for hour, source_requests, counted_requests, assigned in zip(
+            lost.index, lost["source"], lost["counted"], lost["assigned"], strict=True
+        )
+    ]

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
-import pandas as pd
 import psycopg
 from psycopg import sql
 
@@ -162,78 +161,6 @@ RUNNING = sql.SQL(
     "phase.ended_at IS NULL AND phase.is_running AND usable_start(experiment.start_date) = experiment.start_date"
 )
 """A condition on `phase` and its `experiment`: it is judged every hour, and its start can be used."""
-
-
-# Requests that were there when the hour was read belonged nowhere until now; others have come since.
-_RESTATE: LiteralString = """
-    UPDATE rollup_hours AS marked
-    SET requests = marked.requests + moved.arrived,
-        unassigned_requests = marked.unassigned_requests - (moved.assigned - moved.arrived)
-    FROM (
-        SELECT rolled.hour, delta.assigned, CASE WHEN delta.assigned > 0
-            THEN least(greatest(delta.counted - rolled.requests, 0), delta.assigned)
-            ELSE greatest(least(delta.counted - rolled.requests, 0), delta.assigned) END AS arrived
-        FROM ({}) AS delta JOIN rollup_hours AS rolled ON rolled.hour = delta.hour
-    ) AS moved
-    WHERE marked.hour = moved.hour
-"""
-
-
-def note_counts(connection: psycopg.Connection[Any], mine: sql.Composable) -> None:
-    """Remember, for `restate_hours`, what the rollups of some experiments add up to before they are written.
-
-    Args:
-        mine: a condition on `stored`, the rollups of these experiments in the window.
-    """
-    connection.execute(
-        sql.SQL(
-            """
-            CREATE TEMPORARY TABLE counted_before ON COMMIT DROP AS
-            SELECT stored.hour, sum(stored.requests)::bigint AS requests
-            FROM hourly_variant_rollups AS stored WHERE {} GROUP BY stored.hour
-            """
-        ).format(mine)
-    )
-
-
-def restate_hours(connection: psycopg.Connection[Any]) -> None:
-    """Say of the hours that `fresh` has changed how many requests belong nowhere now.
-
-    O(requests of the hours that changed).
-    """
-    connection.execute(
-        sql.SQL(_RESTATE).format(
-            sql.SQL("""
-            SELECT delta.hour, delta.assigned, source.requests AS counted
-            FROM (
-                SELECT hour, (coalesce(now_counted.requests, 0) - coalesce(counted_before.requests, 0))::bigint
-                    AS assigned
-                FROM (SELECT hour, sum(requests) AS requests FROM fresh WHERE phase_id IS NOT NULL GROUP BY hour)
-                    AS now_counted FULL JOIN counted_before USING (hour)
-            ) AS delta
-            CROSS JOIN LATERAL (SELECT count(*) AS requests FROM promotion_pipeline_requests
-                WHERE created_at >= delta.hour AND created_at < delta.hour + interval '1 hour') AS source
-            WHERE delta.assigned <> 0
-            """)
-        )
-    )
-
-
-def restate(connection: psycopg.Connection[Any], assigned: pd.Series[int], counted: pd.Series[int]) -> None:
-    """The same where the log is elsewhere.
-
-    Args:
-        assigned: requests that rollups have now and had not before, by hour.
-        counted: requests of the log in these hours.
-    """
-    connection.execute(
-        sql.SQL(_RESTATE).format(
-            sql.SQL(
-                "SELECT * FROM unnest(%s::timestamptz[], %s::bigint[], %s::bigint[]) AS given (hour, assigned, counted)"
-            )
-        ),
-        (list(assigned.index), [int(value) for value in assigned], [int(value) for value in counted]),
-    )
 
 
 def requests_kept_since(connection: psycopg.Connection[Any]) -> datetime | None:

@@ -9,9 +9,9 @@ import pandas as pd
 
 from promotion_pipeline.rollups.engine_rollup import rollup_from_source
 from promotion_pipeline.rollups.engines.base import RequestSource
+from promotion_pipeline.rollups.log import RollupResult
 from promotion_pipeline.rollups.log_gaps import Unreadable
 from promotion_pipeline.rollups.phases import read_phases
-from promotion_pipeline.rollups.postgresql.rollup import RollupResult
 from promotion_pipeline.rollups.pushdown import read_source_rollups, requests_by_hour
 from promotion_pipeline.rollups.sql.rollup_query import Log
 from promotion_pipeline.rollups.sql.span_query import SpanArm

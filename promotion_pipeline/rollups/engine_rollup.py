@@ -12,12 +12,13 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.coverage import restate, seen_phases
+from promotion_pipeline.rollups.coverage import seen_phases
 from promotion_pipeline.rollups.engines.base import RequestSource
+from promotion_pipeline.rollups.log import RollupResult
 from promotion_pipeline.rollups.phases import read_phases
-from promotion_pipeline.rollups.postgresql.rollup import ROLLUP_LOCK, Reading, RollupResult, settle
 from promotion_pipeline.rollups.postgresql.users import USER_HOUR, LoadUsers
 from promotion_pipeline.rollups.pushdown import read_hours, read_user_hours, requests_by_hour
+from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK, FreshSums, reconcile, restate
 from promotion_pipeline.rollups.rollup_columns import COUNTS, SUMS
 from promotion_pipeline.store.bulk import copy_typed, read_frame, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
@@ -85,8 +86,8 @@ def rollup_from_source(
             _adopt_users(connection, source, start, end)
             load = _loader(source, phases)
         unreadable = source.unreadable(start, end)
-        return settle(
-            connection, Reading(start, end, experiment_ids, seen, load, partial(_restate, source), unreadable)
+        return reconcile(
+            connection, FreshSums(start, end, experiment_ids, seen, load, partial(_restate, source), unreadable)
         )
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.log_gaps import Unreadable
-from promotion_pipeline.rollups.postgresql.rollup import RollupResult
+from promotion_pipeline.rollups.postgresql.unusable import Unusable
 from promotion_pipeline.store.clock import require_utc
 
 TABLE = "ai_requests"
@@ -57,6 +57,35 @@ class Span:
         for name in ("since", "until", "mature_before", "recent_since"):
             if (at := getattr(self, name)) is not None:
                 require_utc(at, f"{name} of span {self.key!r}")
+
+
+@dataclass(frozen=True)
+class RollupResult:
+    """What a rollup of a window did."""
+
+    rows: int
+    """Rollup rows that the window has now."""
+    requests: int
+    """Requests of the source in the window."""
+    unassigned_requests: int
+    """Those of no known variant, of an imported experiment, or of before their experiment's first phase."""
+    changed_rows: int
+    """Rollup rows that were added, changed or removed."""
+    kept_rows: int = 0
+    """Rollup rows that stay as they were counted, although the log has lost their requests."""
+    unusable: tuple[Unusable, ...] = ()
+    """Numbers of the product's own table that were left out of the sums."""
+
+
+def added_up(parts: Sequence[RollupResult]) -> RollupResult:
+    """What several rollups did together."""
+    return RollupResult(
+        rows=sum(part.rows for part in parts),
+        requests=sum(part.requests for part in parts),
+        unassigned_requests=sum(part.unassigned_requests for part in parts),
+        changed_rows=sum(part.changed_rows for part in parts),
+        kept_rows=sum(part.kept_rows for part in parts),
+    )
 
 
 class RequestLog(ABC):

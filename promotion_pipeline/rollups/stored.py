@@ -9,8 +9,8 @@ import pandas as pd
 from psycopg import sql
 
 from promotion_pipeline.rollups.coverage import SeenPhase, cover, seen_phases
-from promotion_pipeline.rollups.postgresql.rollup import ROLLUP_LOCK
 from promotion_pipeline.rollups.postgresql.totals import rows_since_totals
+from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.store.bulk import Source, copy_frame, identifiers, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.database import Store

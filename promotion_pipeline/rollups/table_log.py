@@ -9,9 +9,9 @@ import pandas as pd
 from psycopg import sql
 
 from promotion_pipeline.rollups.engines import postgresql
-from promotion_pipeline.rollups.log import TABLE, Span, require_distinct
+from promotion_pipeline.rollups.log import TABLE, RollupResult, Span, require_distinct
 from promotion_pipeline.rollups.postgresql.arms import REQUEST_HOUR
-from promotion_pipeline.rollups.postgresql.rollup import RollupResult, aggregate_requests, rollup_window
+from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rollup_window
 from promotion_pipeline.rollups.source_config import TimeKind
 from promotion_pipeline.rollups.sql.dialect import EPOCH
 from promotion_pipeline.rollups.sql.flags import Flag

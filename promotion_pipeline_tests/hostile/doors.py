@@ -27,7 +27,8 @@ from promotion_pipeline.promotion.sweep import auto_check_promotions
 from promotion_pipeline.promotion.verify import verify_history
 from promotion_pipeline.promotion.watch import watch_promotions
 from promotion_pipeline.rollups.catching_up import roll_up, roll_up_missing
-from promotion_pipeline.rollups.conservation import freshness, hour_counts
+from promotion_pipeline.rollups.conservation import hour_counts
+from promotion_pipeline.rollups.freshness import freshness
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.hostile.world import SOUND, WATCHED

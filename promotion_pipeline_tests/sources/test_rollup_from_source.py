@@ -12,8 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.catching_up import roll_up, roll_up_missing, unbalanced_hours
+from promotion_pipeline.rollups.catching_up import roll_up, roll_up_missing
 from promotion_pipeline.rollups.configuration import parse_source
+from promotion_pipeline.rollups.conservation import unbalanced_hours
 from promotion_pipeline.rollups.engine_rollup import rollup_from_source
 from promotion_pipeline.rollups.engines.base import RequestSource
 from promotion_pipeline.rollups.engines.duckdb import DuckdbSource

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.errors import ConflictError, InputError
-from promotion_pipeline.rollups.postgresql.rollup import ROLLUP_LOCK
+from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK
 from promotion_pipeline.store.bulk import copy_typed, identifiers
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
