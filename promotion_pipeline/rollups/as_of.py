@@ -12,11 +12,12 @@ from psycopg import sql
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.coverage import LONGEST_PHASE, Missing, uncovered
 from promotion_pipeline.rollups.opening import open_log
+from promotion_pipeline.rollups.phases import phase_overlaps
 from promotion_pipeline.rollups.postgresql.arms import hour_of
 from promotion_pipeline.rollups.postgresql.rollup import aggregation, as_columns
 from promotion_pipeline.rollups.postgresql.users import USER_HOUR, difference, known_user_hours, user_hours
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
-from promotion_pipeline.rollups.stored import phase_overlaps, stored_columns
+from promotion_pipeline.rollups.stored import stored_columns
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR, require_hours

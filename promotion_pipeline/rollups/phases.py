@@ -1,4 +1,4 @@
-"""The arms of the experiments: every variant of every phase that a window of the log may hold."""
+"""The phases of the experiments that a window of the log may hold, with their variants."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups.stored import phase_overlaps
-from promotion_pipeline.store.bulk import Source, ids_filter, read_frame
+from promotion_pipeline.store.bulk import Source, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.windows import require_hours
 
 PHASE_COLUMNS = (
@@ -21,6 +20,14 @@ PHASE_COLUMNS = (
     "started_at",
     "ended_at",
 )
+
+
+def phase_overlaps(start: datetime | None, end: datetime) -> sql.Composable:
+    """A condition that `phase` has an instant in [start, end)."""
+    begun = sql.SQL("phase.started_at < {}").format(time_literal(end))
+    if start is None:
+        return begun
+    return sql.SQL("{} AND coalesce(phase.ended_at, 'infinity') > {}").format(begun, time_literal(start))
 
 
 def read_phases(

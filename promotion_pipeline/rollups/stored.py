@@ -8,21 +8,14 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups.coverage import SeenPhase, cover, seen_phases
+from promotion_pipeline.rollups.coverage import cover, seen_phases
+from promotion_pipeline.rollups.phases import phase_overlaps
 from promotion_pipeline.rollups.postgresql.totals import rows_since_totals
 from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.store.bulk import Source, copy_frame, identifiers, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import require_rows_in_window, require_window, swap_window
-
-
-def phase_overlaps(start: datetime | None, end: datetime) -> sql.Composable:
-    """A condition that `phase` has an instant in [start, end)."""
-    begun = sql.SQL("phase.started_at < {}").format(time_literal(end))
-    if start is None:
-        return begun
-    return sql.SQL("{} AND coalesce(phase.ended_at, 'infinity') > {}").format(begun, time_literal(start))
 
 
 def read_rollups(
@@ -77,42 +70,32 @@ def replace_rollups(
     frame: pd.DataFrame,
     start: datetime,
     end: datetime,
-    *,
-    experiment_ids: Sequence[str] | None = None,
-    seen: Sequence[SeenPhase] | None = None,
 ) -> int:
     """Make `frame` the rollups of [start, end) and mark its hours as rolled up; returns the rows written.
 
     Rollups of imported experiments stay, and rows about them in `frame` are left out. One transaction.
     To aggregate what is in the database already, `rollup_window` is the cheaper way.
 
-    Args:
-        experiment_ids: replace the rollups of these alone, and mark no hour.
-        seen: the phases that were known when the requests of `frame` were read; None: those that are there now.
-
     Raises:
         InputError: the window is not of whole hours, a row lies outside it, or a column is missing or no number.
         DependencyError: the database cannot be reached.
     """
     require_rows_in_window(frame, start, end)
-    wanted = sql.SQL("experiment_id IN (SELECT id FROM ab_experiments WHERE rollup_source = 'requests') AND {}").format(
-        ids_filter(sql.SQL("experiment_id"), experiment_ids)
-    )
+    wanted = sql.SQL("experiment_id IN (SELECT id FROM ab_experiments WHERE rollup_source = 'requests')")
     with store.connect() as connection, connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
-        cover(connection, seen_phases(connection, start, end, experiment_ids) if seen is None else seen, start, end)
+        cover(connection, seen_phases(connection, start, end), start, end)
         names = copy_frame(connection, "hourly_variant_rollups", frame, "incoming")
         rows = swap_window(connection, "hourly_variant_rollups", names, start, end, wanted)
-        if experiment_ids is None:
-            connection.execute(
-                """
-                INSERT INTO rollup_hours (hour, requests)
-                SELECT hour, coalesce(sum(requests), 0)
-                FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 hour', '1 hour') AS hour
-                LEFT JOIN incoming USING (hour)
-                GROUP BY hour
-                ON CONFLICT (hour) DO UPDATE SET rolled_up_at = now(), requests = excluded.requests
-                """,
-                (start, end),
-            )
+        connection.execute(
+            """
+            INSERT INTO rollup_hours (hour, requests)
+            SELECT hour, coalesce(sum(requests), 0)
+            FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 hour', '1 hour') AS hour
+            LEFT JOIN incoming USING (hour)
+            GROUP BY hour
+            ON CONFLICT (hour) DO UPDATE SET rolled_up_at = now(), requests = excluded.requests
+            """,
+            (start, end),
+        )
     return rows
