@@ -17,7 +17,10 @@ from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.rollups.postgresql.arms import hour_of
 from promotion_pipeline.store.bulk import time_literal
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR, require_hours
+
+_SQL = statements(__file__)
 
 MOST_COMPARED = 1_000_000
 """Requests of a log that one hourly run counts again; of a longer one, another part every hour."""
@@ -65,17 +68,9 @@ def missing_window(store: Store, end: datetime) -> tuple[datetime, datetime] | N
     require_hours(None, end)
     with store.connect() as connection:
         row = connection.execute(
-            sql.SQL(
-                """
-                SELECT min(passed.hour) AS first, max(passed.hour) + interval '1 hour' AS after_last
-                FROM (SELECT greatest({start}, (SELECT before FROM dropped_requests)) AS start
-                    FROM ab_experiment_phases AS phase
-                    JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-                    WHERE {running} AND experiment.rollup_source = 'requests') AS oldest
-                CROSS JOIN LATERAL generate_series(oldest.start, {end} - interval '1 hour', '1 hour') AS passed(hour)
-                WHERE NOT EXISTS (SELECT 1 FROM rollup_hours WHERE rollup_hours.hour = passed.hour)
-                """
-            ).format(start=hour_of(sql.SQL("min(phase.started_at)")), end=time_literal(end), running=RUNNING)
+            _SQL["missing_window"].format(
+                start=hour_of(sql.SQL("min(phase.started_at)")), end=time_literal(end), running=RUNNING
+            )
         ).fetchone()
     return None if row is None or row["first"] is None else (row["first"], row["after_last"])
 
@@ -97,39 +92,14 @@ def catch_up(store: Store, end: datetime) -> RollupResult:
         grown = grown_hours(store, log, end)
         parts += [log.roll_up(start, until) for start, until in grown.spans]
     with store.connect() as connection:
-        connection.execute(_SETTLED, {"days": list(grown.days), "changes": list(grown.days.values())})
+        connection.execute(_SQL["note_compared_days"], {"days": list(grown.days), "changes": list(grown.days.values())})
     return added_up(parts)
 
 
-_READ_HOURS = sql.SQL(
-    """
-    SELECT hour, requests FROM rollup_hours
-    WHERE hour < %(end)s AND hour >= greatest((SELECT before FROM dropped_requests), (
-        SELECT date_bin('1 hour', min(greatest(phase.started_at, %(end)s - interval '400 days')),
-            '2000-01-01 00:00:00+00')
-        FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-        WHERE {} AND experiment.rollup_source = 'requests' AND phase.started_at < %(end)s))
-    ORDER BY hour
-    """
-).format(RUNNING)
+_READ_HOURS = _SQL["read_hours"].format(RUNNING)
 
 
 # A table of our own making is kept by the day, and PostgreSQL counts the changes of each.
-_DAYS = """
-    SELECT found.day, found.changes, known.changes IS NOT DISTINCT FROM found.changes AS is_settled
-    FROM (SELECT substring(child.relname from '[0-9]{8}$')::date AS day,
-            stats.n_tup_ins + stats.n_tup_upd + stats.n_tup_del AS changes
-        FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
-        JOIN pg_stat_all_tables AS stats ON stats.relid = child.oid
-        WHERE inhparent = 'ai_requests'::regclass AND child.relname ~ '^ai_requests_[0-9]{8}$'
-            AND current_setting('track_counts')::boolean) AS found
-    LEFT JOIN compared_days AS known ON known.day = found.day
-"""
-_SETTLED = """
-    WITH gone AS (DELETE FROM compared_days WHERE day < (SELECT before::date FROM dropped_requests))
-    INSERT INTO compared_days (day, changes) SELECT * FROM unnest(%(days)s::date[], %(changes)s::bigint[])
-    ON CONFLICT (day) DO UPDATE SET changes = excluded.changes
-"""
 
 
 @dataclass(frozen=True)
@@ -152,7 +122,7 @@ def grown_hours(store: Store, log: RequestLog, end: datetime) -> Grown:
         DependencyError: the database or the log cannot be reached.
     """
     with store.connect() as connection:
-        known = {} if log.name != TABLE else {row["day"]: row for row in connection.execute(_DAYS)}
+        known = {} if log.name != TABLE else {row["day"]: row for row in connection.execute(_SQL["changed_days"])}
         rows = connection.execute(_READ_HOURS, {"end": end}).fetchall()
     open_rows = [row for row in rows if not (day := known.get(_day(row["hour"]))) or not day["is_settled"]]
     chosen = _part(open_rows, end)

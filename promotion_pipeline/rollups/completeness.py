@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pandas as pd
-from psycopg import sql
 
 from promotion_pipeline.rollups.coverage import RUNNING
 from promotion_pipeline.rollups.landing import Landing, landed
@@ -18,6 +17,9 @@ from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.store.bulk import read_frame, time_literal
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.statements import statements
+
+_SQL = statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,6 @@ class Completeness:
         )
 
 
-_BOUNDS = """
-    SELECT phase.id, phase.experiment_id,
-        greatest(phase.started_at, dropped.before, '1700-01-01 00:00Z') AS since,
-        experiment.rollup_source = 'requests' AND NOT EXISTS (SELECT 1 FROM eligibility_decisions AS decided
-            WHERE decided.experiment_id = phase.experiment_id AND decided.hour = %(until)s - interval '1 hour')
-            AS is_awaited,
-        experiment.rollup_source = 'requests' AND dropped.before > phase.started_at
-            AND NOT coalesce(known.covered, '{}') @> tstzrange(phase.started_at, least(dropped.before, %(until)s))
-            AS was_dropped_unread
-    FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-    LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
-    LEFT JOIN dropped_requests AS dropped ON true
-    WHERE phase.id = ANY(%(ids)s) AND phase.started_at < %(until)s
-"""
-
-
 def completeness(
     store: Store, connection: Connection, phase_ids: Sequence[UUID], rollups: pd.DataFrame, until: datetime
 ) -> dict[UUID, Completeness]:
@@ -99,7 +85,7 @@ def completeness(
         ConfigError: a column of the log is missing.
         DependencyError: the database or the log cannot be reached.
     """
-    bounds = connection.execute(_BOUNDS, {"ids": list(phase_ids), "until": until}).fetchall()
+    bounds = connection.execute(_SQL["bounds"], {"ids": list(phase_ids), "until": until}).fetchall()
     spans = [Span(str(row["id"]), row["experiment_id"], row["since"], until) for row in bounds if row["since"] < until]
     with open_log(store) as log:
         counted: Mapping[str, int] = log.counts(spans) if spans else {}
@@ -144,20 +130,6 @@ def _gaps(connection: Connection, log: RequestLog, spans: Sequence[Span]) -> dic
     return found
 
 
-_STORED = sql.SQL(
-    """
-    SELECT phase.id::text AS phase_id, coalesce(max(rollup.hour), {until} - interval '1 hour') AS hour,
-        coalesce(sum(rollup.requests), 0)::bigint AS requests
-    FROM ab_experiment_phases AS phase
-    JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id AND experiment.rollup_source = 'requests'
-    LEFT JOIN hourly_variant_rollups AS rollup ON rollup.experiment_id = phase.experiment_id
-        AND rollup.phase_id = phase.id AND rollup.hour < {until}
-        AND rollup.hour >= coalesce((SELECT before FROM dropped_requests), '-infinity')
-    WHERE {running} AND phase.started_at < {until} GROUP BY phase.id
-    """
-)
-
-
 def incomplete_phases(store: Store, connection: Connection, until: datetime) -> list[Completeness]:
     """The running phases whose stored sums before `until` are not those of the log, the largest difference first.
 
@@ -165,7 +137,7 @@ def incomplete_phases(store: Store, connection: Connection, until: datetime) -> 
 
     Raises as `completeness`.
     """
-    stored = read_frame(connection, _STORED.format(until=time_literal(until), running=RUNNING))
+    stored = read_frame(connection, _SQL["stored_requests"].format(until=time_literal(until), running=RUNNING))
     found = completeness(store, connection, [UUID(key) for key in stored["phase_id"]], stored, until)
     partly = [one for one in found.values() if one.in_log != one.in_sums or one.was_dropped_unread]
     return sorted(partly, key=lambda one: -abs(one.in_log - one.in_sums))

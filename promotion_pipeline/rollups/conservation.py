@@ -7,13 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from psycopg import sql
 
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.store.bulk import read_frame, time_literal
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR, require_hours
+
+_SQL = statements(__file__)
 
 DAYS = 7
 """Days whose same hours, beyond the look-back, one run compares."""
@@ -78,17 +80,7 @@ def hour_counts(store: Store, start: datetime, end: datetime) -> list[dict[str, 
     """A row an hour of [start, end): `hour`, `requests` of the source, `unassigned` of them, `rows` of the rollups."""
     require_hours(start, end)
     return store.rows(
-        """
-        SELECT passed.hour, coalesce(rolled.requests, 0) AS requests,
-            coalesce(rolled.unassigned_requests, 0) AS unassigned, coalesce(stored.rows, 0) AS rows
-        FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', '1 hour') AS passed(hour)
-        LEFT JOIN rollup_hours AS rolled ON rolled.hour = passed.hour
-        LEFT JOIN (
-            SELECT hour, count(*) AS rows FROM hourly_variant_rollups
-            WHERE hour >= %(start)s AND hour < %(end)s GROUP BY 1
-        ) AS stored ON stored.hour = passed.hour
-        ORDER BY 1
-        """,
+        _SQL["hour_counts"],
         {"start": start, "end": end},
     )
 
@@ -96,26 +88,7 @@ def hour_counts(store: Store, start: datetime, end: datetime) -> list[dict[str, 
 def _in_table(store: Store, start: datetime, end: datetime) -> list[HourCount]:
     """One statement, and so one snapshot: a request that comes meanwhile is in both numbers or in none."""
     rows = store.rows(
-        """
-        WITH source AS (
-            SELECT date_bin('1 hour', created_at, '2000-01-01 00:00:00+00') AS hour, count(*) AS requests
-            FROM promotion_pipeline_requests WHERE created_at >= %(start)s AND created_at < %(end)s GROUP BY 1
-        ), sums AS (
-            SELECT rollup.hour, sum(rollup.requests)::bigint AS requests
-            FROM hourly_variant_rollups AS rollup
-            JOIN ab_experiments AS experiment ON experiment.id = rollup.experiment_id
-            WHERE rollup.hour >= %(start)s AND rollup.hour < %(end)s AND experiment.rollup_source = 'requests'
-            GROUP BY 1
-        )
-        SELECT rolled.hour, coalesce(source.requests, 0) AS source_requests, rolled.requests AS counted_requests,
-            coalesce(sums.requests, 0) + rolled.unassigned_requests AS assigned_requests
-        FROM rollup_hours AS rolled LEFT JOIN source USING (hour) LEFT JOIN sums USING (hour)
-        WHERE rolled.hour >= %(start)s AND rolled.hour < %(end)s
-            AND rolled.hour >= coalesce((SELECT before FROM dropped_requests), '-infinity')
-            AND (coalesce(source.requests, 0) <> rolled.requests
-                OR coalesce(sums.requests, 0) + rolled.unassigned_requests <> rolled.requests)
-        ORDER BY 1
-        """,
+        _SQL["unbalanced_in_table"],
         {"start": start, "end": end},
     )
     return [HourCount(**row) for row in rows]
@@ -125,45 +98,18 @@ def _of_hours_in_table(store: Store, hours: list[datetime]) -> list[HourCount]:
     """The same of single hours; O(requests of these hours)."""
     with store.connect() as connection:
         rows = connection.execute(
-            """
-            SELECT rolled.hour, source.requests AS source_requests, rolled.requests AS counted_requests,
-                sums.requests + rolled.unassigned_requests AS assigned_requests
-            FROM rollup_hours AS rolled
-            CROSS JOIN LATERAL (SELECT count(*) AS requests FROM promotion_pipeline_requests
-                WHERE created_at >= rolled.hour AND created_at < rolled.hour + interval '1 hour') AS source
-            CROSS JOIN LATERAL (SELECT coalesce(sum(rollup.requests), 0)::bigint AS requests
-                FROM hourly_variant_rollups AS rollup JOIN ab_experiments AS experiment
-                    ON experiment.id = rollup.experiment_id AND experiment.rollup_source = 'requests'
-                WHERE rollup.hour = rolled.hour) AS sums
-            WHERE rolled.hour = ANY(%s)
-                AND rolled.hour >= coalesce((SELECT before FROM dropped_requests), '-infinity')
-                AND (source.requests <> rolled.requests
-                    OR sums.requests + rolled.unassigned_requests <> rolled.requests)
-            ORDER BY 1
-            """,
+            _SQL["unbalanced_of_hours"],
             (hours,),
         ).fetchall()
     return [HourCount(**row) for row in rows]
 
 
-_STORED = sql.SQL(
-    """
-    SELECT rolled.hour, rolled.requests AS counted,
-        (rolled.unassigned_requests + coalesce(sum(rollup.requests), 0))::bigint AS assigned
-    FROM rollup_hours AS rolled
-    LEFT JOIN (hourly_variant_rollups AS rollup JOIN ab_experiments AS experiment
-            ON experiment.id = rollup.experiment_id AND experiment.rollup_source = 'requests')
-        ON rollup.hour = rolled.hour
-    WHERE rolled.hour >= {start} AND rolled.hour < {end}
-    GROUP BY rolled.hour ORDER BY rolled.hour
-    """
-)
-
-
 def _elsewhere(store: Store, start: datetime, end: datetime) -> list[HourCount]:
     with open_log(store) as log:
         counted = log.requests_by_hour(start, end)
-    stored = read_frame(store, _STORED.format(start=time_literal(start), end=time_literal(end))).set_index("hour")
+    stored = read_frame(
+        store, _SQL["stored_counts"].format(start=time_literal(start), end=time_literal(end))
+    ).set_index("hour")
     stored["source"] = counted.reindex(stored.index, fill_value=0)
     lost = stored[(stored["source"] != stored["counted"]) | (stored["assigned"] != stored["counted"])]
     return [

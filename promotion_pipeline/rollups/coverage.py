@@ -18,7 +18,10 @@ from psycopg import sql
 
 from promotion_pipeline.rollups.postgresql.arms import hour_of
 from promotion_pipeline.store.bulk import Source, read_frame, time_literal
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import require_hours
+
+_SQL = statements(__file__)
 
 LONGEST_PHASE = timedelta(days=400)
 """An older start is more likely a mistake: reading begins at the experiment's first request instead."""
@@ -51,13 +54,7 @@ def seen_phases(
     """The phases that a rollup of [start, end) will know of; ask before the requests are read."""
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         rows = cursor.execute(
-            """
-            SELECT phase.id, phase.started_at::text, phase.ended_at::text, md5(phase.traffic::text)
-            FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-            WHERE experiment.rollup_source = 'requests' AND phase.started_at < %(end)s
-                AND coalesce(phase.ended_at, 'infinity') > %(start)s
-                AND (%(ids)s::uuid[] IS NULL OR phase.experiment_id = ANY(%(ids)s::uuid[]))
-            """,
+            _SQL["seen_phases"],
             {"start": start, "end": end, "ids": None if experiment_ids is None else list(experiment_ids)},
         ).fetchall()
     return [SeenPhase(*row) for row in rows]
@@ -69,17 +66,7 @@ def cover(connection: psycopg.Connection[Any], seen: Sequence[SeenPhase], start:
     A phase whose variants have changed since it was seen is left out: it is read again.
     """
     connection.execute(
-        """
-        INSERT INTO phase_rollups AS known (phase_id, covered)
-        SELECT phase.id, tstzmultirange(tstzrange(greatest(%(start)s, seen.started_at),
-            least(%(end)s, coalesce(seen.ended_at, 'infinity'))))
-        FROM unnest(%(ids)s::uuid[], %(started)s::text[]::timestamptz[], %(ended)s::text[]::timestamptz[],
-            %(traffic)s::text[]) AS seen (id, started_at, ended_at, traffic)
-        JOIN ab_experiment_phases AS phase ON phase.id = seen.id AND md5(phase.traffic::text) = seen.traffic
-        ORDER BY phase.id
-        ON CONFLICT (phase_id) DO UPDATE SET covered = known.covered + excluded.covered
-        WHERE NOT known.covered @> excluded.covered
-        """,
+        _SQL["cover"],
         {
             "start": start,
             "end": end,
@@ -89,31 +76,6 @@ def cover(connection: psycopg.Connection[Any], seen: Sequence[SeenPhase], start:
             "traffic": [phase.traffic for phase in seen],
         },
     )
-
-
-_UNCOVERED = sql.SQL(
-    """
-    SELECT uncovered.experiment_id::text AS experiment_id, {first_hour} AS first, {last_hour} AS last
-    FROM (
-        SELECT phase.experiment_id, upper(missing.time) AS until,
-            CASE WHEN lower(missing.time) < {oldest}
-                THEN {first_request}
-                ELSE lower(missing.time) END AS since
-        FROM ab_experiment_phases AS phase
-        JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-        LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
-        CROSS JOIN LATERAL (SELECT tstzmultirange(tstzrange(
-            least(greatest(phase.started_at, (SELECT before FROM dropped_requests)), phase_end.at), phase_end.at))
-                - coalesce(known.covered, '{{}}') AS time
-            FROM (SELECT least(coalesce(phase.ended_at, 'infinity'), {end}) AS at) AS phase_end) AS missing
-        WHERE experiment.rollup_source = 'requests' AND phase.started_at < {end} AND {wanted}
-            AND coalesce(usable_start(experiment.start_date) = experiment.start_date, true)
-            AND NOT isempty(missing.time)
-    ) AS uncovered
-    WHERE uncovered.since < uncovered.until
-    ORDER BY 2, 1
-    """
-)
 
 
 _FIRST_REQUEST = sql.SQL(
@@ -137,7 +99,7 @@ def uncovered(source: Source, end: datetime, phases: sql.Composable, *, is_elsew
         DependencyError: the database cannot be reached.
     """
     require_hours(None, end)
-    query = _UNCOVERED.format(
+    query = _SQL["uncovered"].format(
         first_hour=hour_of(sql.SQL("uncovered.since")),
         last_hour=hour_of(sql.SQL("uncovered.until - interval '1 microsecond'")),
         oldest=time_literal(end - LONGEST_PHASE),

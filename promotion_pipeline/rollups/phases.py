@@ -9,7 +9,10 @@ import pandas as pd
 from psycopg import sql
 
 from promotion_pipeline.store.bulk import Source, ids_filter, read_frame, time_literal
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import require_hours
+
+_SQL = statements(__file__)
 
 PHASE_COLUMNS = (
     "experiment_id",
@@ -44,16 +47,7 @@ def read_phases(
     require_hours(start, end)
     return read_frame(
         source,
-        sql.SQL(
-            """
-            SELECT experiment.id::text AS experiment_id, experiment.name::text AS experiment_name,
-                phase.id::text AS phase_id,
-                variant.id::text AS variant_id, variant.name::text AS variant_name, phase.started_at, phase.ended_at
-            FROM ab_experiments AS experiment
-            JOIN ab_experiment_phases AS phase ON phase.experiment_id = experiment.id
-            JOIN ab_variants AS variant ON variant.experiment_id = experiment.id
-            WHERE experiment.rollup_source = 'requests' AND {overlaps} AND {wanted}
-            ORDER BY phase.id, variant.id
-            """
-        ).format(overlaps=phase_overlaps(start, end), wanted=ids_filter(sql.SQL("experiment.id"), experiment_ids)),
+        _SQL["phases"].format(
+            overlaps=phase_overlaps(start, end), wanted=ids_filter(sql.SQL("experiment.id"), experiment_ids)
+        ),
     )

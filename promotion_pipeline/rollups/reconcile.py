@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 
 import pandas as pd
 import psycopg
@@ -17,6 +17,9 @@ from promotion_pipeline.rollups.log_gaps import Unreadable, keep_what_vanished
 from promotion_pipeline.rollups.postgresql.users import LoadUsers, update_moments
 from promotion_pipeline.rollups.rollup_columns import COUNTS, KEYS, SUMS
 from promotion_pipeline.store.bulk import identifiers, ids_filter, time_literal
+from promotion_pipeline.store.statements import statements
+
+_SQL = statements(__file__)
 
 ROLLUP_LOCK = 0x726F6C6C757073
 """Advisory lock of whoever writes rollups: two runs over one window go one after the other."""
@@ -84,32 +87,13 @@ def _find_moved_hours(connection: psycopg.Connection[Any], mine: sql.Composable)
         sql.SQL("value_sum::numeric")
     )
     stored = sql.SQL("SELECT {} FROM hourly_variant_rollups AS stored WHERE {}").format(compared, mine)
-    connection.execute(
-        sql.SQL(
-            """
-            CREATE TEMPORARY TABLE moved_hours ON COMMIT DROP AS
-            SELECT DISTINCT hour, phase_id FROM (
-                (SELECT {compared} FROM fresh WHERE phase_id IS NOT NULL EXCEPT {stored})
-                UNION ALL ({stored} EXCEPT SELECT {compared} FROM fresh)) AS different
-            """
-        ).format(compared=compared, stored=stored)
-    )
+    connection.execute(_SQL["find_moved_hours"].format(compared=compared, stored=stored))
     connection.execute("ANALYZE moved_hours")
 
 
 def _remove_vanished(connection: psycopg.Connection[Any], mine: sql.Composable) -> int:
     """Rows whose requests are gone or now belong to another phase."""
-    return connection.execute(
-        sql.SQL(
-            """
-            DELETE FROM hourly_variant_rollups AS stored
-            WHERE {} AND NOT EXISTS (
-                SELECT 1 FROM fresh
-                WHERE (fresh.hour, fresh.phase_id, fresh.variant_id)
-                    = (stored.hour, stored.phase_id, stored.variant_id))
-            """
-        ).format(mine)
-    ).rowcount
+    return connection.execute(_SQL["remove_vanished"].format(mine)).rowcount
 
 
 def _write_changed(connection: psycopg.Connection[Any]) -> int:
@@ -126,14 +110,7 @@ def _write_changed(connection: psycopg.Connection[Any]) -> int:
         sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in columns if name not in KEYS
     )
     return connection.execute(
-        sql.SQL(
-            """
-            INSERT INTO hourly_variant_rollups AS stored ({columns})
-            SELECT {columns} FROM fresh WHERE phase_id IS NOT NULL
-            ON CONFLICT (hour, phase_id, variant_id) DO UPDATE SET {assignments}
-            WHERE ({stored}) IS DISTINCT FROM ({excluded}) OR {moved}
-            """
-        ).format(
+        _SQL["write_changed"].format(
             columns=identifiers(columns),
             assignments=assignments,
             stored=identifiers(exact, "stored"),
@@ -146,22 +123,7 @@ def _write_changed(connection: psycopg.Connection[Any]) -> int:
 def _mark_hours(connection: psycopg.Connection[Any], start: datetime, end: datetime, changed: int) -> RollupResult:
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         row = cursor.execute(
-            """
-            WITH counted AS (
-                SELECT hour, coalesce(sum(requests), 0)::bigint AS requests,
-                    coalesce(sum(requests) FILTER (WHERE phase_id IS NULL), 0)::bigint AS unassigned,
-                    count(phase_id) AS rows
-                FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', '1 hour') AS hour
-                LEFT JOIN fresh USING (hour)
-                GROUP BY hour
-            ), marked AS (
-                INSERT INTO rollup_hours (hour, requests, unassigned_requests)
-                SELECT hour, requests, unassigned FROM counted
-                ON CONFLICT (hour) DO UPDATE SET rolled_up_at = now(), requests = excluded.requests,
-                    unassigned_requests = excluded.unassigned_requests
-            )
-            SELECT sum(rows)::bigint, sum(requests)::bigint, sum(unassigned)::bigint FROM counted
-            """,
+            _SQL["mark_hours"],
             {"start": start, "end": end},
         ).fetchone()
     assert row is not None
@@ -170,30 +132,12 @@ def _mark_hours(connection: psycopg.Connection[Any], start: datetime, end: datet
 
 def _restricted_result(connection: psycopg.Connection[Any], changed: int) -> RollupResult:
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        row = cursor.execute(
-            """
-            SELECT count(phase_id), coalesce(sum(requests), 0)::bigint,
-                coalesce(sum(requests) FILTER (WHERE phase_id IS NULL), 0)::bigint
-            FROM fresh
-            """
-        ).fetchone()
+        row = cursor.execute(_SQL["counts"]).fetchone()
     assert row is not None
     return RollupResult(rows=row[0], requests=row[1], unassigned_requests=row[2], changed_rows=changed)
 
 
 # Requests that were there when the hour was read belonged nowhere until now; others have come since.
-_RESTATE: LiteralString = """
-    UPDATE rollup_hours AS marked
-    SET requests = marked.requests + moved.arrived,
-        unassigned_requests = marked.unassigned_requests - (moved.assigned - moved.arrived)
-    FROM (
-        SELECT rolled.hour, delta.assigned, CASE WHEN delta.assigned > 0
-            THEN least(greatest(delta.counted - rolled.requests, 0), delta.assigned)
-            ELSE greatest(least(delta.counted - rolled.requests, 0), delta.assigned) END AS arrived
-        FROM ({}) AS delta JOIN rollup_hours AS rolled ON rolled.hour = delta.hour
-    ) AS moved
-    WHERE marked.hour = moved.hour
-"""
 
 
 def note_counts(connection: psycopg.Connection[Any], mine: sql.Composable) -> None:
@@ -202,15 +146,7 @@ def note_counts(connection: psycopg.Connection[Any], mine: sql.Composable) -> No
     Args:
         mine: a condition on `stored`, the rollups of these experiments in the window.
     """
-    connection.execute(
-        sql.SQL(
-            """
-            CREATE TEMPORARY TABLE counted_before ON COMMIT DROP AS
-            SELECT stored.hour, sum(stored.requests)::bigint AS requests
-            FROM hourly_variant_rollups AS stored WHERE {} GROUP BY stored.hour
-            """
-        ).format(mine)
-    )
+    connection.execute(_SQL["note_counts"].format(mine))
 
 
 def restate_hours(connection: psycopg.Connection[Any]) -> None:
@@ -218,22 +154,7 @@ def restate_hours(connection: psycopg.Connection[Any]) -> None:
 
     O(requests of the hours that changed).
     """
-    connection.execute(
-        sql.SQL(_RESTATE).format(
-            sql.SQL("""
-            SELECT delta.hour, delta.assigned, source.requests AS counted
-            FROM (
-                SELECT hour, (coalesce(now_counted.requests, 0) - coalesce(counted_before.requests, 0))::bigint
-                    AS assigned
-                FROM (SELECT hour, sum(requests) AS requests FROM fresh WHERE phase_id IS NOT NULL GROUP BY hour)
-                    AS now_counted FULL JOIN counted_before USING (hour)
-            ) AS delta
-            CROSS JOIN LATERAL (SELECT count(*) AS requests FROM promotion_pipeline_requests
-                WHERE created_at >= delta.hour AND created_at < delta.hour + interval '1 hour') AS source
-            WHERE delta.assigned <> 0
-            """)
-        )
-    )
+    connection.execute(_SQL["restate"].format(_SQL["counts_in_table"]))
 
 
 def restate(connection: psycopg.Connection[Any], assigned: pd.Series[int], counted: pd.Series[int]) -> None:
@@ -244,7 +165,7 @@ def restate(connection: psycopg.Connection[Any], assigned: pd.Series[int], count
         counted: requests of the log in these hours.
     """
     connection.execute(
-        sql.SQL(_RESTATE).format(
+        _SQL["restate"].format(
             sql.SQL(
                 "SELECT * FROM unnest(%s::timestamptz[], %s::bigint[], %s::bigint[]) AS given (hour, assigned, counted)"
             )

@@ -18,7 +18,10 @@ from promotion_pipeline.rollups.sql.span_query import SPAN_COUNTS, SPAN_SUMS, Sp
 from promotion_pipeline.store.bulk import ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR
+
+_SQL = statements(__file__)
 
 _TYPES = {
     "key": "str",
@@ -161,14 +164,7 @@ def _read_variants(store: Store, spans: Sequence[Span]) -> pd.DataFrame:
     ids = sorted({str(span.experiment_id) for span in spans})
     return read_frame(
         store,
-        sql.SQL(
-            """
-            SELECT experiment.id::text AS experiment_id, experiment.name AS experiment_name, experiment.rollup_source,
-                variant.id::text AS variant_id, variant.name AS variant_name
-            FROM ab_experiments AS experiment JOIN ab_variants AS variant ON variant.experiment_id = experiment.id
-            WHERE {} ORDER BY 1, 4
-            """
-        ).format(ids_filter(sql.SQL("experiment.id"), ids)),
+        _SQL["variants"].format(ids_filter(sql.SQL("experiment.id"), ids)),
     )
 
 
@@ -192,23 +188,5 @@ def _imported_sums(store: Store, spans: Sequence[Span]) -> pd.DataFrame:
     )
     return read_frame(
         store,
-        sql.SQL(
-            """
-            SELECT wanted.key, rollup.variant_id::text AS variant_id,
-                rollup.hour + interval '1 hour' > wanted.recent_since AS is_recent,
-                sum(rollup.requests)::bigint AS requests, sum(rollup.errors)::bigint AS errors,
-                coalesce(sum(rollup.requests) FILTER (WHERE is_mature), 0)::bigint AS matured_requests,
-                coalesce(sum(rollup.conversions) FILTER (WHERE is_mature), 0)::bigint AS conversions,
-                sum(rollup.latency_samples)::bigint AS latency_samples,
-                sum(rollup.latency_ms_sum)::float8 AS latency_ms_sum,
-                sum(rollup.latency_ms_sum_squares)::float8 AS latency_ms_sum_squares,
-                coalesce(sum(rollup.value_sum) FILTER (WHERE is_mature), 0)::float8 AS value_sum,
-                coalesce(sum(rollup.value_sum_squares) FILTER (WHERE is_mature), 0)::float8 AS value_sum_squares
-            FROM (VALUES {}) AS wanted (key, experiment_id, since, until, mature_before, recent_since)
-            JOIN hourly_variant_rollups AS rollup ON rollup.experiment_id = wanted.experiment_id
-                AND rollup.hour >= wanted.since AND rollup.hour < wanted.until
-            CROSS JOIN LATERAL (SELECT rollup.hour + interval '1 hour' <= wanted.mature_before AS is_mature) AS mature
-            GROUP BY 1, 2, 3
-            """
-        ).format(wanted),
+        _SQL["imported_sums"].format(wanted),
     )

@@ -15,7 +15,10 @@ from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.store.bulk import Source, copy_frame, identifiers, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import require_rows_in_window, require_window, swap_window
+
+_SQL = statements(__file__)
 
 
 def read_rollups(
@@ -43,13 +46,7 @@ def read_rollups(
             phase_overlaps(start, end), ids_filter(sql.SQL("phase.experiment_id"), experiment_ids)
         )
         return read_frame(source, rows_since_totals(phases, stored_columns("rollup"), end, settled_before), IDS)
-    query = sql.SQL(
-        """
-        SELECT {columns} FROM hourly_variant_rollups AS rollup
-        JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
-        WHERE rollup.hour < {end} AND {overlaps} AND {wanted}
-        """
-    ).format(
+    query = _SQL["rollups"].format(
         columns=stored_columns("rollup"),
         end=time_literal(end),
         overlaps=phase_overlaps(start, end),
@@ -88,14 +85,7 @@ def replace_rollups(
         names = copy_frame(connection, "hourly_variant_rollups", frame, "incoming")
         rows = swap_window(connection, "hourly_variant_rollups", names, start, end, wanted)
         connection.execute(
-            """
-            INSERT INTO rollup_hours (hour, requests)
-            SELECT hour, coalesce(sum(requests), 0)
-            FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 hour', '1 hour') AS hour
-            LEFT JOIN incoming USING (hour)
-            GROUP BY hour
-            ON CONFLICT (hour) DO UPDATE SET rolled_up_at = now(), requests = excluded.requests
-            """,
+            _SQL["mark_hours"],
             (start, end),
         )
     return rows

@@ -20,7 +20,10 @@ from promotion_pipeline.rollups.sql.log_columns import LogColumns
 from promotion_pipeline.rollups.sql.rollup_query import Log
 from promotion_pipeline.rollups.sql_log import SqlLog
 from promotion_pipeline.store.bulk import read_frame, time_literal
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import require_hours
+
+_SQL = statements(__file__)
 
 _TABLE = Log(
     dialect=postgresql.DIALECT,
@@ -40,23 +43,6 @@ _TABLE = Log(
 )
 
 # OFFSET 0 keeps the counting of a span from becoming a join that reads the whole table.
-_COUNTS = sql.SQL(
-    """
-    SELECT wanted.key, CASE WHEN experiment.rollup_source = 'requests' THEN counted.requests
-        ELSE imported.requests END AS requests
-    FROM (VALUES {}) AS wanted (key, experiment_id, since, until)
-    JOIN ab_experiments AS experiment ON experiment.id = wanted.experiment_id
-    CROSS JOIN LATERAL (SELECT count(*) AS requests FROM promotion_pipeline_requests AS request
-        WHERE experiment.rollup_source = 'requests' AND request.experiment_id = wanted.experiment_id
-            AND request.created_at >= wanted.since AND request.created_at < wanted.until
-            AND request.variant_id = ANY(ARRAY(SELECT id FROM ab_variants AS variant
-                WHERE variant.experiment_id = wanted.experiment_id)) OFFSET 0) AS counted
-    CROSS JOIN LATERAL (SELECT coalesce(sum(rollup.requests), 0)::bigint AS requests
-        FROM hourly_variant_rollups AS rollup WHERE rollup.experiment_id = wanted.experiment_id
-            AND experiment.rollup_source = 'imported'
-            AND rollup.hour >= wanted.since AND rollup.hour < wanted.until OFFSET 0) AS imported
-    """
-)
 
 
 class TableLog(SqlLog):
@@ -86,7 +72,7 @@ class TableLog(SqlLog):
                 )
                 for span in spans
             )
-            found = read_frame(self._store, _COUNTS.format(wanted))
+            found = read_frame(self._store, _SQL["counts"].format(wanted))
             counted |= {str(key): int(requests) for key, requests in zip(found["key"], found["requests"], strict=True)}
         return counted
 
@@ -101,17 +87,7 @@ class TableLog(SqlLog):
 
     def newest_request(self) -> datetime | None:
         """The time of the newest row; of a plain table, which may have no index by time, of known experiments."""
-        query = sql.SQL(
-            """
-            SELECT CASE WHEN (SELECT relkind FROM pg_class WHERE oid = 'ai_requests'::regclass) = 'p'
-                THEN (SELECT max(created_at) FROM promotion_pipeline_requests
-                    WHERE created_at < now() + interval '1 hour')
-                ELSE (SELECT max((SELECT max(request.created_at) FROM promotion_pipeline_requests AS request
-                    WHERE request.experiment_id = experiment.id
-                        AND request.created_at < now() + interval '1 hour'))
-                    FROM ab_experiments AS experiment) END AS newest
-            """
-        )
+        query = _SQL["newest_request"]
         found = read_frame(self._store, query.format())["newest"]
         at = None if found.isna().all() else found.iloc[0].to_pydatetime()
         return None if at is None or at < EPOCH else at

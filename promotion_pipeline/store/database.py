@@ -78,7 +78,7 @@ class Store:
         """
         return connect(self.url, user_id_keys=self.settings.user_id_keys)
 
-    def rows(self, query: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def rows(self, query: LiteralString | sql.SQL, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The rows of one query, on a connection of its own.
 
         Raises:

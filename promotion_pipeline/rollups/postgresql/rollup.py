@@ -20,42 +20,14 @@ from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.usable import amount, latency
 from promotion_pipeline.store.user_ids import settle_user_ids
 from promotion_pipeline.store.windows import require_hours
 
+_SQL = statements(__file__)
+
 # Casts come before the square, which would overflow an integer. OFFSET 0 keeps a cast from being done again.
-_AGGREGATE = sql.SQL(
-    """
-    WITH {arms}, sums AS (
-        SELECT hour, arm, count(*) AS requests,
-            count(*) FILTER (WHERE converted) AS conversions,
-            count(*) FILTER (WHERE is_error) AS errors,
-            count(latency) AS latency_samples,
-            count(user_id) AS user_requests,
-            count(user_id) FILTER (WHERE converted) AS user_conversions,
-            coalesce(sum(latency), 0) AS latency_ms_sum,
-            coalesce(sum(latency * latency), 0) AS latency_ms_sum_squares,
-            coalesce(sum(amount), 0) AS value_sum,
-            coalesce(sum(amount * amount), 0) AS value_sum_squares,
-            max(created_at) AS newest_request_at,
-            count(*) FILTER (WHERE has_latency AND latency IS NULL) AS unusable_latencies,
-            count(*) FILTER (WHERE has_value AND amount IS NULL) AS unusable_values
-        FROM (
-            SELECT {hour} AS hour, arms.arm, request.created_at,
-                CASE WHEN {known_user} THEN request.user_id END AS user_id,
-                request.converted, request.is_error,
-                {latency} AS latency, {amount} AS amount,
-                request.latency_ms IS NOT NULL AS has_latency, request.value IS NOT NULL AS has_value
-            FROM {requests}
-            WHERE request.created_at >= {start} AND request.created_at < {end} AND {condition}
-            OFFSET 0
-        ) AS request
-        GROUP BY hour, arm
-    )
-    SELECT sums.*, arms.experiment_id, arms.phase_id, arms.variant_id FROM sums LEFT JOIN arms USING (arm)
-    """
-)
 
 
 def aggregation(start: datetime, end: datetime, condition: sql.Composable | None = None) -> sql.Composed:
@@ -63,7 +35,7 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
 
     `condition` may restrict `request`.
     """
-    return _AGGREGATE.format(
+    return _SQL["aggregate"].format(
         arms=ARMS,
         requests=WITH_ARMS,
         hour=REQUEST_HOUR,

@@ -17,46 +17,15 @@ from promotion_pipeline.rollups.postgresql.arms import hour_of
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.store.bulk import identifiers, time_literal
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
+
+_SQL = statements(__file__)
 
 KEPT_DAYS = 35
 _SUM = {"float8": sql.SQL("sum({0} ORDER BY hour)"), "bigint": sql.SQL("sum({0})::bigint")}
 # What one hour did not measure, the phase did not.
 _SUM_OF = {"errors": sql.SQL("CASE WHEN count({0}) = count(*) THEN sum({0})::bigint END")}
 _TYPES = dict.fromkeys(COUNTS, "bigint") | dict.fromkeys(SUMS, "float8") | MOMENTS
-
-_REFRESH = sql.SQL(
-    """
-    WITH wanted AS MATERIALIZED (
-        SELECT phase.id, phase.experiment_id, phase.started_at,
-            (SELECT max(total.before) FROM phase_totals AS total WHERE total.phase_id = phase.id
-                AND total.before < {midnight}) AS known
-        FROM ab_experiment_phases AS phase
-        WHERE phase.is_running AND phase.started_at < {midnight} AND coalesce(phase.ended_at, 'infinity') > {midnight}
-            AND NOT EXISTS (SELECT 1 FROM phase_totals AS total
-                WHERE total.phase_id = phase.id AND total.before = {midnight})
-    ), rows AS (
-        SELECT total.phase_id, total.variant_id, total.experiment_id, total.before - interval '1 hour' AS hour,
-            total.first_requests, total.first_request_hour, total.has_fallen, {of_total}, total.newest_request_at
-        FROM wanted JOIN phase_totals AS total ON total.phase_id = wanted.id AND total.before = wanted.known
-        UNION ALL
-        SELECT rollup.phase_id, rollup.variant_id, rollup.experiment_id, rollup.hour,
-            CASE WHEN rollup.hour + interval '1 hour' <= wanted.started_at + {first_traffic}
-                THEN rollup.requests ELSE 0 END,
-            CASE WHEN rollup.requests > 0 THEN rollup.hour END,
-            rollup.requests < 0 OR rollup.conversions < 0 OR coalesce(rollup.errors, 0) < 0,
-            {of_rollup}, rollup.newest_request_at
-        FROM wanted JOIN hourly_variant_rollups AS rollup
-            ON rollup.experiment_id = wanted.experiment_id AND rollup.phase_id = wanted.id
-            AND rollup.hour < {midnight} AND rollup.hour >= coalesce(wanted.known, {first_hour})
-    )
-    INSERT INTO phase_totals (phase_id, variant_id, experiment_id, before, first_requests, first_request_hour,
-        has_fallen, {names}, newest_request_at)
-    SELECT phase_id, variant_id, experiment_id, {midnight}, sum(first_requests)::bigint, min(first_request_hour),
-        bool_or(has_fallen), {sums}, max(newest_request_at)
-    FROM rows GROUP BY phase_id, variant_id, experiment_id
-    ON CONFLICT (phase_id, before, variant_id) DO NOTHING
-    """
-)
 
 
 def refresh_totals(store: Store, end: datetime) -> int:
@@ -70,7 +39,7 @@ def refresh_totals(store: Store, end: datetime) -> int:
     midnight = end.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     # In the order of the hours: floats that are added in another order differ in the last bits.
     sums = [_SUM_OF.get(name, _SUM[kind]).format(sql.Identifier(name)) for name, kind in _TYPES.items()]
-    query = _REFRESH.format(
+    query = _SQL["refresh"].format(
         midnight=time_literal(midnight),
         first_traffic=sql.SQL("interval '{} hours'").format(sql.Literal(FIRST_TRAFFIC_HOURS)),
         first_hour=hour_of(sql.SQL("wanted.started_at")),
@@ -115,20 +84,7 @@ def rows_since_totals(
         _from_total(shown, rest, later, sql.SQL("true")),
         _from_total(shown, fallen, last_hour, sql.SQL("total.has_fallen")),
     ]
-    return sql.SQL(
-        """
-        WITH wanted AS MATERIALIZED (
-            SELECT phase.id, {first_hour} AS first_hour,
-                (SELECT max(total.before) FROM phase_totals AS total
-                    WHERE total.phase_id = phase.id AND total.before <= {settled}) AS known
-            FROM ab_experiment_phases AS phase WHERE {phases}
-        )
-        SELECT {shown} FROM hourly_variant_rollups AS rollup JOIN wanted ON wanted.id = rollup.phase_id
-        WHERE rollup.hour < {end} AND rollup.hour >= (SELECT min(coalesce(known, first_hour)) FROM wanted)
-            AND rollup.hour >= coalesce(wanted.known, '-infinity')
-        UNION ALL {totals}
-        """
-    ).format(
+    return _SQL["rows_since_totals"].format(
         first_hour=hour_of(sql.SQL("phase.started_at")),
         settled=time_literal(settled_before),
         phases=phases,
@@ -143,12 +99,6 @@ def _from_total(
 ) -> sql.Composed:
     """SQL of rows of `shown` out of the totals that `wanted` names."""
     named = sql.SQL(", ").join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in sums.items())
-    return sql.SQL(
-        """
-        SELECT {shown} FROM (
-            SELECT {hour} AS hour, {keys}, {named}, total.newest_request_at
-            FROM wanted JOIN phase_totals AS total ON total.phase_id = wanted.id AND total.before = wanted.known
-            WHERE {condition}
-        ) AS rollup
-        """
-    ).format(shown=shown, hour=hour, keys=identifiers(IDS, "total"), named=named, condition=condition)
+    return _SQL["rows_of_total"].format(
+        shown=shown, hour=hour, keys=identifiers(IDS, "total"), named=named, condition=condition
+    )
