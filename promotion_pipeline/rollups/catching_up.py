@@ -99,9 +99,6 @@ def catch_up(store: Store, end: datetime) -> RollupResult:
 _READ_HOURS = _SQL["read_hours"].format(RUNNING)
 
 
-# A table of our own making is kept by the day, and PostgreSQL counts the changes of each.
-
-
 @dataclass(frozen=True)
 class Grown:
     """What a comparison of hours with the log found."""

@@ -20,6 +20,7 @@ ORDER BY hour
 
 -- name: changed_days
 -- The days of ai_requests, with PostgreSQL's count of their changes and whether it is that of the last comparison.
+-- Only a table that the product made has days: of others there is no row, and all hours are compared.
 SELECT found.day, found.changes, known.changes IS NOT DISTINCT FROM found.changes AS is_settled
 FROM (SELECT substring(child.relname from '[0-9]{8}$')::date AS day,
         stats.n_tup_ins + stats.n_tup_upd + stats.n_tup_del AS changes

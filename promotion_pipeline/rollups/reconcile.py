@@ -137,9 +137,6 @@ def _restricted_result(connection: psycopg.Connection[Any], changed: int) -> Rol
     return RollupResult(rows=row[0], requests=row[1], unassigned_requests=row[2], changed_rows=changed)
 
 
-# Requests that were there when the hour was read belonged nowhere until now; others have come since.
-
-
 def note_counts(connection: psycopg.Connection[Any], mine: sql.Composable) -> None:
     """Remember, for `restate_hours`, what the rollups of some experiments add up to before they are written.
 

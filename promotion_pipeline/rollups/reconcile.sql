@@ -45,6 +45,8 @@ FROM fresh
 
 -- name: restate
 -- Correct how many requests of hours belong nowhere, after some experiments' rollups were made again.
+-- A request that an experiment has now was counted among those that belong nowhere if it was there when the hour was
+-- read; if it came later, the hour has one request more.
 UPDATE rollup_hours AS marked
 SET requests = marked.requests + moved.arrived,
     unassigned_requests = marked.unassigned_requests - (moved.assigned - moved.arrived)

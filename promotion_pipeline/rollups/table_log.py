@@ -42,8 +42,6 @@ _TABLE = Log(
     users=True,
 )
 
-# OFFSET 0 keeps the counting of a span from becoming a join that reads the whole table.
-
 
 class TableLog(SqlLog):
     """`ai_requests` of the product's database."""

@@ -1,5 +1,6 @@
 -- name: counts
 -- The requests of spans: of the log, or of the stored hours where they are imported.
+-- OFFSET 0 keeps the counting of a span from becoming a join that reads the whole table.
 SELECT wanted.key, CASE WHEN experiment.rollup_source = 'requests' THEN counted.requests
     ELSE imported.requests END AS requests
 FROM (VALUES {}) AS wanted (key, experiment_id, since, until)

@@ -27,8 +27,6 @@ from promotion_pipeline.store.windows import require_hours
 
 _SQL = statements(__file__)
 
-# Casts come before the square, which would overflow an integer. OFFSET 0 keeps a cast from being done again.
-
 
 def aggregation(start: datetime, end: datetime, condition: sql.Composable | None = None) -> sql.Composed:
     """SQL of the sums of [start, end); the rows of requests that belong nowhere have no phase_id.

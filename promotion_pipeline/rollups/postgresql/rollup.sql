@@ -1,5 +1,7 @@
 -- name: aggregate
 -- The sums of requests by hour and arm; an arm that is not known has no phase.
+-- Numbers are cast before they are squared: the square of an integer may overflow. OFFSET 0 keeps the planner from
+-- casting again wherever the number is used.
 WITH {arms}, sums AS (
     SELECT hour, arm, count(*) AS requests,
         count(*) FILTER (WHERE converted) AS conversions,

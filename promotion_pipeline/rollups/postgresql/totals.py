@@ -49,7 +49,7 @@ def refresh_totals(store: Store, end: datetime) -> int:
         sums=sql.SQL(", ").join(sums),
     )
     with store.connect() as connection, connection.transaction():
-        # Whoever changes an hour meanwhile would forget a total that is not there yet.
+        # Until these totals are committed no trigger could forget them: nobody may change an hour meanwhile.
         connection.execute("LOCK TABLE hourly_variant_rollups IN SHARE MODE")
         connection.execute("SET LOCAL work_mem = '128MB'")
         rows = connection.execute(query).rowcount
@@ -60,18 +60,21 @@ def refresh_totals(store: Store, end: datetime) -> int:
 def rows_since_totals(
     phases: sql.Composable, shown: sql.Composable, end: datetime, settled_before: datetime
 ) -> sql.Composed:
-    """SQL of the rollups before `end`, with those before each phase's newest total as one or two rows a variant.
+    """SQL of the rollups before `end`; up to three rows a variant stand for all hours before its phase's newest total.
 
-    The first row of a total carries the variant's first hour with requests, and the requests of the phase's first 48
-    hours if there are any; the rest carries the hour before the total.
+    The evaluation adds rows up. Of single hours it only asks when a variant had its first request, how many requests
+    it had in the phase's first 48 hours, and whether a count ever fell. So a total becomes these rows:
+
+    - early: the requests of the first 48 hours, at the first hour with requests; only where there are any.
+    - rest: all else, at the hour before the total; where nothing is early, at the first hour with requests.
+    - fallen: minus one request, only where some hour had a count below zero; `rest` has one request more for it.
 
     Args:
         phases: a condition on `phase`.
         shown: columns of a rowset `rollup` that has those of `hourly_variant_rollups`.
-        settled_before: hours before it are of one piece: no decision that is asked for sees only some of them.
+        settled_before: only totals that end by then are used: no as-of that is asked for may lie within a total.
     """
     carried: dict[str, sql.Composable] = {name: sql.SQL("total.{}").format(sql.Identifier(name)) for name in _TYPES}
-    # A count that fell once stays known: its one request less is given back by the row beside it.
     rest = carried | {"requests": sql.SQL("total.requests - total.first_requests + total.has_fallen::integer")}
     nothing: dict[str, sql.Composable] = {name: sql.SQL("0::{}").format(sql.SQL(kind)) for name, kind in _TYPES.items()}
     early = nothing | {"requests": sql.SQL("total.first_requests")}

@@ -28,16 +28,7 @@ _SQL = statements(__file__)
 USER_HOUR = identifiers(("hour", "phase_id", "user_id", "variant_id", "requests", "conversions", "value"))
 """Columns of a row of user hours: what a user did in an hour, by variant."""
 
-# OFFSET 0 keeps the grouping from changing how the requests are read.
-
-# Totals up to and including the hour are d, y, v; before it, they are less the hour's own share. All windows but the
-# visits are of one order, and so of one sort. A user's first hour with a variant is a crossing if another variant came
-# before: in an earlier hour, or in the same and with a smaller id. With the first crossing all requests of the user so
-# far become those of one who met several variants; they are noted beside the variant that was met second.
-
-# What lies before the cutoff is at -infinity, and adds to no hour that is stored.
-
-# A user with nothing since the cutoff has had nothing that could change.
+# A user whose one row is what lies before the cutoff adds to no hour that is stored: without it there is less to sort.
 _WITH_LATER_HOURS = sql.SQL(
     """
     SELECT * FROM user_hours_before WHERE (phase_id, user_id) IN (

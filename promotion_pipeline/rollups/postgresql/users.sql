@@ -1,5 +1,6 @@
 -- name: user_hours
 -- What each known user did in an hour, by phase and variant.
+-- OFFSET 0 keeps the grouping from changing how the requests are read.
 WITH {arms}, sums AS (
     SELECT hour, arm, user_id, count(*)::integer AS requests,
         (count(*) FILTER (WHERE converted))::integer AS conversions,
@@ -18,6 +19,12 @@ SELECT hour, phase_id, user_id, variant_id, requests, conversions, value FROM su
 
 -- name: contributions
 -- What each hour adds to the moments of its variant.
+-- d, y and v are a user's requests, conversions and value with a variant up to and including the hour; dd, dy and dv are
+-- the hour's own share. So d - dd is the total before the hour.
+-- A user crosses over in the first hour with a variant that comes after another one: after it in time, or in the same
+-- hour with a larger id. From then on the user is one who met several variants, and so are the requests made before: the
+-- hour of the crossing counts all of them, beside the variant that was met second.
+-- All windows but `visits` have one order, and so need one sort.
 SELECT hour, phase_id, variant_id,
     count(*) FILTER (WHERE is_first)::bigint AS new_users,
     sum(y * y - (y - dy) * (y - dy))::bigint AS user_conversions_sum_squares,
@@ -56,7 +63,8 @@ FROM (
 GROUP BY hour, phase_id, variant_id
 
 -- name: known_user_hours
--- The stored hours of users since a cutoff, and what lies before it as one row at -infinity.
+-- The stored hours of users since a cutoff. What lies before it is one row at -infinity, which is no stored hour: it
+-- says where the totals begin, and nothing is added to it.
 WITH later AS MATERIALIZED (
     SELECT {columns} FROM hourly_user_rollups JOIN {users} AS met USING (phase_id, user_id) WHERE hour >= {cutoff}
 )

@@ -19,139 +19,17 @@ from promotion_pipeline.rollups.sql.dialect import Cell, Dialect, TimeForm
 from promotion_pipeline.rollups.sql.flags import Flag
 from promotion_pipeline.rollups.sql.kinds import Kind, LogColumn
 from promotion_pipeline.rollups.sql.log_columns import LogColumns
+from promotion_pipeline.store.statements import texts
 from promotion_pipeline.store.windows import HOUR
+
+_SQL = texts(__file__)
 
 USER_COUNTS = tuple(name for name, kind in MOMENTS.items() if kind == "bigint")
 USER_SUMS = tuple(name for name, kind in MOMENTS.items() if kind != "bigint")
 
-# Squares are of doubles: an integer's square may overflow, and sums of decimals differ between the engines.
-REQUESTS = """(
-    SELECT {bucket} AS bucket, request.{created_at} AS created, arms.arm AS arm, arms.phase AS phase,
-        {user} AS user_key,
-        CASE WHEN {converted} THEN 1 END AS converted_flag,
-        CASE WHEN {is_error} THEN 1 END AS error_flag,
-        CASE WHEN {latency} > {smallest} AND {latency} < {largest} THEN CAST({latency} AS {double})
-            WHEN {latency} >= 0 AND {latency} <= {smallest} THEN CAST(0 AS {double}) END AS latency,
-        CASE WHEN ABS({value}) > {smallest} AND ABS({value}) < {largest} THEN CAST({value} AS {double})
-            WHEN ABS({value}) <= {smallest} THEN CAST(0 AS {double}) END AS amount
-    FROM {table} AS request
-    {join} arms
-        ON arms.experiment_key = {experiment} AND arms.variant_key = {variant}
-        AND request.{created_at} >= arms.started AND request.{created_at} < arms.ended
-    WHERE request.{created_at} >= {first} AND request.{created_at} < {end}{condition}{fence}
-) AS request"""
 
-HOURLY = """WITH arms AS (
-    SELECT * FROM {arms}
-)
-SELECT {hour} AS hour_number, hourly.arm AS arm, hourly.requests AS requests,
-    hourly.conversions AS conversions, hourly.errors AS errors,
-    hourly.latency_samples AS latency_samples, hourly.user_requests AS user_requests,
-    hourly.user_conversions AS user_conversions, hourly.latency_ms_sum AS latency_ms_sum,
-    hourly.latency_ms_sum_squares AS latency_ms_sum_squares, hourly.value_sum AS value_sum,
-    hourly.value_sum_squares AS value_sum_squares, {newest} AS newest_request_micros{moment_columns}
-FROM (
-    SELECT request.bucket AS bucket, request.arm AS arm,
-        CAST(COUNT(*) AS {integer}) AS requests,
-        CAST(COUNT(request.converted_flag) AS {integer}) AS conversions,
-        CAST(COUNT(request.error_flag) AS {integer}) AS errors,
-        CAST(COUNT(request.latency) AS {integer}) AS latency_samples,
-        CAST(COUNT(request.user_key) AS {integer}) AS user_requests,
-        CAST(COUNT(CASE WHEN request.converted_flag = 1 THEN request.user_key END) AS {integer}) AS user_conversions,
-        CAST(COALESCE(SUM(request.latency), 0) AS {double}) AS latency_ms_sum,
-        CAST(COALESCE(SUM(request.latency * request.latency), 0) AS {double}) AS latency_ms_sum_squares,
-        CAST(COALESCE(SUM(request.amount), 0) AS {double}) AS value_sum,
-        CAST(COALESCE(SUM(request.amount * request.amount), 0) AS {double}) AS value_sum_squares,
-        MAX(request.created) AS newest
-    FROM {requests}
-    GROUP BY request.bucket, request.arm
-) AS hourly{moments}
-"""
-
-# d, y, v are a user's totals up to and including the hour; before it they are less the hour's own share. Hours before
-# the window count as one, whose row is left out: a user has one row of the past, however long it is. With the first
-# request elsewhere all visits so far become those of a user who met several variants; that hour's row notes them.
-USER_MOMENTS = """
-LEFT JOIN (
-    SELECT running.bucket AS bucket, running.arm AS arm,
-        CAST(COUNT(CASE WHEN running.d = running.dd THEN 1 END) AS {integer}) AS new_users,
-        CAST(SUM(running.y * running.y - (running.y - running.dy) * (running.y - running.dy)) AS {integer})
-            AS user_conversions_sum_squares,
-        CAST(SUM(running.d * running.d - (running.d - running.dd) * (running.d - running.dd)) AS {integer})
-            AS user_requests_sum_squares,
-        CAST(SUM(running.y * running.d - (running.y - running.dy) * (running.d - running.dd)) AS {integer})
-            AS user_conversions_requests_sum_products,
-        CAST(COUNT(CASE WHEN running.d = running.dd AND running.first_arm <> running.arm THEN 1 END) AS {integer})
-            AS crossed_users,
-        CAST(SUM(running.v * running.v - (running.v - running.dv) * (running.v - running.dv)) AS {double})
-            AS user_value_sum_squares,
-        CAST(SUM(running.v * running.d - (running.v - running.dv) * (running.d - running.dd)) AS {double})
-            AS user_value_requests_sum_products,
-        CAST(SUM(CASE WHEN running.elsewhere = 0 THEN 0
-            WHEN running.elsewhere = running.dd AND running.arm <> running.first_arm THEN running.visits
-            ELSE running.dd END) AS {integer}) AS crossed_requests,
-        CAST(SUM(POWER(CAST(running.d AS {double}), 16) - POWER(CAST(running.d - running.dd AS {double}), 16))
-            AS {double}) AS user_requests_sum_sixteenth_powers
-    FROM (
-        SELECT met.bucket AS bucket, met.arm AS arm, met.dd AS dd, met.dy AS dy, met.dv AS dv,
-            met.d AS d, met.y AS y, met.v AS v, met.first_arm AS first_arm, met.visits AS visits,
-            CAST(SUM(CASE WHEN met.arm = met.first_arm THEN 0 ELSE met.dd END) OVER (
-                PARTITION BY met.phase, met.user_key ORDER BY met.bucket, met.arm
-                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS {integer}) AS elsewhere
-        FROM (
-        SELECT own.phase AS phase, own.user_key AS user_key,
-            own.bucket AS bucket, own.arm AS arm, own.dd AS dd, own.dy AS dy, own.dv AS dv,
-            CAST(SUM(own.dd) OVER ({totals}) AS {integer}) AS d,
-            CAST(SUM(own.dy) OVER ({totals}) AS {integer}) AS y,
-            SUM(own.dv) OVER ({totals}) AS v,
-            FIRST_VALUE(own.arm) OVER (
-                PARTITION BY own.phase, own.user_key ORDER BY own.bucket, own.arm
-                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_arm,
-            CAST(SUM(own.dd) OVER (
-                PARTITION BY own.phase, own.user_key ORDER BY own.bucket, own.arm
-                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS {integer}) AS visits
-        FROM (
-            SELECT {clamped} AS bucket, request.arm AS arm, request.phase AS phase, request.user_key AS user_key,
-                CAST(COUNT(*) AS {integer}) AS dd,
-                CAST(COUNT(request.converted_flag) AS {integer}) AS dy,
-                CAST(COALESCE(SUM(request.amount), 0) AS {double}) AS dv
-            FROM {requests}
-            WHERE request.arm IS NOT NULL
-            GROUP BY {clamped}, request.arm, request.phase, request.user_key
-        ) AS own
-        ) AS met
-    ) AS running
-    WHERE running.bucket >= {start_bucket}
-    GROUP BY running.bucket, running.arm
-) AS moments ON moments.bucket = hourly.bucket AND moments.arm = hourly.arm"""
-# What each user did in an hour: kept on our side, so that no later hour reads the users' past.
-USER_HOURS = """WITH arms AS (
-    SELECT * FROM {arms}
-)
-SELECT {hour} AS hour_number, own.arm AS arm, CAST(own.user_key AS {text}) AS user_id, own.dd AS requests,
-    own.dy AS conversions, own.dv AS value
-FROM (
-    SELECT request.bucket AS bucket, request.arm AS arm, request.user_key AS user_key,
-        CAST(COUNT(*) AS {integer}) AS dd,
-        CAST(COUNT(request.converted_flag) AS {integer}) AS dy,
-        CAST(COALESCE(SUM(request.amount), 0) AS {double}) AS dv
-    FROM {requests}
-    WHERE request.arm IS NOT NULL
-    GROUP BY request.bucket, request.arm, request.user_key
-) AS own
-"""
 TOTALS = """PARTITION BY own.phase, own.user_key, own.arm ORDER BY own.bucket
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"""
-BY_HOUR = """SELECT {hour} AS hour_number, counted.requests AS requests
-FROM (
-    SELECT request.bucket AS bucket, CAST(COUNT(*) AS {integer}) AS requests
-    FROM (
-        SELECT {bucket} AS bucket FROM {table} AS request
-        WHERE request.{created_at} >= {start} AND request.{created_at} < {end}
-    ) AS request
-    GROUP BY request.bucket
-) AS counted
-"""
 NO_KEY = "00000000-0000-0000-0000-000000000000"
 
 
@@ -194,17 +72,17 @@ def rollup_sql(
     dialect, time = log.dialect, log.dialect.form(log.columns.time)
     with_moments = with_moments and log.with_users
     oldest = min([start, *_times(phases["started_at"], start)]) if with_moments else start
-    query = HOURLY.format(
+    query = _SQL["hourly"].format(
         arms=_arms(log, phases, oldest, end),
         hour=time.hour.format(bucket="hourly.bucket"),
         newest=time.micros.format(time="hourly.newest"),
         moment_columns="".join(_moment_column(name) for name in (*USER_COUNTS, *USER_SUMS)) if with_moments else "",
         requests=_requests(log, time, start, end, "", "JOIN" if known_only else "LEFT JOIN"),
-        moments=_moments(log, time, oldest, start, end) if with_moments else "",
+        moments="\n" + _moments(log, time, oldest, start, end) if with_moments else "",
         integer=dialect.integer,
         double=dialect.double,
     )
-    return check_length(dialect, query, len(phases))
+    return check_length(dialect, query + "\n", len(phases))
 
 
 def check_length(dialect: Dialect, query: str, arms: int) -> str:
@@ -234,7 +112,7 @@ def user_hours_sql(log: Log, phases: pd.DataFrame, spans: Sequence[tuple[datetim
         f"({created} >= {dialect.time(first, log.columns.time)} AND {created} < {dialect.time(last, log.columns.time)})"
         for first, last in spans
     )
-    query = USER_HOURS.format(
+    query = _SQL["user_hours"].format(
         arms=_arms(log, phases, start, end),
         hour=time.hour.format(bucket="own.bucket"),
         text=dialect.text,
@@ -242,13 +120,13 @@ def user_hours_sql(log: Log, phases: pd.DataFrame, spans: Sequence[tuple[datetim
         integer=dialect.integer,
         double=dialect.double,
     )
-    return check_length(dialect, query, len(phases))
+    return check_length(dialect, query + "\n", len(phases))
 
 
 def requests_by_hour_sql(log: Log, start: datetime, end: datetime) -> str:
     """The query whose rows are the number of requests of each hour of [start, end), known or not."""
     time, created = log.dialect.form(log.columns.time), log.dialect.identifier(log.columns.created_at.name)
-    return BY_HOUR.format(
+    return _SQL["by_hour"].format(
         hour=time.hour.format(bucket="counted.bucket"),
         integer=log.dialect.integer,
         bucket=time.bucket.format(time=f"request.{created}"),
@@ -269,7 +147,7 @@ def _moments(log: Log, time: TimeForm, oldest: datetime, start: datetime, end: d
     def bucket(at: datetime) -> str:
         return time.bucket.format(time=dialect.time(at, kind))
 
-    return USER_MOMENTS.format(
+    return _SQL["user_moments"].format(
         integer=dialect.integer,
         double=dialect.double,
         totals=TOTALS,
@@ -289,7 +167,7 @@ def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, conditio
         condition = condition.format(known)
         user = f"CASE WHEN {known} THEN {dialect.user_key.format(user)} END" if is_text else user
     created = dialect.identifier(mapped.created_at.name)
-    return REQUESTS.format(
+    return _SQL["requests"].format(
         bucket=time.bucket.format(time=f"request.{created}"),
         created_at=created,
         user=user,

@@ -11,60 +11,12 @@ from datetime import datetime
 
 from promotion_pipeline.rollups.sql.dialect import Cell
 from promotion_pipeline.rollups.sql.rollup_query import Log, check_length, flag_sql, key_cell, key_sql, number_sql
+from promotion_pipeline.store.statements import texts
+
+_SQL = texts(__file__)
 
 SPAN_COUNTS = ("requests", "errors", "matured_requests", "conversions", "latency_samples")
 SPAN_SUMS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")
-
-# Sums of spans, per variant; a span's number and a variant's come back, never a name.
-_SUMS = """WITH wanted AS (
-    SELECT * FROM {spans}
-)
-SELECT seen.span AS span, seen.arm AS arm, seen.recent AS recent,
-    CAST(COUNT(*) AS {integer}) AS requests,
-    CAST(COUNT(seen.error_flag) AS {integer}) AS errors,
-    CAST(COUNT(seen.matured_flag) AS {integer}) AS matured_requests,
-    CAST(COUNT(CASE WHEN seen.matured_flag = 1 THEN seen.converted_flag END) AS {integer}) AS conversions,
-    CAST(COUNT(seen.latency) AS {integer}) AS latency_samples,
-    CAST(COALESCE(SUM(seen.latency), 0) AS {double}) AS latency_ms_sum,
-    CAST(COALESCE(SUM(seen.latency * seen.latency), 0) AS {double}) AS latency_ms_sum_squares,
-    CAST(COALESCE(SUM(seen.amount), 0) AS {double}) AS value_sum,
-    CAST(COALESCE(SUM(seen.amount * seen.amount), 0) AS {double}) AS value_sum_squares
-FROM (
-    SELECT wanted.span AS span, wanted.arm AS arm,
-        CAST(CASE WHEN request.{created_at} >= wanted.recent_since THEN 1 ELSE 0 END AS {integer}) AS recent,
-        CASE WHEN request.{created_at} < wanted.mature_before THEN 1 END AS matured_flag,
-        CASE WHEN {converted} THEN 1 END AS converted_flag,
-        CASE WHEN {is_error} THEN 1 END AS error_flag,
-        CASE WHEN {latency} > {smallest} AND {latency} < {largest} THEN CAST({latency} AS {double})
-            WHEN {latency} >= 0 AND {latency} <= {smallest} THEN CAST(0 AS {double}) END AS latency,
-        CASE WHEN request.{created_at} >= wanted.mature_before THEN NULL
-            WHEN ABS({value}) > {smallest} AND ABS({value}) < {largest} THEN CAST({value} AS {double})
-            WHEN ABS({value}) <= {smallest} THEN CAST(0 AS {double}) END AS amount
-    FROM {table} AS request
-    JOIN wanted ON wanted.experiment_key = {experiment} AND wanted.variant_key = {variant}
-    WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
-        AND request.{created_at} >= wanted.since AND request.{created_at} < wanted.until{fence}
-) AS seen
-GROUP BY seen.span, seen.arm, seen.recent
-"""
-
-_COUNTS = """WITH wanted AS (
-    SELECT * FROM {spans}
-)
-SELECT wanted.span AS span, CAST(COUNT(*) AS {integer}) AS requests
-FROM {table} AS request
-JOIN wanted ON wanted.experiment_key = {experiment} AND wanted.variant_key = {variant}
-WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
-    AND request.{created_at} >= wanted.since AND request.{created_at} < wanted.until
-GROUP BY wanted.span
-"""
-
-_ENDS = """SELECT {oldest} AS oldest, {newest} AS newest
-FROM (
-    SELECT MIN(request.{created_at}) AS oldest, MAX(request.{created_at}) AS newest FROM {table} AS request
-    WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
-) AS found
-"""
 
 
 @dataclass(frozen=True)
@@ -91,7 +43,7 @@ def sums_sql(log: Log, arms: Sequence[SpanArm]) -> str:
     """
     dialect, mapped = log.dialect, log.columns
     times = ("since", "until", "mature_before", "recent_since")
-    query = _SUMS.format(
+    query = _SQL["sums"].format(
         **_common(log, arms, times),
         double=dialect.double,
         largest=dialect.largest,
@@ -107,7 +59,7 @@ def sums_sql(log: Log, arms: Sequence[SpanArm]) -> str:
 
 def counts_sql(log: Log, arms: Sequence[SpanArm]) -> str:
     """The query whose rows are the number of requests of each span that has any; raises as `sums_sql`."""
-    return check_length(log.dialect, _COUNTS.format(**_common(log, arms, ("since", "until"))), len(arms))
+    return check_length(log.dialect, _SQL["counts"].format(**_common(log, arms, ("since", "until"))), len(arms))
 
 
 def ends_sql(log: Log, first: datetime, end: datetime) -> str:
@@ -116,7 +68,7 @@ def ends_sql(log: Log, first: datetime, end: datetime) -> str:
     They are microseconds since 1970.
     """
     created, micros = log.dialect.identifier(log.columns.created_at.name), log.dialect.form(log.columns.time).micros
-    return _ENDS.format(
+    return _SQL["ends"].format(
         first=log.dialect.time(first, log.columns.time),
         end=log.dialect.time(end, log.columns.time),
         oldest=micros.format(time="found.oldest"),
