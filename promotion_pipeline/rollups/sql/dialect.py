@@ -75,6 +75,10 @@ class Dialect:
     """Whether a row names its values, where the rowset cannot name its columns."""
     bound: str | None = None
     """A number as a literal that a column of any numeric type can be compared with; default: a double."""
+    trimmed: str = "TRIM(translate({text}, {white_space}, {spaces}))"
+    """A text without the white space at its ends; {spaces} are as many as {white_space} has characters."""
+    greatest: str = "GREATEST"
+    """The function of several arguments that gives the largest."""
     user_key: str = "{}"
     """A column of text, ready to be grouped and sorted."""
     fence: str = ""
@@ -135,7 +139,8 @@ class Dialect:
 
     def not_blank(self, text: str) -> str:
         """Whether a column of text holds more than white space; NULL does not."""
-        return f"TRIM(translate({text}, {self.string(WHITE_SPACE)}, '{' ' * len(WHITE_SPACE)}')) <> ''"
+        spaces = self.string(" " * len(WHITE_SPACE))
+        return self.trimmed.format(text=text, white_space=self.string(WHITE_SPACE), spaces=spaces) + " <> ''"
 
     def time(self, at: datetime, kind: TimeKind) -> str:
         """A literal to compare a column of times with; of a column of whole units, the first one not before `at`."""

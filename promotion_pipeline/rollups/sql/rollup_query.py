@@ -151,7 +151,7 @@ def _moments(log: Log, time: TimeForm, oldest: datetime, start: datetime, end: d
         integer=dialect.integer,
         double=dialect.double,
         totals=TOTALS,
-        clamped=f"GREATEST(request.bucket, {bucket(start - HOUR)})" if oldest < start else "request.bucket",
+        clamped=f"{dialect.greatest}(request.bucket, {bucket(start - HOUR)})" if oldest < start else "request.bucket",
         start_bucket=bucket(start),
         requests=_requests(log, time, oldest, end, " AND {}", "LEFT JOIN"),
     )
