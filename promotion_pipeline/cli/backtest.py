@@ -16,7 +16,7 @@ from promotion_pipeline.errors import NotFoundError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from promotion_pipeline.backtest import Rule, RuleRecord
+    from promotion_pipeline.backtest import ReplayRule, RuleRecord
 
 Names = Annotated[
     list[str] | None,
@@ -106,7 +106,7 @@ def backtest(
         _print_promotions(acts, [one.name for one in rules])
 
 
-def _rules(texts: list[str], improvements: str | None, config: Any) -> list[Rule]:
+def _rules(texts: list[str], improvements: str | None, config: Any) -> list[ReplayRule]:
     from promotion_pipeline.backtest import parse_rule
 
     rules = [parse_rule(text).on_top_of(config) for text in texts]

@@ -12,7 +12,7 @@ from promotion_pipeline.doctor.findings import CheckOutcome, listed, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.rollups import incomplete_phases, landed
-from promotion_pipeline.rollups.dispatch import unbalanced_hours
+from promotion_pipeline.rollups.conservation import unbalanced_hours
 from promotion_pipeline.rollups.postgresql.unusable import unusable_since
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.text.numbers import instant_text

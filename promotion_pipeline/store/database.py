@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from psycopg import sql
+
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.store import migrate
@@ -69,7 +71,7 @@ class Store:
         """
         return connect(self.url, user_id_keys=self.settings.user_id_keys)
 
-    def rows(self, query: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def rows(self, query: LiteralString | sql.SQL, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The rows of one query, on a connection of its own.
 
         Raises:

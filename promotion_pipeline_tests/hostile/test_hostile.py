@@ -75,7 +75,7 @@ def test_an_early_start_makes_no_hours_of_decades(store: Store) -> None:
         newest = connection.execute("SELECT date_trunc('hour', now(), 'UTC') AS at").fetchone()
     assert newest is not None
     at: datetime = newest["at"]
-    from promotion_pipeline.rollups.dispatch import roll_up_missing
+    from promotion_pipeline.rollups.catching_up import roll_up_missing
 
     roll_up_missing(store, at)
     assert count(store, "SELECT count(*) FROM rollup_hours") < 1_000

@@ -29,18 +29,14 @@ from promotion_pipeline.promotion.judge.problems import problems_of, set_up_erro
 from promotion_pipeline.promotion.judge.rows import by_experiment, records
 from promotion_pipeline.promotion.judge.thresholds import judged_on
 from promotion_pipeline.promotion.judge.traffic import present_traffic
-from promotion_pipeline.promotion.record.experiments import (
-    Experiment,
-    experiments_named,
-    running_experiments,
-)
+from promotion_pipeline.promotion.record.experiments import Experiment, experiments_named, running_experiments
 from promotion_pipeline.promotion.record.inputs import as_of_hour
 from promotion_pipeline.promotion.record.models import PromotionEligibility
 from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_in
 from promotion_pipeline.rollups import completeness, live_rollups, log_name
-from promotion_pipeline.rollups.usual import hour_traffic
+from promotion_pipeline.rollups.usual_traffic import hour_traffic
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store

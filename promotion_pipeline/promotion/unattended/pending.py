@@ -28,7 +28,7 @@ from promotion_pipeline.promotion.record.queries import live_promotion
 from promotion_pipeline.promotion.record.states import PromotionState
 from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.unattended.sweep import settle
-from promotion_pipeline.rollups.usual import traffic_of
+from promotion_pipeline.rollups.usual_traffic import traffic_of
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR

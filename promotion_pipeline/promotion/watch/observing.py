@@ -15,7 +15,8 @@ from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.watched import HourSeen
 from promotion_pipeline.promotion.watch.rules import WINDOWS, Sums, Window
-from promotion_pipeline.rollups.log import Span, open_log
+from promotion_pipeline.rollups.log import Span
+from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.store.database import Connection, Store
 
 HOUR = timedelta(hours=1)

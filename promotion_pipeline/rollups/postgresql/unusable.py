@@ -10,7 +10,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.usable import amount, latency
+
+_SQL = statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,7 @@ class Unusable:
 def unusable_numbers(connection: psycopg.Connection[Any]) -> tuple[Unusable, ...]:
     """What was left out of the sums in the temporary table `fresh`, by name; O(rows of `fresh`)."""
     with connection.cursor(row_factory=class_row(Unusable)) as cursor:
-        found = cursor.execute(
-            """
-            SELECT experiment.name::text AS experiment_name, sum(unusable_latencies)::bigint AS latencies,
-                sum(unusable_values)::bigint AS values
-            FROM fresh JOIN ab_experiments AS experiment ON experiment.id = fresh.experiment_id
-            GROUP BY 1 HAVING sum(unusable_latencies + unusable_values) > 0 ORDER BY 1
-            """
-        )
+        found = cursor.execute(_SQL["unusable_numbers"])
         return tuple(found.fetchall())
 
 

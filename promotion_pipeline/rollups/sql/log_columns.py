@@ -7,25 +7,26 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.rollups.configuration import OPTIONAL, Engine, SourceConfig, TimeKind
+from promotion_pipeline.rollups.source_config import OPTIONAL, SourceConfig, TimeKind
+from promotion_pipeline.rollups.sql.dialect import Dialect
 from promotion_pipeline.rollups.sql.flags import NEVER, Flag, flag_of, parse_expression
-from promotion_pipeline.rollups.sql.kinds import Column, Kind, kind_of
+from promotion_pipeline.rollups.sql.kinds import Kind, LogColumn
 
 
 @dataclass(frozen=True)
-class Layout:
+class LogColumns:
     """The columns of the log; None: it has no such column."""
 
-    created_at: Column
+    created_at: LogColumn
     time: TimeKind
-    experiment: Column
-    variant: Column
+    experiment: LogColumn
+    variant: LogColumn
     converted: Flag
     is_error: Flag | None
     """None: the log does not say which requests failed, or cannot: `errors_are_never`."""
-    latency_ms: Column | None
-    user_id: Column | None
-    value: Column | None
+    latency_ms: LogColumn | None
+    user_id: LogColumn | None
+    value: LogColumn | None
     errors_are_never: bool = False
     """Whether the mapping says that there are no errors to see."""
     experiment_by_name: bool = False
@@ -38,7 +39,7 @@ class Layout:
         return self.is_error is not None or self.errors_are_never
 
 
-Finder: TypeAlias = Callable[[str, tuple[Kind, ...]], Column | None]
+Finder: TypeAlias = Callable[[str, tuple[Kind, ...]], LogColumn | None]
 
 _TIMES = {TimeKind.INSTANT: Kind.INSTANT, TimeKind.UTC: Kind.NAIVE}
 _NUMBERS = (Kind.NUMBER, Kind.INTEGER)
@@ -46,15 +47,15 @@ _KEYS = (Kind.UUID, Kind.TEXT)
 _ANY = tuple(Kind)
 
 
-def resolve(config: SourceConfig, types: Mapping[str, str]) -> Layout:
+def resolve(config: SourceConfig, types: Mapping[str, str], dialect: Dialect) -> LogColumns:
     """Match the mapping of `config` with the log's columns (name -> type as the engine says it).
 
     Raises:
         ConfigError: a column is missing or of a type that cannot be what it is mapped to.
     """
-    known = {name: kind_of(type_name, config.engine) for name, type_name in types.items()}
+    known = {name: dialect.kind_of(type_name) for name, type_name in types.items()}
 
-    def find(ours: str, kinds: tuple[Kind, ...]) -> Column | None:
+    def find(ours: str, kinds: tuple[Kind, ...]) -> LogColumn | None:
         given = getattr(config.columns, ours)
         name = ours if given is None else given
         if name not in known:
@@ -68,7 +69,7 @@ def resolve(config: SourceConfig, types: Mapping[str, str]) -> Layout:
             raise ConfigError(
                 f"column {name!r} of {_place(config)} is {types[name]}: {ours} must be {' or '.join(kinds)}"
             )
-        return Column(name, known[name])
+        return LogColumn(name, known[name])
 
     def flag(ours: str) -> Flag | None:
         given = getattr(config.columns, ours)
@@ -79,12 +80,17 @@ def resolve(config: SourceConfig, types: Mapping[str, str]) -> Layout:
             return None
         return flag_of(name, {key: (kind, types[key]) for key, kind in known.items()}, ours, _place(config))
 
-    time = _time_column(config, types, known, find("created_at", _ANY))
-    return _layout(config, time, find, flag)
+    created_at = find("created_at", _ANY)
+    assert created_at is not None
+    # Where only such an engine can look at a time without a zone, it calls it an instant.
+    is_counted = dialect.counts_naive_times and config.time is TimeKind.UTC and created_at.kind is Kind.INSTANT
+    if not is_counted:
+        _require_time(config, types[created_at.name], created_at)
+    return _mapped(config, created_at, find, flag)
 
 
-def assumed(config: SourceConfig) -> Layout:
-    """The layout of a log that cannot be looked at: what is not mapped to "" is there, of the usual type.
+def assumed(config: SourceConfig) -> LogColumns:
+    """The columns of a log that cannot be looked at: what is not mapped to "" is there, of the usual type.
 
     Raises:
         ConfigError: a column that is needed is mapped to "".
@@ -97,24 +103,24 @@ def assumed(config: SourceConfig) -> Layout:
         if not name or _is_never(config, ours):
             return None
         if (parsed := parse_expression(name)) is None:
-            return Flag(Column(name, Kind.BOOLEAN))
-        column = Column(parsed.name, parsed.usual_kind)
+            return Flag(LogColumn(name, Kind.BOOLEAN))
+        column = LogColumn(parsed.name, parsed.usual_kind)
         return Flag(column, parsed.is_negated, parsed.operator, number=parsed.number, text=parsed.text)
 
-    def find(ours: str, kinds: tuple[Kind, ...]) -> Column | None:
+    def find(ours: str, kinds: tuple[Kind, ...]) -> LogColumn | None:
         given = getattr(config.columns, ours)
         name = ours if given is None else given
-        return Column(name, usual.get(kinds, Kind.TEXT)) if name else None
+        return LogColumn(name, usual.get(kinds, Kind.TEXT)) if name else None
 
-    return _layout(config, Column(config.columns.created_at, _TIMES.get(config.time, Kind.INTEGER)), find, flag)
+    return _mapped(config, LogColumn(config.columns.created_at, _TIMES.get(config.time, Kind.INTEGER)), find, flag)
 
 
 def _is_never(config: SourceConfig, ours: str) -> bool:
     return ours == "is_error" and config.columns.is_error == NEVER
 
 
-def _layout(config: SourceConfig, time: Column, find: Finder, flag: Callable[[str], Flag | None]) -> Layout:
-    keys: dict[str, Column] = {}
+def _mapped(config: SourceConfig, time: LogColumn, find: Finder, flag: Callable[[str], Flag | None]) -> LogColumns:
+    keys: dict[str, LogColumn] = {}
     for thing in ("experiment", "variant"):
         by_name = bool(getattr(config.columns, f"{thing}_name"))
         found = find(f"{thing}_name", _ANY) if by_name else find(f"{thing}_id", _KEYS)
@@ -123,7 +129,7 @@ def _layout(config: SourceConfig, time: Column, find: Finder, flag: Callable[[st
         keys[thing] = found
     converted, is_error = flag("converted"), flag("is_error")
     assert converted is not None
-    return Layout(
+    return LogColumns(
         created_at=time,
         time=config.time,
         experiment=keys["experiment"],
@@ -139,20 +145,15 @@ def _layout(config: SourceConfig, time: Column, find: Finder, flag: Callable[[st
     )
 
 
-def _time_column(
-    config: SourceConfig, types: Mapping[str, str], known: Mapping[str, Kind], column: Column | None
-) -> Column:
-    assert column is not None
-    # Where only ClickHouse can look, it counts a time without a zone from 1970 in UTC, and calls it an instant.
-    counted = config.engine is Engine.CLICKHOUSE and config.time is TimeKind.UTC and column.kind is Kind.INSTANT
-    if column.kind is not _TIMES.get(config.time, Kind.INTEGER) and not counted:
-        fits = [kind.value for kind in TimeKind if _TIMES.get(kind, Kind.INTEGER) is known[column.name]]
-        advice = f"set time to {' or '.join(map(repr, fits))}" if fits else "a time is needed"
-        raise ConfigError(
-            f"column {column.name!r} of {_place(config)} is {types[column.name]}, which is not"
-            f" time={config.time.value!r}: {advice} in AUTO_PROMOTION_SOURCE"
-        )
-    return column
+def _require_time(config: SourceConfig, type_name: str, column: LogColumn) -> None:
+    if column.kind is _TIMES.get(config.time, Kind.INTEGER):
+        return
+    fits = [kind.value for kind in TimeKind if _TIMES.get(kind, Kind.INTEGER) is column.kind]
+    advice = f"set time to {' or '.join(map(repr, fits))}" if fits else "a time is needed"
+    raise ConfigError(
+        f"column {column.name!r} of {_place(config)} is {type_name}, which is not time={config.time.value!r}:"
+        f" {advice} in AUTO_PROMOTION_SOURCE"
+    )
 
 
 def _place(config: SourceConfig) -> str:

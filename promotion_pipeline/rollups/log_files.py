@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from promotion_pipeline.errors import ConfigError, InputError
-from promotion_pipeline.rollups.configuration import SourceConfig, TimeKind
-from promotion_pipeline.rollups.gaps import Unreadable
+from promotion_pipeline.rollups.log_gaps import Unreadable
+from promotion_pipeline.rollups.source_config import SourceConfig, TimeKind
 from promotion_pipeline.rollups.sql.flags import NEVER, parse_expression
 
 FIRST_TIME = datetime(1970, 1, 1, tzinfo=UTC)

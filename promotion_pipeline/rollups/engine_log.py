@@ -1,4 +1,4 @@
-"""A log that another engine holds: `AUTO_PROMOTION_SOURCE`."""
+"""The log in an engine: what `AUTO_PROMOTION_SOURCE` names."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from datetime import datetime
 
 import pandas as pd
 
+from promotion_pipeline.rollups.engine_rollup import rollup_from_source
 from promotion_pipeline.rollups.engines.base import RequestSource
-from promotion_pipeline.rollups.gaps import Unreadable
-from promotion_pipeline.rollups.log import place_of
-from promotion_pipeline.rollups.postgresql.rollup import RollupResult
+from promotion_pipeline.rollups.log import RollupResult
+from promotion_pipeline.rollups.log_gaps import Unreadable
+from promotion_pipeline.rollups.phases import read_phases
 from promotion_pipeline.rollups.pushdown import read_source_rollups, requests_by_hour
-from promotion_pipeline.rollups.settle import rollup_from_source
-from promotion_pipeline.rollups.spans import SqlLog
-from promotion_pipeline.rollups.sql.arms import read_phases
-from promotion_pipeline.rollups.sql.spans import SpanArm
-from promotion_pipeline.rollups.sql.template import Log
+from promotion_pipeline.rollups.sql.rollup_query import Log
+from promotion_pipeline.rollups.sql.span_query import SpanArm
+from promotion_pipeline.rollups.sql_log import SqlLog
 from promotion_pipeline.store.database import Store
 
 
-class LogElsewhere(SqlLog):
-    """The log of a source."""
+class EngineLog(SqlLog):
+    """The log that a source of an engine reads."""
 
     def __init__(self, store: Store, source: RequestSource) -> None:
         super().__init__(store)
         self._source = source
-        self.name = place_of(source.config)
+        self.name = source.config.place
 
     def roll_up(self, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None) -> RollupResult:
         """Bring the stored rollups in line; only sums leave the engine."""

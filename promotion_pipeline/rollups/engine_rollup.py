@@ -12,17 +12,22 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.coverage import restate, seen_phases
+from promotion_pipeline.rollups.coverage import seen_phases
 from promotion_pipeline.rollups.engines.base import RequestSource
-from promotion_pipeline.rollups.postgresql.rollup import COUNTS, ROLLUP_LOCK, SUMS, Reading, RollupResult, settle
+from promotion_pipeline.rollups.log import RollupResult
+from promotion_pipeline.rollups.phases import read_phases
 from promotion_pipeline.rollups.postgresql.users import USER_HOUR, LoadUsers
 from promotion_pipeline.rollups.pushdown import read_hours, read_user_hours, requests_by_hour
-from promotion_pipeline.rollups.sql.arms import read_phases
+from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK, FreshSums, reconcile, restate
+from promotion_pipeline.rollups.rollup_columns import COUNTS, SUMS
 from promotion_pipeline.store.bulk import copy_typed, read_frame, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.user_ids import settle_user_ids
 from promotion_pipeline.store.windows import HOUR, require_hours
+
+_SQL = statements(__file__)
 
 _FRESH = {
     "hour": "timestamp with time zone",
@@ -84,8 +89,8 @@ def rollup_from_source(
             _adopt_users(connection, source, start, end)
             load = _loader(source, phases)
         unreadable = source.unreadable(start, end)
-        return settle(
-            connection, Reading(start, end, experiment_ids, seen, load, partial(_restate, source), unreadable)
+        return reconcile(
+            connection, FreshSums(start, end, experiment_ids, seen, load, partial(_restate, source), unreadable)
         )
 
 
@@ -93,14 +98,7 @@ def _restate(source: RequestSource, connection: psycopg.Connection[Any]) -> None
     """Say of the hours that `fresh` has changed how many requests of the log belong nowhere now."""
     delta = read_frame(
         connection,
-        sql.SQL(
-            """
-            SELECT hour, (coalesce(now_counted.requests, 0) - coalesce(before.requests, 0))::bigint AS requests
-            FROM (SELECT hour, sum(requests) AS requests FROM fresh WHERE phase_id IS NOT NULL GROUP BY hour)
-                AS now_counted FULL JOIN counted_before AS before USING (hour)
-            WHERE coalesce(now_counted.requests, 0) <> coalesce(before.requests, 0)
-            """
-        ).format(),
+        _SQL["moved_counts"].format(),
     ).set_index("hour")["requests"]
     if len(delta):
         counted = requests_by_hour(source, delta.index.min().to_pydatetime(), delta.index.max().to_pydatetime() + HOUR)
@@ -142,22 +140,7 @@ def _adopt_users(connection: psycopg.Connection[Any], source: RequestSource, sta
     The moments of these hours were made from the whole log, and stay.
     """
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        row = cursor.execute(
-            sql.SQL(
-                """
-                SELECT min(known.first), max(known.last) + interval '1 hour', array_agg(phase.id::text)
-                FROM ab_experiment_phases AS phase
-                JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-                CROSS JOIN LATERAL (SELECT min(hour) AS first, max(hour) AS last
-                    FROM hourly_variant_rollups AS rollup
-                    WHERE rollup.experiment_id = phase.experiment_id AND rollup.phase_id = phase.id
-                        AND rollup.user_requests > 0) AS known
-                WHERE experiment.rollup_source = 'requests' AND known.first IS NOT NULL
-                    AND phase.started_at < {} AND coalesce(phase.ended_at, 'infinity') > {}
-                    AND NOT EXISTS (SELECT 1 FROM user_totals AS total WHERE total.phase_id = phase.id)
-                """
-            ).format(time_literal(end), time_literal(start))
-        ).fetchone()
+        row = cursor.execute(_SQL["phases_without_users"].format(time_literal(end), time_literal(start))).fetchone()
     assert row is not None
     if row[0] is None:
         return

@@ -12,7 +12,10 @@ from psycopg import sql
 
 from promotion_pipeline.store.bulk import ids_filter, read_frame, time_literal
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR, require_hours
+
+_SQL = statements(__file__)
 
 DAYS = 7
 """Days before, whose same hour of the day says what is usual."""
@@ -99,24 +102,7 @@ def quiet_experiments(store: Store, at: datetime) -> dict[str, HourTraffic]:
     """
     require_hours(None, at)
     hour = at - HOUR
-    query = sql.SQL(
-        """
-        WITH counts AS (
-            SELECT phase_id, hour, sum(requests) AS requests FROM hourly_variant_rollups
-            WHERE hour = ANY(ARRAY(SELECT generate_series({first}, {hour}, '1 day'))) GROUP BY 1, 2
-        ), suspects AS (
-            -- A median is at most the largest: few experiments need a closer look.
-            SELECT phase_id FROM counts GROUP BY 1
-            HAVING coalesce(max(requests) FILTER (WHERE hour = {hour}), 0) < {share} * max(requests)
-        )
-        SELECT experiment.name AS experiment_id, phase.started_at, counts.hour, counts.requests::bigint AS requests
-        FROM suspects JOIN counts USING (phase_id)
-        JOIN ab_experiment_phases AS phase ON phase.id = suspects.phase_id
-        JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-        WHERE phase.is_running AND phase.started_at < {at} AND coalesce(phase.ended_at, 'infinity') >= {at}
-            AND experiment.rollup_source = 'requests'
-        """
-    ).format(
+    query = _SQL["quiet_suspects"].format(
         first=time_literal(hour - timedelta(days=DAYS)),
         hour=time_literal(hour),
         at=time_literal(at),

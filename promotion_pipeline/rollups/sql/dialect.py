@@ -6,13 +6,15 @@ depends on a session's time zone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.configuration import Engine, TimeKind
+from promotion_pipeline.rollups.source_config import TimeKind
+from promotion_pipeline.rollups.sql.kinds import USUAL_KINDS, Kind
 from promotion_pipeline.store.usable import LARGEST, SMALLEST
 
 WHITE_SPACE = "\t\n\v\f\r"
@@ -73,12 +75,33 @@ class Dialect:
     """Whether a row names its values, where the rowset cannot name its columns."""
     bound: str | None = None
     """A number as a literal that a column of any numeric type can be compared with; default: a double."""
+    trimmed: str = "TRIM(translate({text}, {white_space}, {spaces}))"
+    """A text without the white space at its ends; {spaces} are as many as {white_space} has characters."""
+    greatest: str = "GREATEST"
+    """The function of several arguments that gives the largest."""
     user_key: str = "{}"
     """A column of text, ready to be grouped and sorted."""
     fence: str = ""
     """Keeps the planner from computing an expression again wherever its column is used."""
     longest_query: int | None = None
     """Characters that the engine takes."""
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    """Patterns of the engine's own names of types, looked at before those that most engines have."""
+    wrapped: str | None = None
+    """A pattern of types that say nothing about the one inside, its group."""
+    counts_naive_times: bool = False
+    """Whether it counts a time without a zone from 1970 in UTC, and so calls its column an instant."""
+
+    def kind_of(self, type_name: str) -> Kind:
+        """The kind of a type as the engine describes it."""
+        plain = type_name.strip().lower()
+        while self.wrapped and (found := re.fullmatch(self.wrapped, plain)):
+            plain = found[1]
+        for patterns in (self.kinds, USUAL_KINDS):
+            for pattern, kind in patterns.items():
+                if re.fullmatch(pattern, plain):
+                    return kind
+        return Kind.OTHER
 
     @property
     def largest(self) -> str:
@@ -116,7 +139,8 @@ class Dialect:
 
     def not_blank(self, text: str) -> str:
         """Whether a column of text holds more than white space; NULL does not."""
-        return f"TRIM(translate({text}, {self.string(WHITE_SPACE)}, '{' ' * len(WHITE_SPACE)}')) <> ''"
+        spaces = self.string(" " * len(WHITE_SPACE))
+        return self.trimmed.format(text=text, white_space=self.string(WHITE_SPACE), spaces=spaces) + " <> ''"
 
     def time(self, at: datetime, kind: TimeKind) -> str:
         """A literal to compare a column of times with; of a column of whole units, the first one not before `at`."""
@@ -179,185 +203,5 @@ UNIT_MICROS = {
     TimeKind.EPOCH_MILLISECONDS: 1_000,
     TimeKind.EPOCH_MICROSECONDS: 1,
 }
-BACKSLASH = {"\\": "\\\\", "'": "\\'"}
+BACKSLASH_ESCAPES = {"\\": "\\\\", "'": "\\'"}
 MILLION_CHARACTERS = 1_000_000
-
-_POSTGRESQL_HOUR = "CAST(EXTRACT(EPOCH FROM {bucket}) AS bigint) / 3600"
-_POSTGRESQL_MICROS = "CAST(EXTRACT(EPOCH FROM {time}) * 1000000 AS bigint)"
-_SNOWFLAKE = TimeForm(
-    "'{text} +00:00'::TIMESTAMP_TZ",
-    "CAST(FLOOR(DATE_PART(EPOCH_SECOND, {time}) / 3600) AS BIGINT)",
-    "{bucket}",
-    "CAST(DATE_PART(EPOCH_MICROSECOND, {time}) AS BIGINT)",
-)
-_REDSHIFT = TimeForm(
-    "TIMESTAMPTZ '{text}+00'",
-    "CAST(FLOOR(EXTRACT(EPOCH FROM {time}) / 3600.0) AS BIGINT)",
-    "{bucket}",
-    "CAST(FLOOR(EXTRACT(EPOCH FROM {time})) AS BIGINT) * 1000000",
-)
-# ClickHouse counts from 1970 in UTC whatever the column's zone; a time without one in a file is counted so too.
-_CLICKHOUSE = TimeForm(
-    "toDateTime64('{text}', 6, 'UTC')",
-    "toInt64(intDiv(toUnixTimestamp({time}), 3600))",
-    "{bucket}",
-    "toUnixTimestamp64Micro(toDateTime64({time}, 6, 'UTC'))",
-)
-# Days and hours of the interval to 1970: timestampdiff would go through the session's time zone.
-_SPARK_SINCE = "({time} - TIMESTAMP_NTZ '1970-01-01 00:00:00')"
-
-DIALECTS: Mapping[Engine, Dialect] = {
-    Engine.POSTGRESQL: Dialect(
-        integer="bigint",
-        double="double precision",
-        text="text",
-        times={
-            # date_bin is many times faster than extract, which makes a numeric of every row.
-            TimeKind.INSTANT: TimeForm(
-                "TIMESTAMPTZ '{text}+00'",
-                "date_bin('1 hour', {time}, TIMESTAMPTZ '2000-01-01 00:00:00+00')",
-                _POSTGRESQL_HOUR,
-                _POSTGRESQL_MICROS,
-            ),
-            TimeKind.UTC: TimeForm(
-                "TIMESTAMP '{text}'",
-                "date_bin('1 hour', {time}, TIMESTAMP '2000-01-01 00:00:00')",
-                _POSTGRESQL_HOUR,
-                _POSTGRESQL_MICROS,
-            ),
-        },
-        uuid="UUID {}",
-        # A numeric may be larger than any double: it is compared before it is cast.
-        bound="{}",
-        user_key='{} COLLATE "C"',
-        fence="\n    OFFSET 0",
-    ),
-    Engine.DUCKDB: Dialect(
-        integer="BIGINT",
-        double="DOUBLE",
-        text="VARCHAR",
-        times={
-            TimeKind.INSTANT: TimeForm(
-                "TIMESTAMPTZ '{text}+00'", "epoch_us({time}) // 3600000000", "{bucket}", "epoch_us({time})"
-            ),
-            TimeKind.UTC: TimeForm(
-                "TIMESTAMP '{text}'",
-                "epoch_us(CAST({time} AS TIMESTAMP)) // 3600000000",
-                "{bucket}",
-                "epoch_us(CAST({time} AS TIMESTAMP))",
-            ),
-        },
-        uuid="UUID {}",
-    ),
-    Engine.SPARK: Dialect(
-        integer="BIGINT",
-        double="DOUBLE",
-        text="STRING",
-        times={
-            TimeKind.INSTANT: TimeForm(
-                "timestamp_micros({micros})", "unix_micros({time}) div 3600000000", "{bucket}", "unix_micros({time})"
-            ),
-            TimeKind.UTC: TimeForm(
-                "TIMESTAMP_NTZ '{text}'",
-                f"CAST(EXTRACT(DAY FROM {_SPARK_SINCE}) AS BIGINT) * 24 + EXTRACT(HOUR FROM {_SPARK_SINCE})",
-                "{bucket}",
-                f"(CAST(EXTRACT(DAY FROM {_SPARK_SINCE}) AS BIGINT) * 1440 + EXTRACT(HOUR FROM {_SPARK_SINCE}) * 60"
-                f" + EXTRACT(MINUTE FROM {_SPARK_SINCE})) * 60000000"
-                f" + CAST(EXTRACT(SECOND FROM {_SPARK_SINCE}) * 1000000 AS BIGINT)",
-            ),
-        },
-        quote="`",
-        escapes=BACKSLASH,
-    ),
-    Engine.CLICKHOUSE: Dialect(
-        integer="Int64",
-        double="Nullable(Float64)",
-        text="Nullable(String)",
-        times={
-            TimeKind.INSTANT: _CLICKHOUSE,
-            TimeKind.UTC: _CLICKHOUSE,
-        },
-        quote="`",
-        escapes=BACKSLASH,
-        unquotable="\0\\",
-        rows="values({structure},\n        {rows}) AS {name}",
-        # Nullable, so that a request without an arm has none instead of arm 0.
-        declared={
-            Cell.WHOLE: "Nullable(Int64)",
-            Cell.TEXT: "String",
-            Cell.UUID: "UUID",
-            Cell.TIME: "DateTime64(6, 'UTC')",
-        },
-    ),
-    Engine.BIGQUERY: Dialect(
-        integer="INT64",
-        double="FLOAT64",
-        text="STRING",
-        times={
-            TimeKind.INSTANT: TimeForm(
-                "TIMESTAMP '{text}+00'", "DIV(UNIX_SECONDS({time}), 3600)", "{bucket}", "UNIX_MICROS({time})"
-            ),
-            TimeKind.UTC: TimeForm(
-                "DATETIME '{text}'",
-                "DIV(UNIX_SECONDS(TIMESTAMP({time}, 'UTC')), 3600)",
-                "{bucket}",
-                "UNIX_MICROS(TIMESTAMP({time}, 'UTC'))",
-            ),
-        },
-        quote="`",
-        escapes=BACKSLASH | {"\n": "\\n", "\r": "\\r"},
-        unquotable="\0`\\",
-        rows="UNNEST([{rows}]) AS {name}",
-        row="STRUCT({})",
-        name_values=True,
-        longest_query=MILLION_CHARACTERS,
-    ),
-    Engine.SNOWFLAKE: Dialect(
-        integer="BIGINT",
-        double="DOUBLE",
-        text="VARCHAR",
-        times={
-            TimeKind.INSTANT: _SNOWFLAKE,
-            TimeKind.UTC: TimeForm("'{text}'::TIMESTAMP_NTZ", _SNOWFLAKE.bucket, _SNOWFLAKE.hour, _SNOWFLAKE.micros),
-        },
-        escapes=BACKSLASH,
-        longest_query=MILLION_CHARACTERS,
-    ),
-    Engine.TRINO: Dialect(
-        integer="BIGINT",
-        double="DOUBLE",
-        text="VARCHAR",
-        times={
-            TimeKind.INSTANT: TimeForm(
-                "TIMESTAMP '{text} UTC'",
-                "CAST(FLOOR(to_unixtime({time}) / 3600) AS BIGINT)",
-                "{bucket}",
-                "CAST(ROUND(to_unixtime({time}) * 1000000) AS BIGINT)",
-            ),
-            TimeKind.UTC: TimeForm(
-                "TIMESTAMP '{text}'",
-                "CAST(FLOOR(to_unixtime(with_timezone({time}, 'UTC')) / 3600) AS BIGINT)",
-                "{bucket}",
-                "CAST(ROUND(to_unixtime(with_timezone({time}, 'UTC')) * 1000000) AS BIGINT)",
-            ),
-        },
-        longest_query=MILLION_CHARACTERS,
-    ),
-    Engine.REDSHIFT: Dialect(
-        integer="BIGINT",
-        double="DOUBLE PRECISION",
-        text="VARCHAR",
-        times={
-            TimeKind.INSTANT: _REDSHIFT,
-            TimeKind.UTC: TimeForm("TIMESTAMP '{text}'", _REDSHIFT.bucket, _REDSHIFT.hour, _REDSHIFT.micros),
-        },
-        # Whether a backslash escapes depends on the cluster's settings.
-        unwritable="\0\\",
-        # Redshift has no VALUES outside of INSERT.
-        rows="({rows}) AS {name}",
-        row="SELECT {}",
-        name_values=True,
-        between_rows="\n        UNION ALL ",
-        longest_query=16 * MILLION_CHARACTERS,
-    ),
-}

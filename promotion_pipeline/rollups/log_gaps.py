@@ -17,6 +17,9 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.store.bulk import identifiers
+from promotion_pipeline.store.statements import statements
+
+_SQL = statements(__file__)
 
 
 class GapKind(StrEnum):
@@ -90,32 +93,7 @@ def _find_lost_hours(
 ) -> None:
     """The hours and experiments of which the log has lost what was counted, as the temporary table `lost_hours`."""
     connection.execute(
-        sql.SQL(
-            """
-            CREATE TEMPORARY TABLE lost_hours ON COMMIT DROP AS
-            WITH counted AS (
-                SELECT stored.experiment_id, stored.hour, sum(stored.requests)::bigint AS requests
-                FROM hourly_variant_rollups AS stored
-                WHERE {mine} AND EXISTS (SELECT 1 FROM ab_experiment_phases AS phase
-                    WHERE phase.experiment_id = stored.experiment_id AND phase.is_running
-                        AND phase.started_at < stored.hour + interval '1 hour'
-                        AND coalesce(phase.ended_at, 'infinity') > stored.hour)
-                GROUP BY 1, 2 HAVING sum(stored.requests) > 0
-            ), left_over AS (
-                SELECT experiment_id, hour, sum(requests)::bigint AS requests
-                FROM fresh WHERE phase_id IS NOT NULL GROUP BY 1, 2
-            ), files AS (
-                SELECT * FROM unnest({names}::text[], {since}::timestamptz[], {until}::timestamptz[])
-                    AS file (name, since, until)
-            )
-            SELECT counted.experiment_id, counted.hour, counted.requests, doubtful.name
-            FROM counted LEFT JOIN left_over USING (experiment_id, hour)
-            LEFT JOIN LATERAL (SELECT min(name) AS name FROM files
-                WHERE files.since < counted.hour + interval '1 hour' AND files.until > counted.hour) AS doubtful ON true
-            WHERE left_over.requests IS NULL
-                OR (doubtful.name IS NOT NULL AND left_over.requests < counted.requests)
-            """
-        ).format(
+        _SQL["find_lost_hours"].format(
             mine=mine,
             names=sql.Literal([part.name for part in unreadable]),
             since=sql.Literal([part.since for part in unreadable]),
@@ -132,71 +110,24 @@ def _note(
     ids: list[str] | None,
 ) -> None:
     """Make `log_gaps` of [start, end) what was found now; what was found before keeps its time."""
-    connection.execute(
-        """
-        CREATE TEMPORARY TABLE found_gaps ON COMMIT DROP AS
-        SELECT experiment_id, hour, CASE WHEN name IS NULL THEN 'vanished' ELSE 'unreadable' END AS kind, requests,
-            CASE WHEN name IS NULL THEN requests || ' requests that were counted are not in the log any more'
-                ELSE name || ' cannot be read' END AS detail
-        FROM lost_hours
-        """
-    )
+    connection.execute(_SQL["find_gaps"])
     for part in unreadable:
         connection.execute(
-            """
-            INSERT INTO found_gaps
-            SELECT DISTINCT phase.experiment_id, passed.hour, 'unreadable', 0, %(name)s || ' cannot be read'
-            FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', '1 hour')
-                AS passed (hour)
-            JOIN ab_experiment_phases AS phase ON phase.is_running
-                AND phase.started_at < passed.hour + interval '1 hour'
-                AND coalesce(phase.ended_at, 'infinity') > passed.hour
-            JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-            WHERE experiment.rollup_source = 'requests'
-                AND (%(ids)s::uuid[] IS NULL OR phase.experiment_id = ANY(%(ids)s::uuid[]))
-                AND passed.hour + interval '1 hour' > %(since)s AND passed.hour < %(until)s
-                AND NOT EXISTS (SELECT 1 FROM found_gaps AS known
-                    WHERE (known.experiment_id, known.hour) = (phase.experiment_id, passed.hour))
-                AND (NOT EXISTS (SELECT 1 FROM rollup_hours WHERE rollup_hours.hour = passed.hour)
-                    OR EXISTS (SELECT 1 FROM log_gaps AS before WHERE before.kind = 'unreadable'
-                        AND (before.experiment_id, before.hour) = (phase.experiment_id, passed.hour)))
-            """,
+            _SQL["find_unreadable_hours"],
             {"name": part.name, "start": start, "end": end, "since": part.since, "until": part.until, "ids": ids},
         )
     connection.execute(
-        """
-        DELETE FROM log_gaps AS gap
-        WHERE gap.hour >= %(start)s AND gap.hour < %(end)s
-            AND (%(ids)s::uuid[] IS NULL OR gap.experiment_id = ANY(%(ids)s::uuid[]))
-            AND NOT EXISTS (SELECT 1 FROM found_gaps AS found
-                WHERE (found.experiment_id, found.hour) = (gap.experiment_id, gap.hour))
-        """,
+        _SQL["forget_closed_gaps"],
         {"start": start, "end": end, "ids": ids},
     )
-    connection.execute(
-        """
-        INSERT INTO log_gaps (experiment_id, hour, kind, requests, detail)
-        SELECT experiment_id, hour, kind, requests, detail FROM found_gaps
-        ON CONFLICT (experiment_id, hour) DO UPDATE
-            SET kind = excluded.kind, requests = excluded.requests, detail = excluded.detail
-        """
-    )
+    connection.execute(_SQL["note_gaps"])
 
 
 def log_gaps(connection: psycopg.Connection[Any], experiment_ids: Sequence[UUID] | None = None) -> list[LogGap]:
     """The gaps in the phases that run, one a experiment and kind, by name; what withholds an unattended promotion."""
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         rows = cursor.execute(
-            """
-            SELECT gap.experiment_id, experiment.name, gap.kind, min(gap.hour), max(gap.hour), count(*),
-                sum(gap.requests)::bigint, min(gap.detail)
-            FROM log_gaps AS gap
-            JOIN ab_experiments AS experiment ON experiment.id = gap.experiment_id
-            JOIN ab_experiment_phases AS phase ON phase.experiment_id = gap.experiment_id
-                AND phase.ended_at IS NULL AND phase.is_running AND phase.started_at < gap.hour + interval '1 hour'
-            WHERE %(ids)s::uuid[] IS NULL OR gap.experiment_id = ANY(%(ids)s)
-            GROUP BY 1, 2, 3 ORDER BY 2, 3
-            """,
+            _SQL["gaps_of_running_phases"],
             {"ids": None if experiment_ids is None else list(experiment_ids)},
         ).fetchall()
     return [LogGap(row[0], row[1], GapKind(row[2]), *row[3:]) for row in rows]

@@ -8,55 +8,38 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups.configuration import Engine, TimeKind
-from promotion_pipeline.rollups.log import TABLE, Span, require_distinct
+from promotion_pipeline.rollups.engines import postgresql
+from promotion_pipeline.rollups.log import TABLE, RollupResult, Span, require_distinct
 from promotion_pipeline.rollups.postgresql.arms import REQUEST_HOUR
-from promotion_pipeline.rollups.postgresql.rollup import RollupResult, aggregate_requests, rollup_window
-from promotion_pipeline.rollups.spans import SqlLog
-from promotion_pipeline.rollups.sql.dialects import DIALECTS, EPOCH
+from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rollup_window
+from promotion_pipeline.rollups.source_config import TimeKind
+from promotion_pipeline.rollups.sql.dialect import EPOCH
 from promotion_pipeline.rollups.sql.flags import Flag
-from promotion_pipeline.rollups.sql.kinds import Column, Kind
-from promotion_pipeline.rollups.sql.layout import Layout
-from promotion_pipeline.rollups.sql.template import Log
+from promotion_pipeline.rollups.sql.kinds import Kind, LogColumn
+from promotion_pipeline.rollups.sql.log_columns import LogColumns
+from promotion_pipeline.rollups.sql.rollup_query import Log
+from promotion_pipeline.rollups.sql_log import SqlLog
 from promotion_pipeline.store.bulk import read_frame, time_literal
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import require_hours
 
+_SQL = statements(__file__)
+
 _TABLE = Log(
-    dialect=DIALECTS[Engine.POSTGRESQL],
+    dialect=postgresql.DIALECT,
     table="promotion_pipeline_requests",
-    layout=Layout(
-        created_at=Column("created_at", Kind.INSTANT),
+    columns=LogColumns(
+        created_at=LogColumn("created_at", Kind.INSTANT),
         time=TimeKind.INSTANT,
-        experiment=Column("experiment_id", Kind.UUID),
-        variant=Column("variant_id", Kind.UUID),
-        converted=Flag(Column("converted", Kind.BOOLEAN)),
-        is_error=Flag(Column("is_error", Kind.BOOLEAN)),
-        latency_ms=Column("latency_ms", Kind.NUMBER),
-        user_id=Column("user_id", Kind.TEXT),
-        value=Column("value", Kind.NUMBER),
-        experiment_by_name=False,
-        variant_by_name=False,
+        experiment=LogColumn("experiment_id", Kind.UUID),
+        variant=LogColumn("variant_id", Kind.UUID),
+        converted=Flag(LogColumn("converted", Kind.BOOLEAN)),
+        is_error=Flag(LogColumn("is_error", Kind.BOOLEAN)),
+        latency_ms=LogColumn("latency_ms", Kind.NUMBER),
+        user_id=LogColumn("user_id", Kind.TEXT),
+        value=LogColumn("value", Kind.NUMBER),
     ),
     users=True,
-)
-
-# OFFSET 0 keeps the counting of a span from becoming a join that reads the whole table.
-_COUNTS = sql.SQL(
-    """
-    SELECT wanted.key, CASE WHEN experiment.rollup_source = 'requests' THEN counted.requests
-        ELSE imported.requests END AS requests
-    FROM (VALUES {}) AS wanted (key, experiment_id, since, until)
-    JOIN ab_experiments AS experiment ON experiment.id = wanted.experiment_id
-    CROSS JOIN LATERAL (SELECT count(*) AS requests FROM promotion_pipeline_requests AS request
-        WHERE experiment.rollup_source = 'requests' AND request.experiment_id = wanted.experiment_id
-            AND request.created_at >= wanted.since AND request.created_at < wanted.until
-            AND request.variant_id = ANY(ARRAY(SELECT id FROM ab_variants AS variant
-                WHERE variant.experiment_id = wanted.experiment_id)) OFFSET 0) AS counted
-    CROSS JOIN LATERAL (SELECT coalesce(sum(rollup.requests), 0)::bigint AS requests
-        FROM hourly_variant_rollups AS rollup WHERE rollup.experiment_id = wanted.experiment_id
-            AND experiment.rollup_source = 'imported'
-            AND rollup.hour >= wanted.since AND rollup.hour < wanted.until OFFSET 0) AS imported
-    """
 )
 
 
@@ -87,7 +70,7 @@ class TableLog(SqlLog):
                 )
                 for span in spans
             )
-            found = read_frame(self._store, _COUNTS.format(wanted))
+            found = read_frame(self._store, _SQL["counts"].format(wanted))
             counted |= {str(key): int(requests) for key, requests in zip(found["key"], found["requests"], strict=True)}
         return counted
 
@@ -102,17 +85,7 @@ class TableLog(SqlLog):
 
     def newest_request(self) -> datetime | None:
         """The time of the newest row; of a plain table, which may have no index by time, of known experiments."""
-        query = sql.SQL(
-            """
-            SELECT CASE WHEN (SELECT relkind FROM pg_class WHERE oid = 'ai_requests'::regclass) = 'p'
-                THEN (SELECT max(created_at) FROM promotion_pipeline_requests
-                    WHERE created_at < now() + interval '1 hour')
-                ELSE (SELECT max((SELECT max(request.created_at) FROM promotion_pipeline_requests AS request
-                    WHERE request.experiment_id = experiment.id
-                        AND request.created_at < now() + interval '1 hour'))
-                    FROM ab_experiments AS experiment) END AS newest
-            """
-        )
+        query = _SQL["newest_request"]
         found = read_frame(self._store, query.format())["newest"]
         at = None if found.isna().all() else found.iloc[0].to_pydatetime()
         return None if at is None or at < EPOCH else at

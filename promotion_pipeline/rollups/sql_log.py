@@ -11,14 +11,17 @@ import pandas as pd
 from psycopg import sql
 
 from promotion_pipeline.rollups.log import SUMS_COLUMNS, RequestLog, Span, require_distinct
-from promotion_pipeline.rollups.sql.dialects import EPOCH
+from promotion_pipeline.rollups.sql.dialect import EPOCH
 from promotion_pipeline.rollups.sql.flags import NEVER
-from promotion_pipeline.rollups.sql.spans import SPAN_COUNTS, SPAN_SUMS, SpanArm, counts_sql, ends_sql, sums_sql
-from promotion_pipeline.rollups.sql.template import Log
+from promotion_pipeline.rollups.sql.rollup_query import Log
+from promotion_pipeline.rollups.sql.span_query import SPAN_COUNTS, SPAN_SUMS, SpanArm, counts_sql, ends_sql, sums_sql
 from promotion_pipeline.store.bulk import ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR
+
+_SQL = statements(__file__)
 
 _TYPES = {
     "key": "str",
@@ -71,7 +74,7 @@ class SqlLog(RequestLog):
             found["key"] = [spans[int(number)].key for number in rows["span"]]
             found["variant_id"] = [asked.variants[int(number)] for number in rows["arm"]]
             found["is_recent"] = rows["recent"].astype("int64") == 1
-            if not log.layout.measures_errors:
+            if not log.columns.measures_errors:
                 found["errors"] = pd.NA
             parts.append(found)
         filled = [part for part in parts if len(part)]
@@ -105,41 +108,41 @@ class SqlLog(RequestLog):
 
     def columns(self) -> dict[str, str | None]:
         """The log's column for each of ours, of a flag with what is asked of it."""
-        layout = self._log().layout
-        flags = {"converted": layout.converted, "is_error": layout.is_error}
+        mapped = self._log().columns
+        flags = {"converted": mapped.converted, "is_error": mapped.is_error}
         found: dict[str, str | None] = {
-            "created_at": layout.created_at.name,
-            "experiment": layout.experiment.name,
-            "variant": layout.variant.name,
+            "created_at": mapped.created_at.name,
+            "experiment": mapped.experiment.name,
+            "variant": mapped.variant.name,
             **{name: None if flag is None else flag.as_written for name, flag in flags.items()},
             **{
                 name: None if column is None else column.name
                 for name, column in (
-                    ("latency_ms", layout.latency_ms),
-                    ("user_id", layout.user_id),
-                    ("value", layout.value),
+                    ("latency_ms", mapped.latency_ms),
+                    ("user_id", mapped.user_id),
+                    ("value", mapped.value),
                 )
             },
         }
-        return found | ({"is_error": NEVER} if layout.errors_are_never else {})
+        return found | ({"is_error": NEVER} if mapped.errors_are_never else {})
 
     def _asked(self, spans: Sequence[Span]) -> _Asked:
         require_distinct(spans)
         known = _read_variants(self._store, spans)
-        layout = self._log().layout if spans else None
+        mapped = self._log().columns if spans else None
         by_experiment = dict(list(known.groupby("experiment_id", sort=False)))
         asked = _Asked([], [], [])
         for number, span in enumerate(spans):
             variants = by_experiment.get(str(span.experiment_id))
-            if variants is None or layout is None:
+            if variants is None or mapped is None:
                 continue
             if variants["rollup_source"].iloc[0] == "imported":
                 asked.imported.append(span)
                 continue
             if span.since >= span.until:
                 continue
-            experiments = variants["experiment_name" if layout.experiment_by_name else "experiment_id"]
-            names = variants["variant_name" if layout.variant_by_name else "variant_id"]
+            experiments = variants["experiment_name" if mapped.experiment_by_name else "experiment_id"]
+            names = variants["variant_name" if mapped.variant_by_name else "variant_id"]
             for variant_id, experiment, variant in zip(variants["variant_id"], experiments, names, strict=True):
                 asked.arms.append(
                     SpanArm(
@@ -161,14 +164,7 @@ def _read_variants(store: Store, spans: Sequence[Span]) -> pd.DataFrame:
     ids = sorted({str(span.experiment_id) for span in spans})
     return read_frame(
         store,
-        sql.SQL(
-            """
-            SELECT experiment.id::text AS experiment_id, experiment.name AS experiment_name, experiment.rollup_source,
-                variant.id::text AS variant_id, variant.name AS variant_name
-            FROM ab_experiments AS experiment JOIN ab_variants AS variant ON variant.experiment_id = experiment.id
-            WHERE {} ORDER BY 1, 4
-            """
-        ).format(ids_filter(sql.SQL("experiment.id"), ids)),
+        _SQL["variants"].format(ids_filter(sql.SQL("experiment.id"), ids)),
     )
 
 
@@ -192,23 +188,5 @@ def _imported_sums(store: Store, spans: Sequence[Span]) -> pd.DataFrame:
     )
     return read_frame(
         store,
-        sql.SQL(
-            """
-            SELECT wanted.key, rollup.variant_id::text AS variant_id,
-                rollup.hour + interval '1 hour' > wanted.recent_since AS is_recent,
-                sum(rollup.requests)::bigint AS requests, sum(rollup.errors)::bigint AS errors,
-                coalesce(sum(rollup.requests) FILTER (WHERE is_mature), 0)::bigint AS matured_requests,
-                coalesce(sum(rollup.conversions) FILTER (WHERE is_mature), 0)::bigint AS conversions,
-                sum(rollup.latency_samples)::bigint AS latency_samples,
-                sum(rollup.latency_ms_sum)::float8 AS latency_ms_sum,
-                sum(rollup.latency_ms_sum_squares)::float8 AS latency_ms_sum_squares,
-                coalesce(sum(rollup.value_sum) FILTER (WHERE is_mature), 0)::float8 AS value_sum,
-                coalesce(sum(rollup.value_sum_squares) FILTER (WHERE is_mature), 0)::float8 AS value_sum_squares
-            FROM (VALUES {}) AS wanted (key, experiment_id, since, until, mature_before, recent_since)
-            JOIN hourly_variant_rollups AS rollup ON rollup.experiment_id = wanted.experiment_id
-                AND rollup.hour >= wanted.since AND rollup.hour < wanted.until
-            CROSS JOIN LATERAL (SELECT rollup.hour + interval '1 hour' <= wanted.mature_before AS is_mature) AS mature
-            GROUP BY 1, 2, 3
-            """
-        ).format(wanted),
+        _SQL["imported_sums"].format(wanted),
     )
