@@ -15,6 +15,7 @@ DOOR_CODES = {
     "internal-error": (500, "Something unexpected; the log has more under the answer's `requestId`."),
     "malformed-request": (400, "The request cannot be read: two credentials, or a body that is no form."),
     "method-not-allowed": (405, "The address does not take this method; `Allow` names those that it takes."),
+    "request-in-progress": (409, "Another request with this Idempotency-Key is still at work."),
     "unauthenticated": (401, "No credential, or one that is unknown, expired or revoked."),
 }
 _PACKAGE = Path(promotion_pipeline.__file__).parent
