@@ -239,7 +239,7 @@ def _store() -> Store:
 
 
 def _states(text: str) -> list[DeliveryState]:
-    from promotion_pipeline.notifications.channels import DeliveryState
+    from promotion_pipeline.notifications.channels.port import DeliveryState
     from promotion_pipeline.notifications.review import WAITING_STATES
 
     if text == "all":
@@ -254,7 +254,7 @@ def _states(text: str) -> list[DeliveryState]:
 
 
 def _channel(text: str | None) -> Channel | None:
-    from promotion_pipeline.notifications.channels import Channel
+    from promotion_pipeline.notifications.channels.port import Channel
 
     if text is None:
         return None

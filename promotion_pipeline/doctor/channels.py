@@ -7,9 +7,9 @@ from datetime import timedelta
 from promotion_pipeline.doctor.findings import Result, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.channels import Channel
+from promotion_pipeline.notifications.channels.mail import encrypts_from_the_start
+from promotion_pipeline.notifications.channels.port import Channel
 from promotion_pipeline.notifications.deliver import senders_of
-from promotion_pipeline.notifications.mail import encrypts_from_the_start
 
 ANSWER_SECONDS = 5.0
 OLDEST_WAITING = timedelta(minutes=30)

@@ -7,7 +7,7 @@
 An act writes to the outbox in its own transaction; everything here happens afterwards, and delays no act.
 """
 
-from promotion_pipeline.notifications.channels import Channel, DeliveryState
+from promotion_pipeline.notifications.channels.port import Channel, DeliveryState
 from promotion_pipeline.notifications.deliver import (
     ChannelReport,
     DeliveryReport,

@@ -15,7 +15,7 @@ import psycopg
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications import queue
-from promotion_pipeline.notifications.channels import (
+from promotion_pipeline.notifications.channels.port import (
     ANSWER_SECONDS,
     Channel,
     DeliveryState,
@@ -152,15 +152,15 @@ def _sender(channel: Channel, settings: Settings, answer_seconds: float) -> Send
     # Imported here: each brings a client library that a process without the channel does not need.
     match channel:
         case Channel.SLACK:
-            from promotion_pipeline.notifications.slack import SlackSender
+            from promotion_pipeline.notifications.channels.slack import SlackSender
 
             return SlackSender(settings, answer_seconds)
         case Channel.PAGERDUTY:
-            from promotion_pipeline.notifications.pagerduty import PagerDutySender
+            from promotion_pipeline.notifications.channels.pagerduty import PagerDutySender
 
             return PagerDutySender(settings, answer_seconds)
         case Channel.EMAIL:
-            from promotion_pipeline.notifications.mail import MailSender
+            from promotion_pipeline.notifications.channels.mail import MailSender
 
             return MailSender(settings, answer_seconds)
     assert_never(channel)

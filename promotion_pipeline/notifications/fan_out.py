@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.notifications.channels import Channel
+from promotion_pipeline.notifications.channels.port import Channel
 from promotion_pipeline.notifications.routing import (
     PRIORITY,
     RESOLVES,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from promotion_pipeline.notifications.channels import Channel, DeliveryState
+from promotion_pipeline.notifications.channels.port import Channel, DeliveryState
 from promotion_pipeline.notifications.notification import Notification
 from promotion_pipeline.store.database import Connection
 

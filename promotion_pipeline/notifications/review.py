@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.notifications.channels import Channel, DeliveryState
+from promotion_pipeline.notifications.channels.port import Channel, DeliveryState
 from promotion_pipeline.notifications.routing import RESOLVES
 from promotion_pipeline.store.database import Connection, Store
 

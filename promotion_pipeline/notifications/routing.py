@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.notifications.channels import Channel
+from promotion_pipeline.notifications.channels.port import Channel
 from promotion_pipeline.promotion.events import Event
 from promotion_pipeline.store.outbox import Level
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.labels import RECORD, record_label
-from promotion_pipeline.notifications.channels import Channel
+from promotion_pipeline.notifications.channels.port import Channel
 from promotion_pipeline.notifications.message import shortened
 from promotion_pipeline.notifications.routing import SystemEvent, configured_channels
 from promotion_pipeline.notifications.scrub import scrubbed

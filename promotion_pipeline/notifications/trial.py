@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.notifications.channels import Channel, Envelope, OutcomeKind, Sender
+from promotion_pipeline.notifications.channels.port import Channel, Envelope, OutcomeKind, Sender
 from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.deliver import senders_of
 from promotion_pipeline.notifications.notification import Notification

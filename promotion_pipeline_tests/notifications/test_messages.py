@@ -13,15 +13,15 @@ from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.notifications import SystemEvent
-from promotion_pipeline.notifications.channels import Envelope
+from promotion_pipeline.notifications.channels.mail import html_of, mail_of
+from promotion_pipeline.notifications.channels.pagerduty import event_of
+from promotion_pipeline.notifications.channels.port import Envelope
+from promotion_pipeline.notifications.channels.retry_after import seconds_of
+from promotion_pipeline.notifications.channels.slack import blocks_of
 from promotion_pipeline.notifications.compose import DRAFTS, compose
-from promotion_pipeline.notifications.mail import html_of, mail_of
 from promotion_pipeline.notifications.message import Message
 from promotion_pipeline.notifications.notification import Notification
-from promotion_pipeline.notifications.pagerduty import event_of
-from promotion_pipeline.notifications.retry_after import seconds_of
 from promotion_pipeline.notifications.scrub import scrubbed
-from promotion_pipeline.notifications.slack import blocks_of
 from promotion_pipeline.promotion.events import Event
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)

@@ -8,7 +8,7 @@ import httpx
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.channels import (
+from promotion_pipeline.notifications.channels.port import (
     ANSWER_SECONDS,
     Channel,
     Envelope,
@@ -16,8 +16,8 @@ from promotion_pipeline.notifications.channels import (
     Outcome,
     OutcomeKind,
 )
+from promotion_pipeline.notifications.channels.retry_after import seconds_of
 from promotion_pipeline.notifications.message import Message, shortened
-from promotion_pipeline.notifications.retry_after import seconds_of
 
 LONGEST_SUMMARY = 1024
 LONGEST_KEY = 255

@@ -15,7 +15,14 @@ from html import escape
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.channels import ANSWER_SECONDS, Channel, Envelope, Found, Outcome, OutcomeKind
+from promotion_pipeline.notifications.channels.port import (
+    ANSWER_SECONDS,
+    Channel,
+    Envelope,
+    Found,
+    Outcome,
+    OutcomeKind,
+)
 from promotion_pipeline.notifications.message import Message, one_line, shortened
 from promotion_pipeline.notifications.scrub import scrubbed
 

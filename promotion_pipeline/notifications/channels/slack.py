@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.channels import ANSWER_SECONDS, Channel, Envelope, Found, Outcome, OutcomeKind
+from promotion_pipeline.notifications.channels.port import (
+    ANSWER_SECONDS,
+    Channel,
+    Envelope,
+    Found,
+    Outcome,
+    OutcomeKind,
+)
+from promotion_pipeline.notifications.channels.retry_after import seconds_of
 from promotion_pipeline.notifications.message import Message, one_line, shortened
-from promotion_pipeline.notifications.retry_after import seconds_of
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
@@ -73,7 +80,7 @@ class SlackSender:
     repeats_safely = False
 
     def __init__(self, settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> None:
-        from promotion_pipeline.notifications.slack_resource import SlackResourceWithUrl
+        from promotion_pipeline.notifications.channels.slack_resource import SlackResourceWithUrl
 
         assert settings.slack_token is not None
         self._default_channel = settings.slack_channel
