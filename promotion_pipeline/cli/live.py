@@ -96,7 +96,7 @@ def watch(by: WatchedBy = None, as_json: Json = False) -> None:
         _print(found)
     for channel, done in deliver_everything(store).channels.items():
         if done.error:
-            output.note(f"{channel.value}: {done.error}")
+            output.note(f"{channel}: {done.error}")
     if any(result.is_harmed for result in found):
         raise typer.Exit(1)
     if any(result.is_unreadable for result in found):

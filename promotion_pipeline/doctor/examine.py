@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from promotion_pipeline.doctor.environment import read_environment
 from promotion_pipeline.doctor.findings import Finding, Result, Status
 from promotion_pipeline.doctor.subject import Subject, host_clock
 from promotion_pipeline.errors import DependencyError, PromotionError
+from promotion_pipeline.notifications.channels.registry import CHANNELS
 from promotion_pipeline.notifications.scrub import scrubbed
 
 log = logging.getLogger(__name__)
@@ -74,9 +76,7 @@ CHECKS = (
     Check("thresholds", Needs.SCHEMA, data.thresholds),
     Check("phases", Needs.SCHEMA, data.phases),
     Check("deployments", Needs.SCHEMA, data.deployments),
-    Check("Slack", Needs.NOTHING, channels.slack),
-    Check("PagerDuty", Needs.NOTHING, channels.pagerduty),
-    Check("e-mail", Needs.NOTHING, channels.email),
+    *(Check(channel.title, Needs.NOTHING, partial(channels.reaches, channel)) for channel in CHANNELS),
     Check("links", Needs.NOTHING, installation.links),
     Check("deliveries", Needs.SCHEMA, channels.deliveries),
 )

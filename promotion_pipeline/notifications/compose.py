@@ -8,10 +8,10 @@ from typing import Any
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.notifications import wording
+from promotion_pipeline.notifications.events import RESOLVES, SystemEvent
 from promotion_pipeline.notifications.links import approval_link, dagster_link, evidence_link, overview_link, run_link
 from promotion_pipeline.notifications.message import Fact, Link, Message, Table, one_line
 from promotion_pipeline.notifications.notification import Notification, number_of
-from promotion_pipeline.notifications.routing import RESOLVES, SystemEvent
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.notifications.wording import Draft, fact
 from promotion_pipeline.promotion.events import Event

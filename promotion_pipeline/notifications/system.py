@@ -8,9 +8,10 @@ from typing import Any
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.labels import RECORD, record_label
-from promotion_pipeline.notifications.channels.port import Channel
+from promotion_pipeline.notifications.channels.registry import configured_channels
+from promotion_pipeline.notifications.events import SystemEvent
 from promotion_pipeline.notifications.message import shortened
-from promotion_pipeline.notifications.routing import SystemEvent, configured_channels
+from promotion_pipeline.notifications.routing import channels_for
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.outbox import enqueue
@@ -70,7 +71,7 @@ def enqueue_run_recovery(store: Store, *, job: str, run_id: str) -> bool:
 
 
 def enqueue_summary(store: Store, settings: Settings | None = None) -> bool:
-    """Write the summary of the newest decided hour, if e-mail is on and it was not written yet.
+    """Write the summary of the newest decided hour, if a channel for it is on and it was not written yet.
 
     AUTO_PROMOTION_SUMMARY_HOURS says how many hours one summary covers; 0 writes none.
 
@@ -90,7 +91,7 @@ def enqueue_summary(store: Store, settings: Settings | None = None) -> bool:
 def summary_due(connection: Connection, settings: Settings) -> datetime | None:
     """The as-of whose summary is to be written; None: there is none, or nobody wants it."""
     hours = settings.summary_hours
-    if hours == 0 or Channel.EMAIL not in configured_channels(settings):
+    if hours == 0 or not channels_for(SystemEvent.HOURLY_SUMMARY, "info", configured_channels(settings)):
         return None
     label = record_label(settings)
     as_of = _newest_decided(connection, label)
