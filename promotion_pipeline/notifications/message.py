@@ -25,7 +25,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Table:
+class MessageTable:
     """Rows of text for channels that can show them."""
 
     columns: tuple[str, ...]
@@ -50,7 +50,7 @@ class Message:
     experiment_name: str | None = None
     resolves: bool = False
     """It says that an earlier problem with the same thread key is over."""
-    table: Table | None = None
+    table: MessageTable | None = None
 
     def as_text(self) -> str:
         """The whole message as plain text."""

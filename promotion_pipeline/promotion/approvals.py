@@ -24,6 +24,7 @@ from promotion_pipeline.promotion.inputs import (
     required_text,
 )
 from promotion_pipeline.promotion.models import Approval, Promotion
+from promotion_pipeline.promotion.payload import ApprovalDeclinedPayload, ApprovalRequestedPayload
 from promotion_pipeline.promotion.promote import (
     Candidate,
     Signature,
@@ -114,8 +115,9 @@ def decline_promotion(experiment_name: str, declined_by: str, reason: str, *, st
             "UPDATE ab_experiments SET auto_promotion_hold = %s WHERE id = %s", [hold, scene.experiment.id]
         )
         details = {"approval_id": str(waiting.id), "candidate": waiting.candidate_variant_name, "reason": why}
+        payload = ApprovalDeclinedPayload(**details, declined_by=actor)
         scene.audit(actor, Action.DECLINE, None, details)
-        scene.notify(Event.APPROVAL_DECLINED, "info", None, f"declined:{waiting.id}", {**details, "declined_by": actor})
+        scene.notify(Event.APPROVAL_DECLINED, "info", None, f"declined:{waiting.id}", payload)
         return declined
 
     answered = in_transaction(where, act)
@@ -164,13 +166,13 @@ def request_approval(scene: Scene, candidate: Candidate, actor: str) -> tuple[Ap
     }
     scene.audit(actor, Action.REQUEST_APPROVAL, None, {**details, **candidate.brought})
     numbers = {name: decision[name] for name in ("confidence", "improvement", "sample_size", "shrunken_lift")}
-    payload = {
+    payload = ApprovalRequestedPayload(
         **details,
         **numbers,
-        "warnings": list(eligibility.warnings),
-        "distrust": eligibility.distrust,
-        "as_of": assessment.as_of.isoformat(),
-    }
+        warnings=eligibility.warnings,
+        distrust=(eligibility.distrust,) if eligibility.distrust else (),
+        as_of=assessment.as_of,
+    )
     scene.notify(Event.APPROVAL_REQUESTED, "info", None, f"approval:{row['id']}", payload)
     return approvals_where(scene.connection, "a.id = %s", [row["id"]])[0], True
 

@@ -8,6 +8,7 @@ from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.faults import FaultPoint, reached
 from promotion_pipeline.promotion.inputs import experiment_name_of, required_text
 from promotion_pipeline.promotion.models import Hold
+from promotion_pipeline.promotion.payload import HoldReleasedPayload
 from promotion_pipeline.promotion.records import promotions_where
 from promotion_pipeline.store.database import Connection, Store
 
@@ -46,8 +47,9 @@ def release_hold(
         promotion_id = past[0].id if past else None
         details = {"hold": before, "reason": why}
         scene.audit(actor, Action.RELEASE_HOLD, promotion_id, details)
+        payload = HoldReleasedPayload(hold=before, reason=why or "", released_by=actor)
         key = f"hold_released:{scene.experiment.id}:{scene.at.isoformat()}"
-        scene.notify(Event.HOLD_RELEASED, "info", promotion_id, key, {**details, "released_by": actor})
+        scene.notify(Event.HOLD_RELEASED, "info", promotion_id, key, payload)
         return _set(scene, None, actor)
 
     released = in_transaction(where, act)

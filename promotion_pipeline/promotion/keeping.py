@@ -18,6 +18,7 @@ from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.faults import FaultPoint, reached
 from promotion_pipeline.promotion.inputs import experiment_name_of, required_text
 from promotion_pipeline.promotion.models import Promotion
+from promotion_pipeline.promotion.payload import BreachAcknowledgedPayload, SplitOverwrittenPayload
 from promotion_pipeline.promotion.promote import require_live_mode
 from promotion_pipeline.promotion.records import live_promotion, promotion_of
 from promotion_pipeline.promotion.rollback import named_split
@@ -68,7 +69,13 @@ def acknowledge_breach(
         keep(connection, live.id, kept | values)
         details = {"reason": why, "metrics": metrics, "message": watch.breach["message"]}
         scene.audit(actor, Action.ACKNOWLEDGE_BREACH, live.id, details)
-        payload = {**details, "winner": live.promoted_variant_name, "acknowledged_by": actor}
+        payload = BreachAcknowledgedPayload(
+            reason=why,
+            metrics=tuple(metrics),
+            message=(watch.breach["message"],),
+            winner=live.promoted_variant_name,
+            acknowledged_by=actor,
+        )
         key = f"breach_acknowledged:{live.id}:{scene.at.isoformat()}"
         scene.notify(Event.BREACH_ACKNOWLEDGED, "info", live.id, key, payload)
         return _again(connection, live)
@@ -115,7 +122,13 @@ def overwrite_split(experiment_name: str, reason: str, overwritten_by: str, *, s
             keep(connection, live.id, {**kept, "drifted_at": None, "drift": None})
         details = {"reason": why, "split": as_text(plan.split), "drift": plan.drift}
         scene.audit(actor, Action.OVERWRITE_SPLIT, live.id, details)
-        payload = {**details, "winner": live.promoted_variant_name, "overwritten_by": actor}
+        payload = SplitOverwrittenPayload(
+            reason=why,
+            split=as_text(plan.split),
+            drift=plan.drift or "",
+            winner=live.promoted_variant_name,
+            overwritten_by=actor,
+        )
         key = f"split_overwritten:{live.id}:{scene.at.isoformat()}"
         scene.notify(Event.SPLIT_OVERWRITTEN, "info", live.id, key, payload)
         reached(FaultPoint.BEFORE_COMMIT)

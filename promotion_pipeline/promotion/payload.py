@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import StrictBool
+from pydantic import Field, StrictBool
 
 from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.store.payload import Instant, Number, Payload, Rows, Shares, Text, Texts
@@ -33,7 +33,7 @@ class PromotionPayload(Payload):
     as_of: Instant = None
     warnings: Texts = ()
     distrust: Texts = ()
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, promotion: Promotion, **more: str) -> Self:
@@ -107,7 +107,7 @@ class RollbackPayload(Payload):
 
     reason: Text = UNKNOWN
     to: Text = UNKNOWN
-    split: Shares = {}
+    split: Shares = Field(default_factory=dict)
     drift: Text = ""
     """What somebody else had changed of the split."""
     is_active: StrictBool = True
@@ -115,8 +115,6 @@ class RollbackPayload(Payload):
     winner: Text = UNKNOWN
     rolled_back_by: Text = UNKNOWN
     hold: Text = ""
-    promoted_at: Instant = None
-    rollback_at: Instant = None
 
 
 class WatchBreachPayload(Payload):
@@ -176,7 +174,7 @@ class SplitOverwrittenPayload(Payload):
     """The split of a promotion was put back."""
 
     reason: Text = UNKNOWN
-    split: Shares = {}
+    split: Shares = Field(default_factory=dict)
     drift: Text = ""
     winner: Text = THE_WINNER
     overwritten_by: Text = UNKNOWN

@@ -39,7 +39,7 @@ from promotion_pipeline.promotion.inputs import (
     required_text,
 )
 from promotion_pipeline.promotion.models import Approval, Promotion
-from promotion_pipeline.promotion.payload import promotion_payload
+from promotion_pipeline.promotion.payload import PromotionPayload
 from promotion_pipeline.promotion.records import live_promotion, open_approval, promotion_from, reread, set_approval
 from promotion_pipeline.promotion.snapshot import snapshot_of
 from promotion_pipeline.promotion.splits import from_text, split_of_step
@@ -283,7 +283,7 @@ def record_promotion(scene: Scene, candidate: Candidate, signature: Signature) -
         "warning" if alarming else "info",
         promotion.id,
         f"promotion:{promotion.id}",
-        promotion_payload(promotion),
+        PromotionPayload.of(promotion),
     )
     reached(FaultPoint.BEFORE_COMMIT)
     return reread(scene.connection, promotion)

@@ -26,7 +26,7 @@ from promotion_pipeline.promotion.inputs import experiment_name_of, required_tex
 from promotion_pipeline.promotion.look import blindness, breach_message, judge_observation
 from promotion_pipeline.promotion.models import Outcome, Promotion, SweepEntry
 from promotion_pipeline.promotion.observing import Observation, observe
-from promotion_pipeline.promotion.payload import promotion_payload
+from promotion_pipeline.promotion.payload import RampBlockedPayload, RampStepPayload
 from promotion_pipeline.promotion.promote import require_live_mode
 from promotion_pipeline.promotion.records import live_promotion, promotion_from, promotions_where
 from promotion_pipeline.promotion.rollback import named_split
@@ -221,14 +221,14 @@ def _unsound(scene: Scene, promotion: Promotion, seen: Observation) -> str | Non
 
 def _told(scene: Scene, promotion: Promotion, cause: str, message: str) -> str:
     key = f"ramp_blocked:{promotion.id}:{promotion.ramp_step}:{cause}"
-    payload = {
-        "winner": promotion.promoted_variant_name,
-        "message": message,
-        "ramp_step": promotion.ramp_step,
-        "traffic_percent": promotion.snapshot["ramp"][promotion.ramp_step]["percent"],
-        "next_percent": promotion.snapshot["ramp"][promotion.ramp_step + 1]["percent"],
-        "can_be_taken": cause == "unmeasured",
-    }
+    payload = RampBlockedPayload(
+        winner=promotion.promoted_variant_name,
+        message=(message,),
+        ramp_step=promotion.ramp_step,
+        traffic_percent=promotion.snapshot["ramp"][promotion.ramp_step]["percent"],
+        next_percent=promotion.snapshot["ramp"][promotion.ramp_step + 1]["percent"],
+        can_be_taken=cause == "unmeasured",
+    )
     scene.notify(Event.RAMP_BLOCKED, "warning", promotion.id, key, payload)
     return message
 
@@ -250,7 +250,7 @@ def _take_step(scene: Scene, promotion: Promotion, actor: str, reason: str | Non
     settle(scene.connection, promotion.id)
     scene.audit(actor, Action.RAMP, promotion.id, {"ramp_step": step, "percent": percent, "reason": reason})
     key = f"ramp_step:{promotion.id}:{step}"
-    scene.notify(Event.RAMP_STEP, "info", promotion.id, key, {**promotion_payload(stepped), "by": actor})
+    scene.notify(Event.RAMP_STEP, "info", promotion.id, key, RampStepPayload.of(stepped, by=actor))
     reached(FaultPoint.BEFORE_COMMIT)
     return stepped
 

@@ -22,6 +22,7 @@ from promotion_pipeline.promotion.faults import FaultPoint, reached
 from promotion_pipeline.promotion.holds import set_hold
 from promotion_pipeline.promotion.inputs import choice, experiment_name_of, required_text
 from promotion_pipeline.promotion.models import Promotion
+from promotion_pipeline.promotion.payload import RollbackPayload
 from promotion_pipeline.promotion.records import live_promotion, promotion_from, promotions_where, reread
 from promotion_pipeline.promotion.splits import HUNDRED, Split, as_text, split_before
 from promotion_pipeline.promotion.states import PromotionState
@@ -206,13 +207,16 @@ def roll_back(scene: Scene, promotion: Promotion, reversal: Reversal) -> Promoti
         "warning" if is_close else "critical",
         promotion.id,
         f"rollback:{promotion.id}",
-        {
-            **details,
-            "split": as_text(plan.split),
-            "winner": promotion.promoted_variant_name,
-            "rolled_back_by": reversal.by,
-            "hold": hold,
-        },
+        RollbackPayload(
+            reason=reversal.reason,
+            to=reversal.to.value,
+            split=as_text(plan.split),
+            drift=plan.drift or "",
+            is_active=plan.is_active,
+            winner=promotion.promoted_variant_name,
+            rolled_back_by=reversal.by,
+            hold=hold,
+        ),
     )
     settle_warnings(scene, promotion, reversal.by, f"rolled back: {reversal.reason}")
     reached(FaultPoint.BEFORE_COMMIT)

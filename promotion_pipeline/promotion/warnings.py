@@ -7,6 +7,7 @@ from promotion_pipeline.promotion.acts import Scene, chosen, in_transaction, loc
 from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.inputs import experiment_name_of, required_text
 from promotion_pipeline.promotion.models import Promotion
+from promotion_pipeline.promotion.payload import WarningsSettledPayload
 from promotion_pipeline.promotion.records import promotions_where
 from promotion_pipeline.store.database import Connection, Store
 
@@ -45,5 +46,5 @@ def settle_warnings(scene: Scene, promotion: Promotion, by: str, reason: str) ->
     ).fetchone()
     if opened is None:
         return False
-    payload = {"settled_by": by, "reason": reason}
+    payload = WarningsSettledPayload(settled_by=by, reason=reason)
     return scene.notify(Event.WARNINGS_SETTLED, "info", promotion.id, f"warnings_settled:{promotion.id}", payload)

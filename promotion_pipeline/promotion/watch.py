@@ -18,6 +18,7 @@ from promotion_pipeline.promotion.events import Action, Event
 from promotion_pipeline.promotion.look import Look, breach_message, look
 from promotion_pipeline.promotion.models import Promotion
 from promotion_pipeline.promotion.observing import hours_seen
+from promotion_pipeline.promotion.payload import SplitDriftPayload, WatchBlindPayload, WatchBreachPayload
 from promotion_pipeline.promotion.records import live_promotion
 from promotion_pipeline.promotion.rollback import Reversal, RollbackTarget, roll_back
 from promotion_pipeline.promotion.watch_due import Due, blind_since, due, is_open, over_since, rolls_back, unheard
@@ -265,30 +266,32 @@ def _breach(seen: Look, rollback: str) -> dict[str, Any]:
     }
 
 
-def _breach_payload(seen: Look, found: dict[str, Any], *, is_automatic: bool) -> dict[str, Any]:
+def _breach_payload(seen: Look, found: dict[str, Any], *, is_automatic: bool) -> WatchBreachPayload:
     promotion, to = seen.promotion, "control" if seen.has_control else "close"
-    return {
+    return WatchBreachPayload(
         **found,
-        "winner": promotion.promoted_variant_name,
-        "control_name": promotion.control_variant_name,
-        "is_automatic": is_automatic,
-        "to": to,
-        "command": command("rollback", promotion.experiment_name, f"--to {to}"),
-    }
+        winner=promotion.promoted_variant_name,
+        control_name=promotion.control_variant_name,
+        is_automatic=is_automatic,
+        to=to,
+        command=command("rollback", promotion.experiment_name, f"--to {to}"),
+    )
 
 
 def _tell_blind(scene: Scene, seen: Look) -> bool:
-    payload = {
-        "winner": seen.promotion.promoted_variant_name,
-        "message": seen.blind,
-        "since": blind_since(seen).isoformat(),
-    }
+    payload = WatchBlindPayload(
+        winner=seen.promotion.promoted_variant_name, message=_said(seen.blind), since=blind_since(seen)
+    )
     return scene.notify(Event.WATCH_BLIND, "warning", seen.promotion.id, _key(seen, "watch_blind"), payload)
 
 
 def _tell_drift(scene: Scene, seen: Look) -> bool:
-    payload = {"winner": seen.promotion.promoted_variant_name, "message": seen.drift}
+    payload = SplitDriftPayload(winner=seen.promotion.promoted_variant_name, message=_said(seen.drift))
     return scene.notify(Event.SPLIT_DRIFT, "warning", seen.promotion.id, _key(seen, "split_drift"), payload)
+
+
+def _said(sentence: str | None) -> tuple[str, ...]:
+    return (sentence,) if sentence else ()
 
 
 def _key(seen: Look, kind: str, *more: str) -> str:

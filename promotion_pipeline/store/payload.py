@@ -20,7 +20,7 @@ class Payload(BaseModel):
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Self:
-        """The payload of a row: what is missing or of another kind is as unknown as the default says, never an error."""
+        """The payload of a row: what is missing or of another kind is what its default says, never an error."""
         known = {name: stored[name] for name in cls.model_fields if not _is_blank(stored.get(name))}
         return cls.model_validate(known, context=_AS_STORED)
 

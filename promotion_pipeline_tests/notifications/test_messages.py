@@ -18,7 +18,7 @@ from promotion_pipeline.notifications.channels.pagerduty import event_of
 from promotion_pipeline.notifications.channels.port import Envelope
 from promotion_pipeline.notifications.channels.retry_after import seconds_of
 from promotion_pipeline.notifications.channels.slack import blocks_of
-from promotion_pipeline.notifications.compose import DRAFTS, compose
+from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.message import Message
 from promotion_pipeline.notifications.notification import Notification
 from promotion_pipeline.notifications.scrub import scrubbed
@@ -61,9 +61,8 @@ def text_of(mail: Any) -> str:
 
 @pytest.mark.parametrize("event", [*Event, *SystemEvent])
 def test_every_event_has_words_of_its_own(event: str) -> None:
-    assert event in DRAFTS
     said = message(event)
-    assert said.title
+    assert event.replace("_", " ") not in (said.title, f"checkout: {said.title}")
     assert said.what_happened
     assert said.next_step
 

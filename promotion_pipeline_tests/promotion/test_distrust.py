@@ -6,8 +6,8 @@ import pytest
 
 from promotion_pipeline import auto_check_promotions
 from promotion_pipeline.errors import InputError, UntrustedError
+from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.notification import Notification
-from promotion_pipeline.notifications.wording import approval_requested
 from promotion_pipeline.promotion.approvals import approve_promotion
 from promotion_pipeline.promotion.assess import assess
 from promotion_pipeline.promotion.models import Outcome
@@ -103,9 +103,10 @@ def test_the_message_says_it_first(store: Store) -> None:
     with store.connect() as connection:
         row = connection.execute("SELECT * FROM notification_outbox WHERE event = 'approval_requested'").fetchone()
     assert row is not None
-    draft = approval_requested(
-        Notification(row["event"], row["level"], row["created_at"], row["dedup_key"], row["payload"], "x")
+    said = compose(
+        Notification(row["event"], row["level"], row["created_at"], row["dedup_key"], row["payload"], "x"),
+        store.settings,
     )
-    assert "cannot be trusted" in draft.title
-    assert draft.sentences[0].startswith("The numbers cannot be trusted: the traffic is not split as declared")
-    assert "--despite sample_ratio_mismatch --reason" in draft.next_step
+    assert "cannot be trusted" in said.title
+    assert said.what_happened[0].startswith("The numbers cannot be trusted: the traffic is not split as declared")
+    assert "--despite sample_ratio_mismatch --reason" in said.next_step
