@@ -52,7 +52,8 @@ from promotion_pipeline.promotion.models import Approval, Hold, Promotion, Promo
 from promotion_pipeline.promotion.promote import promote_winner
 from promotion_pipeline.promotion.ramp import advance_ramp
 from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.standing import in_spite_of_hold, split_text, traffic_now
+from promotion_pipeline.promotion.standing import in_spite_of_hold, traffic_now
+from promotion_pipeline.text.numbers import share_text, split_text
 
 PREFIX = "/api/monitoring/experiments"
 
@@ -309,7 +310,7 @@ def _stands(here: Visit, promotion: Promotion) -> AnswerWithMessage[Stands]:
 
 def _first_step(promotion: Promotion) -> str:
     percent, *rest = promotion.ramp_percents
-    return f": {percent:g} % of the traffic, the first of {len(rest) + 1} steps" if rest else ""
+    return f": {share_text(percent)} of the traffic, the first of {len(rest) + 1} steps" if rest else ""
 
 
 def _promoted(here: Visit, promotion: Promotion) -> AnswerWithMessage[Promoted]:

@@ -243,7 +243,7 @@ def rollback(
 
 
 def _rollback_text(plan: RollbackPlan) -> str:
-    from promotion_pipeline.promotion.standing import split_text
+    from promotion_pipeline.text.numbers import split_text
 
     name = plan.promotion.experiment_name
     if plan.to == "close":

@@ -131,7 +131,8 @@ def print_alarms(alarms: Sequence[Alarm]) -> None:
 
 def print_stands(promotion: Promotion) -> None:
     """The split that results."""
-    from promotion_pipeline.promotion.standing import split_text, traffic_now
+    from promotion_pipeline.promotion.standing import traffic_now
+    from promotion_pipeline.text.numbers import split_text
 
     output.print_styled(f"  traffic now: {split_text(traffic_now(promotion.experiment_name))}")
 
@@ -163,7 +164,7 @@ def advance(
 ) -> None:
     """Take the next step of a ramp."""
     from promotion_pipeline.promotion.ramp import advance_ramp, plan_advance
-    from promotion_pipeline.promotion.standing import split_text
+    from promotion_pipeline.text.numbers import split_text
 
     plan = plan_advance(name, to_percent=to_percent)
     said = f"set the traffic of {name!r} from {split_text(plan.before)} to {split_text(plan.split)}"
@@ -178,7 +179,7 @@ def advance(
     if as_json:
         output.print_json(stands_json(promotion))
         return
-    output.print_styled(f"{name}: {promotion.promoted_variant_name} has {plan.percent:g} %", "bold green")
+    output.print_styled(f"{name}: {promotion.promoted_variant_name} has {output.share(plan.percent)}", "bold green")
     print_stands(promotion)
     output.note(f"To undo: {output.program()} rollback {shell_name(name)} --reason TEXT")
 
@@ -216,7 +217,7 @@ def overwrite(
 ) -> None:
     """Put a split back."""
     from promotion_pipeline.promotion.keeping import overwrite_split, plan_overwrite
-    from promotion_pipeline.promotion.standing import split_text
+    from promotion_pipeline.text.numbers import split_text
 
     plan = plan_overwrite(name)
     said = f"set the traffic of {name!r} from {split_text(plan.before)} back to {split_text(plan.split)}"

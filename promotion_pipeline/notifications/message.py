@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from promotion_pipeline.store.outbox import Level
+from promotion_pipeline.text.tables import text_table
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Message:
         if self.facts:
             parts.append("\n".join(f"{fact.label}: {fact.value}" for fact in self.facts))
         if self.table is not None:
-            parts.append("\n".join(" | ".join(row) for row in (self.table.columns, *self.table.rows)))
+            parts.append(text_table(self.table.columns, self.table.rows))
         if self.next_step:
             parts.append(f"What to do: {self.next_step}")
         if self.links:

@@ -12,7 +12,7 @@ from promotion_pipeline.notifications.payload import (
     SummaryRow,
 )
 from promotion_pipeline.notifications.wording import fact
-from promotion_pipeline.text.numbers import confidence_text, count_text, instant_text, signed_percent_text
+from promotion_pipeline.text.numbers import confidence_text, count_text, instant_text, lift_text
 
 SUMMARY_COLUMNS = ("experiment", "verdict", "candidate", "lift", "confidence", "requests")
 
@@ -82,7 +82,7 @@ def _summary_row(row: SummaryRow) -> tuple[str, ...]:
         one_line(row.experiment),
         row.verdict,
         one_line(row.candidate),
-        signed_percent_text(row.improvement),
+        lift_text(row.improvement),
         confidence_text(row.confidence),
         count_text(row.sample_size),
     )

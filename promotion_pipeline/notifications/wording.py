@@ -27,8 +27,11 @@ from promotion_pipeline.text.numbers import (
     confidence_text,
     count_text,
     duration_text,
-    percent_text,
-    signed_percent_text,
+    lift_text,
+    measure_text,
+    milliseconds_text,
+    rate_text,
+    share_text,
 )
 
 
@@ -37,7 +40,7 @@ def promotion(n: Notification, payload: PromotionPayload) -> Message:
     winner, warnings = payload.winner, payload.warnings
     share = payload.traffic_percent
     is_ramping = payload.state == "ramping" and share is not None
-    got = f"{percent_text(share)} of the traffic" if is_ramping else "all traffic"
+    got = f"{share_text(share)} of the traffic" if is_ramping else "all traffic"
     kind = {"auto": "an automatic", "manual": "a manual"}.get(payload.promotion_type, "")
     return n.message(
         f"{n.name}: {winner} promoted" + (" with warnings" if warnings else ""),
@@ -90,7 +93,7 @@ def approval_declined(n: Notification, payload: ApprovalDeclinedPayload) -> Mess
 
 def rollback(n: Notification, payload: RollbackPayload) -> Message:
     """A promotion was rolled back: why, and what the traffic is now."""
-    split = ", ".join(f"{variant} {percent_text(share)}" for variant, share in n.split(payload.split))
+    split = ", ".join(f"{variant} {share_text(share)}" for variant, share in n.split(payload.split))
     target = _TARGETS.get(payload.to, _TARGETS["previous"])
     is_close = payload.to == "close"
     live = duration_text(n.promotion.get("promoted_at"), n.promotion.get("rollback_at") or n.at)
@@ -105,7 +108,7 @@ def rollback(n: Notification, payload: RollbackPayload) -> Message:
         else "The experiment does not run, and its automatic promotion is on hold.",
         facts=(
             Fact("Was live for", live) if live else None,
-            fact("Lift it was promoted for", n.improvement, signed_percent_text),
+            fact("Lift it was promoted for", n.improvement, lift_text),
             fact("Confidence then", n.confidence, confidence_text),
         ),
         next_step=f"Find out why. When it may be promoted again: {_command('release', n)}",
@@ -138,7 +141,7 @@ def _breach_facts(n: Notification, payload: WatchBreachPayload) -> Iterator[Fact
     # A row that was written before alarms had several metrics is one check itself.
     checks = [BreachCheck.read(row) for row in (payload.checks or (n.payload,))]
     for check in {check.metric: check for check in checks if check.observed is not None}.values():
-        write, label = _MEASURES.get(check.metric, _measure), check.metric.replace("_", " ")
+        write, label = _MEASURES.get(check.metric, measure_text), check.metric.replace("_", " ")
         seen = (("now", check.observed), ("when promoted", check.baseline), ("of control", check.control))
         for when, value in seen:
             if value is not None:
@@ -177,7 +180,7 @@ def split_drift(n: Notification, payload: SplitDriftPayload) -> Message:
 
 def split_overwritten(n: Notification, payload: SplitOverwrittenPayload) -> Message:
     """The split of a promotion was put back."""
-    split = ", ".join(f"{variant} {percent_text(share)}" for variant, share in n.split(payload.split))
+    split = ", ".join(f"{variant} {share_text(share)}" for variant, share in n.split(payload.split))
     return n.message(
         f"{n.name}: the split of the promotion is back",
         f"{payload.overwritten_by} put it back: {payload.reason}",
@@ -209,11 +212,11 @@ def ramp_step(n: Notification, payload: RampStepPayload) -> Message:
     """A ramp went one step on."""
     winner, share = payload.winner, payload.traffic_percent
     return n.message(
-        f"{n.name}: {winner} now gets {percent_text(share)} of the traffic",
+        f"{n.name}: {winner} now gets {share_text(share)} of the traffic",
         f"{payload.by} took the next step of the ramp of {winner}."
         if payload.by and payload.by not in _RAMPERS
         else f"The watch was clean, so the ramp of {winner} went one step on.",
-        facts=(fact("Traffic of the winner", share, percent_text),),
+        facts=(fact("Traffic of the winner", share, share_text),),
         next_step="Nothing: the ramp is done." if share == 100 else "Nothing: the next step follows by itself.",
     )
 
@@ -227,7 +230,7 @@ def ramp_blocked(n: Notification, payload: RampBlockedPayload) -> Message:
         f"{n.name}: the ramp of {payload.winner} does not go on",
         "Its next step is due and cannot be taken.",
         *payload.message,
-        facts=(fact("Traffic of the winner", payload.traffic_percent, percent_text),),
+        facts=(fact("Traffic of the winner", payload.traffic_percent, share_text),),
         next_step=f"Clear what blocks it; it goes on by itself then. {by_hand}To undo the promotion:"
         f" {_rollback_command(n)}",
     )
@@ -240,7 +243,7 @@ def fact(label: str, value: float | None, shown: Callable[[float | None], str]) 
 
 def _three_numbers(n: Notification, payload: PromotionPayload | ApprovalRequestedPayload) -> tuple[Fact | None, ...]:
     return (
-        fact("Lift over control", n.improvement, signed_percent_text),
+        fact("Lift over control", n.improvement, lift_text),
         fact("Expected after shrinkage", payload.shrunken_lift, _about),
         fact("Confidence", n.confidence, confidence_text),
         fact("Requests in the smaller arm", payload.sample_size, count_text),
@@ -248,19 +251,7 @@ def _three_numbers(n: Notification, payload: PromotionPayload | ApprovalRequeste
 
 
 def _about(fraction: float | None) -> str:
-    return f"about {signed_percent_text(None if fraction is None else 100 * fraction)}"
-
-
-def _measure(value: float | None) -> str:
-    return f"{value:,.4g}"
-
-
-def _rate(value: float | None) -> str:
-    return percent_text(None if value is None else 100 * value)
-
-
-def _milliseconds(value: float | None) -> str:
-    return f"{value:,.0f} ms"
+    return f"about {rate_text(fraction, signed=True)}"
 
 
 _TARGETS = {
@@ -270,7 +261,7 @@ _TARGETS = {
 }
 _RAMPERS = ("promotion_ramp",)
 """Actors that are no person."""
-_MEASURES = {"error_rate": _rate, "conversion": _rate, "latency": _milliseconds}
+_MEASURES = {"error_rate": rate_text, "conversion": rate_text, "latency": milliseconds_text}
 """How a metric of the watch is written."""
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from promotion_pipeline.errors import InputError, UntrustedError
 from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.promotion.inputs import choice
+from promotion_pipeline.text.numbers import count_text, p_sentence, rate_text, share_text
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.assess import Assessment
@@ -35,8 +36,8 @@ def distrust_of(decision: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]
         return None
     code, p_value = found[0]
     looks = " over all looks at once" if code is Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH else ""
-    number = "unknown" if p_value is None else f"{p_value:.2g}"
-    return f"the traffic is not split as declared (sample ratio mismatch, p = {number}{looks}){_shares(metrics)}"
+    found_by = f"sample ratio mismatch, {p_sentence(p_value)}{looks}"
+    return f"the traffic is not split as declared ({found_by}){_shares(metrics)}"
 
 
 def _shares(metrics: Sequence[Mapping[str, Any]]) -> str:
@@ -45,9 +46,10 @@ def _shares(metrics: Sequence[Mapping[str, Any]]) -> str:
     if not total:
         return ""
     said = (
-        f"{row['variant_name']} has {row.get(unit) or 0:,} of {total:,} {unit} ({(row.get(unit) or 0) / total:.1%},"
-        f" declared {row['traffic_percentage'] or 0:g} %)"
+        f"{row['variant_name']} has {count_text(seen)} of {count_text(total)} {unit} ({rate_text(seen / total, 1)},"
+        f" declared {share_text(row['traffic_percentage'] or 0)})"
         for row in metrics
+        for seen in [row.get(unit) or 0]
     )
     return f": {', '.join(said)}"
 

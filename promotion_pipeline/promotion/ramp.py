@@ -37,6 +37,7 @@ from promotion_pipeline.promotion.watch_state import settle
 from promotion_pipeline.promotion.watched import command
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.text.numbers import share_text
 
 
 def advance_ramps(store: Store, *, actor: str = "promotion_ramp") -> tuple[SweepEntry, ...]:
@@ -147,7 +148,8 @@ def _next_step(scene: Scene, to_percent: float | None) -> NextStep:
         raise ConflictError(f"{name!r} does not ramp: there is no next step")
     percent = live.snapshot["ramp"][live.ramp_step + 1]["percent"]
     if to_percent is not None and percent != to_percent:
-        raise ConflictError(f"the next step of {name!r} is {percent:g} %, not {to_percent:g} %: look at it again")
+        asked = f"{share_text(percent)}, not {share_text(to_percent)}"
+        raise ConflictError(f"the next step of {name!r} is {asked}: look at it again")
     drift = drift_in(scene, live)
     if drift:
         raise SplitDriftError(
@@ -180,7 +182,7 @@ def _step_if_due(
         return _said(live, Outcome.RAMP_WAITS, blocked)
     stepped = _take_step(scene, live, actor)
     percent = stepped.snapshot["ramp"][stepped.ramp_step]["percent"]
-    return _said(stepped, Outcome.RAMPED, f"{stepped.promoted_variant_name!r} has {percent:g} % of the traffic")
+    return _said(stepped, Outcome.RAMPED, f"{stepped.promoted_variant_name!r} has {share_text(percent)} of the traffic")
 
 
 def _due_at(promotion: Promotion) -> datetime:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, assert_never
 from uuid import UUID
@@ -21,6 +20,7 @@ from promotion_pipeline.promotion.models import (
     VariantMetrics,
 )
 from promotion_pipeline.promotion.splits import steps_above
+from promotion_pipeline.text.numbers import count_text, instant_text
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.assess import Assessment
@@ -188,7 +188,7 @@ def _reasons(assessment: Assessment, words: Explanation) -> tuple[str, ...]:
         return (*words.reasons, assessment.problem)
     begun = experiment.start_date is not None and experiment.start_date < assessment.as_of
     if Reason.NOT_STARTED in codes and experiment.phase_started_at and begun:
-        since = f"{experiment.phase_started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        since = instant_text(experiment.phase_started_at)
         return (f"the split changed at {since}: measurement began anew, and no full hour of it is over",)
     return words.reasons
 
@@ -235,7 +235,7 @@ def _low_traffic(assessment: Assessment) -> str:
 
 def _ended(assessment: Assessment) -> str:
     end_date = assessment.experiment.end_date
-    return "" if end_date is None else f"its end_date {end_date.astimezone(UTC):%Y-%m-%d %H:%M} UTC has passed"
+    return "" if end_date is None else f"its end_date {instant_text(end_date)} has passed"
 
 
 def _staleness(assessment: Assessment) -> str:
@@ -243,9 +243,8 @@ def _staleness(assessment: Assessment) -> str:
     if assessment.watermark is None:
         return "the data is stale: no request of this phase is known"
     age_hours = (assessment.as_of - assessment.watermark).total_seconds() / 3600
-    return (
-        f"the data is stale: the newest request is {age_hours:.1f} hours older than the as-of, {allowed:g} are allowed"
-    )
+    older = f"{count_text(age_hours, 1)} hours older than the as-of"
+    return f"the data is stale: the newest request is {older}, {allowed:g} are allowed"
 
 
 def _variant(row: Mapping[str, Any]) -> VariantMetrics:

@@ -72,7 +72,7 @@ def test_a_promotion_says_what_the_three_numbers_and_what_to_do() -> None:
     assert said.title == "checkout: green promoted with warnings"
     assert [(fact.label, fact.value) for fact in said.facts] == [
         ("Lift over control", "+12.50 %"),
-        ("Confidence", "above 99.99 %"),
+        ("Confidence", "over 99.99 %"),
         ("Requests in the smaller arm", "12,345"),
     ]
     assert "Warning: latency is 25 % above control" in said.what_happened
@@ -128,10 +128,10 @@ def test_a_watch_breach_compares_now_with_then() -> None:
     assert "It is not rolled back by itself: its auto_rollback is off." in said.what_happened
     assert "promotion-pipeline rollback checkout --to control --reason '...'" in said.next_step
     assert [(fact.label, fact.value) for fact in said.facts] == [
-        ("Error rate now", "12 %"),
-        ("Error rate when promoted", "1 %"),
-        ("Latency now", "250 ms"),
-        ("Latency when promoted", "100 ms"),
+        ("Error rate now", "12.00 %"),
+        ("Error rate when promoted", "1.00 %"),
+        ("Latency now", "250.0 ms"),
+        ("Latency when promoted", "100.0 ms"),
     ]
 
 

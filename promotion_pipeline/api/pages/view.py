@@ -23,10 +23,11 @@ from promotion_pipeline.promotion.models import Approval, Promotion, PromotionEl
 from promotion_pipeline.promotion.ramp import plan_advance
 from promotion_pipeline.promotion.records import beside
 from promotion_pipeline.promotion.rollback import RollbackTarget, plan_rollback
-from promotion_pipeline.promotion.standing import split_text, traffic_now
+from promotion_pipeline.promotion.standing import traffic_now
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState
 from promotion_pipeline.promotion.watched import Alarm
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import split_text
 
 CHECK_TITLES = {
     "min_sample_size": "Enough requests",
@@ -248,7 +249,7 @@ def _events(audit: Sequence[AuditEntry], phases: Sequence[Phase], history: Seque
 
 
 def _phase(phase: Phase, *, is_first: bool) -> Event:
-    shares = ", ".join(f"{name} {share:g} %" for name, share in sorted(phase.traffic.items()))
+    shares = split_text(dict(sorted(phase.traffic.items())))
     title = "Experiment started" if is_first else "Traffic changed"
     running = "measured from here on" if phase.is_running else "not measured: the experiment is stopped"
     return Event(phase.started_at, "phase", title, f"{shares}; {running}")
