@@ -21,6 +21,7 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConfigError, DependencyError
 from promotion_pipeline.store import migrate
+from promotion_pipeline.store.adoption.settle import REQUESTS_VIEW
 from promotion_pipeline.store.session_settings import CLIENT_ENCODING, settle_session
 from promotion_pipeline.store.user_ids import settle_user_ids
 
@@ -148,7 +149,8 @@ def open_store(settings: Settings | None = None) -> Iterator[Store]:
 def _prepare(store: Store) -> None:
     try:
         with connect(store.url) as connection:
-            current = migrate.revision_of(connection)
+            # Dropped to change a column under it, the view is made anew like anything else that is behind.
+            current = migrate.revision_of(connection) if _has_view(connection) else None
     except DependencyError:
         assert store.server is not None
         create_database(store.server.url("postgres"), DATABASE)
@@ -166,11 +168,13 @@ def require_schema(store: Store) -> None:
     """Refuse a database whose schema is not the one that this version needs.
 
     Raises:
-        DependencyError: it is behind (run `promotion-pipeline db upgrade`), ahead, or cannot be reached.
+        DependencyError: it is behind (run `promotion-pipeline db upgrade`), ahead, lacks the view of the log, or
+            cannot be reached.
     """
     with store.connect() as connection:
         current = migrate.revision_of(connection)
         may_sort = connection.execute("SELECT has_database_privilege(current_database(), 'TEMPORARY') AS it").fetchone()
+        may_read = _has_view(connection)
     head = migrate.head_revision()
     if current is None or current < head:
         raise DependencyError(
@@ -187,6 +191,14 @@ def require_schema(store: Store) -> None:
             f"the schema of the database is at revision {current}, newer than {head} which this version needs:"
             " install the newer promotion-pipeline"
         )
+    if not may_read:
+        raise DependencyError(f"the view {REQUESTS_VIEW} is missing: make it anew with `promotion-pipeline db upgrade`")
+
+
+def _has_view(connection: Connection) -> bool:
+    """Whether the view that the log is read through is there."""
+    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL AS it", [REQUESTS_VIEW]).fetchone()
+    return found is not None and bool(found["it"])
 
 
 _current: dict[tuple[int, Settings], tuple[Store, contextlib.ExitStack]] = {}
@@ -319,6 +331,8 @@ def cannot_reach(url: str, error: Exception) -> DependencyError:
 def create_database(url: str, name: str, template: str | None = None) -> None:
     """Create a database on the server of `url` unless it exists; several processes may try at once.
 
+    Where new databases would be of the encoding SQL_ASCII it is UTF8 all the same.
+
     Raises:
         DependencyError: the server cannot be reached, or the user of `url` may not create databases.
     """
@@ -328,6 +342,8 @@ def create_database(url: str, name: str, template: str | None = None) -> None:
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template is not None:
             statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        elif _takes_any_bytes(connection):
+            statement += sql.SQL(" ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0")
         try:
             connection.execute(statement)
         except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
@@ -337,3 +353,12 @@ def create_database(url: str, name: str, template: str | None = None) -> None:
                 f"database {name!r} is missing and the user may not create it: create it, or set"
                 f" AUTO_PROMOTION_DAGSTER_DATABASE_URL ({error})"
             ) from None
+
+
+def _takes_any_bytes(connection: Connection) -> bool:
+    """Whether a database would be made as a server in the C locale has them: without an encoding."""
+    return bool(
+        connection.execute(
+            "SELECT 1 FROM pg_database WHERE datname = 'template1' AND encoding = pg_char_to_encoding('SQL_ASCII')"
+        ).fetchone()
+    )
