@@ -10,7 +10,7 @@ import psycopg
 from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
-from promotion_pipeline.notifications.routing import configured_channels
+from promotion_pipeline.notifications.channels.registry import configured_channels
 from promotion_pipeline.promotion.act.ramp import advance_ramps
 from promotion_pipeline.promotion.record.inputs import ConfigLike, request_config, required_text
 from promotion_pipeline.promotion.record.models import AutoCheckResult, Delivered, Outcome, Watched

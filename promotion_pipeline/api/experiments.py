@@ -41,10 +41,11 @@ from promotion_pipeline.promotion.act.approvals import approval_history
 from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
 from promotion_pipeline.promotion.history.happened import events_of
 from promotion_pipeline.promotion.history.history import get_promotion_history
-from promotion_pipeline.promotion.history.standing import in_spite_of_hold, split_text, traffic_now
+from promotion_pipeline.promotion.history.standing import in_spite_of_hold, traffic_now
 from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
 from promotion_pipeline.promotion.record.models import Approval, Hold, Promotion, PromotionEligibility
 from promotion_pipeline.promotion.watch.alarms import alarms_of
+from promotion_pipeline.text.numbers import share_text, split_text
 
 _Answer = TypeVar("_Answer")
 PREFIX = "/api/monitoring/experiments"
@@ -208,7 +209,7 @@ def _stands(context: RequestContext, promotion: Promotion) -> AnswerWithMessage[
 
 def _first_step(promotion: Promotion) -> str:
     percent, *rest = promotion.ramp_percents
-    return f": {percent:g} % of the traffic, the first of {len(rest) + 1} steps" if rest else ""
+    return f": {share_text(percent)} of the traffic, the first of {len(rest) + 1} steps" if rest else ""
 
 
 def _promoted(context: RequestContext, promotion: Promotion) -> AnswerWithMessage[Promoted]:

@@ -232,7 +232,7 @@ def rollback(
 
 
 def _rollback_text(plan: RollbackPlan) -> str:
-    from promotion_pipeline.promotion.history.standing import split_text
+    from promotion_pipeline.text.numbers import split_text
 
     name = plan.promotion.experiment_name
     if plan.to == "close":

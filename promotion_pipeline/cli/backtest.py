@@ -12,6 +12,7 @@ from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json, takes_thresholds
 from promotion_pipeline.cli.simulate import numbers
 from promotion_pipeline.errors import NotFoundError
+from promotion_pipeline.text.numbers import rate_text, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +115,7 @@ def _rules(texts: list[str], improvements: str | None, config: Any) -> list[Repl
         return rules
     percents = numbers(improvements, "--improvements")
     return [
-        rule.with_values({"min_improvement_percent": percent}, f"{rule.name}, at least +{percent:g} %")
+        rule.with_values({"min_improvement_percent": percent}, f"{rule.name}, at least +{setting_text(percent)}")
         for percent in percents
         for rule in rules
     ]
@@ -197,7 +198,7 @@ def _cell(row: dict[str, Any] | None) -> Any:
     if row is None:
         return "-"
     text = (
-        f"{row['variant']} at {row['hours']:,.0f} h, {row['lift'] * 100:+.1f} %; {row['outcome']},"
-        f" {row['finalLift'] * 100:+.1f} % at the end"
+        f"{row['variant']} at {row['hours']:,.0f} h, {rate_text(row['lift'], 1, signed=True)}; {row['outcome']},"
+        f" {rate_text(row['finalLift'], 1, signed=True)} at the end"
     )
     return output.styled(text, OUTCOME_STYLES[row["outcome"]])

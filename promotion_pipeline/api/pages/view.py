@@ -18,7 +18,7 @@ from promotion_pipeline.promotion.act.ramp import plan_advance
 from promotion_pipeline.promotion.act.rollback import RollbackTarget, plan_rollback
 from promotion_pipeline.promotion.history.evidence import LiftPoint, Phase, audit_of, lift_series, phases_of
 from promotion_pipeline.promotion.history.history import get_promotion_history
-from promotion_pipeline.promotion.history.standing import split_text, traffic_now
+from promotion_pipeline.promotion.history.standing import traffic_now
 from promotion_pipeline.promotion.judge.assess import Assessment, judge
 from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
 from promotion_pipeline.promotion.record.events import AuditEntry
@@ -28,6 +28,7 @@ from promotion_pipeline.promotion.record.states import ApprovalState, PromotionS
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_of
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import split_text
 
 CHECK_TITLES = {
     "min_sample_size": "Enough requests",
@@ -251,7 +252,7 @@ def _events(
 
 
 def _phase(phase: Phase, *, is_first: bool) -> TimelineEntry:
-    shares = ", ".join(f"{name} {share:g} %" for name, share in sorted(phase.traffic.items()))
+    shares = split_text(dict(sorted(phase.traffic.items())))
     title = "Experiment started" if is_first else "Traffic changed"
     running = "measured from here on" if phase.is_running else "not measured: the experiment is stopped"
     return TimelineEntry(phase.started_at, "phase", title, f"{shares}; {running}")

@@ -14,17 +14,11 @@ from psycopg.types.json import Jsonb
 from promotion_pipeline.config import Mode, PromotionConfig, Settings
 from promotion_pipeline.decisions.environment import environment_id, environments, keep_environment
 from promotion_pipeline.decisions.labels import RECORD, record_label
-from promotion_pipeline.errors import (
-    AlreadyPromotedError,
-    ConflictError,
-    HeldError,
-    NotEligibleError,
-    WithheldError,
-)
+from promotion_pipeline.errors import AlreadyPromotedError, ConflictError, HeldError, NotEligibleError, WithheldError
 from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.evaluation.unattended import MadeBy, WithheldReason
 from promotion_pipeline.promotion.act.adopted import recorded_actor, require_storable
-from promotion_pipeline.promotion.act.payload import promotion_payload
+from promotion_pipeline.promotion.act.payload import PromotionPayload
 from promotion_pipeline.promotion.act.snapshot import snapshot_of
 from promotion_pipeline.promotion.judge.assess import Assessment, judge_experiments
 from promotion_pipeline.promotion.judge.distrust import Despite, acknowledgement, despite_of
@@ -304,7 +298,7 @@ def record_promotion(context: ActContext, locked: LockedAssessment, order: Promo
         "warning" if alarming else "info",
         promotion.id,
         f"promotion:{promotion.id}",
-        promotion_payload(promotion),
+        PromotionPayload.of(promotion),
     )
     reached(FaultPoint.BEFORE_COMMIT)
     return reread(context.connection, promotion)

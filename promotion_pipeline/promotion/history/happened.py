@@ -16,6 +16,7 @@ from promotion_pipeline.promotion.record.queries import claimed_and_through
 from promotion_pipeline.promotion.record.result import Result
 from promotion_pipeline.promotion.record.transaction import database_errors, store_or_current
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import share_text
 
 NEWEST = 200
 """Events that are given at most; the older ones stay in `promotion_audit`."""
@@ -98,7 +99,7 @@ def _stepped(details: _Details) -> str:
     percent = details.get("percent")
     if not isinstance(percent, int | float):
         return "the next step of the ramp"
-    return f"step {int(details.get('ramp_step') or 0) + 1} of the ramp: {percent:g} % of the traffic"
+    return f"step {int(details.get('ramp_step') or 0) + 1} of the ramp: {share_text(percent)} of the traffic"
 
 
 def _rolled_back(details: _Details) -> str:

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from promotion_pipeline.decisions.phases import note_experiment, unnoted_experiments
 from promotion_pipeline.errors import AlreadyPromotedError, ConfigError, ConflictError, DependencyError, InputError
+from promotion_pipeline.promotion.record.events import Event
 from promotion_pipeline.promotion.record.experiments import (
     Experiment,
     Variant,
@@ -29,6 +30,7 @@ from promotion_pipeline.promotion.record.splits import Split
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.outbox import Level, enqueue
+from promotion_pipeline.store.payload import Payload
 from promotion_pipeline.store.session_settings import READ_ONLY
 
 LOCK_SECONDS = 30
@@ -76,11 +78,9 @@ class ActContext:
             [actor, action, self.experiment.id, promotion_id, Jsonb(full)],
         )
 
-    def notify(
-        self, event: str, level: Level, promotion_id: UUID | None, dedup_key: str, payload: Mapping[str, Any]
-    ) -> bool:
+    def notify(self, event: Event, level: Level, promotion_id: UUID | None, dedup_key: str, payload: Payload) -> bool:
         """Put a notification in the outbox; False if it is there already."""
-        full = {"experiment_name": self.experiment.name, "at": self.at.isoformat(), **payload}
+        full = {"experiment_name": self.experiment.name, "at": self.at.isoformat(), **payload.stored()}
         return enqueue(self.connection, event, level, self.experiment.id, promotion_id, dedup_key, full)
 
     def set_traffic(self, split: Mapping[str, Any], *, is_active: bool) -> None:

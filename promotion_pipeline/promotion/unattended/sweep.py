@@ -54,6 +54,7 @@ from promotion_pipeline.promotion.unattended.recorded import record_decisions
 from promotion_pipeline.rollups import Completeness, repaired
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.text.numbers import confidence_text, lift_text, share_text
 
 log = logging.getLogger(__name__)
 
@@ -188,10 +189,10 @@ def _settle(
     order = replace(_order(locked, actor), metadata=acknowledgement(locked.assessment, None, None))
     promotion = record_promotion(context, locked, order)
     share = promotion.ramp_percents[promotion.ramp_step]
-    step = "" if share == 100 else f" to {share:g} % of the traffic, its first step"
+    step = "" if share == 100 else f" to {share_text(share)} of the traffic, its first step"
     message = (
-        f"promoted {promotion.promoted_variant_name!r}{step}: {promotion.improvement:+.2f} % at"
-        f" {promotion.confidence:.2f} % confidence"
+        f"promoted {promotion.promoted_variant_name!r}{step}: {lift_text(promotion.improvement)} at"
+        f" {confidence_text(promotion.confidence)} confidence"
     )
     return _entry(locked.assessment, Outcome.PROMOTED, message, promotion_id=promotion.id)
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import psycopg
 
 from promotion_pipeline.errors import ConflictError, DependencyError, PromotionError
+from promotion_pipeline.promotion.act.payload import SplitDriftPayload, WatchBlindPayload, WatchBreachPayload
 from promotion_pipeline.promotion.act.rollback import RollbackOrder, RollbackTarget, roll_back
 from promotion_pipeline.promotion.record.events import Action, Event
 from promotion_pipeline.promotion.record.models import Promotion
@@ -273,30 +274,32 @@ def _breach(seen: Look, rollback: str) -> dict[str, Any]:
     }
 
 
-def _breach_payload(seen: Look, found: dict[str, Any], *, is_automatic: bool) -> dict[str, Any]:
+def _breach_payload(seen: Look, found: dict[str, Any], *, is_automatic: bool) -> WatchBreachPayload:
     promotion, to = seen.promotion, "control" if seen.has_control else "close"
-    return {
+    return WatchBreachPayload(
         **found,
-        "winner": promotion.promoted_variant_name,
-        "control_name": promotion.control_variant_name,
-        "is_automatic": is_automatic,
-        "to": to,
-        "command": command("rollback", promotion.experiment_name, f"--to {to}"),
-    }
+        winner=promotion.promoted_variant_name,
+        control_name=promotion.control_variant_name,
+        is_automatic=is_automatic,
+        to=to,
+        command=command("rollback", promotion.experiment_name, f"--to {to}"),
+    )
 
 
 def _tell_blind(context: ActContext, seen: Look) -> bool:
-    payload = {
-        "winner": seen.promotion.promoted_variant_name,
-        "message": seen.blind,
-        "since": blind_since(seen).isoformat(),
-    }
+    payload = WatchBlindPayload(
+        winner=seen.promotion.promoted_variant_name, message=_said(seen.blind), since=blind_since(seen)
+    )
     return context.notify(Event.WATCH_BLIND, "warning", seen.promotion.id, _key(seen, "watch_blind"), payload)
 
 
 def _tell_drift(context: ActContext, seen: Look) -> bool:
-    payload = {"winner": seen.promotion.promoted_variant_name, "message": seen.drift}
+    payload = SplitDriftPayload(winner=seen.promotion.promoted_variant_name, message=_said(seen.drift))
     return context.notify(Event.SPLIT_DRIFT, "warning", seen.promotion.id, _key(seen, "split_drift"), payload)
+
+
+def _said(sentence: str | None) -> tuple[str, ...]:
+    return (sentence,) if sentence else ()
 
 
 def _key(seen: Look, kind: str, *more: str) -> str:

@@ -18,6 +18,7 @@ from scipy import stats
 
 from promotion_pipeline.config import Direction, PrimaryMetric, PromotionConfig
 from promotion_pipeline.statistics import mean_variance_of_mean, two_proportion_z, welch_from_means
+from promotion_pipeline.text.numbers import measure_text, milliseconds_text, rate_text
 
 Window = Literal["step", "recent", "now"]
 
@@ -260,12 +261,10 @@ def _unmeasured(metric: WatchMetric, window: Window, seen: Levels, because: str 
 
 
 def _text(metric: WatchMetric, value: float | None) -> str:
-    if value is None:
-        return "unknown"
     match metric:
         case WatchMetric.LATENCY:
-            return f"{value:.1f} ms"
+            return milliseconds_text(value)
         case WatchMetric.VALUE:
-            return f"{value:.4g}"
+            return measure_text(value)
         case WatchMetric.ERROR_RATE | WatchMetric.CONVERSION:
-            return f"{100 * value:.2f} %"
+            return rate_text(value)
