@@ -20,7 +20,7 @@ from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
 from promotion_pipeline.promotion.history import get_promotion_history
 from promotion_pipeline.promotion.pending import pending_promotions
 from promotion_pipeline.store import health
-from promotion_pipeline.store.database import Store, connect, create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.days import ensure_days
 from promotion_pipeline.store.embedded import EmbeddedServer
 from promotion_pipeline.store.evidence import lift_series, sparklines
@@ -29,18 +29,22 @@ from promotion_pipeline.store.rollup import rollup_window
 from promotion_pipeline.store.totals import refresh_totals
 from promotion_pipeline.store.window import evaluate_window, first_undecided_hour
 from promotion_pipeline_tests.conftest import TEMPLATE
+from promotion_pipeline_tests.databases import copied_database
 
 HOUR = timedelta(hours=1)
 EXPERIMENTS = 100
 LARGE = ("ai_requests", "hourly_variant_rollups", "variant_metrics", "significance_results", "eligibility_decisions")
-NAME = "plans"
 
 
 @pytest.fixture(scope="module")
 def busy(server: EmbeddedServer, server_home: Path) -> Iterator[tuple[Store, datetime]]:
     """Two weeks of 100 experiments, all but the newest hour decided; the store, and the end of the newest hour."""
-    create_database(server.url("postgres"), NAME, TEMPLATE)
-    store = Store(server.url(NAME), Settings(home=server_home))
+    with copied_database(server, TEMPLATE, "plans") as url:
+        store = Store(url, Settings(home=server_home))
+        yield store, _fill(store)
+
+
+def _fill(store: Store) -> datetime:
     with store.connect() as connection:
         end = seed_hours(connection, EXPERIMENTS, 3_000, 20)
     first = (end - HISTORY_HOURS * HOUR).date()
@@ -48,9 +52,7 @@ def busy(server: EmbeddedServer, server_home: Path) -> Iterator[tuple[Store, dat
     evaluate_window(store, end - 240 * HOUR, end - HOUR)
     with store.connect() as connection:
         connection.execute("VACUUM (ANALYZE)")
-    yield store, end
-    with connect(server.url("postgres")) as admin:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(NAME)))
+    return end
 
 
 def _scanned(store: Store) -> dict[str, int]:
