@@ -52,14 +52,14 @@ def upgrade(as_json: Json = False) -> None:
     from promotion_pipeline.store.database import open_store
 
     settings, made = Settings.from_environment(), None
+    before: str | None = None
     if settings.database_url is None:
         with open_store(settings) as store:
-            before, after = None, migrate.current_revision(store.url)
+            after = migrate.upgrade(store.url)
     else:
         url = checked_url(settings.database_url.get_secret_value())
         before = migrate.current_revision(url)
-        migrate.upgrade(url)
-        after = migrate.current_revision(url)
+        after = migrate.upgrade(url)
         made = _made(url) if before is None else None
     if as_json:
         output.print_json({"before": before, "after": after} | (made or {}))

@@ -12,6 +12,7 @@ from promotion_pipeline.doctor.subject import NothingYetError, Subject
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications.routing import configured_channels
 from promotion_pipeline.store import migrate
+from promotion_pipeline.store.adoption.settle import REQUESTS_VIEW, is_view_current
 from promotion_pipeline.store.clock import database_now
 
 OLDEST_POSTGRESQL = 15
@@ -82,6 +83,12 @@ def database(subject: Subject) -> CheckOutcome:
         said, _, _ = str(subject.problem).partition("; check that")
         return CheckOutcome(Status.DOWN, said, _start_command(subject))
     info = subject.database.info
+    if info.parameter_status("server_encoding") == "SQL_ASCII":
+        return problem(
+            f"{info.dbname} has the encoding SQL_ASCII: one name that is no UTF-8 stops every experiment",
+            f"createdb -E UTF8 --locale=C -T template0 {info.dbname}_utf8 && pg_dump {info.dbname} | psql"
+            f" {info.dbname}_utf8  (then name {info.dbname}_utf8 in {DATABASE_URL})",
+        )
     return ok(f"{'embedded, in ' + str(subject.settings.home) if subject.is_embedded else info.host} answers")
 
 
@@ -95,6 +102,8 @@ def migrations(subject: Subject) -> CheckOutcome:
     """Whether the schema is the one that this version needs."""
     current, head = migrate.revision_of(subject.database), migrate.head_revision()
     if current == head:
+        if not is_view_current(subject.database):
+            return problem(f"{REQUESTS_VIEW} does not read the columns that ai_requests has now", UPGRADE)
         subject.has_schema = True
         return ok(f"the schema is at revision {head}")
     if current is not None and current > head:

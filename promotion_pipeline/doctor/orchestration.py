@@ -16,7 +16,8 @@ from promotion_pipeline.text.numbers import duration_text
 
 if TYPE_CHECKING:
     import dagster as dg
-    from dagster._core.scheduler.instigation import InstigatorState
+
+    from promotion_pipeline.orchestration.dagster_private import InstigatorState
 
 DEV = "promotion-pipeline dev"
 DAEMON = f"{DEV}  (in production: sudo systemctl restart dagster-daemon, or the daemon's pod)"
@@ -103,7 +104,7 @@ def _instigator(subject: Subject, name: str, start: str) -> CheckOutcome:
 
 
 def _last_tick(instance: dg.DagsterInstance, states: list[InstigatorState], name: str) -> CheckOutcome:
-    from dagster._core.scheduler.instigation import TickStatus
+    from promotion_pipeline.orchestration.dagster_private import TickStatus
 
     ticks = [
         tick for state in states for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)

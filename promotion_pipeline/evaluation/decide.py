@@ -67,10 +67,9 @@ class Decisions:
 def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us: Ints) -> Decisions:
     """Apply the contract of the design's section 6 to every unit and hour; O(cells)."""
     limits = _window(layout.thresholds, block.units)
-    age_hours = (hours_us[None, :] + HOUR_US - layout.started_us[block.units][:, None]) / HOUR_US
     since_us = measured_since_us(block, layout)
     runtimes = _runtimes(since_us, limits, hours_us)
-    problems = _problems(own, tests, block, layout, age_hours)
+    problems = _problems(own, tests, block, layout, hours_us)
     judged = problems == 0
     per_arm = _checks(own, tests, limits, runtimes)
     candidate = np.where(judged, _candidate(own, tests, np.logical_and.reduce(list(per_arm.values())), limits.sign), -1)
@@ -227,7 +226,7 @@ def _candidate(own: Arms, tests: Comparison, passed: Bools, sign: Floats) -> Int
     return best
 
 
-def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_hours: Floats) -> Bits:
+def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us: Ints) -> Bits:
     """Why a unit cannot be judged at an hour, as bits; 0 where it can."""
     n, x, errors = own.requests, own.conversions, own.errors
     problems = np.repeat(layout.problems[block.units][:, None], n.shape[2], axis=1)
@@ -248,7 +247,9 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_ho
         no_base = (x[0] == 0) & (x[1:] > 0).any(axis=0)
     problems[~finite] |= bit(Reason.NOT_A_NUMBER)
     problems[impossible] |= bit(Reason.COUNTS_IMPOSSIBLE)
-    problems[age_hours <= 0] |= bit(Reason.NOT_STARTED)
+    # Only from its first row on: the hours before say nothing about it, and may be decided together with later ones.
+    problems[block.unknown_since_us[:, None] <= hours_us] |= bit(Reason.UNKNOWN_VARIANT)
+    problems[hours_us + HOUR_US <= layout.started_us[block.units][:, None]] |= bit(Reason.NOT_STARTED)
     open_question = problems == 0
     no_rows = (n == 0).all(axis=0)
     problems[open_question & no_rows] |= bit(Reason.NO_ROWS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
-from dagster._config import ConfigScalar, ConfigScalarKind, PostProcessingError
 from pydantic import Field
 
 from promotion_pipeline.config import (
@@ -17,6 +16,7 @@ from promotion_pipeline.config import (
     PromotionConfig,
     parse_config,
 )
+from promotion_pipeline.orchestration.dagster_private import ConfigScalar, ConfigScalarKind, PostProcessingError
 
 
 class _GivenText(ConfigScalar):

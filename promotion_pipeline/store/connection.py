@@ -121,6 +121,8 @@ def cannot_reach(url: str, error: Exception) -> DependencyError:
 def create_database(url: str, name: str, template: str | None = None) -> None:
     """Create a database on the server of `url` unless it exists; several processes may try at once.
 
+    Where new databases would be of the encoding SQL_ASCII it is UTF8 all the same.
+
     Raises:
         DependencyError: the server cannot be reached, or the user of `url` may not create databases.
     """
@@ -130,6 +132,8 @@ def create_database(url: str, name: str, template: str | None = None) -> None:
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template is not None:
             statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        elif _takes_any_bytes(connection):
+            statement += sql.SQL(" ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0")
         try:
             connection.execute(statement)
         except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
@@ -139,3 +143,12 @@ def create_database(url: str, name: str, template: str | None = None) -> None:
                 f"database {name!r} is missing and the user may not create it: create it, or set"
                 f" AUTO_PROMOTION_DAGSTER_DATABASE_URL ({error})"
             ) from None
+
+
+def _takes_any_bytes(connection: Connection) -> bool:
+    """Whether a database would be made as a server in the C locale has them: without an encoding."""
+    return bool(
+        connection.execute(
+            "SELECT 1 FROM pg_database WHERE datname = 'template1' AND encoding = pg_char_to_encoding('SQL_ASCII')"
+        ).fetchone()
+    )

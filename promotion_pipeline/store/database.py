@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.store import migrate
+from promotion_pipeline.store.adoption.settle import REQUESTS_VIEW
 from promotion_pipeline.store.connection import DATABASE, checked_url, connect, create_database
 from promotion_pipeline.store.connection import Connection as Connection
 from promotion_pipeline.store.user_ids import settle_user_ids
@@ -138,7 +139,8 @@ def open_store(settings: Settings | None = None) -> Iterator[Store]:
 def _prepare(store: Store) -> None:
     try:
         with connect(store.url) as connection:
-            current = migrate.revision_of(connection)
+            # Dropped to change a column under it, the view is made anew like anything else that is behind.
+            current = migrate.revision_of(connection) if _has_view(connection) else None
     except DependencyError:
         assert store.server is not None
         create_database(store.server.url("postgres"), DATABASE)
@@ -156,11 +158,13 @@ def require_schema(store: Store) -> None:
     """Refuse a database whose schema is not the one that this version needs.
 
     Raises:
-        DependencyError: it is behind (run `promotion-pipeline db upgrade`), ahead, or cannot be reached.
+        DependencyError: it is behind (run `promotion-pipeline db upgrade`), ahead, lacks the view of the log, or
+            cannot be reached.
     """
     with store.connect() as connection:
         current = migrate.revision_of(connection)
         may_sort = connection.execute("SELECT has_database_privilege(current_database(), 'TEMPORARY') AS it").fetchone()
+        may_read = _has_view(connection)
     head = migrate.head_revision()
     if current is None or current < head:
         raise DependencyError(
@@ -177,6 +181,14 @@ def require_schema(store: Store) -> None:
             f"the schema of the database is at revision {current}, newer than {head} which this version needs:"
             " install the newer promotion-pipeline"
         )
+    if not may_read:
+        raise DependencyError(f"the view {REQUESTS_VIEW} is missing: make it anew with `promotion-pipeline db upgrade`")
+
+
+def _has_view(connection: Connection) -> bool:
+    """Whether the view that the log is read through is there."""
+    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL AS it", [REQUESTS_VIEW]).fetchone()
+    return found is not None and bool(found["it"])
 
 
 _current: dict[tuple[int, Settings], tuple[Store, contextlib.ExitStack]] = {}

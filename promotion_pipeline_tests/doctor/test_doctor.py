@@ -65,6 +65,16 @@ def test_migrations_ahead(patient: Patient) -> None:
     assert "pip install --upgrade" in str(patient.finding("migrations").fix)
 
 
+def test_a_view_of_the_log_that_is_behind_its_columns(patient: Patient) -> None:
+    patient.execute("DROP VIEW promotion_pipeline_requests")
+    patient.execute("ALTER TABLE ai_requests ALTER latency_ms TYPE integer")
+    found = patient.finding("migrations")
+    assert (found.status, found.fix) == (Status.PROBLEM, "promotion-pipeline db upgrade")
+    assert "promotion_pipeline_requests" in found.message
+    repair(patient, found.fix)
+    assert patient.finding("migrations").status is Status.OK
+
+
 def test_daemon_stopped(patient: Patient) -> None:
     patient.beat(seconds_ago=3 * 3600)
     found = patient.finding("daemon")

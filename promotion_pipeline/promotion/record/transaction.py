@@ -185,10 +185,15 @@ def _refusal(error: psycopg.Error) -> str:
             "GRANT it to the role that runs the product (`promotion-pipeline db grants ROLE` prints what that needs;"
             " triggers of the application run with its rights too)"
         )
-    elif isinstance(error, psycopg.DataError):
+    elif isinstance(error, pg.CharacterNotInRepertoire):
+        remedy = (
+            "a text in the database is none in its encoding (SQL_ASCII takes any bytes): correct the row, and move to a"
+            " database of the encoding UTF8"
+        )
+    elif isinstance(error, (pg.StringDataRightTruncation, pg.NumericValueOutOfRange)):
         remedy = "widen the column (ALTER TABLE ... ALTER ... TYPE text, or numeric for a number)"
     else:
-        remedy = "a constraint or a trigger of the application does not allow it: change that, or the act"
+        remedy = "a type, a constraint or a trigger of the application does not allow it: change that, or the act"
     text = f"the database refuses it, nothing was changed: {found.message_primary}{where}{inside}; {remedy}"
     return " ".join(text.split())
 
