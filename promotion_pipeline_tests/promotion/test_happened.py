@@ -7,8 +7,8 @@ from promotion_pipeline.api.pages.view import experiment_view
 from promotion_pipeline.promotion.act.approvals import approve_promotion, decline_promotion
 from promotion_pipeline.promotion.act.keeping import acknowledge_breach
 from promotion_pipeline.promotion.act.ramp import advance_ramp
-from promotion_pipeline.promotion.history.happened import PAST_THE_ACTS, events_of
 from promotion_pipeline.promotion.history import happened
+from promotion_pipeline.promotion.history.happened import PAST_THE_ACTS, events_of
 from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.store.database import Store

@@ -58,7 +58,7 @@ def happened_to(store: Store, experiment_id: UUID) -> list[tuple[Happened, UUID 
         DependencyError: the database is down.
     """
     audit = audit_of(store, experiment_id, newest=NEWEST)
-    # Where older lines are left out, older holds are too: what was written of them is not known here.
+    # Where older audit lines are left out, holds of that time are too: whether an act had set them is not known here.
     since = audit[0].at if len(audit) == NEWEST else None
     acts = [(_event(entry), entry.promotion_id) for entry in audit]
     past = [
@@ -152,7 +152,7 @@ def _past_the_acts(holds: Sequence[HoldPeriod], audit: Sequence[AuditEntry]) -> 
     """Holds that were set or lifted by a statement of somebody's own: no act wrote a line about them."""
     put = {text for entry in audit if (text := _hold_put(entry)) is not None}
     lifted = {str(entry.details.get("hold")) for entry in audit if entry.action == Action.RELEASE_HOLD}
-    # A hold that another one replaces at once was not lifted.
+    # Where the next hold begins as this one ends, it was replaced, not lifted.
     starts = {hold.valid_from for hold in holds}
     found = []
     for hold in holds:

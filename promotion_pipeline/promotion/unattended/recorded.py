@@ -35,7 +35,7 @@ def record_decisions(store: Store, judged: Judgement) -> int:
         return 0
     hour = judged.as_of - HOUR
     if not ((judged.rollups["hour"] == hour) & (judged.rollups["requests"] > 0)).any():
-        # No request of the hour has landed: it is decided when its data is there.
+        # No request of the hour has landed yet. A later run decides it, when its data is there.
         return 0
     with store.connect() as connection, database_errors():
         (layer,) = environments(connection, store.settings, hour, judged.as_of)

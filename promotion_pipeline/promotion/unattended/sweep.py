@@ -117,7 +117,8 @@ def _entry_of(store: Store, assessment: Assessment, actor: str, request: Promoti
     except DependencyError as error:
         if load_source(store.settings) is None:
             raise
-        # A log that is down fails the experiments that stand on it. Where it is the database, this raises again.
+        # With the log elsewhere, it alone may be down: then this experiment failed. If it is the database, the query
+        # here raises, and the whole sweep ends.
         with store.connect() as connection:
             connection.execute("SELECT 1")
         return _entry(assessment, Outcome.FAILED, " ".join(str(error).split()))
