@@ -17,7 +17,7 @@ DECISIONS_AT_ONCE = 500_000
 UNIT = ["experiment_id", "phase_id"]
 
 
-class Outcome(StrEnum):
+class PromotionOutcome(StrEnum):
     """What the experiment's final data says of a promotion."""
 
     KEPT = "kept"
@@ -127,12 +127,12 @@ def _final(acts: pd.DataFrame, looks: pd.DataFrame, found: Evaluation) -> pd.Dat
         right_on=["experiment_id", "variant_id", "hour"],
     ).set_index("experiment_id")
     is_behind = (joined["z"] < 0) & (joined["confidence"] >= joined["min_confidence_threshold"])
-    outcome = np.where(joined["lift"] > 0, Outcome.KEPT.value, Outcome.FADED.value)
+    outcome = np.where(joined["lift"] > 0, PromotionOutcome.KEPT.value, PromotionOutcome.FADED.value)
     return pd.DataFrame(
         {
             "final_lift": joined["lift"],
             "final_z": joined["z"],
-            "outcome": np.where(is_behind, Outcome.REVERSED.value, outcome).astype(object),
+            "outcome": np.where(is_behind, PromotionOutcome.REVERSED.value, outcome).astype(object),
         },
         index=joined.index,
     )
