@@ -16,7 +16,7 @@ from promotion_pipeline.rollups.engines.registry import ENGINES as REGISTERED
 from promotion_pipeline.rollups.pushdown import compiled_log, read_source_rollups
 from promotion_pipeline.rollups.sql.kinds import Kind
 from promotion_pipeline.rollups.sql.rollup_query import rollup_sql
-from promotion_pipeline.store.database import connect
+from promotion_pipeline.store.connection import connect
 from promotion_pipeline_tests.sources.conftest import ENGINES, Open
 from promotion_pipeline_tests.sources.logs import (
     HOUR,

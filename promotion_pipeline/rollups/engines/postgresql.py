@@ -14,7 +14,8 @@ from promotion_pipeline.rollups.engines.base import Engine, RequestSource, one_l
 from promotion_pipeline.rollups.source_config import SourceConfig, TimeKind
 from promotion_pipeline.rollups.sql.dialect import Dialect, TimeForm
 from promotion_pipeline.rollups.sql.kinds import Kind
-from promotion_pipeline.store.database import checked_url, connect
+from promotion_pipeline.store.connection import checked_url, connect
+from promotion_pipeline.store.session_settings import CLIENT_ENCODING
 
 _HOUR = "CAST(EXTRACT(EPOCH FROM {bucket}) AS bigint) / 3600"
 _MICROS = "CAST(EXTRACT(EPOCH FROM {time}) * 1000000 AS bigint)"
@@ -83,6 +84,8 @@ class PostgresqlSource(RequestSource):
     def _cursor(self) -> Iterator[adbc_driver_postgresql.dbapi.Cursor]:
         try:
             with adbc_driver_postgresql.dbapi.connect(self._url) as connection, connection.cursor() as cursor:
+                # Unasked it would send and expect the database's own encoding, and the driver knows UTF-8 only.
+                cursor.execute(f"SET client_encoding = '{CLIENT_ENCODING}'")
                 # A server may still read backslashes in strings as escapes.
                 cursor.execute("SET standard_conforming_strings = on")
                 yield cursor

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import class_row
 
 from promotion_pipeline.store.statements import statements
+from promotion_pipeline.store.usable import amount, latency
 
 _SQL = statements(__file__)
 
@@ -34,3 +37,14 @@ def unusable_numbers(connection: psycopg.Connection[Any]) -> tuple[Unusable, ...
     with connection.cursor(row_factory=class_row(Unusable)) as cursor:
         found = cursor.execute(_SQL["unusable_numbers"])
         return tuple(found.fetchall())
+
+
+def unusable_since(connection: psycopg.Connection[Any], since: datetime) -> tuple[Unusable, ...]:
+    """What running experiments logged since then that no sum can hold, by name; O(requests since then).
+
+    Of the product's own table: a log elsewhere is asked for its sums, not for its rows.
+    """
+    latencies, values = latency(sql.SQL("request.latency_ms")), amount(sql.SQL("request.value"))
+    query = _SQL["unusable_since"].format(latency=latencies, amount=values)
+    with connection.cursor(row_factory=class_row(Unusable)) as cursor:
+        return tuple(cursor.execute(query, [since]).fetchall())
