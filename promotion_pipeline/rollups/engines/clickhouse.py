@@ -144,8 +144,8 @@ class ChdbSource(_ClickhouseSource):
         files = self.config.files
         if not files:
             return super().rowset
-        chosen = self.files.chosen() if self.files is not None else None
-        named = self.dialect.string(files if chosen is None else brace_pattern(chosen))
+        paths = self.files.paths_to_read() if self.files is not None else None
+        named = self.dialect.string(files if paths is None else brace_pattern(paths))
         return f"{'s3' if files.startswith('s3://') else 'file'}({named}, 'Parquet')"
 
     def columns(self) -> dict[str, str]:
