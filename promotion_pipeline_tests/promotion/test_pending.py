@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promotion_pipeline import (
-    ConfigError,
-    decline_promotion,
-    get_promotion_history,
-    promote_winner,
-    rollback_promotion,
-)
+from promotion_pipeline import ConfigError, decline_promotion, get_promotion_history, promote_winner, rollback_promotion
 from promotion_pipeline.config import Mode
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.act.promote import write_decision_of_record

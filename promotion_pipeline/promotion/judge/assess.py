@@ -29,11 +29,7 @@ from promotion_pipeline.promotion.judge.problems import problems_of, set_up_erro
 from promotion_pipeline.promotion.judge.rows import by_experiment, records
 from promotion_pipeline.promotion.judge.thresholds import judged_on
 from promotion_pipeline.promotion.judge.traffic import present_traffic
-from promotion_pipeline.promotion.record.experiments import (
-    Experiment,
-    experiments_named,
-    running_experiments,
-)
+from promotion_pipeline.promotion.record.experiments import Experiment, experiments_named, running_experiments
 from promotion_pipeline.promotion.record.inputs import as_of_hour
 from promotion_pipeline.promotion.record.models import PromotionEligibility
 from promotion_pipeline.promotion.record.transaction import database_errors
