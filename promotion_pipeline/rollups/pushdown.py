@@ -105,7 +105,7 @@ def read_user_hours(
         {
             "hour": _hours(rows["hour_number"]),
             "phase_id": arms["phase_id"].astype(str).to_numpy()[arm],
-            # No text of PostgreSQL holds this character.
+            # PostgreSQL keeps no text with a NUL: it becomes the character that stands for what cannot be shown.
             "user_id": rows["user_id"].astype(str).str.replace("\0", "\ufffd", regex=False),
             "variant_id": arms["variant_id"].astype(str).to_numpy()[arm],
             "requests": _whole(rows["requests"]),

@@ -13,7 +13,7 @@ from promotion_pipeline.rollups.source_config import SourceConfig, TimeKind
 from promotion_pipeline.rollups.sql.dialect import BACKSLASH_ESCAPES, Dialect, TimeForm
 from promotion_pipeline.rollups.sql.kinds import Kind
 
-# Days and hours of the interval to 1970: timestampdiff would go through the session's time zone.
+# The interval since 1970, taken apart: timestampdiff would convert both times by the session's time zone.
 _SINCE = "({time} - TIMESTAMP_NTZ '1970-01-01 00:00:00')"
 DIALECT = Dialect(
     integer="BIGINT",
