@@ -8,10 +8,10 @@ import numpy as np
 
 from promotion_pipeline.config import PrimaryMetric
 from promotion_pipeline.evaluation.clusters import clusters_of, known_users, units_of_the_split
-from promotion_pipeline.evaluation.dense import FIRST_TRAFFIC_HOURS, Block
 from promotion_pipeline.evaluation.layout import HOUR_US, Bools, Floats, Ints, Layout
+from promotion_pipeline.evaluation.metrics.value import Primary, primary_of
 from promotion_pipeline.evaluation.planned import planned_looks
-from promotion_pipeline.evaluation.primary import Primary, primary_of
+from promotion_pipeline.evaluation.sums import FIRST_TRAFFIC_HOURS, Block
 from promotion_pipeline.statistics import (
     Interval,
     Lift,

@@ -18,9 +18,9 @@ from promotion_pipeline.evaluation.compare import (
     sample_ratio_p_value,
     sequential_ratio_p_value,
 )
-from promotion_pipeline.evaluation.dense import Block
 from promotion_pipeline.evaluation.guardrails import guarded
 from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Floats, Ints, Layout, Thresholds
+from promotion_pipeline.evaluation.sums import Block
 
 SRM_ALPHA = 0.001
 LATENCY_MARGIN = 1.2 * (1 - 1e-9)

@@ -13,8 +13,8 @@ from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Verdict, Warn, tuples_of
 from promotion_pipeline.evaluation.compare import Arms, Comparison, arms, compare
 from promotion_pipeline.evaluation.decide import VERDICTS, Decisions, decide, pick
-from promotion_pipeline.evaluation.dense import Block, blocks, index_rows, requested_hours
 from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Ints, Layout, build_layout
+from promotion_pipeline.evaluation.sums import Block, blocks, index_rows, requested_hours
 
 Columns = dict[str, Any]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from promotion_pipeline.evaluation.compare import Arms, n_star
-from promotion_pipeline.evaluation.dense import Block
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Layout
+from promotion_pipeline.evaluation.sums import Block
 from promotion_pipeline.statistics import (
     always_valid_harm_p_value,
     noninferiority_means,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from promotion_pipeline.config import GroupSequentialSpending
-from promotion_pipeline.evaluation.dense import Block
 from promotion_pipeline.evaluation.layout import Bools, Floats, Layout
-from promotion_pipeline.evaluation.primary import Primary
+from promotion_pipeline.evaluation.metrics.value import Primary
+from promotion_pipeline.evaluation.sums import Block
 from promotion_pipeline.statistics import Spending, combined_inverse_freedom, continuous_boundary, normal_equivalent
 
 OVERRUN = 1.1

@@ -1,0 +1,1 @@
+"""The metrics that an experiment can be decided on."""
