@@ -1,8 +1,9 @@
 """Rollups to decisions: pure frames in, frames out; no clock, no input or output."""
 
 from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Verdict, Warn
-from promotion_pipeline.evaluation.engine import Evaluation, evaluate
+from promotion_pipeline.evaluation.engine import evaluate
 from promotion_pipeline.evaluation.explain import Check, Explanation, explain
+from promotion_pipeline.evaluation.frames import Evaluation
 from promotion_pipeline.evaluation.outlook import Need, Outlook, outlook
 
 __all__ = [
