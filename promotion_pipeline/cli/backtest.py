@@ -131,8 +131,8 @@ def _frames(names: list[str] | None, file: Path | None) -> tuple[pd.DataFrame, p
     missing = sorted(set(names or ()) - set(experiments["name"]))
     if missing:
         raise NotFoundError(f"{file} has no experiment called {', '.join(missing)}")
-    chosen = experiments[experiments["name"].isin(names)] if names else experiments
-    return rollups[rollups["experiment_id"].isin(chosen["experiment_id"])], chosen
+    wanted = experiments[experiments["name"].isin(names)] if names else experiments
+    return rollups[rollups["experiment_id"].isin(wanted["experiment_id"])], wanted
 
 
 def _print_records(records: list[RuleRecord], unit: str) -> None:

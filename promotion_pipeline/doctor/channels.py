@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from promotion_pipeline.doctor.findings import Result, ok, problem
+from promotion_pipeline.doctor.findings import CheckOutcome, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications.channels import Channel
@@ -21,17 +21,17 @@ SWITCHES = {
 LIST = "promotion-pipeline notifications list"
 
 
-def slack(subject: Subject) -> Result:
+def slack(subject: Subject) -> CheckOutcome:
     """Whether Slack knows the token."""
     return _channel(subject, Channel.SLACK, "export AUTO_PROMOTION_SLACK_TOKEN=xoxb-...  (a bot token with chat:write)")
 
 
-def pagerduty(subject: Subject) -> Result:
+def pagerduty(subject: Subject) -> CheckOutcome:
     """Whether PagerDuty can be reached."""
     return _channel(subject, Channel.PAGERDUTY, "promotion-pipeline notifications test --channel pagerduty")
 
 
-def email(subject: Subject) -> Result:
+def email(subject: Subject) -> CheckOutcome:
     """Whether the mail server lets us in."""
     settings = subject.settings
     is_local = settings.smtp_host in {"127.0.0.1", "localhost", "::1"}
@@ -40,7 +40,7 @@ def email(subject: Subject) -> Result:
     return _channel(subject, Channel.EMAIL, "promotion-pipeline notifications test --channel email")
 
 
-def _channel(subject: Subject, channel: Channel, fix: str) -> Result:
+def _channel(subject: Subject, channel: Channel, fix: str) -> CheckOutcome:
     for sender in senders_of(subject.settings, ANSWER_SECONDS, [channel]):
         try:
             return ok(sender.probe())
@@ -51,7 +51,7 @@ def _channel(subject: Subject, channel: Channel, fix: str) -> Result:
     return ok(f"off; {SWITCHES[channel]} switches it on")
 
 
-def deliveries(subject: Subject) -> Result:
+def deliveries(subject: Subject) -> CheckOutcome:
     """Whether everything that people are to be told gets through."""
     row = subject.database.execute(
         """

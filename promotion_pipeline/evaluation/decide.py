@@ -238,6 +238,8 @@ def _problems(block: Block, own: Arms, tests: TreatmentTests) -> Bits:
         no_base = (x[0] == 0) & (x[1:] > 0).any(axis=0)
     problems[~finite] |= bit(Reason.NOT_A_NUMBER)
     problems[impossible] |= bit(Reason.COUNTS_IMPOSSIBLE)
+    # Only from its first row on: the hours before say nothing about it, and may be decided together with later ones.
+    problems[block.unknown_since_us[:, None] <= block.hours_us] |= bit(Reason.UNKNOWN_VARIANT)
     problems[block.hours_us + HOUR_US <= block.layout.started_us[:, None]] |= bit(Reason.NOT_STARTED)
     open_question = problems == 0
     no_rows = (n == 0).all(axis=0)

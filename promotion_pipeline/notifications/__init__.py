@@ -1,5 +1,7 @@
 """Telling people: from the outbox to Slack, PagerDuty and e-mail.
 
+Not here: what happened (that is `promotion`), and another way past the outbox.
+
     fan_out(store)               # one delivery a channel for every new row of the outbox
     deliver_due(store)           # send what is due
     deliver_everything(store)    # both, and the summary that is due before them

@@ -14,7 +14,7 @@ from promotion_pipeline.notifications.notification import Notification, number_o
 from promotion_pipeline.notifications.routing import RESOLVES, SystemEvent
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.notifications.wording import Draft, fact
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.record.events import Event
 from promotion_pipeline.text.numbers import confidence_text, count_text, instant_text, signed_percent_text
 
 SUMMARY_COLUMNS = ("experiment", "verdict", "candidate", "lift", "confidence", "requests")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.notifications.channels import Channel
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.record.events import Event
 from promotion_pipeline.store.outbox import Level
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
-from dagster._config import ConfigScalar, ConfigScalarKind, PostProcessingError
 from pydantic import Field
 
 from promotion_pipeline.config import (
@@ -17,6 +16,7 @@ from promotion_pipeline.config import (
     PromotionConfig,
     parse_config,
 )
+from promotion_pipeline.orchestration.dagster_private import ConfigScalar, ConfigScalarKind, PostProcessingError
 
 
 class _GivenText(ConfigScalar):
@@ -26,8 +26,10 @@ class _GivenText(ConfigScalar):
         super().__init__(key="GivenText", given_name="GivenText", scalar_kind=ConfigScalarKind.STRING)
 
     def post_process(self, value: object) -> object:
-        """Raises:
-        PostProcessingError: it is blank.
+        """The text as it was given.
+
+        Raises:
+            PostProcessingError: it is blank.
         """
         if not str(value).strip():
             raise PostProcessingError("is empty: write a name or a reason here")

@@ -1,6 +1,6 @@
 """Requests to hourly sums and to sums since an instant, wherever the log of the requests is: one port for all who ask.
 
-What does not belong here: decisions made of the sums, and the stored frames themselves.
+Not here: decisions made of the sums, and how a decision is stored.
 """
 
 from promotion_pipeline.rollups.completeness import Completeness, catch_up, completeness, incomplete_phases, repaired

@@ -15,14 +15,15 @@ from pydantic import SecretStr
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import AdoptionError
 from promotion_pipeline.orchestration.in_process import InProcess
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Connection, Store, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.adoption.cells import Cell
 from promotion_pipeline_tests.adoption.team import APPLICATION, Application, Team
 

@@ -9,7 +9,7 @@ import pytest
 
 from promotion_pipeline.config import PrimaryMetric, PromotionConfig
 from promotion_pipeline.evaluation.metrics import kind_of
-from promotion_pipeline.promotion.watch_rules import Sums, WatchMetric, judge_window
+from promotion_pipeline.promotion.watch.rules import Sums, WatchMetric, judge_window
 
 SERVED = Sums(requests=1000, matured_requests=1000, conversions=50, value_sum=500.0, value_sum_squares=400.0)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE

@@ -22,7 +22,7 @@ from promotion_pipeline.notifications.pagerduty import event_of
 from promotion_pipeline.notifications.retry_after import seconds_of
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.notifications.slack import blocks_of
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.record.events import Event
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 SETTINGS = Settings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from promotion_pipeline import PromotionConfig, get_promotion_history, promote_winner, release_hold, rollback_promotion
-from promotion_pipeline.promotion.verify import verify_history
+from promotion_pipeline.promotion.history.verify import verify_history
 from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, VariantSpec, add_requests, let_time_pass, seed_experiment

@@ -13,11 +13,11 @@ from promotion_pipeline import (
 )
 from promotion_pipeline.config import Mode
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.promotion.assess import judge
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.pending import Pending, PendingKind, apply_pending, pending_promotions
-from promotion_pipeline.promotion.promote import write_decision_of_record
-from promotion_pipeline.promotion.states import PromotionState
+from promotion_pipeline.promotion.act.promote import write_decision_of_record
+from promotion_pipeline.promotion.judge.assess import judge
+from promotion_pipeline.promotion.record.models import Outcome
+from promotion_pipeline.promotion.record.states import PromotionState
+from promotion_pipeline.promotion.unattended.pending import Pending, PendingKind, apply_pending, pending_promotions
 from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store

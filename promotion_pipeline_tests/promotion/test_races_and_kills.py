@@ -13,10 +13,10 @@ import pytest
 
 from promotion_pipeline import auto_check_promotions, get_promotion_history, promote_winner, rollback_promotion
 from promotion_pipeline.errors import ConflictError, DependencyError
-from promotion_pipeline.promotion.assess import judge
-from promotion_pipeline.promotion.faults import FaultPoint
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
-from promotion_pipeline.promotion.promote import write_decision_of_record
+from promotion_pipeline.promotion.act.promote import write_decision_of_record
+from promotion_pipeline.promotion.judge.assess import judge
+from promotion_pipeline.promotion.record.faults import FaultPoint
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
 from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.racers import act_and_die, promote_once

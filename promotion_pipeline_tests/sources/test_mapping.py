@@ -15,7 +15,7 @@ from promotion_pipeline.rollups.configuration import Engine, parse_source
 from promotion_pipeline.rollups.pushdown import compiled_log, read_source_rollups
 from promotion_pipeline.rollups.sql.kinds import Kind, kind_of
 from promotion_pipeline.rollups.sql.template import rollup_sql
-from promotion_pipeline.store.database import connect
+from promotion_pipeline.store.connection import connect
 from promotion_pipeline_tests.sources.conftest import ENGINES, Open
 from promotion_pipeline_tests.sources.logs import (
     HOUR,

@@ -18,16 +18,17 @@ from promotion_pipeline.benchmark.seed import HISTORY_HOURS, seed_hours
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions import health
 from promotion_pipeline.decisions.window import evaluate_window, first_undecided_hour
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
-from promotion_pipeline.promotion.evidence import lift_series, sparklines
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.overview import experiment_overviews
-from promotion_pipeline.promotion.pending import pending_promotions
+from promotion_pipeline.promotion.history.evidence import lift_series, sparklines
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.history.overview import experiment_overviews
+from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
+from promotion_pipeline.promotion.unattended.pending import pending_promotions
 from promotion_pipeline.rollups import health as hours
 from promotion_pipeline.rollups.postgresql.days import ensure_days
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
-from promotion_pipeline.store.database import Store, connect, create_database
+from promotion_pipeline.store.connection import connect, create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 from promotion_pipeline.errors import DependencyError, InputError
 from promotion_pipeline.rollups.configuration import SourceConfig
 from promotion_pipeline.rollups.engines.base import RequestSource, one_line
-from promotion_pipeline.store.database import checked_url, connect
+from promotion_pipeline.store.connection import checked_url, connect
+from promotion_pipeline.store.session_settings import CLIENT_ENCODING
 
 
 class PostgresqlSource(RequestSource):
@@ -48,6 +49,8 @@ class PostgresqlSource(RequestSource):
     def _cursor(self) -> Iterator[adbc_driver_postgresql.dbapi.Cursor]:
         try:
             with adbc_driver_postgresql.dbapi.connect(self._url) as connection, connection.cursor() as cursor:
+                # Unasked it would send and expect the database's own encoding, and the driver knows UTF-8 only.
+                cursor.execute(f"SET client_encoding = '{CLIENT_ENCODING}'")
                 # A server may still read backslashes in strings as escapes.
                 cursor.execute("SET standard_conforming_strings = on")
                 yield cursor
