@@ -31,7 +31,7 @@ def read_rollups(
     Cumulative sums need the whole phase. Columns as `hourly_variant_rollups`; ids are categories of text.
 
     Args:
-        settled_before: hours before it may be summed up already, one or two rows a variant (`rows_since_totals`).
+        settled_before: hours before it may be summed up already, up to three rows a variant (`rows_since_totals`).
 
     Raises:
         InputError: a time is naive, or an id is no UUID.
