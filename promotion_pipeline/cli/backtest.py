@@ -12,6 +12,7 @@ from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json, takes_thresholds
 from promotion_pipeline.cli.simulate import numbers
 from promotion_pipeline.errors import NotFoundError
+from promotion_pipeline.text.numbers import rate_text, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +115,7 @@ def _rules(texts: list[str], improvements: str | None, config: Any) -> list[Repl
         return rules
     percents = numbers(improvements, "--improvements")
     return [
-        rule.with_values({"min_improvement_percent": percent}, f"{rule.name}, at least +{percent:g} %")
+        rule.with_values({"min_improvement_percent": percent}, f"{rule.name}, at least +{setting_text(percent)}")
         for percent in percents
         for rule in rules
     ]
@@ -160,7 +161,7 @@ def _print_records(records: list[RuleRecord], unit: str) -> None:
         for record in records
     ]
     output.print_table(columns, rows)
-    # An attribution window moves the last look, so two rules may see different mismatches.
+    # Rules with different attribution windows end at different looks, so the mismatches that they see may differ.
     for srm in sorted({record.srm for record in records}):
         output.print_line(f"{srm} of {records[0].experiments} {unit} end with a sample ratio mismatch (p < 0.001)")
     output.note(
@@ -197,7 +198,7 @@ def _cell(row: dict[str, Any] | None) -> Any:
     if row is None:
         return "-"
     text = (
-        f"{row['variant']} at {row['hours']:,.0f} h, {row['lift'] * 100:+.1f} %; {row['outcome']},"
-        f" {row['finalLift'] * 100:+.1f} % at the end"
+        f"{row['variant']} at {row['hours']:,.0f} h, {rate_text(row['lift'], 1, signed=True)}; {row['outcome']},"
+        f" {rate_text(row['finalLift'], 1, signed=True)} at the end"
     )
     return output.styled(text, OUTCOME_STYLES[row["outcome"]])

@@ -11,6 +11,7 @@ from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.engines.registry import engine_of
 from promotion_pipeline.rollups.opening import log_name, open_log
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import instant_text
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Landing:
     def sentence(self) -> str:
         """What is waited for, in words."""
         newest = "" if self.newest_request_at is None else f" (the newest is of {self.newest_request_at:%H:%M:%S} UTC)"
-        return f"no request of the hour after {self.end:%Y-%m-%d %H:%M} UTC has landed in {self.log} yet{newest}"
+        return f"no request of the hour after {instant_text(self.end)} has landed in {self.log} yet{newest}"
 
 
 def landed(store: Store, end: datetime, now: datetime) -> Landing:

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from promotion_pipeline.store.bulk import identifiers
 from promotion_pipeline.store.statements import statements
+from promotion_pipeline.text.numbers import instant_text
 
 _SQL = statements(__file__)
 
@@ -137,7 +138,7 @@ def gap_sentence(gap: LogGap) -> str:
     """One gap in words."""
     hours = f"{gap.first_hour:%Y-%m-%d %H:%M}"
     if gap.hours > 1:
-        hours += f" to {gap.last_hour:%Y-%m-%d %H:%M} UTC ({gap.hours} hours)"
+        hours += f" to {instant_text(gap.last_hour)} ({gap.hours} hours)"
     else:
         hours += " UTC"
     match gap.kind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ from promotion_pipeline.promotion.record.models import (
     VariantMetrics,
 )
 from promotion_pipeline.promotion.record.splits import steps_above
+from promotion_pipeline.text.numbers import instant_text
 
 CHECKS = tuple(SafetyChecks.model_fields)
 METRICS = (
@@ -159,7 +160,7 @@ def _reasons(judged: Judged, words: Explanation) -> tuple[str, ...]:
         return (*words.reasons, judged.problem)
     begun = experiment.start_date is not None and experiment.start_date < judged.as_of
     if Reason.NOT_STARTED in codes and experiment.phase_started_at and begun:
-        since = f"{experiment.phase_started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        since = instant_text(experiment.phase_started_at)
         return (f"the split changed at {since}: measurement began anew, and no full hour of it is over",)
     return words.reasons
 

@@ -8,16 +8,19 @@ import httpx
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.channels import (
+from promotion_pipeline.notifications.channels.port import (
     ANSWER_SECONDS,
+    Attempt,
+    AttemptKind,
     Channel,
     Envelope,
     Found,
-    Outcome,
-    OutcomeKind,
+    Threads,
 )
+from promotion_pipeline.notifications.channels.retry_after import seconds_of
+from promotion_pipeline.notifications.events import RESOLVES
 from promotion_pipeline.notifications.message import Message, shortened
-from promotion_pipeline.notifications.retry_after import seconds_of
+from promotion_pipeline.promotion.record.events import Event
 
 LONGEST_SUMMARY = 1024
 LONGEST_KEY = 255
@@ -29,9 +32,6 @@ CLIENT = "promotion-pipeline"
 class PagerDutySender:
     """Triggers and resolves alerts of the service of AUTO_PROMOTION_PAGERDUTY_ROUTING_KEY."""
 
-    channel = Channel.PAGERDUTY
-    repeats_safely = True
-
     def __init__(self, settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> None:
         assert settings.pagerduty_routing_key is not None
         self._routing_key = settings.pagerduty_routing_key.get_secret_value()
@@ -39,15 +39,20 @@ class PagerDutySender:
         self._public_url = settings.public_url
         self._client = httpx.Client(timeout=answer_seconds)
 
-    def send(self, envelope: Envelope) -> Outcome:
+    @property
+    def channel(self) -> Channel:
+        """PagerDuty."""
+        return PAGERDUTY
+
+    def send(self, envelope: Envelope) -> Attempt:
         """Enqueue one event. Whatever goes wrong may be repeated: PagerDuty merges events of one key."""
         event = {"routing_key": self._routing_key, **event_of(envelope, self._public_url)}
         try:
             response = self._client.post(f"{self._base_url}/v2/enqueue", json=event)
         except httpx.HTTPError as error:
             hung = isinstance(error, httpx.TimeoutException)
-            return Outcome(OutcomeKind.RETRY, f"PagerDuty cannot be reached: {_named(error)}", hung=hung)
-        return self._outcome_of(response, str(event["dedup_key"]))
+            return Attempt(AttemptKind.RETRY, f"PagerDuty cannot be reached: {_named(error)}", hung=hung)
+        return self._attempt_of(response, str(event["dedup_key"]))
 
     def find(self, envelope: Envelope) -> Found:  # noqa: ARG002
         """Not needed: events repeat safely."""
@@ -67,15 +72,15 @@ class PagerDutySender:
         """Close the connections."""
         self._client.close()
 
-    def _outcome_of(self, response: httpx.Response, dedup_key: str) -> Outcome:
+    def _attempt_of(self, response: httpx.Response, dedup_key: str) -> Attempt:
         status = response.status_code
         if status == 202:
-            return Outcome(OutcomeKind.DELIVERED, receipt={"dedup_key": dedup_key})
+            return Attempt(AttemptKind.DELIVERED, receipt={"dedup_key": dedup_key})
         answer = shortened(" ".join(response.text.split()), LONGEST_ERROR).replace(self._routing_key, "***")
         said = f"PagerDuty answered HTTP {status}: {answer}"
         if status in {400, 413} and "routing_key" not in answer:
-            return Outcome(OutcomeKind.REJECTED_FORM, said)
-        return Outcome(OutcomeKind.RETRY, said, seconds_of(response.headers))
+            return Attempt(AttemptKind.REJECTED_FORM, said)
+        return Attempt(AttemptKind.RETRY, said, seconds_of(response.headers))
 
 
 def event_of(envelope: Envelope, public_url: str) -> dict[str, Any]:
@@ -115,3 +120,17 @@ def _details(message: Message) -> dict[str, str]:
 
 def _named(error: httpx.HTTPError) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+PAGERDUTY = Channel(
+    name="pagerduty",
+    title="PagerDuty",
+    least_level="warning",
+    more_events=RESOLVES,
+    fewer_events=frozenset({Event.WATCH_BLIND, Event.SPLIT_DRIFT}),
+    threads=Threads.INCIDENT,
+    wakes_people=True,
+    is_on=lambda settings: settings.pagerduty_routing_key is not None,
+    open=PagerDutySender,
+    switch="AUTO_PROMOTION_PAGERDUTY_ROUTING_KEY",
+)

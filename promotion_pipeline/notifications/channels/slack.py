@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.channels import ANSWER_SECONDS, Channel, Envelope, Found, Outcome, OutcomeKind
+from promotion_pipeline.notifications.channels.port import (
+    ANSWER_SECONDS,
+    Attempt,
+    AttemptKind,
+    Channel,
+    Envelope,
+    Found,
+    Threads,
+)
+from promotion_pipeline.notifications.channels.retry_after import seconds_of
+from promotion_pipeline.notifications.events import SystemEvent
 from promotion_pipeline.notifications.message import Message, one_line, shortened
-from promotion_pipeline.notifications.retry_after import seconds_of
+from promotion_pipeline.promotion.record.events import Event
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
@@ -69,11 +79,8 @@ ICONS = {"info": ":information_source:", "warning": ":warning:", "critical": ":r
 class SlackSender:
     """Posts as the bot of AUTO_PROMOTION_SLACK_TOKEN."""
 
-    channel = Channel.SLACK
-    repeats_safely = False
-
     def __init__(self, settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> None:
-        from promotion_pipeline.notifications.slack_resource import SlackResourceWithUrl
+        from promotion_pipeline.notifications.channels.slack_resource import SlackResourceWithUrl
 
         assert settings.slack_token is not None
         self._default_channel = settings.slack_channel
@@ -83,15 +90,20 @@ class SlackSender:
             timeout_seconds=answer_seconds,
         ).get_client()
 
-    def send(self, envelope: Envelope) -> Outcome:
+    @property
+    def channel(self) -> Channel:
+        """Slack."""
+        return SLACK
+
+    def send(self, envelope: Envelope) -> Attempt:
         """Post one message; as text only where the envelope says so."""
         place = envelope.target or self._default_channel
         try:
             answer = self._client.chat_postMessage(channel=place, unfurl_links=False, **_content(envelope))
         except Exception as error:
-            return _outcome_of(error, place)
-        return Outcome(
-            OutcomeKind.DELIVERED, receipt={"channel": answer.get("channel"), "ts": answer.get("ts"), "place": place}
+            return _attempt_of(error, place)
+        return Attempt(
+            AttemptKind.DELIVERED, receipt={"channel": answer.get("channel"), "ts": answer.get("ts"), "place": place}
         )
 
     def find(self, envelope: Envelope) -> Found:
@@ -124,7 +136,7 @@ class SlackSender:
         try:
             answer = self._client.auth_test()
         except Exception as error:
-            raise DependencyError(f"Slack: {_outcome_of(error, self._default_channel).error}") from None
+            raise DependencyError(f"Slack: {_attempt_of(error, self._default_channel).error}") from None
         return f"{answer.get('user')} in {answer.get('team')}"
 
     def close(self) -> None:
@@ -179,7 +191,7 @@ def _delivery_of(message: dict[str, Any]) -> object:
     return ((message.get("metadata") or {}).get("event_payload") or {}).get("delivery")
 
 
-def _outcome_of(error: Exception, place: str) -> Outcome:
+def _attempt_of(error: Exception, place: str) -> Attempt:
     """What an exception of the client means for the message."""
     from slack_sdk.errors import SlackApiError
 
@@ -188,29 +200,29 @@ def _outcome_of(error: Exception, place: str) -> Outcome:
     if isinstance(error, urllib.error.URLError):
         # urllib wraps what fails until the request is written; what fails afterwards comes as it is.
         hung = isinstance(error.reason, TimeoutError)
-        return Outcome(OutcomeKind.RETRY, f"Slack cannot be reached: {error.reason}", hung=hung)
+        return Attempt(AttemptKind.RETRY, f"Slack cannot be reached: {error.reason}", hung=hung)
     if isinstance(error, OSError | http.client.HTTPException):
         hung = isinstance(error, TimeoutError)
         said = f"the connection to Slack ended without an answer: {type(error).__name__}: {error}"
-        return Outcome(OutcomeKind.UNCERTAIN, said, hung=hung)
-    return Outcome(OutcomeKind.UNCERTAIN, f"Slack's answer could not be read: {type(error).__name__}")
+        return Attempt(AttemptKind.UNCERTAIN, said, hung=hung)
+    return Attempt(AttemptKind.UNCERTAIN, f"Slack's answer could not be read: {type(error).__name__}")
 
 
-def _refused(error: SlackApiError, place: str) -> Outcome:
+def _refused(error: SlackApiError, place: str) -> Attempt:
     response = error.response
     status = int(getattr(response, "status_code", 0) or 0)
     code = str(response.get("error") or "no error code")
     said = f"Slack answered {shortened(code, 200)} (HTTP {status})"
     if status == 429 or code in {"ratelimited", "rate_limited"}:
-        return Outcome(OutcomeKind.RETRY, said, seconds_of(getattr(response, "headers", {})))
+        return Attempt(AttemptKind.RETRY, said, seconds_of(getattr(response, "headers", {})))
     if code in FORM_ERRORS or status in {400, 413}:
-        return Outcome(OutcomeKind.REJECTED_FORM, said)
+        return Attempt(AttemptKind.REJECTED_FORM, said)
     if code in TARGET_ERRORS:
-        return Outcome(OutcomeKind.REJECTED_TARGET, f"{said} for {place}: invite the bot to it, or correct its name")
+        return Attempt(AttemptKind.REJECTED_TARGET, f"{said} for {place}: invite the bot to it, or correct its name")
     unreadable = status == 200 and not code.isidentifier()
     if code in MAYBE_POSTED or status == 504 or unreadable:
-        return Outcome(OutcomeKind.UNCERTAIN, said)
-    return Outcome(OutcomeKind.RETRY, said, seconds_of(getattr(response, "headers", {})))
+        return Attempt(AttemptKind.UNCERTAIN, said)
+    return Attempt(AttemptKind.RETRY, said, seconds_of(getattr(response, "headers", {})))
 
 
 def _found_after(error: Exception) -> Found:
@@ -221,3 +233,18 @@ def _found_after(error: Exception) -> Found:
         return Found.LATER
     status = int(getattr(error.response, "status_code", 0) or 0)
     return Found.LATER if status == 429 or status >= 500 else Found.UNKNOWN
+
+
+SLACK = Channel(
+    name="slack",
+    title="Slack",
+    least_level="info",
+    fewer_events=frozenset({Event.WARNINGS_SETTLED, SystemEvent.HOURLY_SUMMARY}),
+    threads=Threads.STORY,
+    repeats_safely=False,
+    default_target=lambda settings: settings.slack_channel,
+    is_on=lambda settings: settings.slack_token is not None,
+    open=SlackSender,
+    switch="AUTO_PROMOTION_SLACK_TOKEN",
+    fix="export AUTO_PROMOTION_SLACK_TOKEN=xoxb-...  (a bot token with chat:write)",
+)

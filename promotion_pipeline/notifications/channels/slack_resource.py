@@ -8,7 +8,7 @@ from dagster_slack import SlackResource
 from pydantic import Field
 from slack_sdk.web.client import WebClient
 
-from promotion_pipeline.notifications.channels import ANSWER_SECONDS
+from promotion_pipeline.notifications.channels.port import ANSWER_SECONDS
 
 
 class SlackResourceWithUrl(SlackResource):

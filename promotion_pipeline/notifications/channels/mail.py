@@ -15,9 +15,18 @@ from html import escape
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.channels import ANSWER_SECONDS, Channel, Envelope, Found, Outcome, OutcomeKind
+from promotion_pipeline.notifications.channels.port import (
+    ANSWER_SECONDS,
+    Attempt,
+    AttemptKind,
+    Channel,
+    Envelope,
+    Found,
+)
+from promotion_pipeline.notifications.events import SystemEvent
 from promotion_pipeline.notifications.message import Message, one_line, shortened
 from promotion_pipeline.notifications.scrub import scrubbed
+from promotion_pipeline.promotion.record.events import Event
 
 IMPLICIT_TLS_PORT = 465
 LONGEST_SUBJECT = 200
@@ -30,14 +39,16 @@ COLOURS = {"info": "#1a6fb5", "warning": "#b26a00", "critical": "#b3261e"}
 class MailSender:
     """Sends to everybody in AUTO_PROMOTION_EMAIL_TO."""
 
-    channel = Channel.EMAIL
-    repeats_safely = True
-
     def __init__(self, settings: Settings, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._settings = settings
         self._answer_seconds = answer_seconds
 
-    def send(self, envelope: Envelope) -> Outcome:
+    @property
+    def channel(self) -> Channel:
+        """E-mail."""
+        return EMAIL
+
+    def send(self, envelope: Envelope) -> Attempt:
         """Send to those who did not get it at an earlier attempt."""
         accepted = tuple(envelope.receipt.get("accepted") or ())
         receivers = [address for address in self._settings.email_to if address not in accepted]
@@ -48,7 +59,7 @@ class MailSender:
         except smtplib.SMTPRecipientsRefused as error:
             return _partly_refused(error.recipients, receivers, accepted)
         except (smtplib.SMTPException, OSError) as error:
-            return _outcome_of(error)
+            return _attempt_of(error)
         return _partly_refused(refused, receivers, accepted)
 
     def find(self, envelope: Envelope) -> Found:  # noqa: ARG002
@@ -61,7 +72,7 @@ class MailSender:
             with self._session() as session:
                 session.noop()
         except (smtplib.SMTPException, OSError) as error:
-            raise DependencyError(scrubbed(str(_outcome_of(error).error), self._settings)) from None
+            raise DependencyError(scrubbed(str(_attempt_of(error).error), self._settings)) from None
         return f"{self._settings.smtp_host}:{self._settings.smtp_port} takes mail"
 
     def close(self) -> None:
@@ -148,9 +159,9 @@ def html_of(message: Message) -> str:
     parts = [f'<h2 style="color:{colour};font-size:18px;margin:0 0 12px">{escape(message.title)}</h2>']
     parts += [f"<p>{escape(sentence)}</p>" for sentence in message.what_happened]
     if message.facts:
-        parts.append(_table([(fact.label, fact.value) for fact in message.facts]))
+        parts.append(_html_table([(fact.label, fact.value) for fact in message.facts]))
     if message.table is not None:
-        parts.append(_table(message.table.rows, message.table.columns))
+        parts.append(_html_table(message.table.rows, message.table.columns))
     if message.next_step:
         parts.append(f"<p><b>What to do:</b> {escape(message.next_step)}</p>")
     links = " &nbsp; ".join(f'<a href="{escape(link.url)}">{escape(link.label)}</a>' for link in message.links)
@@ -159,7 +170,7 @@ def html_of(message: Message) -> str:
     return f'<!doctype html><html><body style="{style}">\n{body}\n</body></html>\n'
 
 
-def _table(rows: tuple[tuple[str, ...], ...] | list[tuple[str, str]], columns: tuple[str, ...] = ()) -> str:
+def _html_table(rows: tuple[tuple[str, ...], ...] | list[tuple[str, str]], columns: tuple[str, ...] = ()) -> str:
     cell = "padding:2px 12px 2px 0;text-align:left"
     head = "".join(f'<th style="{cell}">{escape(column)}</th>' for column in columns)
     body = "".join(
@@ -168,27 +179,27 @@ def _table(rows: tuple[tuple[str, ...], ...] | list[tuple[str, str]], columns: t
     return f"<table>{f'<tr>{head}</tr>' if head else ''}{body}</table>"
 
 
-def _partly_refused(refused: dict[str, tuple[int, bytes]], receivers: list[str], accepted: tuple[str, ...]) -> Outcome:
+def _partly_refused(refused: dict[str, tuple[int, bytes]], receivers: list[str], accepted: tuple[str, ...]) -> Attempt:
     """Done, unless somebody may be accepted later; those who got it do not get it again."""
     got = [*accepted, *(address for address in receivers if address not in refused)]
     receipt = {"accepted": got}
     if not refused:
-        return Outcome(OutcomeKind.DELIVERED, receipt=receipt)
+        return Attempt(AttemptKind.DELIVERED, receipt=receipt)
     said = shortened("; ".join(f"{address}: {_answer(*answer)}" for address, answer in refused.items()), LONGEST_ERROR)
     for_good = all(code >= 500 for code, _ in refused.values())
     if for_good and got:
-        return Outcome(OutcomeKind.DELIVERED, f"refused for good: {said}", receipt=receipt)
-    return Outcome(OutcomeKind.RETRY, f"the mail server refused {said}", receipt=receipt)
+        return Attempt(AttemptKind.DELIVERED, f"refused for good: {said}", receipt=receipt)
+    return Attempt(AttemptKind.RETRY, f"the mail server refused {said}", receipt=receipt)
 
 
-def _outcome_of(error: smtplib.SMTPException | OSError) -> Outcome:
+def _attempt_of(error: smtplib.SMTPException | OSError) -> Attempt:
     if isinstance(error, smtplib.SMTPDataError) and error.smtp_code in CONTENT_CODES:
-        return Outcome(OutcomeKind.REJECTED_FORM, f"the mail server refused the content: {_text(error)}")
+        return Attempt(AttemptKind.REJECTED_FORM, f"the mail server refused the content: {_text(error)}")
     hint = _hint(error)
     if hint is not None:
-        return Outcome(OutcomeKind.RETRY, f"{hint[0]}: {_text(error)}; {hint[1]}")
+        return Attempt(AttemptKind.RETRY, f"{hint[0]}: {_text(error)}; {hint[1]}")
     hung = isinstance(error, TimeoutError) or "timed out" in str(error)
-    return Outcome(OutcomeKind.RETRY, f"the mail server did not take it: {_text(error)}", hung=hung)
+    return Attempt(AttemptKind.RETRY, f"the mail server did not take it: {_text(error)}", hung=hung)
 
 
 def _hint(error: smtplib.SMTPException | OSError) -> tuple[str, str] | None:
@@ -219,3 +230,31 @@ def _text(error: Exception) -> str:
 def _answer(code: int, text: bytes | str) -> str:
     shown = text.decode(errors="replace") if isinstance(text, bytes) else text
     return shortened(f"{code} {' '.join(shown.split())}", LONGEST_ERROR)
+
+
+def _mistake(settings: Settings) -> tuple[str, str] | None:
+    is_local = settings.smtp_host in {"127.0.0.1", "localhost", "::1"}
+    if settings.smtp_user and not (settings.smtp_starttls or encrypts_from_the_start(settings) or is_local):
+        return "the mail password would travel in the clear", "export AUTO_PROMOTION_SMTP_STARTTLS=true"
+    return None
+
+
+EMAIL = Channel(
+    name="email",
+    title="e-mail",
+    least_level="critical",
+    more_events=frozenset(
+        {
+            Event.PROMOTION,
+            Event.ROLLBACK,
+            Event.WATCH_BREACH,
+            Event.WATCH_BLIND,
+            Event.SPLIT_DRIFT,
+            SystemEvent.HOURLY_SUMMARY,
+        }
+    ),
+    is_on=lambda settings: settings.smtp_host is not None,
+    open=MailSender,
+    switch="AUTO_PROMOTION_SMTP_HOST and AUTO_PROMOTION_EMAIL_TO",
+    mistake=_mistake,
+)

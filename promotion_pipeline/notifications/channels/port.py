@@ -1,46 +1,81 @@
-"""What a channel is to the delivery: it takes an envelope and says what became of it."""
+"""What a channel is to the rest: its capabilities, and a sender that says what became of an envelope."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from promotion_pipeline.config import Settings
+from promotion_pipeline.notifications.events import AnyEvent
 from promotion_pipeline.notifications.message import Message
+from promotion_pipeline.store.outbox import Level
 
 ANSWER_SECONDS = 10.0
 """Time that a channel has to accept a connection, and to answer each step on it."""
 
 
-class Channel(StrEnum):
-    """Where people are told."""
-
-    SLACK = "slack"
-    """A message in a Slack channel: the experiment's own, else the default one."""
-    PAGERDUTY = "pagerduty"
-    """An alert for whoever is on call."""
-    EMAIL = "email"
-    """An e-mail to everybody in AUTO_PROMOTION_EMAIL_TO."""
+LEVELS: tuple[Level, ...] = ("info", "warning", "critical")
+"""From the least to the most urgent."""
 
 
-class DeliveryState(StrEnum):
-    """Where one notification stands in one channel."""
+class Threads(StrEnum):
+    """How the messages of a channel hang together."""
 
-    PENDING = "pending"
-    """To be sent when its time has come."""
-    SENDING = "sending"
-    """A worker holds it; past its time, the worker died and the message may have arrived."""
-    DELIVERED = "delivered"
-    """The channel confirmed it; final."""
-    UNCERTAIN = "uncertain"
-    """It may have arrived and a repetition would show twice: looked up, or left to a person."""
-    DEAD = "dead"
-    """Given up; a person may replay it."""
+    NONE = "none"
+    """Each stands alone."""
+    STORY = "story"
+    """What happened to one experiment is told in its order; a message waits a few attempts for those before it."""
+    INCIDENT = "incident"
+    """Messages open and close incidents: an end waits for its begin, and goes only where the begin went."""
 
 
-class OutcomeKind(StrEnum):
-    """What became of one attempt."""
+@dataclass(frozen=True)
+class Channel:
+    """Where people are told: what it can do, who is told there, and how it is switched on."""
+
+    name: str
+    """In the database and in commands."""
+    title: str
+    """For people."""
+    least_level: Level
+    """It gets events of this level and worse."""
+    is_on: Callable[[Settings], bool]
+    """Whether the settings switch it on."""
+    open: Callable[[Settings, float], Sender]
+    """A sender with so many seconds of patience; called only where it is on."""
+    switch: str
+    """The settings that switch it on."""
+    more_events: frozenset[AnyEvent] = frozenset()
+    """It gets these whatever their level."""
+    fewer_events: frozenset[AnyEvent] = frozenset()
+    """It never gets these."""
+    threads: Threads = Threads.NONE
+    repeats_safely: bool = True
+    """A message that arrived twice is seen once."""
+    wakes_people: bool = False
+    """It stands in for another channel that is off only for what is worse than info."""
+    default_target: Callable[[Settings], str] | None = None
+    """Where in the channel messages go unless the experiment names its own place; None: it has no places."""
+    fix: str | None = None
+    """What to do when it does not work; None: its test message tells."""
+    mistake: Callable[[Settings], tuple[str, str] | None] = lambda _: None
+    """What is wrong with its settings, and what to do; asked by the doctor before it connects."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def takes(self, event: str, level: Level) -> bool:
+        """Whether people are told of such an event here."""
+        if event in self.fewer_events:
+            return False
+        return event in self.more_events or LEVELS.index(level) >= LEVELS.index(self.least_level)
+
+
+class AttemptKind(StrEnum):
+    """What became of one attempt to send."""
 
     DELIVERED = "delivered"
     """The channel confirmed it."""
@@ -55,10 +90,10 @@ class OutcomeKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The result of one attempt; `error` says what went wrong, without any secret."""
+class Attempt:
+    """One attempt to send; `error` says what went wrong, without any secret."""
 
-    kind: OutcomeKind
+    kind: AttemptKind
     error: str | None = None
     retry_after_seconds: float | None = None
     """The channel's own word on when to come back; it holds for every message of the channel."""
@@ -106,11 +141,12 @@ class Envelope:
 class Sender(Protocol):
     """A configured channel. One worker uses it at a time."""
 
-    channel: Channel
-    repeats_safely: bool
-    """A message that arrived twice is seen once."""
+    @property
+    def channel(self) -> Channel:
+        """What it sends to."""
+        ...
 
-    def send(self, envelope: Envelope) -> Outcome:
+    def send(self, envelope: Envelope) -> Attempt:
         """Try once, within the time-outs; never raises for what the channel does."""
         ...
 
