@@ -17,7 +17,7 @@ from promotion_pipeline.text.numbers import rate_text, setting_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from promotion_pipeline.backtest import Rule, RuleRecord
+    from promotion_pipeline.backtest import ReplayRule, RuleRecord
 
 Names = Annotated[
     list[str] | None,
@@ -107,7 +107,7 @@ def backtest(
         _print_promotions(acts, [one.name for one in rules])
 
 
-def _rules(texts: list[str], improvements: str | None, config: Any) -> list[Rule]:
+def _rules(texts: list[str], improvements: str | None, config: Any) -> list[ReplayRule]:
     from promotion_pipeline.backtest import parse_rule
 
     rules = [parse_rule(text).on_top_of(config) for text in texts]
@@ -132,8 +132,8 @@ def _frames(names: list[str] | None, file: Path | None) -> tuple[pd.DataFrame, p
     missing = sorted(set(names or ()) - set(experiments["name"]))
     if missing:
         raise NotFoundError(f"{file} has no experiment called {', '.join(missing)}")
-    chosen = experiments[experiments["name"].isin(names)] if names else experiments
-    return rollups[rollups["experiment_id"].isin(chosen["experiment_id"])], chosen
+    wanted = experiments[experiments["name"].isin(names)] if names else experiments
+    return rollups[rollups["experiment_id"].isin(wanted["experiment_id"])], wanted
 
 
 def _print_records(records: list[RuleRecord], unit: str) -> None:

@@ -13,7 +13,7 @@ from promotion_pipeline.errors import NotEligibleError
 from promotion_pipeline.text.numbers import interval_text, share_text
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.models import PromotionEligibility, VariantMetrics
+    from promotion_pipeline.promotion.record.models import PromotionEligibility, VariantMetrics
 
 VERDICT_STYLES = {
     "eligible": "green",
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, config: Any = None) -> None:
     """Check one experiment, or all that run."""
     from promotion_pipeline.config import parse_config
-    from promotion_pipeline.promotion.assess import assess
+    from promotion_pipeline.promotion.judge.assess import assess
     from promotion_pipeline.store.database import current_store
 
     at = parse_time(as_of, "--as-of")
@@ -70,7 +70,7 @@ def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, co
 def print_all(found: list[PromotionEligibility], as_json: bool) -> None:
     """Every experiment in a table, or as JSON."""
     from promotion_pipeline.cli.live import print_alarms
-    from promotion_pipeline.promotion.alarms import open_alarms
+    from promotion_pipeline.promotion.watch.alarms import open_alarms
 
     if not as_json:
         # Also of experiments that do not run any more: those are the promoted ones.
@@ -153,7 +153,7 @@ def traffic_text(eligibility: PromotionEligibility) -> str:
 
 def _print_next(eligibility: PromotionEligibility) -> None:
     """What to type next: an answer where one is waited for."""
-    from promotion_pipeline.promotion.approvals import open_approvals
+    from promotion_pipeline.promotion.act.approvals import open_approvals
 
     if not eligibility.is_eligible:
         return
@@ -161,7 +161,7 @@ def _print_next(eligibility: PromotionEligibility) -> None:
     act = "approve {}" if waits else "promote {} --dry-run"
     if eligibility.distrust is not None:
         act = "decline {} --reason TEXT" if waits else "hold {} --reason TEXT"
-    output.note(f"Next: {output.program()} {act.format(shell_name(eligibility.experiment_name))}")
+    output.note(f"Next: {output.program()} {act.format(output.shell_name(eligibility.experiment_name))}")
 
 
 def _evidence(eligibility: PromotionEligibility) -> str:
@@ -190,10 +190,3 @@ def print_variants(variants: tuple[VariantMetrics, ...]) -> None:
     ]
     if rows:
         output.print_table(["variant", "traffic", "requests", "conversion", "errors", "latency"], rows)
-
-
-def shell_name(name: str) -> str:
-    """A name as one types it in a shell."""
-    import shlex
-
-    return shlex.quote(name)

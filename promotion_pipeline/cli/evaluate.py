@@ -71,7 +71,7 @@ def evaluate(
     from promotion_pipeline.config import parse_config
     from promotion_pipeline.decisions.window import evaluate_window, redecide_late
     from promotion_pipeline.rollups import catch_up
-    from promotion_pipeline.rollups.dispatch import roll_up as roll_up_hours
+    from promotion_pipeline.rollups.catching_up import roll_up as roll_up_hours
     from promotion_pipeline.store.clock import newest_complete_hour
     from promotion_pipeline.store.database import current_store
 

@@ -13,8 +13,8 @@ from promotion_pipeline.cli.options import Json, Name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promotion_pipeline.promotion.happened import Happened
-    from promotion_pipeline.promotion.models import Promotion
+    from promotion_pipeline.promotion.history.happened import Happened
+    from promotion_pipeline.promotion.record.models import Promotion
 
 Verify = Annotated[
     bool, typer.Option("--verify", help="Recompute each decision from the log of the requests and compare.")
@@ -41,9 +41,9 @@ def register(app: typer.Typer) -> None:
 def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json: Json = False) -> None:
     """Show the promotions of one experiment, and its events."""
     from promotion_pipeline.cli.live import print_alarms
-    from promotion_pipeline.promotion.alarms import alarms_of
-    from promotion_pipeline.promotion.happened import events_of
-    from promotion_pipeline.promotion.history import get_promotion_history
+    from promotion_pipeline.promotion.history.happened import events_of
+    from promotion_pipeline.promotion.history.history import get_promotion_history
+    from promotion_pipeline.promotion.watch.alarms import alarms_of
 
     if verify:
         _verify(name, shadow, as_json)
@@ -80,7 +80,7 @@ def _print_events(events: Sequence[Happened]) -> None:
 
 
 def _verify(name: str, shadow: bool, as_json: bool) -> None:
-    from promotion_pipeline.promotion.verify import verify_history
+    from promotion_pipeline.promotion.history.verify import verify_history
 
     with output.progress(f"Recomputing the decisions about {name}"):
         found = verify_history(name, shadow=shadow)
@@ -99,7 +99,7 @@ def _verify(name: str, shadow: bool, as_json: bool) -> None:
 
 def _row(promotion: Promotion) -> list[object]:
     """What is known: of a promotion that was recorded before us, not everything is."""
-    from promotion_pipeline.promotion.records import NOT_RECORDED
+    from promotion_pipeline.promotion.record.queries import NOT_RECORDED
 
     ended = promotion.rollback_reason or ""
     if promotion.rollback_at is not None:

@@ -136,7 +136,7 @@ def confirm_notifications(ids: Ids = None) -> None:
 )
 def resolve(name: Name, reason: Annotated[str, typer.Option("--reason", metavar="TEXT")], by: By = None) -> None:
     """End the incident of a promotion with warnings."""
-    from promotion_pipeline.promotion.warnings import acknowledge_warnings
+    from promotion_pipeline.promotion.act.warnings import acknowledge_warnings
 
     promotion = acknowledge_warnings(name, actor(by), reason)
     output.print_line(f"{name}: the warnings of the promotion of {promotion.promoted_variant_name} are settled")

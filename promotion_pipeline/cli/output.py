@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sys
 import threading
@@ -50,6 +51,11 @@ def program() -> str:
     if name.name != "promotion-pipeline" or shutil.which(name.name) is not None:
         return "promotion-pipeline"
     return os.path.relpath(name) if name.resolve().is_relative_to(Path.cwd()) else str(name)
+
+
+def shell_name(name: str) -> str:
+    """The name of an experiment as one types it in a shell."""
+    return shlex.quote(name)
 
 
 def note(text: str) -> None:

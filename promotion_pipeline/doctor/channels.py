@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from promotion_pipeline.doctor.findings import Result, ok, problem
+from promotion_pipeline.doctor.findings import CheckOutcome, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications.channels.port import Channel
@@ -14,7 +14,7 @@ OLDEST_WAITING = timedelta(minutes=30)
 LIST = "promotion-pipeline notifications list"
 
 
-def reaches(channel: Channel, subject: Subject) -> Result:
+def reaches(channel: Channel, subject: Subject) -> CheckOutcome:
     """Whether a channel lets us in."""
     settings = subject.settings
     mistake = channel.mistake(settings)
@@ -31,7 +31,7 @@ def reaches(channel: Channel, subject: Subject) -> Result:
         sender.close()
 
 
-def deliveries(subject: Subject) -> Result:
+def deliveries(subject: Subject) -> CheckOutcome:
     """Whether everything that people are to be told gets through."""
     row = subject.database.execute(
         """

@@ -13,8 +13,8 @@ from promotion_pipeline.notifications.message import Fact, Link, Message, Messag
 from promotion_pipeline.notifications.notification import Notification
 from promotion_pipeline.notifications.payload import AnyPayload, RunFailurePayload, RunRecoveredPayload, SummaryPayload
 from promotion_pipeline.notifications.scrub import scrubbed
-from promotion_pipeline.promotion import payload as payloads
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.act import payload as payloads
+from promotion_pipeline.promotion.record.events import Event
 
 
 def compose(notification: Notification, settings: Settings) -> Message:

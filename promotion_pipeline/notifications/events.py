@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.record.events import Event
 
 
 class SystemEvent(StrEnum):

@@ -9,13 +9,7 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.notifications.channels.port import Channel, Threads
 from promotion_pipeline.notifications.channels.registry import configured_channels
 from promotion_pipeline.notifications.events import RESOLVES
-from promotion_pipeline.notifications.routing import (
-    PRIORITY,
-    Routed,
-    channels_for,
-    key_in,
-    thread_key,
-)
+from promotion_pipeline.notifications.routing import PRIORITY, Routed, channels_for, key_in, thread_key
 from promotion_pipeline.store.database import Connection, Store
 
 ROWS_A_TURN = 500

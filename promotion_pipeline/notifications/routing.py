@@ -9,7 +9,7 @@ from uuid import UUID
 
 from promotion_pipeline.notifications.channels.port import Channel, Threads
 from promotion_pipeline.notifications.events import RESOLVES, SystemEvent
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.record.events import Event
 from promotion_pipeline.store.outbox import Level
 
 ONLY_WHERE_IT_BELONGS: frozenset[str] = frozenset({SystemEvent.HOURLY_SUMMARY}) | RESOLVES

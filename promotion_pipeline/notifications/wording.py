@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from promotion_pipeline.notifications.message import Fact, Message
 from promotion_pipeline.notifications.notification import Notification
-from promotion_pipeline.promotion.payload import (
+from promotion_pipeline.promotion.act.payload import (
     ApprovalDeclinedPayload,
     ApprovalRequestedPayload,
     BreachAcknowledgedPayload,

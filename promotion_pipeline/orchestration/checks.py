@@ -17,9 +17,9 @@ import dagster as dg
 from promotion_pipeline.decisions import health
 from promotion_pipeline.decisions.window import first_undecided_hour
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.rollups import health as hours
-from promotion_pipeline.rollups.dispatch import unbalanced_hours, unbalanced_old_hours
-from promotion_pipeline.rollups.usual import quiet_experiments
+from promotion_pipeline.rollups.conservation import unbalanced_hours, unbalanced_old_hours
+from promotion_pipeline.rollups.freshness import freshness
+from promotion_pipeline.rollups.usual_traffic import quiet_experiments
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.text.numbers import count_text, instant_text, p_sentence
@@ -77,7 +77,7 @@ def _old_requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckRe
 
 def _requests_are_fresh(store: Store, window: Window) -> dg.AssetCheckResult:
     limit = store.settings.thresholds.max_staleness_hours
-    seen = hours.freshness(store, window.end)
+    seen = freshness(store, window.end)
     stale = [row for row in seen if row.staleness_hours > limit]
     return _result(
         passed=not stale,

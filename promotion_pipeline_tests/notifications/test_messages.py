@@ -22,7 +22,7 @@ from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.message import Message
 from promotion_pipeline.notifications.notification import Notification
 from promotion_pipeline.notifications.scrub import scrubbed
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.record.events import Event
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 SETTINGS = Settings(

@@ -10,7 +10,7 @@ import pytest
 
 from promotion_pipeline.notifications import CHANNELS, SystemEvent, channel_named, fan_out
 from promotion_pipeline.notifications.routing import PRIORITY, channels_for
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.record.events import Event
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import Level
 from promotion_pipeline_tests.notifications.helpers import deliver, states, write

@@ -8,10 +8,10 @@ from promotion_pipeline import auto_check_promotions
 from promotion_pipeline.errors import InputError, UntrustedError
 from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.notification import Notification
-from promotion_pipeline.promotion.approvals import approve_promotion
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.approvals import approve_promotion
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.test_requested_thresholds import audit
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, VariantSpec, seed_experiment

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from promotion_pipeline.promotion.evidence import LiftPoint
+from promotion_pipeline.promotion.history.evidence import LiftPoint
 from promotion_pipeline.text.numbers import setting_text
 
 WIDTH, HEIGHT = 720, 264

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from promotion_pipeline.api.guard import Visit
+from promotion_pipeline.api.guard import RequestContext
 from promotion_pipeline.api.pages import charts
 from promotion_pipeline.text import numbers
 
@@ -32,11 +32,11 @@ UNKNOWN = "–"
 
 
 def render(
-    visit: Visit, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+    context: RequestContext, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
     """A template as a response."""
     page = environment().get_template(template)
-    text = page.render(visit=visit, style_version=style_version(), **values)
+    text = page.render(context=context, style_version=style_version(), **values)
     return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
 
 

@@ -26,7 +26,7 @@ from promotion_pipeline.notifications.channels.port import (
 from promotion_pipeline.notifications.events import SystemEvent
 from promotion_pipeline.notifications.message import Message, one_line, shortened
 from promotion_pipeline.notifications.scrub import scrubbed
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.record.events import Event
 
 IMPLICIT_TLS_PORT = 465
 LONGEST_SUBJECT = 200

@@ -20,7 +20,7 @@ from promotion_pipeline.notifications.channels.port import (
 from promotion_pipeline.notifications.channels.retry_after import seconds_of
 from promotion_pipeline.notifications.events import RESOLVES
 from promotion_pipeline.notifications.message import Message, shortened
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.record.events import Event
 
 LONGEST_SUMMARY = 1024
 LONGEST_KEY = 255

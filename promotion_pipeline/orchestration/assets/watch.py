@@ -10,11 +10,11 @@ from promotion_pipeline.orchestration.act_events import told_in_run
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.promotion.alarms import fingerprint, open_alarms
-from promotion_pipeline.promotion.counts import act_counts
-from promotion_pipeline.promotion.watch import WatchAction, WatchResult, watch_promotions
-from promotion_pipeline.promotion.watch_rules import WatchStatus
-from promotion_pipeline.promotion.watched import Alarm, AlarmKind
+from promotion_pipeline.promotion.history.counts import act_counts
+from promotion_pipeline.promotion.record.watched import Alarm, AlarmKind
+from promotion_pipeline.promotion.unattended.watch import WatchAction, WatchResult, watch_promotions
+from promotion_pipeline.promotion.watch.alarms import fingerprint, open_alarms
+from promotion_pipeline.promotion.watch.rules import WatchStatus
 from promotion_pipeline.text.numbers import count_text
 from promotion_pipeline.text.tables import markdown_table
 
