@@ -91,3 +91,13 @@ Rows = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_rows)]
 """A list of objects."""
 Shares = Annotated[dict[str, Any], BeforeValidator(_shares)]
 """Percent of traffic by variant id."""
+
+
+class OwnWords(Payload):
+    """An event whose writer has put it into words, or that this version knows no words for."""
+
+    title: Text = ""
+    message: Texts = ()
+    messages: Texts = ()
+    reason: Texts = ()
+    next_step: Text = "Look at the evidence."
