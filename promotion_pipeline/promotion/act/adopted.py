@@ -37,7 +37,8 @@ def require_storable(connection: Connection, shares: Iterable[Decimal]) -> None:
     if lost:
         raise ConflictError(
             f"ab_variants.traffic_percentage is {_type_of_shares(connection)} and cannot hold"
-            f" {percent_text(float(lost[0]))}: state ramp steps that it can, or run ALTER TABLE ab_variants ALTER traffic_percentage TYPE numeric(5,2)"
+            f" {percent_text(float(lost[0]))}: state ramp steps that it can, or run ALTER TABLE"
+            " ab_variants ALTER traffic_percentage TYPE numeric(5,2)"
         )
 
 
