@@ -20,13 +20,13 @@ from promotion_pipeline.decisions.experiments import overridden, read_experiment
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.stricter import Overruled
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.promotion.judge.data import data_state
+from promotion_pipeline.promotion.judge.data import DataState, data_state
 from promotion_pipeline.promotion.judge.eligibility import eligibility_of
 from promotion_pipeline.promotion.judge.in_force import InForce, in_force
 from promotion_pipeline.promotion.judge.judged import Judged
 from promotion_pipeline.promotion.judge.problems import problems_of, set_up_errors
 from promotion_pipeline.promotion.judge.rows import by_experiment, records
-from promotion_pipeline.promotion.judge.thresholds import judged_on
+from promotion_pipeline.promotion.judge.thresholds import JudgedOn, judged_on
 from promotion_pipeline.promotion.record.experiments import Experiment, experiments_named, running_experiments
 from promotion_pipeline.promotion.record.models import PromotionEligibility
 from promotion_pipeline.promotion.record.transaction import database_errors
@@ -133,8 +133,8 @@ def judge_experiments(
     """Evaluate experiments that were read already.
 
     Args:
-        as_of: judge on the phase and the thresholds of then; None: on the open phase and the present thresholds, so that
-            the answer can be acted upon.
+        as_of: judge on the phase and the thresholds of then; None: on the open phase and the present thresholds, so
+            that the answer can be acted upon.
         source: the store for many experiments (bulk reads), or the connection that holds a lock.
         compare: count the requests of those that are eligible in the log.
         afresh: sum up the log instead of reading what was rolled up.
@@ -153,33 +153,44 @@ def judge_experiments(
     data = data_state(store, connection, rollups, frame, force.as_of, eligible if compare else ())
     silent = [e for e in force.experiments if e.id not in decisions]
     problems = set_up_errors(frame) | problems_of(connection, silent, force.as_of, force.is_now)
+    known = {
+        e.id: {
+            "decision": decisions.get(e.id),
+            "metrics": tuple(metrics.get(e.id, ())),
+            "significance": tuple(significance.get(e.id, ())),
+            "problem": problems.get(e.id) or thresholds[e.id].problem,
+        }
+        for e in force.experiments
+    }
+    assessments = tuple(
+        _assessment(store, e, force, data, thresholds[e.id], request=request, **known[e.id]) for e in force.experiments
+    )
+    return Judgement(force.as_of, assessments, rollups, found.decisions)
 
-    def assessment(experiment: Experiment) -> Assessment:
-        key, phase_id, own = experiment.id, force.phases.get(experiment.id), thresholds[experiment.id]
-        return Assessment(
-            experiment=experiment,
-            as_of=force.as_of,
-            now=force.now,
-            phase_id=phase_id,
-            config=own.used,
-            request=request,
-            overruled=own.overruled,
-            is_overridden=own.is_overridden,
-            decision=decisions.get(key),
-            metrics=tuple(metrics.get(key, ())),
-            significance=tuple(significance.get(key, ())),
-            problem=problems.get(key) or own.problem,
-            watermark=data.watermarks.get(key),
-            newest_hour=data.newest_hours.get(str(key)),
-            completeness=None if phase_id is None else data.complete.get(phase_id),
-            traffic=data.traffic,
-            log=log_name(store.settings),
-            is_enabled=store.settings.enabled,
-            made_by=force.makers.get(key, MadeBy.AUTOMATION),
-            is_phase_current=key not in force.unnoted,
-        )
 
-    return Judgement(force.as_of, tuple(map(assessment, force.experiments)), rollups, found.decisions)
+def _assessment(
+    store: Store, experiment: Experiment, force: InForce, data: DataState, own: JudgedOn, **known: Any
+) -> Assessment:
+    """Everything that is known of one experiment; `known` is what the evaluation says."""
+    key, phase_id = experiment.id, force.phases.get(experiment.id)
+    return Assessment(
+        experiment=experiment,
+        as_of=force.as_of,
+        now=force.now,
+        phase_id=phase_id,
+        config=own.used,
+        overruled=own.overruled,
+        is_overridden=own.is_overridden,
+        watermark=data.watermarks.get(key),
+        newest_hour=data.newest_hours.get(str(key)),
+        completeness=None if phase_id is None else data.complete.get(phase_id),
+        traffic=data.traffic,
+        log=log_name(store.settings),
+        is_enabled=store.settings.enabled,
+        made_by=force.makers.get(key, MadeBy.AUTOMATION),
+        is_phase_current=key not in force.unnoted,
+        **known,
+    )
 
 
 def _frames(store: Store, source: Source, force: InForce, *, afresh: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
