@@ -24,7 +24,7 @@ _PACKAGE = Path(promotion_pipeline.__file__).parent
 def product_errors() -> set[type[PromotionError]]:
     """`PromotionError` and all its heirs that have a code of their own."""
     for file in _PACKAGE.rglob("*.py"):
-        if "    code = \"" in file.read_text(encoding="utf-8"):
+        if '    code = "' in file.read_text(encoding="utf-8"):
             importlib.import_module(".".join(file.relative_to(_PACKAGE.parent).with_suffix("").parts))
     heirs = _heirs(PromotionError)
     return {kind for kind in heirs if "code" in vars(kind) and kind.__module__.startswith(f"{_PACKAGE.name}.")}
@@ -47,4 +47,4 @@ def _codes(tree: ast.Module) -> Iterator[str]:
             case ast.Call(func=ast.Name(id="Problem"), args=[_, ast.Constant(value=str(code)), *_]):
                 yield code
             case ast.Assign(targets=[ast.Name(id="_CODES")], value=ast.Dict(values=values)):
-                yield from (value.value for value in values if isinstance(value, ast.Constant))
+                yield from (str(value.value) for value in values if isinstance(value, ast.Constant))

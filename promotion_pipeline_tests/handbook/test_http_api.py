@@ -37,7 +37,9 @@ def test_every_route_has_a_curl_line_and_every_curl_line_a_route(store: Store) -
         for method in (route.methods or set()) - {"HEAD"}
     ]
     told = list(curls(PAGE.read_text(encoding="utf-8")))
-    asked = {(method, route.path) for method, route in routes for verb, path in told if _fits(route, method, verb, path)}
+    asked = {
+        (method, route.path) for method, route in routes for verb, path in told if _fits(route, method, verb, path)
+    }
     assert {(method, route.path) for method, route in routes} - asked == set()
     assert [line for line in told if not any(_fits(route, method, *line) for method, route in routes)] == []
 
