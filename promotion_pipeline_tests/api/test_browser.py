@@ -142,13 +142,13 @@ def test_a_person_finds_approves_and_undoes_a_promotion(shared_api: Api, open_pa
 
 
 def test_the_list_fits_a_desk_without_scrolling(shared_api: Api, open_page: Open) -> None:
-    control, treatment = UNPROVEN
-    seeded = seed_experiment(shared_api.store, "demo-price-page", (replace(control, requests=8_500), treatment))
-    write_looks(shared_api.store, seeded, looks=3)
+    control, treatment = WINNER
+    seeded = seed_experiment(shared_api.store, "demo-price-page", (replace(control, requests=8_500, conversions=850), treatment))
+    write_looks(shared_api.store, seeded, looks=60)
     shared_api.operator.post(SWEEP).raise_for_status()
     page = open_page()
     page.set_viewport_size({"width": 1280, "height": 800})
-    expect(page.get_by_role("row").filter(has_text="demo-price-page")).to_contain_text("broken split")
+    expect(page.get_by_role("row").filter(has_text="demo-price-page")).to_contain_text(re.compile("broken split.*waits for approval"))
     list_of_all = page.get_by_role("region", name="Experiments")
     assert list_of_all.evaluate("it => it.scrollWidth - it.clientWidth") <= 0
 
