@@ -198,6 +198,6 @@ def split_of(store: Store, seeded: Seeded) -> dict[str, Decimal]:
 def count(store: Store, query: str, *parameters: object) -> int:
     """The single number that a query gives."""
     with store.connect() as connection:
-        row = connection.execute(query, parameters).fetchone()  # type: ignore[arg-type]
+        row = connection.execute(query, parameters).fetchone()
     assert row is not None
     return int(next(iter(row.values())))

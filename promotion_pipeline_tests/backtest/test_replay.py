@@ -54,7 +54,8 @@ def _replay(*rules: Rule, **histories: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(acts: pd.DataFrame, name: str) -> pd.Series:
-    return acts.set_index("name").loc[name]
+    (row,) = (own for _, own in acts[acts["name"] == name].iterrows())
+    return row
 
 
 def test_a_rule_promotes_at_the_first_look_that_allows_it_and_the_rest_is_its_judge() -> None:

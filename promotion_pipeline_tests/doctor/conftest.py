@@ -53,7 +53,7 @@ class Patient:
 
     def execute(self, statement: str, *parameters: object) -> None:
         with self.store.connect() as connection:
-            connection.execute(statement, parameters)  # type: ignore[arg-type]
+            connection.execute(statement, parameters)
 
     def beat(self, seconds_ago: float = 0.0) -> None:
         for daemon in ("SCHEDULER", "SENSOR"):

@@ -70,7 +70,7 @@ def damaged(stage: Stage, setting: Setting, statement: str) -> Tally:
     assert tally.is_clean, tally.lines()
     with stage.store.connect() as connection, connection.transaction():
         connection.execute("SET LOCAL session_replication_role = replica")
-        connection.execute(statement, {"id": subject.id})  # type: ignore[call-overload]
+        connection.execute(statement, {"id": subject.id})
     tally.check(stage.store, [subject.id], when="after")
     return tally
 

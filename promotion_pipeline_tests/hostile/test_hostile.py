@@ -22,7 +22,7 @@ __all__ = ["dagster_template", "stage"]
 def hostile(name: str, start_date: str = "lately", config: str | None = None, **changes: str) -> HostileExperiment:
     values: dict[str, str | None] = {"user_id": "user 1", "latency_ms": "10", "value": "1"}
     values |= changes
-    row = HostileRequest(Whose.OWN, Whose.OWN, at=-90, is_error=False, converted=True, **values)  # type: ignore[arg-type]
+    row = HostileRequest(Whose.OWN, Whose.OWN, at=-90, is_error=False, converted=True, **values)
     return HostileExperiment(name, True, start_date, None, config, (True, False), (row,) * 3)
 
 

@@ -65,4 +65,4 @@ def stage(store: Store, server: EmbeddedServer, dagster_template: str, tmp_path:
         newest = newest_complete_hour(connection)
         yield Stage(own, instance, InProcess(instance, own, log_level="CRITICAL"), newest)
     with connect(server.url("postgres")) as admin:
-        admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+        admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -232,6 +232,12 @@ def queue(stage: Stage, job: str, tags: Mapping[str, str]) -> str:
     return run.run_id
 
 
+def cancel(stage: Stage, run_id: str) -> None:
+    run = stage.instance.get_run_by_id(run_id)
+    assert run is not None
+    stage.instance.report_run_canceled(run)
+
+
 def dequeued(stage: Stage) -> list[str]:
     """Runs that the daemon would start now; they are marked as started."""
     daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
@@ -252,7 +258,7 @@ def test_beside_a_backfill_the_hourly_run_has_its_place_and_a_second_backfill_wa
     apply = queue(stage, "apply_promotion_job", {})
     assert dequeued(stage) == [first, hourly, apply]
     assert dequeued(stage) == []
-    instance.report_run_canceled(instance.get_run_by_id(first))
+    cancel(stage, first)
     assert dequeued(stage) == [second]
-    instance.report_run_canceled(instance.get_run_by_id(hourly))
+    cancel(stage, hourly)
     assert dequeued(stage) == [by_hand]

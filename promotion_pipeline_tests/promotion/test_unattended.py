@@ -38,7 +38,7 @@ STATEMENTS = {
 
 def change(store: Store, seeded: Seeded, statement: str) -> None:
     with store.connect() as connection:
-        connection.execute(statement, {"id": seeded.id, "end": seeded.end})  # type: ignore[arg-type]
+        connection.execute(statement, {"id": seeded.id, "end": seeded.end})
 
 
 @pytest.mark.parametrize("case", STATEMENTS)

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).with_name("golden")
 HEADER = "-- compiled, not run here\n"
 START = datetime(2026, 3, 8, 4, tzinfo=UTC)
 END = START + timedelta(hours=3)
-FORMS = {
+FORMS: dict[str, dict[str, object]] = {
     "with_users": {"table": ["team's", "events"]},
     "without_users_and_zone": {
         "time": "utc",

@@ -42,7 +42,7 @@ def run(store: Store, seeded: Seeded, *statements: str, replica: bool = False) -
         if replica:
             connection.execute("SET LOCAL session_replication_role = replica")
         for statement in statements:
-            connection.execute(statement, {"id": seeded.id})  # type: ignore[arg-type]
+            connection.execute(statement, {"id": seeded.id})
 
 
 def begun_with_microseconds(store: Store) -> Seeded:
