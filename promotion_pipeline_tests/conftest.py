@@ -15,7 +15,8 @@ from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import Connection, Store, close_current_stores, connect, create_database
+from promotion_pipeline.store.connection import connect, create_database
+from promotion_pipeline.store.database import Connection, Store, close_current_stores
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 TEMPLATE = "promotion_template"

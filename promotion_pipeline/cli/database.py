@@ -48,7 +48,8 @@ def upgrade(as_json: Json = False) -> None:
     """Upgrade the schema to the newest revision."""
     from promotion_pipeline.config import Settings
     from promotion_pipeline.store import migrate
-    from promotion_pipeline.store.database import checked_url, open_store
+    from promotion_pipeline.store.connection import checked_url
+    from promotion_pipeline.store.database import open_store
 
     settings, made = Settings.from_environment(), None
     before: str | None = None
@@ -74,7 +75,7 @@ def _made(url: str) -> dict[str, Any]:
     """What the first upgrade found, and what it made."""
     from promotion_pipeline.store.adoption.catalog import ADOPTED_TABLES, creation_schema
     from promotion_pipeline.store.adoption.ours import adopted_tables, our_tables
-    from promotion_pipeline.store.database import connect
+    from promotion_pipeline.store.connection import connect
 
     with connect(url) as connection:
         adopted, schema = adopted_tables(connection), creation_schema(connection)

@@ -10,6 +10,16 @@ from typing import Any, assert_never
 import pandas as pd
 
 from promotion_pipeline.evaluation.codes import Reason, Verdict, Warn
+from promotion_pipeline.text.numbers import (
+    confidence_text,
+    count_text,
+    instant_text,
+    milliseconds_text,
+    p_sentence,
+    percent_text,
+    rate_text,
+    setting_text,
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +90,8 @@ def _shrunken(row: Mapping[str, Any]) -> str | None:
     if lift is None or prior is None or seen is None or seen <= 0:
         return None
     return (
-        f"expected to be about {lift * 100:+.1f} % after shrinkage, where true lifts are usually within"
-        f" {prior * 100:g} % of 0: what was picked for its lift looks better than it is"
+        f"expected to be about {rate_text(lift, 1, signed=True)} after shrinkage, where true lifts are usually within"
+        f" {setting_text(prior * 100)} of 0: what was picked for its lift looks better than it is"
     )
 
 
@@ -93,7 +103,7 @@ def _planned(row: Mapping[str, Any]) -> str | None:
     )
     if planned is None or fraction is None:
         return None
-    seen = f"{fraction * 100:.0f} % of the planned {planned:,.0f} requests are there"
+    seen = f"{rate_text(fraction, 0)} of the planned {count_text(planned)} requests are there"
     if boundary is None and fraction >= 1:
         return f"{seen}, and more: looks past the plan have no error left to spend"
     if z is None or boundary is None:
@@ -110,17 +120,10 @@ def _text(value: float | None, unit: str) -> str:
     if value is None:
         return "unknown"
     if unit == "requests":
-        return f"{value:,.0f} requests"
+        return f"{count_text(value)} requests"
     if unit == "hours":
-        return f"{max(value, 0.0):,.1f} hours"
-    percent = value * 100 if unit == "fraction" else value
-    # 99.9968 is not certainty, and must not be read as it.
-    return "over 99.99 %" if 99.995 <= percent < 100 else f"{percent:.2f} %"
-
-
-def _confidence(percent: float | None) -> str:
-    """A confidence in words: never certainty, not even where its p-value is too small for a float."""
-    return _text(None if percent is None else min(percent, 99.999), "%")
+        return f"{count_text(max(value, 0.0), 1)} hours"
+    return rate_text(value) if unit == "fraction" else percent_text(value)
 
 
 def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
@@ -128,20 +131,23 @@ def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
     if rule.unit == "hours" and observed is not None:
         # Before its start, or while no request has matured, a phase has not run for a negative time.
         observed = max(observed, 0.0)
-    observed_text = _confidence(observed) if reason is Reason.MIN_CONFIDENCE else _text(observed, rule.unit)
+    is_confidence = reason is Reason.MIN_CONFIDENCE
+    observed_text, asked_text = (
+        confidence_text(value) if is_confidence else _text(value, rule.unit) for value in (observed, threshold)
+    )
     passed = bool(row[reason.value])
     relation = rule.sign if passed else ("<" if rule.sign == ">=" else ">")
-    message = f"{rule.what} {observed_text} {relation} {_text(threshold, rule.unit)}"
+    message = f"{rule.what} {observed_text} {relation} {asked_text}"
     if observed is None and reason is Reason.ERROR_RATE_ACCEPTABLE and (_number(row.get("sample_size")) or 0) > 0:
         message = (
-            f"{rule.what} not measured, needed {rule.sign} {_text(threshold, rule.unit)}: the log does not say which"
+            f"{rule.what} not measured, needed {rule.sign} {asked_text}: the log does not say which"
             " requests failed; map is_error, or map it to 'never' where nothing can fail"
         )
     elif observed is None:
-        message = f"{rule.what} could not be measured; needed {rule.sign} {_text(threshold, rule.unit)}"
-    elif reason is Reason.MIN_CONFIDENCE and not passed and observed >= threshold:
+        message = f"{rule.what} could not be measured; needed {rule.sign} {asked_text}"
+    elif is_confidence and not passed and observed >= threshold:
         message = f"confidence {observed_text}, but the candidate is behind control"
-    elif observed_text == _text(threshold, rule.unit) and observed != threshold:
+    elif observed_text == asked_text and observed != threshold:
         seen, asked = _told_apart(observed, threshold)
         message = f"{rule.what} {seen} {relation} {asked}"
     if reason is Reason.MIN_RUNTIME:
@@ -155,7 +161,7 @@ def _measured_since(row: Mapping[str, Any]) -> str:
     if since is None or pd.isna(since):
         return ""
     begun = pd.Timestamp(since).tz_convert("UTC")
-    return f", counted from {begun:%Y-%m-%d %H:%M} UTC: both arms had requests from then on"
+    return f", counted from {instant_text(begun)}: both arms had requests from then on"
 
 
 def _told_apart(observed: float, threshold: float) -> tuple[str, str]:
@@ -198,7 +204,7 @@ def _reason(row: Mapping[str, Any], reason: Reason, log: str) -> str:
         return _check(row, reason, _RULES[reason]).message
     if reason is Reason.ALL_CHECKS_PASSED:
         name, lead, sure = (row[key] for key in ("candidate_variant_name", "improvement", "confidence"))
-        return f"All safety checks passed: {name} leads by {lead:.2f} % at {_confidence(sure)} confidence"
+        return f"All safety checks passed: {name} leads by {percent_text(lead)} at {confidence_text(sure)} confidence"
     control = _number(row.get("control_conversion_rate"))
     silent, alike = "control" if control is None else "every treatment", "everybody" if control == 1 else "nobody"
     sentences = {
@@ -222,18 +228,7 @@ def _reason(row: Mapping[str, Any], reason: Reason, log: str) -> str:
 
 def _p(row: Mapping[str, Any], name: str) -> str:
     """A p-value in words; one that is too small for a float is not 0."""
-    value = _number(row.get(name))
-    if value is None:
-        return "p is unknown"
-    return f"p = {value:.2g}" if value > 0 else "p < 1e-300"
-
-
-def _rate(value: float) -> str:
-    return f"{value * 100:.2f} %"
-
-
-def _milliseconds(value: float) -> str:
-    return f"{value:,.1f} ms"
+    return p_sentence(_number(row.get(name)))
 
 
 def _both(row: Mapping[str, Any], name: str, shown: Callable[[float], str]) -> str:
@@ -245,13 +240,13 @@ def _both(row: Mapping[str, Any], name: str, shown: Callable[[float], str]) -> s
 def _warning(row: Mapping[str, Any], warning: Warn) -> str:
     match warning:
         case Warn.HIGHER_ERROR_RATE:
-            return "the candidate has a higher error rate than control" + _both(row, "error_rate", _rate)
+            return "the candidate has a higher error rate than control" + _both(row, "error_rate", rate_text)
         case Warn.HIGHER_LATENCY:
             return "the candidate's mean latency is 20 % or more above control's" + _both(
-                row, "mean_latency_ms", _milliseconds
+                row, "mean_latency_ms", milliseconds_text
             )
         case Warn.SMALL_SAMPLE:
-            return f"small sample: {row['sample_size']:,.0f} requests in the smaller arm, under 1,000"
+            return f"small sample: {count_text(row['sample_size'])} requests in the smaller arm, under 1,000"
         case Warn.SAMPLE_RATIO_MISMATCH:
             return f"sample ratio mismatch ({_p(row, 'srm_p_value')}): the traffic is not split as declared"
         case Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH:
@@ -272,7 +267,7 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
             return f"{_exposure(row)}; above 10 % of either nothing is promoted unattended"
         case Warn.LARGE_USER:
             share = _number(row.get("largest_user_share"))
-            found = "more than 1 %" if share is None else f"up to {share * 100:.1f} %"
+            found = "more than 1 %" if share is None else f"up to {rate_text(share, 1)}"
             return (
                 f"one user made {found} of an arm's requests: a placeholder for people who are not known, a bot or a"
                 " shared device? Log no user_id where nobody is known, and leave bots out"
@@ -286,8 +281,8 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
 def _exposure(row: Mapping[str, Any]) -> str:
     """The larger of the shares of users and of requests, or both where the requests say more."""
     users, requests = _number(row.get("multiple_exposure")), _number(row.get("multiple_exposure_requests"))
-    found = "more than 1 %" if users is None else f"{users * 100:.1f} %"
+    found = "more than 1 %" if users is None else rate_text(users, 1)
     if requests is None or users is None or requests <= users:
         return f"{found} of the users were served by several variants"
     found = found if users >= 0.001 else "under 0.1 %"
-    return f"{found} of the users, who made {requests * 100:.1f} % of the requests, were served by several variants"
+    return f"{found} of the users, who made {rate_text(requests, 1)} of the requests, were served by several variants"

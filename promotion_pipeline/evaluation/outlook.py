@@ -13,6 +13,7 @@ import pandas as pd
 from promotion_pipeline.evaluation.codes import Reason, Verdict, Warn
 from promotion_pipeline.evaluation.decide import EXPOSURE_LIMIT
 from promotion_pipeline.statistics import critical_z
+from promotion_pipeline.text.numbers import count_text, lift_text, rate_text
 
 LONG_HOURS = 72.0
 """From here on, a wait is worded in days."""
@@ -74,7 +75,7 @@ def _sample(row: dict[str, Any], n: float, rate: float) -> Need | None:
     if missing <= 0:
         return None
     hours = missing / rate if rate > 0 else None
-    return _awaited(Reason.MIN_SAMPLE_SIZE.value, hours, f"for {missing:,.0f} more requests in the smaller arm")
+    return _awaited(Reason.MIN_SAMPLE_SIZE.value, hours, f"for {count_text(missing)} more requests in the smaller arm")
 
 
 def _confidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
@@ -91,7 +92,7 @@ def _confidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
     critical = float(critical_z(1.0 - float(row["min_confidence_threshold"]) / 100.0))
     growth = (critical * improvement / z / target) ** 2
     if growth <= 1:
-        seen = f"the lift seen is {improvement:+.2f} %"
+        seen = f"the lift seen is {lift_text(improvement)}"
         return Need(name, None, f"a lift of {target:+.3g} % would have shown by now; {seen}")
     lasting = " if it lasts" if improvement >= minimum else ""
     return _awaited(name, n * (growth - 1) / rate if rate > 0 else None, f"to see {target:+.3g} %{lasting}")
@@ -102,7 +103,7 @@ def _improvement(row: dict[str, Any]) -> Need:
     return Need(
         Reason.MIN_IMPROVEMENT.value,
         None,
-        f"the lift is {seen:+.2f} %, short of {minimum:+.3g} %: only a better variant brings that, not time",
+        f"the lift is {lift_text(seen)}, short of {minimum:+.3g} %: only a better variant brings that, not time",
     )
 
 
@@ -131,9 +132,9 @@ def exposure_need(row: Mapping[str, Any]) -> str | None:
     users, requests = _number(row.get("multiple_exposure")), _number(row.get("multiple_exposure_requests"))
     advice = "let a user stay with one variant, then start a new phase"
     if users > EXPOSURE_LIMIT:
-        return f"{users * 100:.0f} % of the users were served by several variants: {advice}"
+        return f"{rate_text(users, 0)} of the users were served by several variants: {advice}"
     if requests > EXPOSURE_LIMIT:
-        what = f"users that several variants served made {requests * 100:.0f} % of the requests"
+        what = f"users that several variants served made {rate_text(requests, 0)} of the requests"
         return f"{what}: {advice}, and log no user_id where nobody is known"
     return None
 
@@ -151,13 +152,13 @@ def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
     lower, upper = _number(row["lift_lower"]), _number(row["lift_upper"])
     lift, half = (lower + upper) / 2, (upper - lower) / 2
     if not np.isfinite(half) and _number(row.get("largest_user_share")) > 0:
-        share = _number(row["largest_user_share"]) * 100
-        what = f"one user made up to {share:.0f} % of an arm's requests: how much users differ is not known from so few"
-        return Need("evidence", None, f"{what}; a person may promote it")
+        what = f"one user made up to {rate_text(_number(row['largest_user_share']), 0)} of an arm's requests"
+        advice = "how much users differ is not known from so few; a person may promote it"
+        return Need("evidence", None, f"{what}: {advice}")
     if not (np.isfinite(half) and lift > 0):
         return Need("evidence", None, "the always-valid interval of the lift cannot be computed")
     hours = n * ((half / lift) ** 2 - 1) / rate if rate > 0 else None
-    purpose = f"of {lift * 100:+.2f} % for an unattended promotion; a person may approve it now"
+    purpose = f"of {rate_text(lift, signed=True)} for an unattended promotion; a person may approve it now"
     return _awaited("evidence", hours, purpose)
 
 
@@ -176,6 +177,6 @@ def _number(value: Any) -> float:
 def _wait(hours: float, *, exact: bool = False) -> str:
     about = "" if exact else "about "
     if hours > LONG_HOURS:
-        return f"{about}{hours / 24:,.1f} more days"
+        return f"{about}{count_text(hours / 24, 1)} more days"
     whole = max(1, math.ceil(hours - 1e-9))
     return f"{about}{whole} more hour{'' if whole == 1 else 's'}"

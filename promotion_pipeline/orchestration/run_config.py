@@ -26,8 +26,10 @@ class _GivenText(ConfigScalar):
         super().__init__(key="GivenText", given_name="GivenText", scalar_kind=ConfigScalarKind.STRING)
 
     def post_process(self, value: object) -> object:
-        """Raises:
-        PostProcessingError: it is blank.
+        """The text as it was given.
+
+        Raises:
+            PostProcessingError: it is blank.
         """
         if not str(value).strip():
             raise PostProcessingError("is empty: write a name or a reason here")

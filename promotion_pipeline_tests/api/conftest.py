@@ -22,7 +22,8 @@ from pydantic import SecretStr
 from promotion_pipeline.api import create_app
 from promotion_pipeline.api.tokens import Role, create_token
 from promotion_pipeline.config import Settings
-from promotion_pipeline.store.database import Store, create_database
+from promotion_pipeline.store.connection import create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
 

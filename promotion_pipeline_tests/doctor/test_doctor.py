@@ -188,6 +188,25 @@ def test_rows_from_the_future(patient: Patient) -> None:
     assert patient.finding("late rows").status is Status.OK
 
 
+def test_numbers_that_are_left_out_of_the_sums(patient: Patient) -> None:
+    seeded = seed_experiment(patient.store, "checkout", WINNER)
+    seed_experiment(patient.store, "search", NO_DIFFERENCE)
+    patient.execute(
+        "INSERT INTO ai_requests (experiment_id, variant_id, created_at, latency_ms, value)"
+        " SELECT %s, %s, now() - interval '2 hours', latency, value"
+        " FROM (VALUES (-1::float8, 1::float8), ('NaN', 2), (5, 'Infinity'), (0, 0)) AS odd (latency, value)",
+        seeded.id,
+        seeded.variant_ids["control"],
+    )
+    found = patient.finding("usable numbers")
+    assert found.status is Status.PROBLEM
+    assert (
+        "checkout: numbers that cannot be used are left out of the sums: 2 of latency_ms and 1 of value"
+        in found.message
+    )
+    assert "latency_ms is 0 or more" in str(found.fix)
+
+
 def test_an_experiment_without_control_and_its_fix_works(patient: Patient) -> None:
     seed_experiment(patient.store, "checkout", (VariantSpec("control"), VariantSpec("treatment")))
     found = patient.finding("controls")

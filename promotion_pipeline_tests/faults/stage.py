@@ -19,11 +19,12 @@ from psycopg.types.json import Jsonb
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.window import Table, evaluate_window
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.promotion.pending import apply_pending
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.unattended.pending import apply_pending
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import Store, connect, create_database
+from promotion_pipeline.store.connection import connect, create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, add_requests, let_time_pass
 

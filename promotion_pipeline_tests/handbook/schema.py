@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import create_database
+from promotion_pipeline.store.connection import create_database
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 FILE = Path(migrate.__file__).with_name("schema.sql")

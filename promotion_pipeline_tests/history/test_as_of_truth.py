@@ -12,11 +12,11 @@ import pytest
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.decisions.experiments import read_experiments, read_present_experiments
 from promotion_pipeline.decisions.window import Table, evaluate_window
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.evidence import holds_of
-from promotion_pipeline.promotion.holds import release_hold
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.holds import release_hold
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.history.evidence import holds_of
+from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store

@@ -15,9 +15,10 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
-from promotion_pipeline.store.database import Connection, Store, connect, create_database
+from promotion_pipeline.store.connection import connect, create_database
+from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.hostile.drawing import HostileExperiment, HostileRequest, Whose
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, WINNER, VariantSpec, add_requests, seed_experiment

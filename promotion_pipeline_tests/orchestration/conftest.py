@@ -15,7 +15,8 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.orchestration.instance import open_instance
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Store, connect, create_database
+from promotion_pipeline.store.connection import connect, create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 TEMPLATE = "dagster_template"

@@ -6,8 +6,8 @@ import pytest
 
 from promotion_pipeline import ConflictError, promote_winner
 from promotion_pipeline.cron import run_sweep
-from promotion_pipeline.promotion.acts import database_errors
-from promotion_pipeline.promotion.watch import WatchAction, watch_promotions
+from promotion_pipeline.promotion.record.transaction import database_errors
+from promotion_pipeline.promotion.unattended.watch import WatchAction, watch_promotions
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.promotion.test_ramp_and_watch import FAILING, served_since
 from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline.errors import InputError, PromotionError
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.watch import watch_promotions
-from promotion_pipeline.promotion.watch_rules import WatchStatus
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
+from promotion_pipeline.promotion.watch.rules import WatchStatus
 from promotion_pipeline.rollups import SUMS_COLUMNS, Span, open_log
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import database_now

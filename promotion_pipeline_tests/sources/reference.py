@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from promotion_pipeline.evaluation.clusters import POWER_SUM
-from promotion_pipeline.rollups.postgresql.rollup import IDS, ROLLUP_COLUMNS
+from promotion_pipeline.rollups.rollup_columns import IDS, ROLLUP_COLUMNS
 
 HOUR = timedelta(hours=1)
 EXACT = (

@@ -10,7 +10,7 @@ import pytest
 
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.rollups.pushdown import read_source_rollups
-from promotion_pipeline.store.database import connect
+from promotion_pipeline.store.connection import connect
 from promotion_pipeline_tests.sources.conftest import ENGINES, Open
 from promotion_pipeline_tests.sources.logs import (
     AUTUMN,

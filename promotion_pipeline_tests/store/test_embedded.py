@@ -20,7 +20,8 @@ import pytest
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.store.database import Store, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded import placement
 from promotion_pipeline.store.embedded.placement import Account, plan_server
 from promotion_pipeline.store.embedded.server import EmbeddedServer

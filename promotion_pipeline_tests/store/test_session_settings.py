@@ -14,11 +14,12 @@ from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.doctor import Status
 from promotion_pipeline.doctor.examine import examine
 from promotion_pipeline.errors import AdoptionError
-from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Store, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.cli.conftest import spawn
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
