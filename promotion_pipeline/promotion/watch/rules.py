@@ -160,7 +160,7 @@ def _latency(window: Window, before: Sums, after: Sums, control: Sums, margin_pe
         _mean(sums.latency_samples, sums.latency_ms_sum, sums.latency_ms_sum_squares) for sums in (before, after)
     )
     t = float(welch_from_means(n0, mean0, variance0, n1, mean1, variance1, "absolute", 0.05).t)
-    # Without any spread every difference is certain; t is NaN then.
+    # Where all values are equal the variance is 0 and t is NaN: then any difference counts as certain.
     certain = t >= WINDOWS[window].breach_z or (variance0 == variance1 == 0.0)
     return _judged(WatchMetric.LATENCY, window, seen, seen.worst_reference * (1.0 + margin_percent / 100.0), certain)
 
