@@ -16,6 +16,7 @@ import dagster as dg
 
 from promotion_pipeline.decisions import health
 from promotion_pipeline.decisions.window import first_undecided_hour
+from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.rollups.conservation import unbalanced_hours, unbalanced_old_hours
 from promotion_pipeline.rollups.freshness import freshness
@@ -131,7 +132,7 @@ def _sample_ratio_is_sound(store: Store, window: Window) -> dg.AssetCheckResult:
     return _result(
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(found):,} experiments are not split as declared (p < {health.SRM_THRESHOLD:g}):"
+        description=f"{len(found):,} experiments are not split as declared (p < {SRM_ALPHA:g}):"
         " assignment or logging is broken there, and they are not promoted unattended."
         if found
         else "Every experiment is split as declared.",

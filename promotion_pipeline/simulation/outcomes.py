@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import evaluate
-from promotion_pipeline.evaluation.decide import SRM_ALPHA
+from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, START, USER_COLUMNS, experiments_of, rollups_of
 from promotion_pipeline.simulation.scenario import Scenario
 

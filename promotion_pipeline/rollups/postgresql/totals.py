@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from psycopg import sql
 
-from promotion_pipeline.evaluation.dense import FIRST_TRAFFIC_HOURS
+from promotion_pipeline.evaluation.sums import FIRST_TRAFFIC_HOURS
 from promotion_pipeline.rollups.postgresql.arms import hour_of
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.store.bulk import identifiers, time_literal

@@ -73,7 +73,7 @@ def difference(before: sql.Composable, after: sql.Composable) -> sql.Composed:
         sums=sums,
         after=_SQL["contributions"].format(user_hours=after),
         before=_SQL["contributions"].format(user_hours=before),
-        # The sum of powers is not looked at: a float differs in its last bits without a change. Where it does change, so
+        # The sum of powers is not looked at: a float differs in its last bits without a change. Where it changes, so
         # do the sums of squares, which are exact.
         moved=sql.SQL(" OR ").join(
             sql.SQL("sum(sign * {}) <> 0").format(sql.Identifier(name)) for name in MOMENTS if name != POWER_SUM
