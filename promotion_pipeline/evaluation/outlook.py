@@ -13,7 +13,7 @@ import pandas as pd
 from promotion_pipeline.evaluation.codes import Reason, Verdict, Warn
 from promotion_pipeline.evaluation.decide import EXPOSURE_LIMIT
 from promotion_pipeline.statistics import critical_z
-from promotion_pipeline.text.numbers import count_text, lift_text, rate_text
+from promotion_pipeline.text.numbers import count_text, lift_text, rate_text, target_text
 
 LONG_HOURS = 72.0
 """From here on, a wait is worded in days."""
@@ -93,9 +93,9 @@ def _confidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
     growth = (critical * improvement / z / target) ** 2
     if growth <= 1:
         seen = f"the lift seen is {lift_text(improvement)}"
-        return Need(name, None, f"a lift of {target:+.3g} % would have shown by now; {seen}")
+        return Need(name, None, f"a lift of {target_text(target)} would have shown by now; {seen}")
     lasting = " if it lasts" if improvement >= minimum else ""
-    return _awaited(name, n * (growth - 1) / rate if rate > 0 else None, f"to see {target:+.3g} %{lasting}")
+    return _awaited(name, n * (growth - 1) / rate if rate > 0 else None, f"to see {target_text(target)}{lasting}")
 
 
 def _improvement(row: dict[str, Any]) -> Need:
@@ -103,7 +103,7 @@ def _improvement(row: dict[str, Any]) -> Need:
     return Need(
         Reason.MIN_IMPROVEMENT.value,
         None,
-        f"the lift is {lift_text(seen)}, short of {minimum:+.3g} %: only a better variant brings that, not time",
+        f"the lift is {lift_text(seen)}, short of {target_text(minimum)}: only a better variant brings that, not time",
     )
 
 
