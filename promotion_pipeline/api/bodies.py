@@ -143,7 +143,7 @@ class PromoteBody(Body):
     """Promote the winner."""
 
     promotion_type: PromotionType = PromotionType.MANUAL
-    """`manual`: the five contract checks; `auto`: also the evidence, fresh data, no hold."""
+    """`manual`: the contract checks; `auto`: also the evidence, fresh data, no hold."""
     promoted_by: Text | None = None
     """Who is said to promote: `promotedBy` of the record if the token was made with --on-behalf, else `claimedBy`."""
     user_id: Text | None = None

@@ -31,7 +31,8 @@ To = Annotated[
     ),
 ]
 Kind = Annotated[
-    str, typer.Option("--type", metavar="KIND", help="manual: the five checks. auto: also what unattended ones need.")
+    str,
+    typer.Option("--type", metavar="KIND", help="manual: the checks. auto: also what unattended ones need."),
 ]
 Metadata = Annotated[
     list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Kept with the record; JSON values allowed.")
@@ -56,7 +57,7 @@ def register(app: typer.Typer) -> None:
         (
             "promote",
             takes_thresholds(promote),
-            "Move all traffic to the winner, if the five checks pass.",
+            "Move all traffic to the winner, if the contract checks pass.",
             (
                 "promotion-pipeline promote demo-payment-form --dry-run",
                 "promotion-pipeline promote demo-payment-form --by maria --reason 'agreed in the review'",

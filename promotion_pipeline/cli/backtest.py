@@ -164,7 +164,7 @@ def _print_records(records: list[RuleRecord], unit: str) -> None:
     for srm in sorted({record.srm for record in records}):
         output.print_line(f"{srm} of {records[0].experiments} {unit} end with a sample ratio mismatch (p < 0.001)")
     output.note(
-        "With SRM: promoted, and a mismatch at the last look. Left to a person: the five checks passed at some look,"
+        "With SRM: promoted, and a mismatch at the last look. Left to a person: the checks passed at some look,"
         " the rule's evidence at none."
     )
 

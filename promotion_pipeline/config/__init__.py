@@ -20,10 +20,16 @@ from promotion_pipeline.config.settings import (
     Settings,
     known_variables,
 )
-from promotion_pipeline.config.thresholds import ACTING_FIELDS, PromotionConfig, parse_config
+from promotion_pipeline.config.thresholds import (
+    ACTING_FIELDS,
+    CONTRACT_THRESHOLDS,
+    PromotionConfig,
+    parse_config,
+)
 
 __all__ = [
     "ACTING_FIELDS",
+    "CONTRACT_THRESHOLDS",
     "ENVIRONMENT_PREFIX",
     "MINIMUM_SECRET_LENGTH",
     "PASSED_THROUGH",

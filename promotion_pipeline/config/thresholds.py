@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import (
@@ -32,6 +34,28 @@ HIGHEST_MARGIN = 0.25
 """Of an error rate: above it percent were meant."""
 
 
+class Unit(StrEnum):
+    """What a contract check counts in."""
+
+    REQUESTS = "requests"
+    """Whole requests."""
+    PERCENT = "%"
+    """Percent already, not a fraction."""
+    HOURS = "hours"
+    """Hours, with a fraction."""
+    FRACTION = "fraction"
+    """Between 0 and 1; shown as percent."""
+
+
+@dataclass(frozen=True)
+class OfContract:
+    """Marks the field of `PromotionConfig` that is the threshold of a contract check."""
+
+    unit: Unit
+    is_most: bool = False
+    """What is observed may at most be this much; else it must be at least this much."""
+
+
 class PromotionConfig(BaseModel):
     """Thresholds of one evaluation; rates are fractions, `_percent` and confidence are percent.
 
@@ -43,15 +67,15 @@ class PromotionConfig(BaseModel):
         frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel, allow_inf_nan=False
     )
 
-    min_sample_size: Annotated[int, Field(ge=1, le=MOST_REQUESTS)] = 1000
+    min_sample_size: Annotated[int, Field(ge=1, le=MOST_REQUESTS), OfContract(Unit.REQUESTS)] = 1000
     """Requests that the smaller of control and candidate must have."""
-    min_confidence_level: Annotated[float, Field(gt=50.0, lt=100.0)] = 95.0
+    min_confidence_level: Annotated[float, Field(gt=50.0, lt=100.0), OfContract(Unit.PERCENT)] = 95.0
     """Percent; 100 * (1 - two-sided p-value) of the pooled z-test must reach it."""
-    min_improvement_percent: Annotated[float, Field(ge=0.0, le=1000.0)] = 5.0
+    min_improvement_percent: Annotated[float, Field(ge=0.0, le=1000.0), OfContract(Unit.PERCENT)] = 5.0
     """Percent by which the candidate's rate must exceed control's."""
-    min_runtime_hours: Annotated[float, Field(ge=0.0, le=24 * 366)] = 48.0
+    min_runtime_hours: Annotated[float, Field(ge=0.0, le=24 * 366), OfContract(Unit.HOURS)] = 48.0
     """Hours that control and candidate must both have been measured for in this phase, at the as-of."""
-    max_error_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    max_error_rate: Annotated[float, Field(ge=0.0, le=1.0), OfContract(Unit.FRACTION, is_most=True)] = 0.05
     """Fraction of the candidate's requests that may have failed."""
     require_manual_approval: bool = False
     """Eligible experiments wait for a person even when the evidence is there."""
@@ -144,6 +168,14 @@ class PromotionConfig(BaseModel):
         return self.model_dump(mode="json")
 
 
+CONTRACT_THRESHOLDS: dict[str, OfContract] = {
+    name: mark
+    for name, field in PromotionConfig.model_fields.items()
+    for mark in field.metadata
+    if isinstance(mark, OfContract)
+}
+"""Field of `PromotionConfig` -> what marks it as the threshold of a contract check; `evaluation/contract.py` has the
+check."""
 ACTING_FIELDS = frozenset(
     {
         "require_manual_approval",

@@ -18,6 +18,7 @@ from uuid import UUID
 import psycopg
 
 from promotion_pipeline.decisions.blocks import digest
+from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import Level, enqueue
 from promotion_pipeline.store.windows import HOUR
@@ -115,9 +116,8 @@ OUTCOME = """CASE WHEN {0}.is_eligible
     ELSE {0}.verdict END"""
 """SQL of what a decision comes to: `promotable` or the verdict, with the candidate of an eligible one."""
 # Hours that were decided before their environment was kept may be judged on another one now: that is no late row.
-_THRESHOLDS = (
-    "{0}.min_sample_size_threshold, {0}.min_confidence_threshold, {0}.min_improvement_threshold,"
-    " {0}.min_runtime_threshold, {0}.error_rate_threshold"
+_SAME_THRESHOLDS = " AND ".join(
+    f"record.{check.threshold_column} IS NOT DISTINCT FROM latest.{check.threshold_column}" for check in CONTRACT
 )
 _NEW_FLIPS = f"""
     WITH flips AS (
@@ -129,7 +129,7 @@ _NEW_FLIPS = f"""
         WHERE record.label = 'record' AND record.hour >= %(start)s AND record.hour < %(end)s
             AND (%(ids)s::uuid[] IS NULL OR record.experiment_id = ANY(%(ids)s))
             AND {OUTCOME.format("record")} IS DISTINCT FROM {OUTCOME.format("latest")}
-            AND ({_THRESHOLDS.format("record")}) = ({_THRESHOLDS.format("latest")})
+            AND {_SAME_THRESHOLDS}
     ), told AS (
         INSERT INTO late_verdicts (experiment_id, hour, recorded, outcome, promotion_id)
         SELECT flips.experiment_id, flips.hour, flips.recorded, flips.outcome, promotion.id

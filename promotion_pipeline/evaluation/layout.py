@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from promotion_pipeline.config import (
+    CONTRACT_THRESHOLDS,
     Direction,
     Evidence,
     GroupSequentialSpending,
@@ -35,11 +36,8 @@ Bools = NDArray[np.bool_]
 class Thresholds:
     """Thresholds of each unit, shape (units,); percent and hours as in `PromotionConfig`."""
 
-    min_sample_size: Floats
-    min_confidence_level: Floats
-    min_improvement_percent: Floats
-    min_runtime_hours: Floats
-    max_error_rate: Floats
+    contract: dict[str, Floats]
+    """Of the contract checks, by field of `PromotionConfig`."""
     planned_sample_size: Floats
     spending: Ints
     """Position in `GroupSequentialSpending`."""
@@ -53,6 +51,16 @@ class Thresholds:
     """1 where more of the metric is better, -1 where less is."""
     guards_errors: Bools
     guards_latency: Bools
+
+    @property
+    def min_confidence_level(self) -> Floats:
+        """Also the level of every interval and guardrail."""
+        return self.contract["min_confidence_level"]
+
+    def of(self, units: slice) -> Thresholds:
+        """Those of a block, each (units, 1)."""
+        arrays = {name: values[units][:, None] for name, values in vars(self).items() if name != "contract"}
+        return Thresholds(**arrays, contract={name: values[units][:, None] for name, values in self.contract.items()})
 
 
 @dataclass(frozen=True)
@@ -213,11 +221,7 @@ def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Th
     spending = _column(frame, "group_sequential_spending", first, config.group_sequential_spending)
     guardrails = _column(frame, "guardrails", first, tuple(config.guardrails))
     return Thresholds(
-        min_sample_size=number("min_sample_size"),
-        min_confidence_level=number("min_confidence_level"),
-        min_improvement_percent=number("min_improvement_percent"),
-        min_runtime_hours=number("min_runtime_hours"),
-        max_error_rate=number("max_error_rate"),
+        contract={name: number(name) for name in CONTRACT_THRESHOLDS},
         planned_sample_size=number("planned_sample_size"),
         spending=np.array(
             [list(GroupSequentialSpending).index(GroupSequentialSpending(value)) for value in spending], dtype=np.int64

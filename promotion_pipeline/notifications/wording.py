@@ -71,7 +71,7 @@ def _untrusted(n: Notification, distrust: str) -> Draft:
         title=f"{n.name}: the numbers cannot be trusted ({n.text('candidate')} waits for an answer)",
         sentences=(
             f"The numbers cannot be trusted: {distrust}.",
-            f"On them {n.text('candidate')} passes the five checks; assignment or logging is broken, so find out what"
+            f"On them {n.text('candidate')} passes the checks; assignment or logging is broken, so find out what"
             " first.",
             *(f"Warning: {warning}" for warning in n.texts("warnings")),
         ),

@@ -189,7 +189,7 @@ class PromoteConfig(ActingConfig):
 
 @dg.op(config_schema=launchpad_schema(PromoteConfig))
 def promote(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
-    """Promote the winner of one experiment; the five contract checks must pass now."""
+    """Promote the winner of one experiment; the contract checks must pass now."""
     config = PromoteConfig(**context.op_config)
     given = {"reason": config.reason, "reviewers": config.reviewers, "ticket": config.ticket}
     metadata = {**config.metadata, **_given(given), "dagster_run_id": context.run_id}

@@ -7,24 +7,23 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from promotion_pipeline.evaluation import Verdict
+from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.evaluation.unattended import WithheldReason as WithheldReason
 from promotion_pipeline.promotion.result import Measured as Measured
 from promotion_pipeline.promotion.result import Result as Result
 from promotion_pipeline.promotion.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.watched import Alarm, WatchState
 
-
-class SafetyChecks(Result):
-    """Whether each of the five contract checks passed."""
-
-    min_sample_size: bool = False
-    min_confidence: bool = False
-    min_improvement: bool = False
-    min_runtime: bool = False
-    error_rate_acceptable: bool = False
+SafetyChecks = create_model(
+    "SafetyChecks",
+    __base__=Result,
+    __doc__="Whether each contract check passed; one that was not asked did not.",
+    **{check.name: (bool, False) for check in CONTRACT},  # type: ignore[call-overload]
+)
+"""Whether each contract check passed, by its name."""
 
 
 class CheckResult(Result):
@@ -98,7 +97,7 @@ class PromotionEligibility(Result):
 
     experiment_name: str
     is_eligible: bool
-    """All five contract checks pass."""
+    """Every contract check passes."""
     is_promotable: bool = False
     """Eligible, and the evidence that an unattended promotion needs is there (freshness apart)."""
     verdict: Verdict

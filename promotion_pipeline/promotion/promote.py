@@ -103,7 +103,7 @@ def promote_winner(
 
     Args:
         experiment_name: exactly as in `ab_experiments`.
-        promotion_type: `manual` (a person decides: the five contract checks) or `auto` (unattended: also the
+        promotion_type: `manual` (a person decides: the contract checks) or `auto` (unattended: also the
             evidence, fresh data, no hold, no approval asked for, AUTO_PROMOTION_ENABLED).
         promoted_by: who promotes; kept in the history.
         config: thresholds that override the environment's and the experiment's own; `auto`: that only tighten them.

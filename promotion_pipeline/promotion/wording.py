@@ -10,6 +10,7 @@ from uuid import UUID
 
 from promotion_pipeline.config import Evidence
 from promotion_pipeline.evaluation import Reason, Verdict, Warn
+from promotion_pipeline.evaluation.contract import CHECKS, CHECKS_IN_WORDS
 from promotion_pipeline.evaluation.explain import Explanation, explain
 from promotion_pipeline.evaluation.outlook import exposure_need
 from promotion_pipeline.evaluation.unattended import WithheldReason, withheld_reasons
@@ -25,7 +26,6 @@ from promotion_pipeline.promotion.splits import steps_above
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.assess import Assessment
 
-CHECKS = tuple(SafetyChecks.model_fields)
 METRICS = (
     "requests",
     "conversions",
@@ -83,7 +83,7 @@ def eligibility_of(assessment: Assessment) -> PromotionEligibility:
         warnings=(*words.warnings, *(_data_warnings(assessment).values() if eligible else ())),
         warning_codes=(*row["warnings"], *(_data_warnings(assessment) if eligible else ())),
         notes=words.notes,
-        safety_checks=SafetyChecks(**{name: bool(row[name]) for name in CHECKS}),
+        safety_checks=SafetyChecks(**{name: bool(row.get(name)) for name in CHECKS}),
         checks=tuple(CheckResult(**vars(check)) for check in words.checks),
         evidence=_evidence(assessment, row),
         hold=assessment.experiment.hold,
@@ -160,8 +160,8 @@ def _summary(assessment: Assessment, words: Explanation, *, is_eligible: bool) -
         return f"the numbers cannot be trusted: {distrust}; {words.summary}"
     candidate = assessment.decision["candidate_variant_name"]
     return (
-        f"the numbers cannot be trusted: {distrust}; {candidate!r} passes all five checks on them: find out what is"
-        " broken before anybody promotes it"
+        f"the numbers cannot be trusted: {distrust}; {candidate!r} passes all {CHECKS_IN_WORDS} on them: find out"
+        " what is broken before anybody promotes it"
     )
 
 

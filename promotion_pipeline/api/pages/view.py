@@ -13,7 +13,8 @@ from promotion_pipeline.api.pages.charts import MOST_POINTS, LiftChart, lift_cha
 from promotion_pipeline.api.recall import eligibility_when_promoted
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.errors import ConflictError
-from promotion_pipeline.evaluation.outlook import Need
+from promotion_pipeline.evaluation import Need
+from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.promotion.alarms import alarms_of
 from promotion_pipeline.promotion.approvals import approval_history
 from promotion_pipeline.promotion.assess import Assessment, judge
@@ -28,13 +29,7 @@ from promotion_pipeline.promotion.states import ApprovalState, PromotionState
 from promotion_pipeline.promotion.watched import Alarm
 from promotion_pipeline.store.database import Store
 
-CHECK_TITLES = {
-    "min_sample_size": "Enough requests",
-    "min_confidence": "Confidence",
-    "min_improvement": "Improvement",
-    "min_runtime": "Runtime",
-    "error_rate_acceptable": "Error rate",
-}
+CHECK_TITLES = {check.name: check.title for check in CONTRACT}
 TABLE_POINTS = 24
 
 
