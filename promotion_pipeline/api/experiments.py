@@ -16,21 +16,15 @@ from promotion_pipeline.api.bodies import (
     ApproveBody,
     AsOf,
     DeclineBody,
-    EvidenceKind,
     History,
     HoldBody,
-    MaxErrorRate,
-    MinConfidence,
-    MinImprovement,
-    MinRuntime,
-    MinSampleSize,
     OverwriteSplitBody,
     PromoteBody,
     Promoted,
     ReleaseBody,
-    RequireManual,
     RollbackBody,
     Stands,
+    thresholds_in_query,
 )
 from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
 from promotion_pipeline.api.recall import (
@@ -40,7 +34,7 @@ from promotion_pipeline.api.recall import (
     hold_acted_on,
     promotion_acted_on,
 )
-from promotion_pipeline.config import parse_config
+from promotion_pipeline.config import PromotionConfig, parse_config
 from promotion_pipeline.promotion.alarms import alarms_of
 from promotion_pipeline.promotion.approvals import approval_history, approve_promotion, decline_promotion
 from promotion_pipeline.promotion.events import Action
@@ -65,30 +59,11 @@ router = APIRouter(prefix=PREFIX, route_class=GuardedRoute, tags=["experiments"]
 
 @router.get("/{name:path}/promote", operation_id="checkEligibility")
 @needs(Access.VIEWER)
+@thresholds_in_query
 def check(
-    name: Name,
-    here: Here,
-    min_sample_size: MinSampleSize = None,
-    min_confidence: MinConfidence = None,
-    min_improvement: MinImprovement = None,
-    min_runtime: MinRuntime = None,
-    max_error_rate: MaxErrorRate = None,
-    require_manual_approval: RequireManual = None,
-    evidence: EvidenceKind = None,
-    as_of: AsOf = None,
+    name: Name, here: Here, config: PromotionConfig | None = None, as_of: AsOf = None
 ) -> Answer[PromotionEligibility]:
     """Whether the experiment has a winner, and why; changes nothing."""
-    given = {
-        "minSampleSize": min_sample_size,
-        "minConfidenceLevel": min_confidence,
-        "minImprovementPercent": min_improvement,
-        "minRuntimeHours": min_runtime,
-        "maxErrorRate": max_error_rate,
-        "requireManualApproval": require_manual_approval,
-        "evidence": evidence,
-    }
-    overrides = {key: value for key, value in given.items() if value is not None}
-    config = parse_config(overrides, source="query") if overrides else None
     return Answer(data=here.door.checks.check(name, config, as_of))
 
 

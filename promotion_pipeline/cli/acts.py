@@ -12,7 +12,18 @@ from promotion_pipeline.cli.check import print_eligibility, shell_name, traffic_
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.history import print_promotion
 from promotion_pipeline.cli.live import plan_json, print_stands, stands_json
-from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
+from promotion_pipeline.cli.options import (
+    By,
+    DryRun,
+    Json,
+    Name,
+    Reason,
+    Yes,
+    actor,
+    command_class,
+    confirm,
+    takes_thresholds,
+)
 from promotion_pipeline.errors import InputError, NotEligibleError, UntrustedError
 
 if TYPE_CHECKING:
@@ -99,7 +110,7 @@ def register(app: typer.Typer) -> None:
             ("promotion-pipeline release demo-search-ranking --by maria",),
         ),
     ):
-        app.command(name, short_help=summary, help=examples(summary, *lines))(command)
+        app.command(name, cls=command_class(command), short_help=summary, help=examples(summary, *lines))(command)
 
 
 def promote(

@@ -9,7 +9,7 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import Json, takes_thresholds
+from promotion_pipeline.cli.options import Json, ThresholdCommand, takes_thresholds
 from promotion_pipeline.cli.simulate import numbers
 from promotion_pipeline.errors import NotFoundError
 
@@ -55,6 +55,7 @@ def register(app: typer.Typer) -> None:
     summary = "Hold rules against past experiments: what each would have promoted, when, and whether it lasted."
     app.command(
         "backtest",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,

@@ -8,7 +8,7 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import AsOf, Json, parse_time, takes_thresholds
+from promotion_pipeline.cli.options import AsOf, Json, ThresholdCommand, parse_time, takes_thresholds
 from promotion_pipeline.errors import NotEligibleError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     summary = "Say whether an experiment has a winner, and why; changes nothing."
     app.command(
         "check",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,

@@ -9,7 +9,7 @@ import typer
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.check import verdict_cell
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import Json, parse_time, takes_thresholds
+from promotion_pipeline.cli.options import Json, ThresholdCommand, parse_time, takes_thresholds
 from promotion_pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
     summary = "Decide about past hours again, under other thresholds if you like; promotes nothing."
     app.command(
         "evaluate",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,

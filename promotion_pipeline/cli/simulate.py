@@ -8,7 +8,7 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import Json, takes_thresholds
+from promotion_pipeline.cli.options import Json, ThresholdCommand, takes_thresholds
 from promotion_pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def register(app: typer.Typer) -> None:
     summary = "Measure the rule on simulated experiments: false promotions, power, time to a decision."
     app.command(
         "simulate",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,

@@ -8,7 +8,7 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import By, DryRun, Json, actor, takes_thresholds
+from promotion_pipeline.cli.options import By, DryRun, Json, ThresholdCommand, actor, takes_thresholds
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.models import AutoCheckResult
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     summary = "Check every running experiment, promote what may be promoted unattended, ask a person for the rest."
     app.command(
         "auto-check",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,

@@ -23,6 +23,7 @@ from promotion_pipeline.config.settings import (
 from promotion_pipeline.config.thresholds import (
     ACTING_FIELDS,
     CONTRACT_THRESHOLDS,
+    DOOR_THRESHOLDS,
     PromotionConfig,
     parse_config,
 )
@@ -30,6 +31,7 @@ from promotion_pipeline.config.thresholds import (
 __all__ = [
     "ACTING_FIELDS",
     "CONTRACT_THRESHOLDS",
+    "DOOR_THRESHOLDS",
     "ENVIRONMENT_PREFIX",
     "MINIMUM_SECRET_LENGTH",
     "PASSED_THROUGH",

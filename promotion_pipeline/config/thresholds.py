@@ -64,7 +64,12 @@ class PromotionConfig(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel, allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        alias_generator=to_camel,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
     min_sample_size: Annotated[int, Field(ge=1, le=MOST_REQUESTS), OfContract(Unit.REQUESTS)] = 1000
@@ -176,6 +181,9 @@ CONTRACT_THRESHOLDS: dict[str, OfContract] = {
 }
 """Field of `PromotionConfig` -> what marks it as the threshold of a contract check; `evaluation/contract.py` has the
 check."""
+DOOR_THRESHOLDS = (*CONTRACT_THRESHOLDS, "require_manual_approval", "evidence")
+"""Those that have an option of the command line, and a query parameter, of their own."""
+
 ACTING_FIELDS = frozenset(
     {
         "require_manual_approval",
