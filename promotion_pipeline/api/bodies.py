@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_type_hints
 from uuid import UUID
@@ -27,7 +27,8 @@ from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.api.problems import suggestion
 from promotion_pipeline.api.tokens import Role
-from promotion_pipeline.config import DOOR_THRESHOLDS, PromotionConfig, parse_config
+from promotion_pipeline.config import DOOR_THRESHOLDS, PromotionConfig, meaning_of, parse_texts
+from promotion_pipeline.config.aliases import aliases_of
 from promotion_pipeline.config.values import shortened
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.promotion.distrust import Despite
@@ -112,36 +113,39 @@ Config = Annotated[
 def thresholds_in_query(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     """Give a route a query parameter for each of the usual thresholds; they arrive as its `config` (None: none).
 
-    They are taken as text, since `parse_config` words what is wrong.
+    They are taken as text, since `parse_texts` words what is wrong.
     """
     hints = get_type_hints(endpoint, include_extras=True)
-    names = [to_camel(field) for field in DOOR_THRESHOLDS]
+    parameters = [parameter for field in DOOR_THRESHOLDS for parameter in _query_parameters(field)]
+    names = [parameter.name for parameter in parameters]
 
     @functools.wraps(endpoint)
     def with_thresholds(**values: Any) -> Any:
         asked = {name: values.pop(name) for name in names}
         given = {name: value for name, value in asked.items() if value is not None}
-        return endpoint(**values, config=parse_config(given, source="query") if given else None)
+        return endpoint(**values, config=parse_texts(given, source="query") if given else None)
 
     own = [
         parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(endpoint).parameters.items()
         if name != "config"
     ]
-    signature = inspect.Signature([*own, *map(_query_parameter, names)], return_annotation=hints["return"])
+    signature = inspect.Signature([*own, *parameters], return_annotation=hints["return"])
     with_thresholds.__signature__ = signature  # type: ignore[attr-defined]
     return with_thresholds
 
 
-def _query_parameter(name: str) -> inspect.Parameter:
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[
-            str | None, Query(description=THRESHOLDS[name].get("description")), WithJsonSchema(THRESHOLDS[name])
-        ],
-    )
+def _query_parameters(field: str) -> Iterator[inspect.Parameter]:
+    """A threshold by its name, and by its other names, of which the schema is silent."""
+    schema = THRESHOLDS[to_camel(field)]
+    for name in (field, *aliases_of(field)):
+        asked = Query(description=meaning_of(field), include_in_schema=name == field)
+        yield inspect.Parameter(
+            to_camel(name),
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[str | None, asked, WithJsonSchema(schema)],
+        )
 
 
 class Body(BaseModel):

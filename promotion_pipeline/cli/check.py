@@ -46,14 +46,12 @@ def register(app: typer.Typer) -> None:
 
 def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, config: Any = None) -> None:
     """Check one experiment, or all that run."""
-    from promotion_pipeline.config import parse_config
     from promotion_pipeline.promotion.assess import assess
     from promotion_pipeline.store.database import current_store
 
     at = parse_time(as_of, "--as-of")
-    layer = None if config is None else parse_config(config, source="command line")
     with output.progress("Evaluating"):
-        found = assess(current_store(), None if name is None else [name], layer, as_of=at)
+        found = assess(current_store(), None if name is None else [name], config, as_of=at)
     if name is None:
         print_all(found, as_json)
         return

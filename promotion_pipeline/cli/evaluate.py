@@ -68,7 +68,6 @@ def evaluate(
     config: Any = None,
 ) -> None:
     """Evaluate a range of hours."""
-    from promotion_pipeline.config import parse_config
     from promotion_pipeline.decisions.window import evaluate_window, redecide_late
     from promotion_pipeline.rollups import catch_up
     from promotion_pipeline.rollups.dispatch import roll_up as roll_up_hours
@@ -76,7 +75,6 @@ def evaluate(
     from promotion_pipeline.store.database import current_store
 
     first, last = parse_time(start, "--from"), parse_time(end, "--to")
-    thresholds = None if config is None else parse_config(config, source="command line")
     store = current_store()
     with store.connect() as connection:
         newest = newest_complete_hour(connection)
@@ -93,7 +91,7 @@ def evaluate(
             first,
             last,
             experiments=experiment or (),
-            config=thresholds,
+            config=config,
             label=label,
             progress=lambda done, total: advance(done / max(total, 1)),
             tell=output.note,

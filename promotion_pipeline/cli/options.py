@@ -6,12 +6,15 @@ import functools
 import inspect
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
 
 from promotion_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from promotion_pipeline.config import PromotionConfig
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print the `data` of the HTTP API as JSON.")]
@@ -38,8 +41,8 @@ def takes_thresholds(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_options(**values: Any) -> None:
-        given = dict(_pair(text) for text in values.pop("thresholds") or ())
-        command(**values, config=given or None)
+        texts = dict(_pair(text) for text in values.pop("thresholds") or ())
+        command(**values, config=_parsed(texts) if texts else None)
 
     own = [
         parameter.replace(annotation=hints[name])
@@ -104,18 +107,20 @@ def command_class(command: Command) -> type[TyperCommand] | None:
 
 def _option(field: str) -> inspect.Parameter:
     """A threshold as an option: `min_sample_size` is `--min-sample-size`."""
-    from promotion_pipeline.config import CONTRACT_THRESHOLDS, PromotionConfig
+    from promotion_pipeline.config import CONTRACT_THRESHOLDS, PromotionConfig, meaning_of
+    from promotion_pipeline.config.aliases import aliases_of
 
     about = PromotionConfig.model_fields[field]
+    names = [name.replace("_", "-") for name in (field, *aliases_of(field))]
     kind = about.annotation if about.annotation in (int, float, bool) else str
-    flag, metavar = "--" + field.replace("_", "-"), "WORD"
+    metavar = "WORD"
     if field in CONTRACT_THRESHOLDS:
         metavar = "N" if kind is int else CONTRACT_THRESHOLDS[field].unit.name
     default = f"{about.default:g}" if isinstance(about.default, float) else str(about.default)
     option = typer.Option(
-        f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag,
+        *(f"--{name}/--no-{name}" if kind is bool else f"--{name}" for name in names),
         metavar=None if kind is bool else metavar,
-        help=f"{(about.description or '').rstrip('.')}; default {default.lower()}.",
+        help=f"{meaning_of(field).rstrip('.')}; default {default.lower()}.",
         show_default=False,
     )
     return inspect.Parameter(
@@ -123,14 +128,17 @@ def _option(field: str) -> inspect.Parameter:
     )
 
 
-def _pair(text: str) -> tuple[str, object]:
+def _pair(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name.strip():
         raise InputError(f"--set {text!r} is not NAME=VALUE: write for example --set ramp_steps=75,100")
-    field = name.strip().replace("-", "_")
-    if field in {"ramp_steps", "rampSteps", "guardrails"}:
-        return field, [part.strip() for part in value.split(",") if part.strip()]
-    return field, value.strip()
+    return name.strip().replace("-", "_"), value.strip()
+
+
+def _parsed(texts: dict[str, str]) -> PromotionConfig:
+    from promotion_pipeline.config import parse_texts
+
+    return parse_texts(texts, source="command line")
 
 
 def parse_time(text: str | None, option: str) -> datetime | None:

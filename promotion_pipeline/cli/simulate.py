@@ -167,10 +167,10 @@ def simulate(
 def _run(scenario: Scenario, experiments: int, config: Any, seed: int, jobs: int | None) -> Campaign:
     import os
 
-    from promotion_pipeline.config import Settings
+    from promotion_pipeline.config import Settings, layered
     from promotion_pipeline.simulation import simulate as run
 
-    rule = Settings.from_environment().threshold_config(config)
+    rule = layered(Settings.from_environment().thresholds, config)
     with output.progress(f"Simulating {experiments:,} experiments") as advance:
         return run(
             scenario,

@@ -47,10 +47,9 @@ def auto_check(by: By = None, dry_run: DryRun = False, as_json: Json = False, co
         from promotion_pipeline.cli.check import print_all
         from promotion_pipeline.evaluation.unattended import MadeBy
         from promotion_pipeline.promotion.assess import judge
-        from promotion_pipeline.promotion.inputs import request_config
         from promotion_pipeline.store.database import current_store
 
-        judged = judge(current_store(), None, request_config(config), made_by=MadeBy.SWEEP)
+        judged = judge(current_store(), None, config, made_by=MadeBy.SWEEP)
         print_all([assessment.eligibility for assessment in judged.assessments], as_json)
         output.note("Nothing changed: without --dry-run, the eligible ones are promoted or put to a person.")
         return

@@ -4,6 +4,7 @@ Precedence, weakest first: default < environment < the experiment's `promotion_c
 does belongs to the room that reads it.
 """
 
+from promotion_pipeline.config.aliases import ENVIRONMENT_PREFIX
 from promotion_pipeline.config.choices import (
     Direction,
     Evidence,
@@ -12,11 +13,10 @@ from promotion_pipeline.config.choices import (
     Mode,
     PrimaryMetric,
 )
+from promotion_pipeline.config.precedence import in_force, layered
 from promotion_pipeline.config.settings import (
-    ENVIRONMENT_PREFIX,
     MINIMUM_SECRET_LENGTH,
     PASSED_THROUGH,
-    THRESHOLD_NAMES,
     Settings,
     known_variables,
 )
@@ -25,7 +25,9 @@ from promotion_pipeline.config.thresholds import (
     CONTRACT_THRESHOLDS,
     DOOR_THRESHOLDS,
     PromotionConfig,
+    meaning_of,
     parse_config,
+    parse_texts,
 )
 
 __all__ = [
@@ -35,7 +37,6 @@ __all__ = [
     "ENVIRONMENT_PREFIX",
     "MINIMUM_SECRET_LENGTH",
     "PASSED_THROUGH",
-    "THRESHOLD_NAMES",
     "Direction",
     "Evidence",
     "GroupSequentialSpending",
@@ -44,6 +45,10 @@ __all__ = [
     "PrimaryMetric",
     "PromotionConfig",
     "Settings",
+    "in_force",
     "known_variables",
+    "layered",
+    "meaning_of",
     "parse_config",
+    "parse_texts",
 ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 from pydantic import (
     BaseModel,
@@ -17,7 +17,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from promotion_pipeline.config.checking import suggestion, validated
+from promotion_pipeline.config.aliases import by_field, known_names
+from promotion_pipeline.config.checking import validated
 from promotion_pipeline.config.choices import (
     Direction,
     Evidence,
@@ -25,8 +26,7 @@ from promotion_pipeline.config.choices import (
     Guardrail,
     PrimaryMetric,
 )
-from promotion_pipeline.config.values import LONGEST_SHOWN, as_number, shortened
-from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.config.values import LONGEST_SHOWN, as_number
 
 MOST_REQUESTS = 10**15
 """Of a sample size: a number that no experiment reaches is a mistake, and beyond it numbers are not exact."""
@@ -155,19 +155,6 @@ class PromotionConfig(BaseModel):
             raise ValueError(f"{list(steps)} must rise and end at 100, for example [75, 100]")
         return steps
 
-    def overridden_by(self, other: PromotionConfig | Mapping[str, Any] | None) -> PromotionConfig:
-        """This config with the fields that were explicitly set in `other`.
-
-        Raises:
-            ConfigError: a name is unknown or a value out of bounds.
-        """
-        if other is None:
-            return self
-        layer = other if isinstance(other, PromotionConfig) else parse_config(other)
-        given = {name: getattr(layer, name) for name in layer.model_fields_set}
-        merged = {name: getattr(self, name) for name in self.model_fields_set} | given
-        return PromotionConfig(**merged)
-
     def to_json(self) -> dict[str, Any]:
         """Every threshold by its snake_case name, as JSON values: what a record of the config holds."""
         return self.model_dump(mode="json")
@@ -202,16 +189,47 @@ ACTING_FIELDS = frozenset(
 """Thresholds that say what to do with a decision; every other one changes the decision."""
 
 
+def meaning_of(field: str) -> str:
+    """What a threshold means, in the words below its field."""
+    return " ".join((PromotionConfig.model_fields[field].description or "").split())
+
+
+_LISTS = frozenset(
+    name for name, field in PromotionConfig.model_fields.items() if get_origin(field.annotation) is tuple
+)
+
+
 def parse_config(values: Mapping[str, Any], *, source: str = "config") -> PromotionConfig:
     """Check a mapping of thresholds, names in snake_case or camelCase.
 
     Raises:
         ConfigError: a name is unknown (with a suggestion) or a value out of bounds.
     """
-    known = {name: name for name in PromotionConfig.model_fields} | {
-        to_camel(name): name for name in PromotionConfig.model_fields
-    }
-    for name in values:
-        if name not in known:
-            raise ConfigError(f"{source}: unknown threshold {shortened(name)}{suggestion(name, list(known))}")
-    return validated(PromotionConfig, values, source)
+    return _parsed(values, source, str)
+
+
+def parse_texts(values: Mapping[str, object], *, source: str, shown: Callable[[str], str] = str) -> PromotionConfig:
+    """The same of what people wrote as text: names may have hyphens, and commas part the members of a list.
+
+    Args:
+        shown: how the source writes a name, for the messages.
+
+    Raises:
+        ConfigError: a name is unknown (with a suggestion) or a value out of bounds.
+    """
+    texts = {name.strip().replace("-", "_"): value for name, value in values.items()}
+    known = known_names(PromotionConfig.model_fields)
+    return _parsed({name: _members(known.get(name, name), value) for name, value in texts.items()}, source, shown)
+
+
+def _parsed(values: Mapping[str, object], source: str, shown: Callable[[str], str]) -> PromotionConfig:
+    given, names = dict[str, object](), dict[str, str]()
+    for field, name, value in by_field(values, PromotionConfig.model_fields, source):
+        given[field], names[field] = value, shown(name)
+    return validated(PromotionConfig, given, source, names)
+
+
+def _members(field: str, value: object) -> object:
+    if field not in _LISTS or not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]

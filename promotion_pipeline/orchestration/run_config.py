@@ -9,7 +9,7 @@ import dagster as dg
 from dagster._config import ConfigScalar, ConfigScalarKind, PostProcessingError
 from pydantic import Field, create_model
 
-from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, parse_config
+from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, meaning_of, parse_config
 
 
 class _GivenText(ConfigScalar):
@@ -49,7 +49,7 @@ ASKING = frozenset({"require_manual_approval", "max_staleness_hours", "approval_
 def _field(name: str) -> tuple[Any, Any]:
     """A threshold as a field of the Launchpad; None: it stays as it is."""
     about = PromotionConfig.model_fields[name]
-    kind, described = (get_args(about.annotation) or (about.annotation,))[0], about.description or ""
+    kind, described = (get_args(about.annotation) or (about.annotation,))[0], meaning_of(name)
     kind = getattr(kind, "__origin__", kind)
     if issubclass(kind, StrEnum):
         described = f"{described} One of {', '.join(repr(word.value) for word in kind)}."

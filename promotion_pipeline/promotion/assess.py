@@ -16,12 +16,12 @@ from uuid import UUID
 import pandas as pd
 
 from promotion_pipeline.config import PromotionConfig, Settings
+from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.decisions.environment import environment_of
 from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
 from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.decisions.phases import unnoted_experiments
 from promotion_pipeline.evaluation import Outlook, evaluate, outlook
-from promotion_pipeline.evaluation.stricter import Overruled
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, is_fresh
 from promotion_pipeline.promotion.acts import database_errors
 from promotion_pipeline.promotion.alarms import alarms_in

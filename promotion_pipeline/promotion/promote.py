@@ -28,7 +28,7 @@ from promotion_pipeline.promotion.adopted import recorded_actor, require_storabl
 from promotion_pipeline.promotion.assess import Assessment, judge_experiments
 from promotion_pipeline.promotion.distrust import Despite, acknowledgement, despite_of
 from promotion_pipeline.promotion.events import Action, Event
-from promotion_pipeline.promotion.experiments import resolved_config
+from promotion_pipeline.promotion.experiments import thresholds_of
 from promotion_pipeline.promotion.faults import FaultPoint, reached
 from promotion_pipeline.promotion.inputs import (
     ConfigLike,
@@ -218,7 +218,7 @@ def assess_under_lock(scene: Scene, request: PromotionConfig | None, made_by: Ma
     Raises:
         ConfigError: the experiment's `promotion_config` is not valid.
     """
-    resolved_config(scene.store.settings, scene.experiment)
+    thresholds_of(scene.store.settings, scene.experiment)
     judged = judge_experiments(
         scene.store,
         scene.connection,
