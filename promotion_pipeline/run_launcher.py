@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import psycopg
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 
 from promotion_pipeline.errors import ConfigError, PromotionError
+from promotion_pipeline.orchestration.dagster_private import CheckRunHealthResult, WorkerStatus
 from promotion_pipeline.orchestration.parts import Part, chosen_part, config_of_part
 
 if TYPE_CHECKING:
-    from dagster._serdes import ConfigurableClassData
-
+    from promotion_pipeline.orchestration.dagster_private import ConfigurableClassData
     from promotion_pipeline.orchestration.signs_of_life import Sign
 
 LAUNCHER_VARIABLE = "AUTO_PROMOTION_RUN_LAUNCHER"

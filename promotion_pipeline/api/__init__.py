@@ -1,4 +1,7 @@
-"""The HTTP door: FastAPI over the functions of `promotion_pipeline.promotion`."""
+"""The HTTP door: FastAPI over the functions of `promotion_pipeline.promotion`.
+
+Not here: rules and queries about experiments; a route reads, calls one function of `promotion`, answers.
+"""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import PromotionError
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
-from promotion_pipeline.promotion.inputs import experiment_name_of
-from promotion_pipeline.promotion.models import PromotionEligibility
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
+from promotion_pipeline.promotion.record.inputs import experiment_name_of
+from promotion_pipeline.promotion.record.models import PromotionEligibility
 from promotion_pipeline.store.database import Store
 
 _Question = tuple[str, datetime | None]

@@ -31,14 +31,14 @@ from promotion_pipeline.config import DOOR_THRESHOLDS, PromotionConfig, meaning_
 from promotion_pipeline.config.aliases import aliases_of
 from promotion_pipeline.config.values import shortened
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.promotion.distrust import Despite
-from promotion_pipeline.promotion.happened import Happened
-from promotion_pipeline.promotion.inputs import LONGEST_TEXT
-from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
-from promotion_pipeline.promotion.overview import ExperimentOverview
-from promotion_pipeline.promotion.rollback import RollbackTarget
-from promotion_pipeline.promotion.states import PromotionType
-from promotion_pipeline.promotion.watched import Alarm
+from promotion_pipeline.promotion.act.rollback import RollbackTarget
+from promotion_pipeline.promotion.history.happened import Happened
+from promotion_pipeline.promotion.history.overview import ExperimentOverview
+from promotion_pipeline.promotion.judge.distrust import Despite
+from promotion_pipeline.promotion.record.inputs import LONGEST_TEXT
+from promotion_pipeline.promotion.record.models import Promotion, PromotionEligibility
+from promotion_pipeline.promotion.record.states import PromotionType
+from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.store.clock import require_utc
 
 _Data = TypeVar("_Data")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from promotion_pipeline.errors import DependencyError, PromotionError
-from promotion_pipeline.store.database import Store, cannot_reach
+from promotion_pipeline.store.connection import cannot_reach
+from promotion_pipeline.store.database import Store
 
 if TYPE_CHECKING:
     from promotion_pipeline.store.embedded.server import EmbeddedServer

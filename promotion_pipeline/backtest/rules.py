@@ -20,26 +20,26 @@ SHORTHANDS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Rule:
+class ReplayRule:
     """A name and the thresholds that were given; what was not given is the experiment's own, else the default."""
 
     name: str
     given: PromotionConfig
 
-    def with_values(self, values: Mapping[str, Any], name: str) -> Rule:
+    def with_values(self, values: Mapping[str, Any], name: str) -> ReplayRule:
         """This rule under another name, with more thresholds given."""
-        return Rule(name, layered(self.given, parse_config(values)))
+        return ReplayRule(name, layered(self.given, parse_config(values)))
 
-    def on_top_of(self, weaker: PromotionConfig | None) -> Rule:
+    def on_top_of(self, weaker: PromotionConfig | None) -> ReplayRule:
         """This rule where its own thresholds win over `weaker`."""
-        return Rule(self.name, layered(weaker, self.given))
+        return ReplayRule(self.name, layered(weaker, self.given))
 
     def laid_over(self, experiments: pd.DataFrame) -> pd.DataFrame:
         """The experiments frame with the given thresholds in every row."""
         return overridden(experiments, self.given)
 
 
-def parse_rule(text: str) -> Rule:
+def parse_rule(text: str) -> ReplayRule:
     """A rule from `contract`, `unattended`, NAME=VALUE or several of these with commas between; later ones win.
 
     Raises:
@@ -58,4 +58,4 @@ def parse_rule(text: str) -> Rule:
                 f"rule {text!r}: {part!r} is neither {' nor '.join(SHORTHANDS)} nor NAME=VALUE;"
                 " write for example unattended,min_improvement_percent=1"
             )
-    return Rule(text, parse_texts(values, source=f"rule {text!r}"))
+    return ReplayRule(text, parse_texts(values, source=f"rule {text!r}"))

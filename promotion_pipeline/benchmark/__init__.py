@@ -1,1 +1,4 @@
-"""Benchmarks: every performance figure of docs/measured.md comes from `python -m promotion_pipeline.benchmark`."""
+"""Benchmarks: every performance figure of docs/measured.md comes from `python -m promotion_pipeline.benchmark`.
+
+Not here: anything that the product runs, and a figure that a test asserts.
+"""

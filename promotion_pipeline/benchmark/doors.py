@@ -28,9 +28,10 @@ from psycopg.rows import DictRow
 
 from promotion_pipeline.api.tokens import Role, create_token
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Connection, Store, connect, open_store
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Connection, Store, open_store
 
 HOUR = timedelta(hours=1)
 HISTORY_HOURS = 336

@@ -12,11 +12,12 @@ from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json, ThresholdCommand, takes_thresholds
 from promotion_pipeline.cli.simulate import numbers
 from promotion_pipeline.errors import NotFoundError
+from promotion_pipeline.text.numbers import rate_text, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from promotion_pipeline.backtest import Rule, RuleRecord
+    from promotion_pipeline.backtest import ReplayRule, RuleRecord
 
 Names = Annotated[
     list[str] | None,
@@ -107,7 +108,7 @@ def backtest(
         _print_promotions(acts, [one.name for one in rules])
 
 
-def _rules(texts: list[str], improvements: str | None, config: Any) -> list[Rule]:
+def _rules(texts: list[str], improvements: str | None, config: Any) -> list[ReplayRule]:
     from promotion_pipeline.backtest import parse_rule
 
     rules = [parse_rule(text).on_top_of(config) for text in texts]
@@ -115,7 +116,7 @@ def _rules(texts: list[str], improvements: str | None, config: Any) -> list[Rule
         return rules
     percents = numbers(improvements, "--improvements")
     return [
-        rule.with_values({"min_improvement_percent": percent}, f"{rule.name}, at least +{percent:g} %")
+        rule.with_values({"min_improvement_percent": percent}, f"{rule.name}, at least +{setting_text(percent)}")
         for percent in percents
         for rule in rules
     ]
@@ -132,8 +133,8 @@ def _frames(names: list[str] | None, file: Path | None) -> tuple[pd.DataFrame, p
     missing = sorted(set(names or ()) - set(experiments["name"]))
     if missing:
         raise NotFoundError(f"{file} has no experiment called {', '.join(missing)}")
-    chosen = experiments[experiments["name"].isin(names)] if names else experiments
-    return rollups[rollups["experiment_id"].isin(chosen["experiment_id"])], chosen
+    wanted = experiments[experiments["name"].isin(names)] if names else experiments
+    return rollups[rollups["experiment_id"].isin(wanted["experiment_id"])], wanted
 
 
 def _print_records(records: list[RuleRecord], unit: str) -> None:
@@ -198,7 +199,7 @@ def _cell(row: dict[str, Any] | None) -> Any:
     if row is None:
         return "-"
     text = (
-        f"{row['variant']} at {row['hours']:,.0f} h, {row['lift'] * 100:+.1f} %; {row['outcome']},"
-        f" {row['finalLift'] * 100:+.1f} % at the end"
+        f"{row['variant']} at {row['hours']:,.0f} h, {rate_text(row['lift'], 1, signed=True)}; {row['outcome']},"
+        f" {rate_text(row['finalLift'], 1, signed=True)} at the end"
     )
     return output.styled(text, OUTCOME_STYLES[row["outcome"]])

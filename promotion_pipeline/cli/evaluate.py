@@ -11,6 +11,7 @@ from promotion_pipeline.cli.check import verdict_cell
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json, ThresholdCommand, parse_time, takes_thresholds
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.text.numbers import seconds_text
 
 if TYPE_CHECKING:
     from promotion_pipeline.decisions.late import LateVerdict
@@ -70,7 +71,7 @@ def evaluate(
     """Evaluate a range of hours."""
     from promotion_pipeline.decisions.window import evaluate_window, redecide_late
     from promotion_pipeline.rollups import catch_up
-    from promotion_pipeline.rollups.dispatch import roll_up as roll_up_hours
+    from promotion_pipeline.rollups.catching_up import roll_up as roll_up_hours
     from promotion_pipeline.store.clock import newest_complete_hour
     from promotion_pipeline.store.database import current_store
 
@@ -148,5 +149,5 @@ def _print(result: WindowResult) -> None:
         output.print_table(["experiment", "verdict", "why"], rows, title="At the newest hour of the range:")
     output.note(
         f"{len(result.hours):,} hours: {result.recorded:,} decisions of record, {result.relabelled:,} beside it,"
-        f" in {sum(result.seconds.values()):.1f} s. Nothing was promoted."
+        f" in {seconds_text(sum(result.seconds.values()))}. Nothing was promoted."
     )

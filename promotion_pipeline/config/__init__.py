@@ -1,7 +1,8 @@
 """The thresholds (`PromotionConfig`), the environment (`Settings`), and the words that they may be.
 
-Precedence, weakest first: default < environment < the experiment's `promotion_config` < the request. What a threshold
-does belongs to the room that reads it.
+Not here: what a threshold does: that belongs to the room that reads it.
+
+Precedence, weakest first: default < environment < the experiment's `promotion_config` < the request.
 """
 
 from promotion_pipeline.config.aliases import ENVIRONMENT_PREFIX

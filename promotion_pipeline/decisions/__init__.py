@@ -1,4 +1,4 @@
 """From hours to stored decisions: windows, blocks, late rows, labels, comparison.
 
-No formula belongs here (that is `evaluation`), and nothing that moves traffic.
+Not here: formulas (they are in `evaluation`), and anything that moves traffic.
 """

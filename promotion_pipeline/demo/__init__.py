@@ -1,1 +1,4 @@
-"""The demo: experiments with known endings, put through the real graph."""
+"""The demo: experiments with known endings, put through the real graph.
+
+Not here: a shortcut past the real graph.
+"""

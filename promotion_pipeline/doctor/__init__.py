@@ -1,5 +1,7 @@
 """Is everything as it should be? One line a check: OK, or what is wrong and the command that fixes it.
 
+Not here: repairs: a finding names the command that does one.
+
     for finding in examine().findings:
         print(finding)
 

@@ -1,4 +1,7 @@
-"""Rollups to decisions: pure frames in, frames out; no clock, no input or output."""
+"""Rollups to decisions: pure frames in, frames out; no clock, no input or output.
+
+Not here: SQL, Dagster, the clock, and a loop over experiments or hours.
+"""
 
 from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Verdict, Warn
 from promotion_pipeline.evaluation.engine import Evaluation, evaluate

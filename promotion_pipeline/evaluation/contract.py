@@ -19,10 +19,11 @@ from promotion_pipeline.evaluation import needs
 from promotion_pipeline.evaluation.codes import REASON_BITS, Verdict
 from promotion_pipeline.evaluation.compare import Arms, Comparison
 from promotion_pipeline.evaluation.layout import Bools, Floats
+from promotion_pipeline.text.numbers import confidence_text, instant_text
 
 
 @dataclass(frozen=True)
-class Measured:
+class TreatmentNumbers:
     """What a check can look at: arrays of every treatment, shape (treatments, units, hours); NaN where not known."""
 
     arms: Arms
@@ -43,7 +44,7 @@ class ContractCheck:
     """Column of the threshold that was in force."""
     observed: str
     """Column of what was observed of the candidate."""
-    measure: Callable[[Measured], Floats]
+    measure: Callable[[TreatmentNumbers], Floats]
     """What is observed of every treatment."""
     fails_as: Verdict
     """`not_yet` where more data may settle it, `rejected` where it would not."""
@@ -53,20 +54,20 @@ class ContractCheck:
     """What the sentences call the number."""
     made_of: str
     """Columns that it is computed from, for the lineage: those of `significance_results` unless a table is named."""
-    also: Callable[[Measured], Bools] | None = None
+    also: Callable[[TreatmentNumbers], Bools] | None = None
     """What must hold besides."""
     also_words: str = ""
     """The same in words, for the column."""
     also_failed: str = ""
     """What is said where only that does not hold."""
-    is_settled: Callable[[Measured], Bools] | None = None
+    is_settled: Callable[[TreatmentNumbers], Bools] | None = None
     """Where it fails, and more data would not settle it: treatments (times units, hours) that reach the threshold."""
     without_candidate: float = np.nan
     """What is observed where there is no candidate."""
     is_of_phase: bool = False
     """Without a candidate, the largest of the treatments is observed: it speaks of the phase."""
-    largest_said: float | None = None
-    """Not said to be more: nobody has a confidence of 100 %."""
+    said: Callable[[float], str] | None = None
+    """How its numbers are written, where not as those of its unit."""
     unmeasured: str | None = None
     """What to do where there are requests and it could still not be measured."""
     remark: Callable[[Mapping[str, Any]], str] | None = None
@@ -95,21 +96,21 @@ class ContractCheck:
         with np.errstate(invalid="ignore"):
             return np.asarray(observed <= limit if self.sign == "<=" else observed >= limit)
 
-    def passes(self, seen: Measured, observed: Floats, limit: Floats) -> Bools:
+    def passes(self, seen: TreatmentNumbers, observed: Floats, limit: Floats) -> Bools:
         """Whether each treatment passes; `observed` is what `measure` gave, `limit` the threshold of each unit."""
         reached = self.reaches(observed, limit)
         return reached if self.also is None else reached & self.also(seen)
 
 
-def _ahead(seen: Measured) -> Bools:
+def _ahead(seen: TreatmentNumbers) -> Bools:
     return np.asarray(seen.tests.z > 0)
 
 
-def _behind(seen: Measured) -> Bools:
+def _behind(seen: TreatmentNumbers) -> Bools:
     return np.asarray(seen.tests.z < 0)
 
 
-def _smaller_arm(seen: Measured) -> Floats:
+def _smaller_arm(seen: TreatmentNumbers) -> Floats:
     return np.asarray(np.minimum(seen.arms.requests[:1], seen.arms.requests[1:]))
 
 
@@ -119,7 +120,7 @@ def _measured_since(row: Mapping[str, Any]) -> str:
     if since is None or pd.isna(since):
         return ""
     begun = pd.Timestamp(since).tz_convert("UTC")
-    return f", counted from {begun:%Y-%m-%d %H:%M} UTC: both arms had requests from then on"
+    return f", counted from {instant_text(begun)}: both arms had requests from then on"
 
 
 CONTRACT: tuple[ContractCheck, ...] = (
@@ -150,7 +151,7 @@ CONTRACT: tuple[ContractCheck, ...] = (
         fails_as=Verdict.NOT_YET,
         title="Confidence",
         subject="confidence",
-        largest_said=99.999,
+        said=confidence_text,
         made_of="confidence z",
         need=needs.of_confidence,
         place_in_outlook=3,

@@ -18,7 +18,7 @@ from promotion_pipeline.evaluation.compare import (
     sample_ratio_p_value,
     sequential_ratio_p_value,
 )
-from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT, ContractCheck, Measured
+from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT, ContractCheck, TreatmentNumbers
 from promotion_pipeline.evaluation.dense import Block
 from promotion_pipeline.evaluation.guardrails import guarded
 from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Floats, Ints, Layout, Thresholds
@@ -69,11 +69,10 @@ class Decisions:
 def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us: Ints) -> Decisions:
     """Apply the contract of the design's section 6 to every unit and hour; O(cells)."""
     limits = layout.thresholds.of(block.units)
-    age_hours = (hours_us[None, :] + HOUR_US - layout.started_us[block.units][:, None]) / HOUR_US
     since_us = measured_since_us(block, layout)
-    problems = _problems(own, tests, block, layout, age_hours)
+    problems = _problems(own, tests, block, layout, hours_us)
     judged = problems == 0
-    seen = Measured(own, tests, _runtimes(since_us, limits, hours_us))
+    seen = TreatmentNumbers(own, tests, _runtimes(since_us, limits, hours_us))
     measured = {check.name: check.measure(seen) for check in CONTRACT}
     passed = {
         check.name: check.passes(seen, measured[check.name], limits.contract[check.threshold]) for check in CONTRACT
@@ -223,7 +222,7 @@ def _candidate(own: Arms, tests: Comparison, passed: Bools, sign: Floats) -> Int
     return best
 
 
-def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_hours: Floats) -> Bits:
+def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us: Ints) -> Bits:
     """Why a unit cannot be judged at an hour, as bits; 0 where it can."""
     n, x, errors = own.requests, own.conversions, own.errors
     problems = np.repeat(layout.problems[block.units][:, None], n.shape[2], axis=1)
@@ -244,7 +243,9 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_ho
         no_base = (x[0] == 0) & (x[1:] > 0).any(axis=0)
     problems[~finite] |= bit(Reason.NOT_A_NUMBER)
     problems[impossible] |= bit(Reason.COUNTS_IMPOSSIBLE)
-    problems[age_hours <= 0] |= bit(Reason.NOT_STARTED)
+    # Only from its first row on: the hours before say nothing about it, and may be decided together with later ones.
+    problems[block.unknown_since_us[:, None] <= hours_us] |= bit(Reason.UNKNOWN_VARIANT)
+    problems[hours_us + HOUR_US <= layout.started_us[block.units][:, None]] |= bit(Reason.NOT_STARTED)
     open_question = problems == 0
     no_rows = (n == 0).all(axis=0)
     problems[open_question & no_rows] |= bit(Reason.NO_ROWS)
@@ -257,7 +258,9 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_ho
     return problems
 
 
-def _settled(seen: Measured, measured: dict[str, Floats], limits: Thresholds, candidate: Ints) -> dict[str, Bools]:
+def _settled(
+    seen: TreatmentNumbers, measured: dict[str, Floats], limits: Thresholds, candidate: Ints
+) -> dict[str, Bools]:
     """By check, where more data would not settle what fails: even the nearest treatment is behind beyond chance."""
     with np.errstate(invalid="ignore"):
         return {

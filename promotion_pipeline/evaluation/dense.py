@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.clusters import POWER_SUM
-from promotion_pipeline.evaluation.codes import Reason, bit
 from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Floats, Ints, Layout, utc_us
 
 REQUIRED_SUMS = ("requests", "conversions", "errors")
@@ -52,9 +51,13 @@ class Rows:
     unit: NDArray[np.int32]
     slot: NDArray[np.int32]
     column: NDArray[np.int32]
-    hour_us: Ints
     in_first_traffic: Bools
     sums: dict[str, NDArray[np.float64 | np.int64]]
+    first_hour_us: Ints
+    """As `Block.first_hour_us`, of all units: requests that no requested hour may judge yet have been there all the
+    same, whatever other hours are asked for."""
+    unknown_since_us: Ints
+    """Start of the first hour in which a unit has rows of a variant that it does not list, (units,); as above."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Block:
     first_traffic: Floats
     first_hour_us: Ints
     """Start of the first hour in which a variant has requests, shape (slots, units); far in the future without one."""
+    unknown_since_us: Ints
+    """Start of the first hour with rows of a variant that the unit does not list, (units,); else as above."""
     shrunk: Bools
     """Whether a count of the unit ever fell up to that hour, shape (units, hours)."""
 
@@ -84,8 +89,8 @@ def requested_hours(rollups: pd.DataFrame, hours: object) -> Ints:
     return asked
 
 
-def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> tuple[Rows, NDArray[np.int32]]:
-    """Find unit, slot and column of every rollup row; also the problems found, as bits by unit.
+def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> Rows:
+    """Find unit, slot and column of every rollup row.
 
     Rows of experiments that the layout does not list, or of before the phase, are left out. O(rows).
 
@@ -102,24 +107,25 @@ def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> tuple[R
     unit, slot, source = _locate(rollups, layout)
     if source is not None:
         hour = hour[source]
-    unknown = np.zeros(len(layout.started_us), dtype=np.int32)
-    # A variant that was added after the unit's time says nothing about it.
-    unknown[unit[(unit >= 0) & (slot < 0) & (hour < layout.governs_until_us[unit])]] |= bit(Reason.UNKNOWN_VARIANT)
     known = (unit >= 0) & (slot >= 0)
     started = layout.started_us[unit]
     wait_us = (np.ceil(layout.thresholds.attribution_window_hours) * HOUR_US).astype(np.int64)[unit]
     column = np.searchsorted(hours_us, hour + wait_us)
-    keep = known & (hour + HOUR_US > started) & (column < len(hours_us))
+    begun = known & (hour + HOUR_US > started)
+    keep = begun & (column < len(hours_us))
     within = keep & (hour + HOUR_US <= started + FIRST_TRAFFIC_HOURS * HOUR_US)
     kept = _in_order(np.flatnonzero(keep), unit, hour)
+    requests = _numbers(rollups["requests"])
+    requests = requests if source is None else requests[source]
     return Rows(
         unit=unit[kept].astype(np.int32),
         slot=slot[kept].astype(np.int32),
         column=column[kept].astype(np.int32),
-        hour_us=hour[kept],
         in_first_traffic=within[kept],
         sums=_sum_columns(rollups, kept if source is None else source[kept]),
-    ), unknown
+        first_hour_us=_first_hours(np.flatnonzero(begun & (requests > 0)), unit, slot, hour, layout.row.shape),
+        unknown_since_us=_unknown_since(np.flatnonzero((unit >= 0) & (slot < 0)), unit, hour, len(layout.started_us)),
+    )
 
 
 def _in_order(kept: Ints, unit: Ints, hour: Ints) -> Ints:
@@ -160,28 +166,39 @@ def _cumulate(rows: Rows, window: slice, units: slice, slots: int, hour_count: i
         weights=np.where(rows.in_first_traffic[window], rows.sums["requests"][window], 0.0),
         minlength=slots * shape[1],
     ).reshape(shape[:2])
-    first_hour = _first_hours(rows, window, slot * shape[1] + unit, slots * shape[1]).reshape(shape[:2])
-    return Block(units, sums, first, first_hour, np.logical_or.accumulate(fell, axis=1))
+    return Block(
+        units=units,
+        sums=sums,
+        first_traffic=first,
+        first_hour_us=rows.first_hour_us[:, units],
+        unknown_since_us=rows.unknown_since_us[units],
+        shrunk=np.logical_or.accumulate(fell, axis=1),
+    )
 
 
-def _first_hours(rows: Rows, window: slice, arm: Ints, arms: int) -> Ints:
-    """The first hour of each arm that has requests."""
-    first = np.full(arms, FAR_FUTURE_US)
-    served = rows.sums["requests"][window] > 0
-    # Rows are in the order of the hours, and of several values for an arm the last one stays.
-    first[arm[served][::-1]] = rows.hour_us[window][served][::-1]
+def _first_hours(served: Ints, unit: Ints, slot: Ints, hour: Ints, shape: tuple[int, ...]) -> Ints:
+    """The first hour of each arm among its rows that have requests, (slots, units)."""
+    first = np.full(shape, FAR_FUTURE_US)
+    np.minimum.at(first, (slot[served], unit[served]), hour[served])
+    return first
+
+
+def _unknown_since(rows: Ints, unit: Ints, hour: Ints, units: int) -> Ints:
+    """The first hour of these rows by unit, (units,)."""
+    first = np.full(units, FAR_FUTURE_US)
+    np.minimum.at(first, unit[rows], hour[rows])
     return first
 
 
 def _sum_columns(rollups: pd.DataFrame, kept: Ints) -> dict[str, NDArray[np.float64 | np.int64]]:
     present = [*REQUIRED_SUMS, *(name for name in OPTIONAL_SUMS if name in rollups.columns)]
-    columns = {}
-    for name in present:
-        values = rollups[name]
-        if values.dtype == object or pd.api.types.is_extension_array_dtype(values.dtype):
-            values = pd.to_numeric(values, errors="coerce").astype("float64")
-        columns[name] = values.to_numpy()[kept]
-    return columns
+    return {name: _numbers(rollups[name])[kept] for name in present}
+
+
+def _numbers(values: pd.Series) -> NDArray[np.float64 | np.int64]:
+    if values.dtype == object or pd.api.types.is_extension_array_dtype(values.dtype):
+        values = pd.to_numeric(values, errors="coerce").astype("float64")
+    return np.asarray(values)
 
 
 def _locate(rollups: pd.DataFrame, layout: Layout) -> tuple[Ints, Ints, Ints | None]:

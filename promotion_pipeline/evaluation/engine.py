@@ -74,8 +74,7 @@ def evaluate(
     """
     layout = build_layout(experiments, config or PromotionConfig())
     hours_us = requested_hours(rollups, hours)
-    rows, unknown = index_rows(rollups, layout, hours_us)
-    layout.problems[:] |= unknown
+    rows = index_rows(rollups, layout, hours_us)
     parts: list[tuple[Columns, Columns, Columns]] = []
     for block in blocks(rows, layout, len(hours_us)):
         own = arms(block, layout.thresholds.metric[block.units])

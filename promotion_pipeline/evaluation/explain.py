@@ -13,6 +13,15 @@ import pandas as pd
 from promotion_pipeline.config.thresholds import Unit
 from promotion_pipeline.evaluation.codes import Reason, Verdict, Warn
 from promotion_pipeline.evaluation.contract import CHECKS, CHECKS_IN_WORDS, CONTRACT, ContractCheck
+from promotion_pipeline.text.numbers import (
+    confidence_text,
+    count_text,
+    milliseconds_text,
+    p_sentence,
+    percent_text,
+    rate_text,
+    setting_text,
+)
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,8 @@ def _shrunken(row: Mapping[str, Any]) -> str | None:
     if lift is None or prior is None or seen is None or seen <= 0:
         return None
     return (
-        f"expected to be about {lift * 100:+.1f} % after shrinkage, where true lifts are usually within"
-        f" {prior * 100:g} % of 0: what was picked for its lift looks better than it is"
+        f"expected to be about {rate_text(lift, 1, signed=True)} after shrinkage, where true lifts are usually within"
+        f" {setting_text(prior * 100)} of 0: what was picked for its lift looks better than it is"
     )
 
 
@@ -73,7 +82,7 @@ def _planned(row: Mapping[str, Any]) -> str | None:
     )
     if planned is None or fraction is None:
         return None
-    seen = f"{fraction * 100:.0f} % of the planned {planned:,.0f} requests are there"
+    seen = f"{rate_text(fraction, 0)} of the planned {count_text(planned)} requests are there"
     if boundary is None and fraction >= 1:
         return f"{seen}, and more: looks past the plan have no error left to spend"
     if z is None or boundary is None:
@@ -86,18 +95,18 @@ def _number(value: Any) -> float | None:
     return None if value is None or pd.isna(value) or math.isinf(value) else float(value)
 
 
-def _text(value: float | None, unit: Unit) -> str:
-    if value is None:
-        return "unknown"
-    match unit:
+def _text(value: float, check: ContractCheck) -> str:
+    if check.said is not None:
+        return check.said(value)
+    match check.unit:
         case Unit.REQUESTS:
-            return f"{value:,.0f} requests"
+            return f"{count_text(value)} requests"
         case Unit.HOURS:
-            return f"{max(value, 0.0):,.1f} hours"
-        case Unit.PERCENT | Unit.FRACTION:
-            percent = value * 100 if unit is Unit.FRACTION else value
-            # 99.9968 is not certainty, and must not be read as it.
-            return "over 99.99 %" if 99.995 <= percent < 100 else f"{percent:.2f} %"
+            return f"{count_text(max(value, 0.0), 1)} hours"
+        case Unit.PERCENT:
+            return percent_text(value)
+        case Unit.FRACTION:
+            return rate_text(value)
         case _ as never:
             assert_never(never)
 
@@ -117,22 +126,18 @@ def _check(row: Mapping[str, Any], check: ContractCheck) -> Check:
 def _check_sentence(
     row: Mapping[str, Any], check: ContractCheck, observed: float | None, threshold: float, *, passed: bool
 ) -> str:
-    asked = _text(threshold, check.unit)
+    asked = _text(threshold, check)
     if observed is None:
         if check.unmeasured is not None and (_number(row.get("sample_size")) or 0) > 0:
             return f"{check.subject} not measured, needed {check.sign} {asked}: {check.unmeasured}"
         return f"{check.subject} could not be measured; needed {check.sign} {asked}"
-    seen = _seen(check, observed)
+    seen = _text(observed, check)
     if check.also_failed and not passed and check.reaches(np.array(observed), np.array(threshold)):
         return f"{check.subject} {seen}, but {check.also_failed}"
     if seen == asked and observed != threshold:
         seen, asked = _told_apart(observed, threshold)
     relation = check.sign if passed else {">=": "<", "<=": ">"}[check.sign]
     return f"{check.subject} {seen} {relation} {asked}"
-
-
-def _seen(check: ContractCheck, observed: float) -> str:
-    return _text(observed if check.largest_said is None else min(observed, check.largest_said), check.unit)
 
 
 def _told_apart(observed: float, threshold: float) -> tuple[str, str]:
@@ -175,8 +180,7 @@ def _reason(row: Mapping[str, Any], code: str, log: str) -> str:
     reason = Reason(code)
     if reason is Reason.ALL_CHECKS_PASSED:
         name, lead, sure = (row[key] for key in ("candidate_variant_name", "improvement", "confidence"))
-        confidence = _seen(CHECKS["min_confidence"], sure)
-        return f"All safety checks passed: {name} leads by {lead:.2f} % at {confidence} confidence"
+        return f"All safety checks passed: {name} leads by {percent_text(lead)} at {confidence_text(sure)} confidence"
     control = _number(row.get("control_conversion_rate"))
     silent, alike = "control" if control is None else "every treatment", "everybody" if control == 1 else "nobody"
     sentences = {
@@ -200,18 +204,7 @@ def _reason(row: Mapping[str, Any], code: str, log: str) -> str:
 
 def _p(row: Mapping[str, Any], name: str) -> str:
     """A p-value in words; one that is too small for a float is not 0."""
-    value = _number(row.get(name))
-    if value is None:
-        return "p is unknown"
-    return f"p = {value:.2g}" if value > 0 else "p < 1e-300"
-
-
-def _rate(value: float) -> str:
-    return f"{value * 100:.2f} %"
-
-
-def _milliseconds(value: float) -> str:
-    return f"{value:,.1f} ms"
+    return p_sentence(_number(row.get(name)))
 
 
 def _both(row: Mapping[str, Any], name: str, shown: Callable[[float], str]) -> str:
@@ -223,13 +216,13 @@ def _both(row: Mapping[str, Any], name: str, shown: Callable[[float], str]) -> s
 def _warning(row: Mapping[str, Any], warning: Warn) -> str:
     match warning:
         case Warn.HIGHER_ERROR_RATE:
-            return "the candidate has a higher error rate than control" + _both(row, "error_rate", _rate)
+            return "the candidate has a higher error rate than control" + _both(row, "error_rate", rate_text)
         case Warn.HIGHER_LATENCY:
             return "the candidate's mean latency is 20 % or more above control's" + _both(
-                row, "mean_latency_ms", _milliseconds
+                row, "mean_latency_ms", milliseconds_text
             )
         case Warn.SMALL_SAMPLE:
-            return f"small sample: {row['sample_size']:,.0f} requests in the smaller arm, under 1,000"
+            return f"small sample: {count_text(row['sample_size'])} requests in the smaller arm, under 1,000"
         case Warn.SAMPLE_RATIO_MISMATCH:
             return f"sample ratio mismatch ({_p(row, 'srm_p_value')}): the traffic is not split as declared"
         case Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH:
@@ -250,7 +243,7 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
             return f"{_exposure(row)}; above 10 % of either nothing is promoted unattended"
         case Warn.LARGE_USER:
             share = _number(row.get("largest_user_share"))
-            found = "more than 1 %" if share is None else f"up to {share * 100:.1f} %"
+            found = "more than 1 %" if share is None else f"up to {rate_text(share, 1)}"
             return (
                 f"one user made {found} of an arm's requests: a placeholder for people who are not known, a bot or a"
                 " shared device? Log no user_id where nobody is known, and leave bots out"
@@ -264,8 +257,8 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
 def _exposure(row: Mapping[str, Any]) -> str:
     """The larger of the shares of users and of requests, or both where the requests say more."""
     users, requests = _number(row.get("multiple_exposure")), _number(row.get("multiple_exposure_requests"))
-    found = "more than 1 %" if users is None else f"{users * 100:.1f} %"
+    found = "more than 1 %" if users is None else rate_text(users, 1)
     if requests is None or users is None or requests <= users:
         return f"{found} of the users were served by several variants"
     found = found if users >= 0.001 else "under 0.1 %"
-    return f"{found} of the users, who made {requests * 100:.1f} % of the requests, were served by several variants"
+    return f"{found} of the users, who made {rate_text(requests, 1)} of the requests, were served by several variants"

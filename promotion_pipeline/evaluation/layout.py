@@ -194,7 +194,8 @@ def _problems(
     problems[controls == 0] |= bit(Reason.NO_CONTROL)
     problems[controls > 1] |= bit(Reason.SEVERAL_CONTROLS)
     problems[(row[1:] >= 0).sum(axis=0) == 0] |= bit(Reason.NO_TREATMENT)
-    off = ~(np.abs(traffic_percent.sum(axis=0) - 100.0) <= SPLIT_TOLERANCE_PERCENT)
+    # Slot after slot, so that the sum does not depend on how many units there are.
+    off = ~(np.abs(sum(traffic_percent, np.zeros(len(first))) - 100.0) <= SPLIT_TOLERANCE_PERCENT)
     problems[off | (traffic_percent < 0).any(axis=0)] |= bit(Reason.SPLIT_NOT_100)
     problems[frame["started_at"].isna().to_numpy()[first]] |= bit(Reason.NOT_A_NUMBER)
     if "config_error" in frame.columns:

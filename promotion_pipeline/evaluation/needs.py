@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from promotion_pipeline.statistics import critical_z
+from promotion_pipeline.text.numbers import count_text, lift_text
 
 LONG_HOURS = 72.0
 """From here on, a wait is worded in days."""
@@ -57,7 +58,7 @@ def wait_text(hours: float, *, exact: bool = False) -> str:
     """A wait in whole hours, or in days where it is long."""
     about = "" if exact else "about "
     if hours > LONG_HOURS:
-        return f"{about}{hours / 24:,.1f} more days"
+        return f"{about}{count_text(hours / 24, 1)} more days"
     whole = max(1, math.ceil(hours - 1e-9))
     return f"{about}{whole} more hour{'' if whole == 1 else 's'}"
 
@@ -72,7 +73,7 @@ def of_sample(short: Shortfall) -> Need:
     """Requests come with time."""
     missing, rate = short.threshold - short.observed, short.requests_per_hour
     hours = missing / rate if rate > 0 else None
-    return awaited(short.check, hours, f"for {missing:,.0f} more requests in the {short.subject}")
+    return awaited(short.check, hours, f"for {count_text(missing)} more requests in the {short.subject}")
 
 
 def of_runtime(short: Shortfall) -> Need:
@@ -93,7 +94,7 @@ def of_confidence(short: Shortfall) -> Need:
     critical = float(critical_z(1.0 - short.threshold / 100.0))
     growth = (critical * improvement / z / target) ** 2
     if growth <= 1:
-        seen = f"the lift seen is {improvement:+.2f} %"
+        seen = f"the lift seen is {lift_text(improvement)}"
         return Need(name, None, f"a lift of {target:+.3g} % would have shown by now; {seen}")
     lasting = " if it lasts" if improvement >= minimum else ""
     n, rate = number(row["sample_size"]), short.requests_per_hour
@@ -102,7 +103,7 @@ def of_confidence(short: Shortfall) -> Need:
 
 def of_improvement(short: Shortfall) -> Need:
     """A lift is what it is."""
-    lift = f"the lift is {short.observed:+.2f} %, short of {short.threshold:+.3g} %"
+    lift = f"the lift is {lift_text(short.observed)}, short of {short.threshold:+.3g} %"
     return Need(short.check, None, f"{lift}: only a better variant brings that, not time")
 
 

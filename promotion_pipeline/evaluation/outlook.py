@@ -13,6 +13,7 @@ from promotion_pipeline.evaluation.codes import Verdict, Warn
 from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.evaluation.decide import EXPOSURE_LIMIT
 from promotion_pipeline.evaluation.needs import Need, Shortfall, awaited, number
+from promotion_pipeline.text.numbers import rate_text
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ def exposure_need(row: Mapping[str, Any]) -> str | None:
     users, requests = number(row.get("multiple_exposure")), number(row.get("multiple_exposure_requests"))
     advice = "let a user stay with one variant, then start a new phase"
     if users > EXPOSURE_LIMIT:
-        return f"{users * 100:.0f} % of the users were served by several variants: {advice}"
+        return f"{rate_text(users, 0)} of the users were served by several variants: {advice}"
     if requests > EXPOSURE_LIMIT:
-        what = f"users that several variants served made {requests * 100:.0f} % of the requests"
+        what = f"users that several variants served made {rate_text(requests, 0)} of the requests"
         return f"{what}: {advice}, and log no user_id where nobody is known"
     return None
 
@@ -102,11 +103,11 @@ def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
     lower, upper = number(row["lift_lower"]), number(row["lift_upper"])
     lift, half = (lower + upper) / 2, (upper - lower) / 2
     if not np.isfinite(half) and number(row.get("largest_user_share")) > 0:
-        share = number(row["largest_user_share"]) * 100
-        what = f"one user made up to {share:.0f} % of an arm's requests: how much users differ is not known from so few"
-        return Need("evidence", None, f"{what}; a person may promote it")
+        what = f"one user made up to {rate_text(number(row['largest_user_share']), 0)} of an arm's requests"
+        advice = "how much users differ is not known from so few; a person may promote it"
+        return Need("evidence", None, f"{what}: {advice}")
     if not (np.isfinite(half) and lift > 0):
         return Need("evidence", None, "the always-valid interval of the lift cannot be computed")
     hours = n * ((half / lift) ** 2 - 1) / rate if rate > 0 else None
-    purpose = f"of {lift * 100:+.2f} % for an unattended promotion; a person may approve it now"
+    purpose = f"of {rate_text(lift, signed=True)} for an unattended promotion; a person may approve it now"
     return awaited("evidence", hours, purpose)

@@ -17,11 +17,12 @@ import dagster as dg
 from promotion_pipeline.decisions import health
 from promotion_pipeline.decisions.window import first_undecided_hour
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.rollups import health as hours
-from promotion_pipeline.rollups.dispatch import unbalanced_hours, unbalanced_old_hours
-from promotion_pipeline.rollups.usual import quiet_experiments
+from promotion_pipeline.rollups.conservation import unbalanced_hours, unbalanced_old_hours
+from promotion_pipeline.rollups.freshness import freshness
+from promotion_pipeline.rollups.usual_traffic import quiet_experiments
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import count_text, instant_text, p_sentence
 
 LONE_CHECK_WINDOW = timedelta(hours=24)
 """What a check looks at that somebody starts without a partition: the newest complete hours."""
@@ -76,17 +77,17 @@ def _old_requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckRe
 
 def _requests_are_fresh(store: Store, window: Window) -> dg.AssetCheckResult:
     limit = store.settings.thresholds.max_staleness_hours
-    seen = hours.freshness(store, window.end)
+    seen = freshness(store, window.end)
     stale = [row for row in seen if row.staleness_hours > limit]
     return _result(
         passed=not stale,
         severity=dg.AssetCheckSeverity.ERROR if len(stale) == len(seen) > 1 else dg.AssetCheckSeverity.WARN,
         description=f"{len(stale):,} of {len(seen):,} running experiments had no request for more than {limit:g} hours"
-        f" before {window.end:%Y-%m-%d %H:%M} UTC.",
+        f" before {instant_text(window.end)}.",
         metadata={
             "stale_experiments": len(stale),
             "max_staleness_hours": round(max((row.staleness_hours for row in seen), default=0.0), 3),
-            "stalest": [f"{row.name}: {row.staleness_hours:.1f} hours" for row in stale[:SHOWN]],
+            "stalest": [f"{row.name}: {count_text(row.staleness_hours, 1)} hours" for row in stale[:SHOWN]],
         },
     )
 
@@ -136,7 +137,7 @@ def _sample_ratio_is_sound(store: Store, window: Window) -> dg.AssetCheckResult:
         else "Every experiment is split as declared.",
         metadata={
             "mismatched_experiments": len(found),
-            "experiments": [f"{name}: p = {p:.2g}" for name, p in list(found.items())[:SHOWN]],
+            "experiments": [f"{name}: {p_sentence(p)}" for name, p in list(found.items())[:SHOWN]],
         },
     )
 
@@ -148,7 +149,7 @@ def _every_experiment_is_decided(store: Store, window: Window) -> dg.AssetCheckR
         severity=dg.AssetCheckSeverity.ERROR,
         description="Every experiment that was running has a decision of record in every hour."
         if first is None
-        else f"From {first:%Y-%m-%d %H:%M} UTC on a running experiment has no decision of record.",
+        else f"From {instant_text(first)} on a running experiment has no decision of record.",
         metadata={},
     )
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.storage.tags import RUN_KEY_TAG, SCHEDULE_NAME_TAG
 
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.build import build_definitions
+from promotion_pipeline.orchestration.dagster_private import RUN_KEY_TAG, SCHEDULE_NAME_TAG
 from promotion_pipeline.orchestration.partitions import range_tags
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.store.database import Store

@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.instance.ref import InstanceRef
 
 from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.orchestration.dagster_private import NO_COMPUTE_LOGS_MODULE, InstanceRef
 from promotion_pipeline.orchestration.process_environment import variables
 from promotion_pipeline.orchestration.storage import URL_VARIABLE
 from promotion_pipeline.store.database import Store
@@ -21,7 +21,7 @@ EVENTS_AT_ONCE = "500"
 """Materialization events that a run over many hours writes in one statement."""
 
 NO_CAPTURE = {
-    "module": "dagster._core.storage.noop_compute_log_manager",
+    "module": NO_COMPUTE_LOGS_MODULE,
     "class": "NoOpComputeLogManager",
     "config": {},
 }

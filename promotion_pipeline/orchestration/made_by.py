@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dagster._core.storage.tags import (
+from promotion_pipeline.evaluation.unattended import MadeBy
+from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.dagster_private import (
     AUTOMATION_CONDITION_TAG,
     BACKFILL_ID_TAG,
     PARENT_RUN_ID_TAG,
     RETRY_NUMBER_TAG,
     SCHEDULE_NAME_TAG,
 )
-
-from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.orchestration import names
 
 FROM_UI_TAG = "dagster/from_ui"
 """On every run that somebody launched in the UI, also on one from a schedule's tested tick."""

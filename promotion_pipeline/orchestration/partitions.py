@@ -9,9 +9,12 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from promotion_pipeline.errors import ConfigError, InputError
+from promotion_pipeline.orchestration.dagster_private import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
 
 START_VARIABLE = "AUTO_PROMOTION_PARTITIONS_START"
 DEFAULT_START = "2024-01-01"

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dagster._config import process_config, resolve_to_config_type
-
 from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.orchestration.dagster_private import process_config, resolve_to_config_type
 
 CONFIG_SUFFIX = "_CONFIG"
 """Of the variable that holds the chosen part's own configuration."""

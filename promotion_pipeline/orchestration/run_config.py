@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import Any, get_args, get_origin
 
 import dagster as dg
-from dagster._config import ConfigScalar, ConfigScalarKind, PostProcessingError
 from pydantic import Field, create_model
 
 from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, meaning_of, parse_config
+from promotion_pipeline.orchestration.dagster_private import ConfigScalar, ConfigScalarKind, PostProcessingError
 
 
 class _GivenText(ConfigScalar):
@@ -19,8 +19,10 @@ class _GivenText(ConfigScalar):
         super().__init__(key="GivenText", given_name="GivenText", scalar_kind=ConfigScalarKind.STRING)
 
     def post_process(self, value: object) -> object:
-        """Raises:
-        PostProcessingError: it is blank.
+        """The text as it was given.
+
+        Raises:
+            PostProcessingError: it is blank.
         """
         if not str(value).strip():
             raise PostProcessingError("is empty: write a name or a reason here")

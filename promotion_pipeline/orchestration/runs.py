@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import dagster as dg
-from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from promotion_pipeline.errors import ConfigError, ConflictError, InputError, NotEligibleError, NotFoundError
 from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.dagster_private import BACKFILL_ID_TAG
 
 JOBS = frozenset(
     {

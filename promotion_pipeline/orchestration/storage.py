@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
+
+from promotion_pipeline.orchestration.dagster_private import ConfigurableClassData
 
 URL_VARIABLE = "AUTO_PROMOTION_DAGSTER_DATABASE_URL"
 

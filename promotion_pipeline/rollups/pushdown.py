@@ -11,14 +11,12 @@ import pandas as pd
 import pyarrow as pa
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.configuration import SourceConfig
 from promotion_pipeline.rollups.engines.base import RequestSource
-from promotion_pipeline.rollups.postgresql.rollup import IDS, ROLLUP_COLUMNS
-from promotion_pipeline.rollups.sql.dialects import DIALECTS
-from promotion_pipeline.rollups.sql.layout import assumed
-from promotion_pipeline.rollups.sql.template import (
-    COUNTS,
-    SUMS,
+from promotion_pipeline.rollups.engines.registry import engine_of
+from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, ROLLUP_COLUMNS, SUMS
+from promotion_pipeline.rollups.source_config import SourceConfig
+from promotion_pipeline.rollups.sql.log_columns import assumed
+from promotion_pipeline.rollups.sql.rollup_query import (
     USER_COUNTS,
     USER_SUMS,
     Log,
@@ -41,7 +39,7 @@ def compiled_log(config: SourceConfig) -> Log:
         ConfigError: a column that is needed is mapped to "".
         InputError: a name cannot be one of the engine's.
     """
-    dialect = DIALECTS[config.engine]
+    dialect = engine_of(config).dialect
     return Log(dialect, dialect.identifier(*config.table), assumed(config), config.users)
 
 
@@ -139,7 +137,7 @@ def _read(
     arms = phases.reset_index(drop=True).sort_values(["phase_id", "variant_id"], ignore_index=True)
     rows = run(rollup_sql(log, arms, start, end, with_moments=with_moments, known_only=known_only))
     frame, strangers = _frame(rows, arms)
-    if not log.layout.measures_errors:
+    if not log.columns.measures_errors:
         frame["errors"] = np.nan
     return frame, strangers
 

@@ -1,4 +1,7 @@
-"""Simulated experiments through the real `evaluate()`: how often the rule is wrong, how often and how soon right."""
+"""Simulated experiments through the real `evaluate()`: how often the rule is wrong, how often and how soon right.
+
+Not here: a rule of its own: it calls the `evaluate()` of production.
+"""
 
 from promotion_pipeline.simulation.campaign import Campaign, simulate
 from promotion_pipeline.simulation.scenario import Scenario

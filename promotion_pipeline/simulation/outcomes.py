@@ -19,7 +19,7 @@ from promotion_pipeline.simulation.scenario import Scenario
 NOBODY = -1
 
 
-class Rule(StrEnum):
+class PromotionRule(StrEnum):
     """Which rule promotes; each acts at its first look that allows it, and then the experiment is over."""
 
     CONTRACT = "contract"
@@ -59,7 +59,7 @@ class Alarms:
 class Batch:
     """What became of some experiments."""
 
-    outcomes: dict[Rule, Outcomes]
+    outcomes: dict[PromotionRule, Outcomes]
     alarms: dict[str, Alarms]
     """By the unit that is counted: "user" or "request"."""
 
@@ -72,15 +72,15 @@ def run_batch(scenario: Scenario, config: PromotionConfig, experiments: int, see
     looks = _looks(scenario)
     decisions = evaluate(rollups, frame, hours=looks, config=config).decisions
     outcomes = {
-        Rule.CONTRACT: _first(decisions, "is_eligible", experiments),
-        Rule.UNATTENDED: _first(decisions, "is_promotable", experiments),
+        PromotionRule.CONTRACT: _first(decisions, "is_eligible", experiments),
+        PromotionRule.UNATTENDED: _first(decisions, "is_promotable", experiments),
     }
     if config.planned_sample_size is not None:
-        outcomes[Rule.GROUP_SEQUENTIAL] = _first(decisions, "group_sequential_crossed", experiments)
+        outcomes[PromotionRule.GROUP_SEQUENTIAL] = _first(decisions, "group_sequential_crossed", experiments)
     if scenario.requests_per_user is None:
         return Batch(outcomes, {"request": _alarms(decisions, experiments)})
     blind = evaluate(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, hours=looks, config=config).decisions
-    outcomes[Rule.UNATTENDED_BY_REQUEST] = _first(blind, "is_promotable", experiments)
+    outcomes[PromotionRule.UNATTENDED_BY_REQUEST] = _first(blind, "is_promotable", experiments)
     return Batch(outcomes, {"user": _alarms(decisions, experiments), "request": _alarms(blind, experiments)})
 
 

@@ -1,5 +1,7 @@
 """Pure statistics: arrays in, arrays out; no clock, no input or output.
 
+Not here: names of experiments, thresholds of the product, frames.
+
 Every function broadcasts like a numpy ufunc. Arm 0 is control, arm 1 the treatment. Rates, lifts and levels are
 fractions. What the data cannot answer is NaN; only a parameter out of bounds raises `StatisticsError`.
 """

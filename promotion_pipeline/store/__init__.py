@@ -1,1 +1,4 @@
-"""PostgreSQL: tables, migrations, the embedded server, frames in and out."""
+"""PostgreSQL: tables, migrations, the embedded server, frames in and out.
+
+Not here: what a table means: that belongs to the room that writes it.
+"""

@@ -12,6 +12,7 @@ import psycopg
 from promotion_pipeline.errors import ConflictError, DependencyError
 from promotion_pipeline.store.adoption.catalog import ADOPTED_TABLES
 from promotion_pipeline.store.adoption.ours import VERSION_TABLE
+from promotion_pipeline.store.connection import connect
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 UPGRADE_LOCK = 0x70726F6D6F7465
@@ -57,8 +58,6 @@ def current_revision(url: str) -> str | None:
     Raises:
         DependencyError: the database cannot be reached.
     """
-    from promotion_pipeline.store.database import connect
-
     with connect(url) as connection:
         return revision_of(connection)
 
@@ -75,7 +74,6 @@ def upgrade(url: str) -> str:
         DependencyError: the database cannot be reached, or is newer than this version of the package.
     """
     from promotion_pipeline.store.adoption.settle import index_log
-    from promotion_pipeline.store.database import connect
 
     with connect(url) as connection:
         try:

@@ -16,7 +16,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
-from promotion_pipeline.store.database import Connection, Store, connect, current_store, is_pooled
+from promotion_pipeline.store.connection import connect, is_pooled
+from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.session_settings import CLIENT_ENCODING
 
 MOST_IDLE = 20

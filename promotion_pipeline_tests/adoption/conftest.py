@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from promotion_pipeline.store.database import connect, create_database
+from promotion_pipeline.store.connection import connect, create_database
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.adoption.servers import binaries_of, running
 from promotion_pipeline_tests.adoption.team import make_role

@@ -6,12 +6,13 @@ import subprocess
 from pathlib import Path
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.rollups.catching_up import roll_up_missing
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Store, connect, create_database
+from promotion_pipeline.store.connection import connect, create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.adoption import specified
 from promotion_pipeline_tests.adoption.servers import binaries_of
 
@@ -39,7 +40,7 @@ def test_a_dump_is_restored_whole_and_into_tables_that_are_there(
     migrate.upgrade(older_database)
     store = Store(older_database, Settings(home=tmp_path))
     with store.connect() as connection:
-        rollup_missing(store, newest_complete_hour(connection))
+        roll_up_missing(store, newest_complete_hour(connection))
     promote_winner("runs", "manual", "user-1", store=store)
     rollback_promotion("runs", "errors", "maria", store=store)
     binaries = binaries_of(15)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from promotion_pipeline.store.database import is_pooled
+from promotion_pipeline.store.connection import is_pooled
 from promotion_pipeline_tests.adoption.cells import CELLS
 from promotion_pipeline_tests.adoption.story import play
 

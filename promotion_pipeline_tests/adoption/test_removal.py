@@ -6,7 +6,8 @@ from pathlib import Path
 
 import promotion_pipeline
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import Connection, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Connection
 from promotion_pipeline_tests.adoption import specified
 
 HANDBOOK = Path(promotion_pipeline.__file__).parents[1] / "docs" / "adopting.md"

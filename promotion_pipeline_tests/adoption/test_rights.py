@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,17 +13,18 @@ from pydantic import SecretStr
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.phases import unnoted_experiments
 from promotion_pipeline.errors import AdoptionError, DependencyError
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.sweep import auto_check_promotions
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
+from promotion_pipeline.rollups.catching_up import roll_up_missing
 from promotion_pipeline.rollups.postgresql.days import drop_old_days, ensure_days_ahead
-from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.adoption.grants import runtime_grants
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Connection, Store, connect, require_schema
-from promotion_pipeline_tests.adoption.servers import binaries_of
+from promotion_pipeline.store.connection import connect, create_database
+from promotion_pipeline.store.database import Connection, Store, require_schema
+from promotion_pipeline_tests.adoption.servers import binaries_of, running
 from promotion_pipeline_tests.seeding import count, seed_experiment
 
 
@@ -54,11 +56,44 @@ def test_a_role_with_the_printed_grants_runs_everything_and_can_make_nothing(
             connection.execute("CREATE TABLE mine (id int)")
         newest = newest_complete_hour(connection)
     assert ensure_days_ahead(store) > 0
-    assert rollup_missing(store, newest).requests == 20_000
+    assert roll_up_missing(store, newest).requests == 20_000
     assert auto_check_promotions("cron", store=store).promoted == 1
     assert len(watch_promotions(store)) == 1
     assert rollback_promotion("checkout", "x", "maria", store=store).state == "rolled_back"
     assert drop_old_days(store, 90).days == ()
+
+
+def test_a_team_changes_a_column_of_the_log_and_the_next_upgrade_reads_it_as_it_is(
+    older_database: str, tmp_path: Path
+) -> None:
+    migrate.upgrade(older_database)
+    url = _role(older_database, "runtime")
+    store = Store(url, Settings(home=tmp_path, database_url=SecretStr(url)))
+    text = (Path(__file__).parents[2] / "docs" / "adopting.md").read_text(encoding="utf-8")
+    (script,) = re.findall(
+        r"^BEGIN;\nDROP VIEW IF EXISTS promotion_pipeline_requests;\nALTER .*?COMMIT;", text, re.M | re.S
+    )
+    with connect(older_database) as connection:
+        for statement in runtime_grants(connection, "runtime"):
+            connection.execute(statement.encode())
+        connection.execute(script.encode())
+        with pytest.raises(DependencyError, match=r"promotion_pipeline_requests is missing: .*db upgrade"):
+            require_schema(store)
+        migrate.upgrade(older_database)
+    require_schema(store)
+    seed_experiment(Store(older_database, store.settings), "checkout", users=2000)
+    with store.connect() as connection:
+        assert roll_up_missing(store, newest_complete_hour(connection)).requests == 20_000
+
+
+def test_dagsters_database_has_an_encoding_where_those_of_the_server_have_none() -> None:
+    binaries = binaries_of(15)
+    if binaries is None:
+        pytest.skip("PostgreSQL 15 is not installed")
+    with running(binaries, "SQL_ASCII") as url:
+        create_database(url.format("postgres"), "dagster")
+        with connect(url.format("dagster")) as connection:
+            assert connection.info.parameter_status("server_encoding") == "UTF8"
 
 
 def test_a_role_without_temporary_tables_is_refused_by_name(older_database: str, tmp_path: Path) -> None:
@@ -114,7 +149,7 @@ def test_our_revision_moves_out_of_a_table_that_a_team_uses_too(store: Store) ->
 def test_an_experiment_is_deleted_with_what_was_worked_out_and_its_history_stays(store: Store) -> None:
     seeded = seed_experiment(store, "checkout", users=500)
     with store.connect() as connection:
-        rollup_missing(store, newest_complete_hour(connection))
+        roll_up_missing(store, newest_complete_hour(connection))
         promote_winner("checkout", "manual", "maria", store=store)
         connection.execute("DELETE FROM ab_variants WHERE experiment_id = %s", [seeded.id])
         connection.execute("DELETE FROM ab_experiments WHERE id = %s", [seeded.id])

@@ -6,7 +6,7 @@ import pytest
 
 from promotion_pipeline.errors import AdoptionError
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import connect
+from promotion_pipeline.store.connection import connect
 from promotion_pipeline_tests.adoption import specified
 
 

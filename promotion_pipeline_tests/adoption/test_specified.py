@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import Connection, close_current_stores, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Connection, close_current_stores
 from promotion_pipeline_tests.adoption import specified
 from promotion_pipeline_tests.cli.conftest import Run
 

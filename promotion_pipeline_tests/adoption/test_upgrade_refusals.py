@@ -10,7 +10,7 @@ from promotion_pipeline.errors import AdoptionError, ConflictError
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.adoption import swap
 from promotion_pipeline.store.adoption.ours import adopted_tables
-from promotion_pipeline.store.database import connect
+from promotion_pipeline.store.connection import connect
 from promotion_pipeline_tests.adoption import specified
 
 

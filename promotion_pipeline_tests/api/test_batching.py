@@ -12,7 +12,7 @@ from promotion_pipeline.api import batching
 from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import InputError, NotFoundError
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
+from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, WINNER, VariantSpec, seed_experiment
 

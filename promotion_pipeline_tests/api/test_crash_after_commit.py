@@ -11,9 +11,9 @@ import pytest
 
 from promotion_pipeline import promote_winner
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.faults import FaultPoint, die_at
-from promotion_pipeline.promotion.holds import hold_promotion
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.act.holds import hold_promotion
+from promotion_pipeline.promotion.record.faults import FaultPoint, die_at
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.api.conftest import Api
 from promotion_pipeline_tests.faults.racers import a_process, serve

@@ -47,7 +47,13 @@ def published() -> Iterator[Path]:
     for path in ROOT.rglob("*"):
         parts = path.relative_to(ROOT).parts
         hidden = any(part.startswith(".") and part != ".ci" for part in parts[:-1])
-        if path.is_file() and not hidden and "__pycache__" not in parts and parts[0] not in {"build", "dist"}:
+        if (
+            path.is_file()
+            and path.name != ".git"
+            and not hidden
+            and "__pycache__" not in parts
+            and parts[0] not in {"build", "dist"}
+        ):
             yield path
 
 
@@ -111,14 +117,36 @@ def test_the_search_for_paths_finds_one(line: str) -> None:
     assert MACHINE_PATH.search(line)
 
 
-def test_the_lock_pins_every_dependency_and_names_no_place() -> None:
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!-]+", line) for line in lines), lines
-    pinned = {_normal(line.partition("==")[0]) for line in lines}
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [("requirements.lock", ("embedded", "spark", "celery", "docker")), ("requirements-test.lock", ("test",))],
+)
+def test_a_lock_pins_every_dependency_and_names_no_place(lock: str, extras: tuple[str, ...]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    wanted = [*project["dependencies"], *(name for extra in extras for name in project["optional-dependencies"][extra])]
     names = {_normal(re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0]) for requirement in wanted}
-    assert names - pinned == set()
+    assert names - _pinned(lock).keys() == set()
+
+
+def test_a_running_installation_gets_the_versions_that_were_tested() -> None:
+    running, tested = _pinned("requirements.lock"), _pinned("requirements-test.lock")
+    assert {name for name in running.keys() & tested.keys() if running[name] != tested[name]} == set()
+    assert len(running.keys() & tested.keys()) > 100
+
+
+def _pinned(lock: str) -> dict[str, str]:
+    lines = [line for line in (ROOT / lock).read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!-]+", line) for line in lines), lines
+    return {_normal(name): version for name, _, version in (line.partition("==") for line in lines)}
+
+
+def test_what_is_private_to_dagster_is_used_in_one_file() -> None:
+    elsewhere = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "promotion_pipeline").rglob("*.py")
+        if path.name != "dagster_private.py" and re.search(r"\bdagster\w*\._", path.read_text())
+    ]
+    assert elsewhere == []
 
 
 def _normal(name: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from promotion_pipeline.backtest import Rule, parse_rule, replay, summarise
+from promotion_pipeline.backtest import ReplayRule, parse_rule, replay, summarise
 from promotion_pipeline.backtest.comparisons import as_comparisons
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import ConfigError, InputError
@@ -48,7 +48,7 @@ LOPSIDED = _history("lopsided", [0.13] * 10, requests=4400)
 ALL = {"kept": KEPT, "faded": FADED, "reversed": REVERSED, "level": LEVEL, "lopsided": LOPSIDED}
 
 
-def _replay(*rules: Rule, **histories: pd.DataFrame) -> pd.DataFrame:
+def _replay(*rules: ReplayRule, **histories: pd.DataFrame) -> pd.DataFrame:
     chosen = histories or ALL
     return replay(pd.concat(chosen.values()), pd.concat([experiment(name) for name in chosen]), rules)
 

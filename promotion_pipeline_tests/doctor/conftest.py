@@ -29,7 +29,8 @@ from pydantic import SecretStr
 from promotion_pipeline.config import Settings
 from promotion_pipeline.doctor import Diagnosis, Finding, examine
 from promotion_pipeline.orchestration.instance import open_instance
-from promotion_pipeline.store.database import Store, create_database
+from promotion_pipeline.store.connection import create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 GOOD_SECRET = "canary-Zk3v9Qm2-Tx7wB1nL"

@@ -65,6 +65,16 @@ def test_migrations_ahead(patient: Patient) -> None:
     assert "pip install --upgrade" in str(patient.finding("migrations").fix)
 
 
+def test_a_view_of_the_log_that_is_behind_its_columns(patient: Patient) -> None:
+    patient.execute("DROP VIEW promotion_pipeline_requests")
+    patient.execute("ALTER TABLE ai_requests ALTER latency_ms TYPE integer")
+    found = patient.finding("migrations")
+    assert (found.status, found.fix) == (Status.PROBLEM, "promotion-pipeline db upgrade")
+    assert "promotion_pipeline_requests" in found.message
+    repair(patient, found.fix)
+    assert patient.finding("migrations").status is Status.OK
+
+
 def test_daemon_stopped(patient: Patient) -> None:
     patient.beat(seconds_ago=3 * 3600)
     found = patient.finding("daemon")
@@ -176,6 +186,25 @@ def test_rows_from_the_future(patient: Patient) -> None:
     assert "from the future" in found.message
     repair(patient, found.fix)
     assert patient.finding("late rows").status is Status.OK
+
+
+def test_numbers_that_are_left_out_of_the_sums(patient: Patient) -> None:
+    seeded = seed_experiment(patient.store, "checkout", WINNER)
+    seed_experiment(patient.store, "search", NO_DIFFERENCE)
+    patient.execute(
+        "INSERT INTO ai_requests (experiment_id, variant_id, created_at, latency_ms, value)"
+        " SELECT %s, %s, now() - interval '2 hours', latency, value"
+        " FROM (VALUES (-1::float8, 1::float8), ('NaN', 2), (5, 'Infinity'), (0, 0)) AS odd (latency, value)",
+        seeded.id,
+        seeded.variant_ids["control"],
+    )
+    found = patient.finding("usable numbers")
+    assert found.status is Status.PROBLEM
+    assert (
+        "checkout: numbers that cannot be used are left out of the sums: 2 of latency_ms and 1 of value"
+        in found.message
+    )
+    assert "latency_ms is 0 or more" in str(found.fix)
 
 
 def test_an_experiment_without_control_and_its_fix_works(patient: Patient) -> None:

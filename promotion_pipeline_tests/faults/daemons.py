@@ -10,8 +10,8 @@ from multiprocessing.synchronize import Barrier
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.faults import die_at
-from promotion_pipeline.promotion.pending import apply_pending
+from promotion_pipeline.promotion.record.faults import die_at
+from promotion_pipeline.promotion.unattended.pending import apply_pending
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults import acts
 from promotion_pipeline_tests.faults.acts import Answers

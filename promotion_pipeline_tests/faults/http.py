@@ -16,7 +16,7 @@ import uvicorn
 
 from promotion_pipeline.api import create_app
 from promotion_pipeline.api.tokens import Role, create_token
-from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults.acts import Acknowledged, Answers
 from promotion_pipeline_tests.faults.stage import Subject

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults.acts import ACTS, ASKED, BACK, PROMOTED, Act
 from promotion_pipeline_tests.faults.http import Door, Reply, open_door

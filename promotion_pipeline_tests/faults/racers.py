@@ -16,10 +16,10 @@ import httpx
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConflictError, NotEligibleError
-from promotion_pipeline.promotion.events import Action
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.record.events import Action
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults import acts
 from promotion_pipeline_tests.faults.acts import Acknowledged, Answers

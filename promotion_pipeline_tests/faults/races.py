@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline_tests.faults.http import operator_headers
 from promotion_pipeline_tests.faults.invariants import State
 from promotion_pipeline_tests.faults.racers import Heard, a_process, race, serve

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,18 +12,19 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.window import Table, evaluate_window
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.promotion.pending import apply_pending
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.unattended.pending import apply_pending
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import Store, connect, create_database
+from promotion_pipeline.store.connection import create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
+from promotion_pipeline_tests.databases import copied_database
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, add_requests, let_time_pass
 
 HISTORY_HOURS = 96
@@ -206,16 +206,8 @@ class Theatre:
     @contextlib.contextmanager
     def stage(self) -> Iterator[Stage]:
         """A fresh database with the schema, dropped afterwards."""
-        admin = self.server.url("postgres")
-        number = next(self._numbers)
-        if number == 0:
-            create_database(admin, self.template)
+        if next(self._numbers) == 0:
+            create_database(self.server.url("postgres"), self.template)
             migrate.upgrade(self.server.url(self.template))
-        name = f"faults_{os.getpid()}_{number}"
-        create_database(admin, name, self.template)
-        url = self.server.url(name)
-        try:
+        with copied_database(self.server, self.template, "faults") as url:
             yield Stage(Store(url, Settings(home=self.server.home), self.server))
-        finally:
-            with connect(admin) as connection:
-                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

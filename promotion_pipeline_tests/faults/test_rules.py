@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
 from promotion_pipeline_tests.faults.acts import Acknowledged

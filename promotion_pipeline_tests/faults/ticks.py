@@ -9,10 +9,10 @@ from multiprocessing.connection import Connection as Pipe
 
 from psycopg import sql
 
-from promotion_pipeline.promotion.events import Action
-from promotion_pipeline.promotion.faults import FaultPoint
-from promotion_pipeline.promotion.pending import CLAIM_SECONDS
-from promotion_pipeline.store.database import connect, create_database
+from promotion_pipeline.promotion.record.events import Action
+from promotion_pipeline.promotion.record.faults import FaultPoint
+from promotion_pipeline.promotion.unattended.pending import CLAIM_SECONDS
+from promotion_pipeline.store.connection import connect, create_database
 from promotion_pipeline_tests.faults.daemons import DAGSTER, dagster_daemon, plain_daemon
 from promotion_pipeline_tests.faults.racers import a_process
 from promotion_pipeline_tests.faults.stage import Setting, Stage, Subject, Theatre

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.adoption.catalog import ADOPTED_TABLES
-from promotion_pipeline.store.database import Store, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.handbook.schema import FILE, schema_of
 
 

@@ -68,6 +68,7 @@ class Quarter:
 
     store: Store
     rng: np.random.Generator
+    changes_an_hour: float
     began: datetime
     """The database's clock when the simulation began: what is younger happened in simulated time."""
 
@@ -87,6 +88,10 @@ class Quarter:
         """Other thresholds of the environment from now on."""
         thresholds = ENVIRONMENTS[self.rng.integers(len(ENVIRONMENTS))]
         self.store = replace(self.store, settings=self.store.settings.model_copy(update={"thresholds": thresholds}))
+
+    def changes(self, hours: float) -> list[float]:
+        """When something changes within a run of so many hours."""
+        return sorted(self.rng.uniform(0, hours, self.rng.poisson(hours * self.changes_an_hour)))
 
     def runs(self, hours: int, longest: int) -> Iterator[tuple[datetime, datetime]]:
         """The windows of the runs: mostly an hour, sometimes what an outage left behind."""
@@ -148,15 +153,15 @@ def add_rollups(connection: Connection, rng: np.random.Generator, start: datetim
     )
 
 
-def live_through(store: Store, hours: int, longest: int, seed_number: int = 1) -> Store:
-    """Decide a quarter as it happens, in runs of up to `longest` hours; returns the store as it ended."""
-    rng = np.random.default_rng(seed_number)
+def live_through(store: Store, hours: int, longest: int, changes_an_hour: float = CHANGES_AN_HOUR) -> Store:
+    """Decide the hours as they happen, in runs of up to `longest` hours; returns the store as it ended."""
+    rng = np.random.default_rng(1)
     with store.connect() as connection:
         seed(store)
-        quarter = Quarter(store, rng, database_now(connection))
+        quarter = Quarter(store, rng, changes_an_hour, database_now(connection))
         for number, (start, end) in enumerate(quarter.runs(hours, longest)):
             filled = start
-            for at in sorted(rng.uniform(0, (end - start) / HOUR, rng.poisson((end - start) / HOUR * CHANGES_AN_HOUR))):
+            for at in quarter.changes((end - start) / HOUR):
                 add_rollups(connection, rng, filled, filled := start + int(at) * HOUR)
                 quarter.change(connection, start + float(at) * HOUR)
             if rng.random() < 0.05:

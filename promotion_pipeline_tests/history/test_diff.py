@@ -12,7 +12,7 @@ from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.decisions.comparison import Effect, compare_labels
 from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.errors import NotFoundError
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.cli.conftest import Run, run, run_anywhere

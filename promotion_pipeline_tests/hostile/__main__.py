@@ -18,7 +18,7 @@ from pathlib import Path
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import create_database
+from promotion_pipeline.store.connection import create_database
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import FAST_AND_UNSAFE
 from promotion_pipeline_tests.hostile.rounds import Arena, draw, run_rounds

@@ -15,19 +15,20 @@ from promotion_pipeline.api.app import create_app
 from promotion_pipeline.api.tokens import Role, create_token
 from promotion_pipeline.decisions.window import evaluate_window, redecide_late
 from promotion_pipeline.doctor import data
-from promotion_pipeline.doctor.environment import Reading
+from promotion_pipeline.doctor.environment import ReadSettings
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ROLLUP_CHECKS, Window
 from promotion_pipeline.orchestration.schedules import due_run
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
-from promotion_pipeline.promotion.sweep import auto_check_promotions
-from promotion_pipeline.promotion.verify import verify_history
-from promotion_pipeline.promotion.watch import watch_promotions
-from promotion_pipeline.rollups.dispatch import roll_up, roll_up_missing
-from promotion_pipeline.rollups.health import freshness, hour_counts
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.history.verify import verify_history
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
+from promotion_pipeline.rollups.catching_up import roll_up, roll_up_missing
+from promotion_pipeline.rollups.conservation import hour_counts
+from promotion_pipeline.rollups.freshness import freshness
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.hostile.world import SOUND, WATCHED
@@ -152,7 +153,7 @@ async def _get(store: Store, token: str, paths: Sequence[str]) -> dict[str, http
 
 def _diagnose(store: Store) -> None:
     with store.connect() as connection:
-        subject = Subject(Reading(store.settings, {}), {}, store=store, connection=connection, has_schema=True)
+        subject = Subject(ReadSettings(store.settings, {}), {}, store=store, connection=connection, has_schema=True)
         for check in DATA_CHECKS:
             assert check(subject).message
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
@@ -75,7 +75,7 @@ def test_an_early_start_makes_no_hours_of_decades(store: Store) -> None:
         newest = connection.execute("SELECT date_trunc('hour', now(), 'UTC') AS at").fetchone()
     assert newest is not None
     at: datetime = newest["at"]
-    from promotion_pipeline.rollups.dispatch import roll_up_missing
+    from promotion_pipeline.rollups.catching_up import roll_up_missing
 
     roll_up_missing(store, at)
     assert count(store, "SELECT count(*) FROM rollup_hours") < 1_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from promotion_pipeline.notifications import enqueue_run_failure, enqueue_run_recovery, enqueue_summary
-from promotion_pipeline.promotion.holds import release_hold
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.act.holds import release_hold
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.notifications.helpers import CANARIES, deliver, settings_with, write
 from promotion_pipeline_tests.notifications.servers import Mailbox, Web

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, Seeded, VariantSpec, add_requests, count, seed_experiment

@@ -21,7 +21,7 @@ from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.lineage import LINEAGE
 from promotion_pipeline.orchestration.partitions import hourly, range_tags
 from promotion_pipeline.orchestration.runs import JOBS
-from promotion_pipeline.promotion.rollback import RollbackTarget
+from promotion_pipeline.promotion.act.rollback import RollbackTarget
 from promotion_pipeline.store.database import Connection
 
 REPOSITORY = Path(__file__).parents[2]

@@ -17,8 +17,8 @@ from promotion_pipeline.orchestration.build import build_definitions
 from promotion_pipeline.orchestration.in_process import RunFailedError
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.sensors import pending_run
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, count, seed_experiment, split_of

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from promotion_pipeline import hold_promotion, promote_winner, release_hold, rollback_promotion
-from promotion_pipeline.promotion import happened
-from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
-from promotion_pipeline.promotion.happened import PAST_THE_ACTS, events_of
-from promotion_pipeline.promotion.keeping import acknowledge_breach
-from promotion_pipeline.promotion.ramp import advance_ramp
-from promotion_pipeline.promotion.sweep import auto_check_promotions
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.promotion.act.approvals import approve_promotion, decline_promotion
+from promotion_pipeline.promotion.act.keeping import acknowledge_breach
+from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.history import happened
+from promotion_pipeline.promotion.history.happened import PAST_THE_ACTS, events_of
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.test_alarms import BROKEN, execute, promoted
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, seed_experiment

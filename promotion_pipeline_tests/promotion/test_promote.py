@@ -26,7 +26,7 @@ from promotion_pipeline import (
     rollback_promotion,
 )
 from promotion_pipeline.config import Mode
-from promotion_pipeline.promotion.states import PromotionState
+from promotion_pipeline.promotion.record.states import PromotionState
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,

@@ -8,8 +8,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.states import (
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.record.states import (
     APPROVAL_TRANSITIONS,
     LIVE_STATES,
     PROMOTION_STARTS,

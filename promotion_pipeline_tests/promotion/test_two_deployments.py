@@ -12,8 +12,8 @@ from promotion_pipeline.decisions.deployments import note_deployment, second_dep
 from promotion_pipeline.decisions.window import evaluate_window, first_undecided_hour
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
+from promotion_pipeline.promotion.record.models import Outcome
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.test_pending import names

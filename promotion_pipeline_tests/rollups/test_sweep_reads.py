@@ -8,7 +8,7 @@ import pytest
 
 from promotion_pipeline.config import Mode
 from promotion_pipeline.cron import run_sweep
-from promotion_pipeline.promotion.models import Outcome
+from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.rollups import catch_up
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.test_alarms import BROKEN, promoted

@@ -1,4 +1,4 @@
-"""The engines, each with the session time zone that a test asks for."""
+"""The engines, each with the session time zone that a test asks for; PostgreSQL's wants LATIN1 unless told."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def open_engine(request: pytest.FixtureRequest, log_url: str) -> Iterator[Open]:
 def _open(request: pytest.FixtureRequest, engine: str, zone: str, config: Any, log_url: str) -> RequestSource:
     if engine == "postgresql":
         mark = "&" if "?" in log_url else "?"
-        return PostgresqlSource(config, f"{log_url}{mark}options=-c%20TimeZone%3D{zone}")
+        return PostgresqlSource(
+            config, f"{log_url}{mark}options=-c%20TimeZone%3D{zone}%20-c%20client_encoding%3DLATIN1"
+        )
     if engine == "duckdb":
         duckdb = pytest.importorskip("duckdb")
         connection = duckdb.connect()

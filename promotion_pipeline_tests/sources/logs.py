@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from psycopg import sql
 
-from promotion_pipeline.rollups.sql.arms import PHASE_COLUMNS
+from promotion_pipeline.rollups.phases import PHASE_COLUMNS
 from promotion_pipeline.store.bulk import copy_typed
 from promotion_pipeline.store.database import Connection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from datetime import datetime, timedelta
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from promotion_pipeline.evaluation.clusters import POWER_SUM
-from promotion_pipeline.rollups.postgresql.rollup import IDS, ROLLUP_COLUMNS
+from promotion_pipeline.rollups.rollup_columns import IDS, ROLLUP_COLUMNS
 
 HOUR = timedelta(hours=1)
 EXACT = (
@@ -51,10 +52,16 @@ def expected(log: pd.DataFrame, phases: pd.DataFrame, start: datetime, end: date
         amount=matched["value"].where(matched["value"].abs() < 1e100),
     )
     rows = []
+    phases_of = dict(list(matched.groupby("phase_id")))
+
+    @functools.cache
+    def moments(phase_id: str, before: datetime) -> dict[str, dict[str, float]]:
+        return _moments(phases_of[phase_id], before)
+
     window = matched[matched["created_at"] >= start]
     for (hour, phase_id), group in window.groupby(["hour", "phase_id"]):
-        phase = matched[matched["phase_id"] == phase_id]
-        before, after = _moments(phase, hour), _moments(phase, hour + HOUR)
+        # The end of an hour is the beginning of the next.
+        before, after = moments(phase_id, hour), moments(phase_id, hour + HOUR)
         for variant_id, own in group.groupby("variant_id"):
             was = before.get(variant_id, dict.fromkeys(after[variant_id], 0))
             # Powers are whole numbers too large for a float: their difference is exact before it is one.

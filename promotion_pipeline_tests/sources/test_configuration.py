@@ -9,8 +9,9 @@ import pytest
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConfigError, DependencyError, InputError
-from promotion_pipeline.rollups.configuration import Engine, TimeKind, load_source, parse_source
-from promotion_pipeline.rollups.engines.connect import open_source
+from promotion_pipeline.rollups.configuration import load_source, parse_source
+from promotion_pipeline.rollups.engines.registry import open_source
+from promotion_pipeline.rollups.source_config import TimeKind
 from promotion_pipeline.store.database import Store
 
 TOML = """
@@ -39,7 +40,7 @@ def test_without_a_file_requests_are_in_the_product_s_own_table() -> None:
 def test_a_file_is_read_and_its_paths_are_beside_it(tmp_path: Path) -> None:
     config = load_source(settings(tmp_path, TOML))
     assert config is not None
-    assert (config.engine, config.time, config.users) == (Engine.DUCKDB, TimeKind.EPOCH_MILLISECONDS, False)
+    assert (config.engine, config.time, config.users) == ("duckdb", TimeKind.EPOCH_MILLISECONDS, False)
     assert config.files == str(tmp_path / "logs" / "*.parquet")
     assert config.columns.variant_name == "arm"
 

@@ -10,7 +10,7 @@ import pytest
 
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.rollups.pushdown import read_source_rollups
-from promotion_pipeline.store.database import connect
+from promotion_pipeline.store.connection import connect
 from promotion_pipeline_tests.sources.conftest import ENGINES, Open
 from promotion_pipeline_tests.sources.logs import (
     AUTUMN,
@@ -56,14 +56,27 @@ def test_sums_equal_those_of_the_raw_rows(
     assert_same(found, wanted)
 
 
+@pytest.fixture(scope="module")
+def whole_milliseconds() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A log without fractions of a millisecond, and what its rollup must be."""
+    log = requests(SPRING, 3, count=1500)
+    log["created_at"] = log["created_at"].dt.floor("ms")
+    numbers = as_table(log).to_pandas()
+    return log, expected(numbers, experiment_phases(SPRING), SPRING, SPRING + HOURS * HOUR)
+
+
 @pytest.mark.parametrize("kind", ["utc", "epoch_milliseconds"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_times_without_a_zone_and_whole_numbers_of_time_mean_utc(
-    tmp_path: Path, log_url: str, open_engine: Open, engine: str, kind: str
+    whole_milliseconds: tuple[pd.DataFrame, pd.DataFrame],
+    tmp_path: Path,
+    log_url: str,
+    open_engine: Open,
+    engine: str,
+    kind: str,
 ) -> None:
-    log, table = requests(SPRING, 3, count=1500), f"log {kind}"
-    log["created_at"] = log["created_at"].dt.floor("ms")
-    stored = log.copy()
+    log, wanted = whole_milliseconds
+    stored, table = log.copy(), f"log {kind}"
     if kind == "utc":
         stored["created_at"] = log["created_at"].dt.tz_localize(None)
     else:
@@ -73,7 +86,6 @@ def test_times_without_a_zone_and_whole_numbers_of_time_mean_utc(
             write_postgresql(connection, stored, table)
     source = open_engine(engine, "America/New_York", files=write_parquet(stored, tmp_path), table=table, time=kind)
     phases, end = experiment_phases(SPRING), SPRING + HOURS * HOUR
-    wanted = expected(as_table(log).to_pandas(), phases, SPRING, end)
     assert_same(read_source_rollups(source, phases, SPRING, end), wanted)
 
 

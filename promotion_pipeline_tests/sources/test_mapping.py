@@ -11,11 +11,12 @@ import pytest
 from psycopg import sql
 
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.rollups.configuration import Engine, parse_source
+from promotion_pipeline.rollups.configuration import parse_source
+from promotion_pipeline.rollups.engines.registry import ENGINES as REGISTERED
 from promotion_pipeline.rollups.pushdown import compiled_log, read_source_rollups
-from promotion_pipeline.rollups.sql.kinds import Kind, kind_of
-from promotion_pipeline.rollups.sql.template import rollup_sql
-from promotion_pipeline.store.database import connect
+from promotion_pipeline.rollups.sql.kinds import Kind
+from promotion_pipeline.rollups.sql.rollup_query import rollup_sql
+from promotion_pipeline.store.connection import connect
 from promotion_pipeline_tests.sources.conftest import ENGINES, Open
 from promotion_pipeline_tests.sources.logs import (
     HOUR,
@@ -115,7 +116,7 @@ def test_uuid_columns_are_matched_as_uuids(tmp_path: Path, open_engine: Open, lo
         f" FROM '{tmp_path}/part-*.parquet') TO '{typed}' (FORMAT parquet)"
     )
     source = open_engine("duckdb", files=typed, table="")
-    assert source.layout.experiment.kind is Kind.UUID
+    assert source.log.columns.experiment.kind is Kind.UUID
     phases = experiment_phases(SPRING)
     wanted = expected(as_table(log).to_pandas(), phases, SPRING, END)
     assert_same(read_source_rollups(source, phases, SPRING, END), wanted)
@@ -203,7 +204,7 @@ def test_a_column_that_does_not_fit_is_named(
     ],
 )
 def test_types_are_told_apart(type_name: str, engine: str, kind: Kind) -> None:
-    assert kind_of(type_name, Engine(engine)) is kind
+    assert REGISTERED[engine].dialect.kind_of(type_name) is kind
 
 
 def test_a_name_that_the_engine_cannot_have_is_refused() -> None:

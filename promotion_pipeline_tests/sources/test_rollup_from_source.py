@@ -12,13 +12,15 @@ import pytest
 from pydantic import SecretStr
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.configuration import Columns, SourceConfig, parse_source
-from promotion_pipeline.rollups.dispatch import roll_up, roll_up_missing, unbalanced_hours
+from promotion_pipeline.rollups.catching_up import roll_up, roll_up_missing
+from promotion_pipeline.rollups.configuration import parse_source
+from promotion_pipeline.rollups.conservation import unbalanced_hours
+from promotion_pipeline.rollups.engine_rollup import rollup_from_source
 from promotion_pipeline.rollups.engines.base import RequestSource
 from promotion_pipeline.rollups.engines.duckdb import DuckdbSource
 from promotion_pipeline.rollups.engines.postgresql import PostgresqlSource
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
-from promotion_pipeline.rollups.settle import rollup_from_source
+from promotion_pipeline.rollups.source_config import Columns, SourceConfig
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.seeding import Seeded, count

@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.decisions.experiments import read_experiments
 from promotion_pipeline.evaluation import Evaluation, evaluate
-from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.rollups.imports.sums import import_asos
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Store

@@ -16,15 +16,8 @@ from promotion_pipeline.errors import ConfigError, DependencyError, InputError
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.bulk import read_frame
 from promotion_pipeline.store.clock import database_now, newest_complete_hour, require_utc
-from promotion_pipeline.store.database import (
-    Connection,
-    Store,
-    checked_url,
-    connect,
-    create_database,
-    current_store,
-    open_store,
-)
+from promotion_pipeline.store.connection import checked_url, connect, create_database
+from promotion_pipeline.store.database import Connection, Store, current_store, open_store
 from promotion_pipeline.store.outbox import enqueue
 
 PASSWORD = "s3cret-pässword"

@@ -16,9 +16,11 @@ from promotion_pipeline.errors import ConfigError, InputError
 from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.orchestration.instance import open_instance
 from promotion_pipeline.rollups.as_of import rollups_as_of
-from promotion_pipeline.rollups.dispatch import unbalanced_hours
+from promotion_pipeline.rollups.catching_up import roll_up_missing
+from promotion_pipeline.rollups.conservation import unbalanced_hours
+from promotion_pipeline.rollups.log import RollupResult
 from promotion_pipeline.rollups.postgresql.days import drop_old_days, ensure_days, ensure_days_ahead
-from promotion_pipeline.rollups.postgresql.rollup import RollupResult, aggregation, rollup_missing, rollup_window
+from promotion_pipeline.rollups.postgresql.rollup import aggregation, rollup_window
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.database import Connection, Store
@@ -159,7 +161,7 @@ def test_a_day_that_was_never_rolled_up_is_kept_with_all_after_it(store: Store, 
     dropped = drop_old_days(store, 4)
     assert dropped.days == (_first_day(seeded),)
     assert dropped.kept == tuple(_first_day(seeded) + number * DAY for number in (1, 2, 3))
-    assert rollup_missing(store, seeded.end).requests > 0
+    assert roll_up_missing(store, seeded.end).requests > 0
     assert len(drop_old_days(store, 4).days) == 3
 
 
@@ -169,7 +171,7 @@ def test_a_day_that_was_read_before_an_experiment_was_known_is_kept_until_it_is_
     rollup_window(store, seeded.start, seeded.end)
     seed_experiment(store, "newcomer", start=seeded.start + DAY, end=seeded.end)
     assert drop_old_days(store, 4).days == (_first_day(seeded),)
-    rollup_missing(store, seeded.end)
+    roll_up_missing(store, seeded.end)
     assert len(drop_old_days(store, 4).days) == 3
 
 

@@ -11,10 +11,10 @@ from promotion_pipeline import auto_check_promotions
 from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.errors import NotEligibleError
 from promotion_pipeline.evaluation.unattended import MadeBy, WithheldReason
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.record.models import Outcome
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.test_pending import decide
 from promotion_pipeline_tests.seeding import WINNER, Seeded, VariantSpec, add_requests, count, seed_experiment

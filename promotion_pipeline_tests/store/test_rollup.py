@@ -9,13 +9,9 @@ import pytest
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.as_of import rollups_as_of
-from promotion_pipeline.rollups.postgresql.rollup import (
-    IDS,
-    ROLLUP_COLUMNS,
-    aggregate_requests,
-    rollup_missing,
-    rollup_window,
-)
+from promotion_pipeline.rollups.catching_up import roll_up_missing
+from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rollup_window
+from promotion_pipeline.rollups.rollup_columns import IDS, ROLLUP_COLUMNS
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, Seeded, VariantSpec, add_requests, seed_experiment
@@ -194,11 +190,11 @@ def test_live_rollups_read_what_was_rolled_up_even_if_the_requests_are_gone(
 def test_hours_from_before_the_product_was_switched_on_are_caught_up(store: Store) -> None:
     seeded = seed_experiment(store, "a", _variants())
     rollup_window(store, seeded.end - 3 * HOUR, seeded.end)
-    caught_up = rollup_missing(store, seeded.end)
+    caught_up = roll_up_missing(store, seeded.end)
     assert caught_up.rows == 2 * 93
     assert _stored(store, seeded)["requests"].sum() == 1200
     assert len(_stored(store, seeded)) == 192
-    assert rollup_missing(store, seeded.end).requests == 0
+    assert roll_up_missing(store, seeded.end).requests == 0
 
 
 def test_an_incomplete_hour_is_not_rolled_up(store: Store) -> None:

@@ -1,9 +1,8 @@
 """The assets: tables that a run fills, and tables that others fill and that the graph shows.
 
-Modules with decorated functions do without postponed annotations: Dagster reads the annotations as they are.
+Not here: SQL, statistics, rules about promotion.
 
-Belongs here: reading, one call of the layer below, writing, reporting metadata. Does not belong here: SQL, statistics,
-rules about promotion.
+Modules with decorated functions do without postponed annotations: Dagster reads the annotations as they are.
 """
 
 from promotion_pipeline.orchestration.assets.evaluation import evaluation

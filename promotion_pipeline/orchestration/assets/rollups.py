@@ -18,8 +18,9 @@ from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.partitions import hourly
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.rollups import catch_up
-from promotion_pipeline.rollups.dispatch import roll_up
-from promotion_pipeline.rollups.health import freshness, hour_counts
+from promotion_pipeline.rollups.catching_up import roll_up
+from promotion_pipeline.rollups.conservation import hour_counts
+from promotion_pipeline.rollups.freshness import freshness
 from promotion_pipeline.rollups.postgresql.days import drop_old_days, ensure_days_ahead
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Store

@@ -1,4 +1,4 @@
 """Sums that somebody else aggregated, as rollups.
 
-Requests belong in the other rooms of `rollups`.
+Not here: requests; they belong in the other rooms of `rollups`.
 """

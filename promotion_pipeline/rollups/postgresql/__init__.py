@@ -1,4 +1,4 @@
 """Hourly sums of the product's own request table, computed where the rows are.
 
-Logs elsewhere belong in `engines`.
+Not here: logs elsewhere; they belong in `engines`.
 """

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.errors import ConflictError, InputError
-from promotion_pipeline.rollups.postgresql.rollup import ROLLUP_LOCK
+from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.user_ids import settle_user_ids
 

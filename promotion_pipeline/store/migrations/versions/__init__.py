@@ -1,1 +1,4 @@
-"""One module and one SQL file a revision, applied in the order of their numbers."""
+"""One module and one SQL file a revision, applied in the order of their numbers.
+
+Not here: a change of a revision that a release has had.
+"""
