@@ -102,7 +102,7 @@ def _of_doors() -> dict[str, Any]:
     from promotion_pipeline.cli.main import app
     from promotion_pipeline.config import PromotionConfig, Settings, known_variables
     from promotion_pipeline.config.precedence import stricter_of
-    from promotion_pipeline.orchestration.jobs import EvaluateConfig, PromoteConfig
+    from promotion_pipeline.orchestration.run_config import ActingConfig, EvaluationConfig
     from promotion_pipeline.promotion.models import SafetyChecks
 
     environment = {"AUTO_PROMOTION_MAX_ANONYMOUS_SHARE": "0.2"}
@@ -112,7 +112,7 @@ def _of_doors() -> dict[str, Any]:
         "query": list(inspect.signature(check).parameters),
         "body": list(THRESHOLDS),
         "page": CHECK_TITLES.get(NAME),
-        "launchpad": [name for kind in (EvaluateConfig, PromoteConfig) for name in kind.to_fields_dict()],
+        "launchpad": [name for kind in (EvaluationConfig, ActingConfig) for name in kind.to_fields_dict()],
         "safety checks": [field.alias for field in SafetyChecks.model_fields.values()],
         "variables": known_variables(),
         "environment": Settings.from_environment(environment).thresholds.to_json()[THRESHOLD],
