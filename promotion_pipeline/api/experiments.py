@@ -27,7 +27,7 @@ from promotion_pipeline.api.bodies import (
     Stands,
     thresholds_in_query,
 )
-from promotion_pipeline.api.guard import GuardedRoute, RequestContext, context_of
+from promotion_pipeline.api.guard import GuardedRequest, GuardedRoute, context_of
 from promotion_pipeline.api.recall import acted_once
 from promotion_pipeline.config import PromotionConfig, parse_config
 from promotion_pipeline.promotion.act import offered
@@ -44,10 +44,10 @@ from promotion_pipeline.text.numbers import share_text, split_text
 _Answer = TypeVar("_Answer")
 PREFIX = "/api/monitoring/experiments"
 
-Context = Annotated[RequestContext, Depends(context_of)]
+Context = Annotated[GuardedRequest, Depends(context_of)]
 Name = Annotated[str, Path(description="Name of the experiment, URL-encoded; a slash as %2F.", min_length=1)]
 
-# `:path` lets a name hold slashes: the server decodes %2F before a route is looked for.
+# `:path`, because a name may hold slashes: the server decodes %2F before it looks for the route.
 router = APIRouter(prefix=PREFIX, route_class=GuardedRoute, tags=["experiments"])
 
 
@@ -161,7 +161,7 @@ def release(name: Name, context: Context, body: ReleaseBody | None = None) -> An
     return Answer(data=_done(context, name, offered.RELEASE, body or ReleaseBody()))
 
 
-def _done(context: RequestContext, name: str, act: OfferedAct[_Answer], body: Body) -> _Answer:
+def _done(context: GuardedRequest, name: str, act: OfferedAct[_Answer], body: Body) -> _Answer:
     """Do what a body asks for: its members are called as the act's are, and its `...By` says who is acting."""
     given = dict(body)
     by = {member: given.pop(member) for member in list(given) if member.endswith("_by") or member == "user_id"}
@@ -174,7 +174,7 @@ def _done(context: RequestContext, name: str, act: OfferedAct[_Answer], body: Bo
     return acted_once(context, act, Asked(experiment_name=name, by=context.actor, **given))
 
 
-def _stands(context: RequestContext, promotion: Promotion) -> AnswerWithMessage[Stands]:
+def _stands(context: GuardedRequest, promotion: Promotion) -> AnswerWithMessage[Stands]:
     traffic = traffic_now(promotion.experiment_name, store=context.store)
     return AnswerWithMessage(
         data=Stands(promotion=promotion, traffic=traffic),
@@ -187,7 +187,7 @@ def _first_step(promotion: Promotion) -> str:
     return f": {share_text(percent)} of the traffic, the first of {len(rest) + 1} steps" if rest else ""
 
 
-def _promoted(context: RequestContext, promotion: Promotion) -> AnswerWithMessage[Promoted]:
+def _promoted(context: GuardedRequest, promotion: Promotion) -> AnswerWithMessage[Promoted]:
     eligibility, held = eligibility_when_promoted(promotion), in_spite_of_hold(promotion)
     traffic = traffic_now(promotion.experiment_name, store=context.store)
     return AnswerWithMessage(

@@ -234,7 +234,7 @@ def rollback(
     """Roll back the live promotion of one experiment."""
     from promotion_pipeline.promotion.act.rollback import plan_rollback, rollback_promotion
 
-    # What the real one would refuse, the plan refuses too: nobody is asked about what cannot be done.
+    # Planning raises what the act would raise, so that nobody is asked to confirm what cannot be done.
     plan = plan_rollback(name, to=to, confirm_drift=overwrite)
     said = _rollback_text(plan)
     overwrites = plan.drift and plan.to != "close"  # A close leaves the traffic as it stands.

@@ -162,7 +162,7 @@ def _print_records(records: list[RuleRecord], unit: str) -> None:
         for record in records
     ]
     output.print_table(columns, rows)
-    # An attribution window moves the last look, so two rules may see different mismatches.
+    # Rules with different attribution windows end at different looks, so the mismatches that they see may differ.
     for srm in sorted({record.srm for record in records}):
         output.print_line(f"{srm} of {records[0].experiments} {unit} end with a sample ratio mismatch (p < 0.001)")
     output.note(

@@ -72,7 +72,7 @@ def print_all(found: list[PromotionEligibility], as_json: bool) -> None:
     from promotion_pipeline.promotion.watch.alarms import open_alarms
 
     if not as_json:
-        # Also of experiments that do not run any more: those are the promoted ones.
+        # Of all experiments: a promoted one does not run, so it is not among those that are checked.
         print_alarms([alarm for alarms in open_alarms().values() for alarm in alarms])
     if as_json:
         output.print_json([eligibility.to_json() for eligibility in found])

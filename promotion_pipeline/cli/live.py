@@ -189,7 +189,7 @@ def advance(
     said = f"set the traffic of {name!r} from {split_text(plan.before)} to {split_text(plan.split)}"
     if not is_to_be_done(plan, said, ".", dry_run=dry_run, as_json=as_json, yes=yes):
         return
-    # The step that was shown, not one more if somebody was faster.
+    # By its percent, so that it is a conflict, not one step more, if somebody else took this step meanwhile.
     promotion = advance_ramp(name, actor(by), reason=reason, to_percent=plan.percent)
     print_stands(
         promotion, f"{promotion.promoted_variant_name} has {output.share(plan.percent)}", "bold green", as_json=as_json

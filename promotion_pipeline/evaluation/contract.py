@@ -16,8 +16,9 @@ import pandas as pd
 from promotion_pipeline.config import CONTRACT_THRESHOLDS
 from promotion_pipeline.config.thresholds import Unit
 from promotion_pipeline.evaluation import needs
+from promotion_pipeline.evaluation.arms import Arms
 from promotion_pipeline.evaluation.codes import REASON_BITS, Verdict
-from promotion_pipeline.evaluation.compare import Arms, Comparison
+from promotion_pipeline.evaluation.compare import TreatmentTests
 from promotion_pipeline.evaluation.layout import Bools, Floats
 from promotion_pipeline.text.numbers import confidence_text, instant_text
 
@@ -28,7 +29,7 @@ class TreatmentNumbers:
 
     arms: Arms
     """Of every variant, control first: (1 + treatments, units, hours)."""
-    tests: Comparison
+    tests: TreatmentTests
     runtime_hours: Floats
 
 

@@ -8,24 +8,20 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from promotion_pipeline.evaluation.arms import Arms, known_by_user
 from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.evaluation.codes import ERROR_REASONS, INCONCLUSIVE_REASONS, Reason, Verdict, Warn, bit, bits
-from promotion_pipeline.evaluation.compare import (
-    CONVERSION,
-    Arms,
-    Comparison,
-    known_by_user,
-    sample_ratio_p_value,
-    sequential_ratio_p_value,
-)
+from promotion_pipeline.evaluation.compare import Comparisons, TreatmentTests
 from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT, ContractCheck, TreatmentNumbers
-from promotion_pipeline.evaluation.dense import Block
-from promotion_pipeline.evaluation.guardrails import guarded
-from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Floats, Ints, Layout, Thresholds
+from promotion_pipeline.evaluation.guardrails import LATENCY_MARGIN
+from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
+from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Thresholds
+from promotion_pipeline.evaluation.metrics import are_proportions
+from promotion_pipeline.evaluation.split import SRM_ALPHA
+from promotion_pipeline.evaluation.sums import Block
 
-SRM_ALPHA = 0.001
-LATENCY_MARGIN = 1.2 * (1 - 1e-9)
-"""20 percent, and a difference of exactly that much in spite of how floats round."""
+SLOWER = (1.0 + LATENCY_MARGIN) * (1 - 1e-9)
+"""Times control's latency, and a difference of exactly that much in spite of how floats round."""
 SMALL_SAMPLE = 1000
 EXPOSURE_WARNING = 0.01
 EXPOSURE_LIMIT = 0.1
@@ -66,11 +62,11 @@ class Decisions:
     warnings: Bits
 
 
-def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us: Ints) -> Decisions:
+def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
     """Apply the contract of the design's section 6 to every unit and hour; O(cells)."""
-    limits = layout.thresholds.of(block.units)
-    since_us = measured_since_us(block, layout)
-    problems = _problems(own, tests, block, layout, hours_us)
+    tests, limits, hours_us = compared.treatments, block.limits, block.hours_us
+    since_us = measured_since_us(block)
+    problems = _problems(block, own, tests)
     judged = problems == 0
     seen = TreatmentNumbers(own, tests, _runtimes(since_us, limits, hours_us))
     measured = {check.name: check.measure(seen) for check in CONTRACT}
@@ -82,7 +78,7 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     observed = {check.observed: _observed(check, measured[check.name], candidate) for check in CONTRACT}
     checks = {check.name: _passes(check, passed[check.name], observed, limits, candidate) for check in CONTRACT}
     eligible = judged & np.logical_and.reduce(list(checks.values()))
-    srm_p_value, sequential_srm = sample_ratio_p_value(own, block, layout), sequential_ratio_p_value(own, block, layout)
+    srm_p_value, sequential_srm = compared.split.srm_p_value, compared.split.sequential_srm_p_value
     lower = pick(tests.always_valid_lower, candidate, np.nan)
     with np.errstate(invalid="ignore"):
         sound = (srm_p_value >= SRM_ALPHA) & (sequential_srm >= SRM_ALPHA)
@@ -90,7 +86,7 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     exposure, exposed_requests = multiple_exposure(block)
     exposed = np.maximum(exposure, exposed_requests)
     with_users = (own.users > 0).any(axis=0)
-    kept = pick(guarded(own, block, layout, hours_us), candidate, False)
+    kept = pick(compared.keeps_guardrails, candidate, False)
     by_user = known_by_user(own)
     largest = np.fmax.reduce(own.largest_user_share, axis=0)
     return Decisions(
@@ -99,7 +95,7 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
         is_promotable=eligible & evidence & kept & (limits.fixed_horizon | (exposed <= EXPOSURE_LIMIT)),
         checks=checks,
         observed=observed,
-        measured_since_us=_since(since_us, candidate, layout.started_us[block.units][:, None], hours_us),
+        measured_since_us=_since(since_us, candidate, block.layout.started_us[:, None], hours_us),
         srm_p_value=srm_p_value,
         sequential_srm_p_value=sequential_srm,
         exposure=np.where(with_users, exposure, np.nan),
@@ -108,7 +104,7 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
         crossed=_crossed(tests, candidate),
         by_user=by_user,
         reasons=_reasons(problems, eligible, checks),
-        warnings=_warnings(own, block, layout, candidate, srm_p_value, by_user)
+        warnings=_warnings(block, own, candidate, srm_p_value, by_user)
         | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0))
         | _flags(Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH, sequential_srm < SRM_ALPHA)
         | _flags(Warn.GUARDRAIL, (candidate >= 0) & ~kept)
@@ -131,13 +127,13 @@ def pick(values: NDArray[Scalar], candidate: Ints, default: float) -> NDArray[Sc
     return np.where(candidate >= 0, chosen, values.dtype.type(default))
 
 
-def measured_since_us(block: Block, layout: Layout) -> Ints:
+def measured_since_us(block: Block) -> Ints:
     """The later of the phase's start and the first hours with requests of control and treatment, (treatments, units).
 
     Rollups are by the hour, so a first request counts from the start of its hour; far in the future without one.
     """
     first = np.maximum(block.first_hour_us[:1], block.first_hour_us[1:])
-    return np.asarray(np.maximum(first, layout.started_us[block.units]))
+    return np.asarray(np.maximum(first, block.layout.started_us))
 
 
 def _runtimes(since_us: Ints, limits: Thresholds, hours_us: Ints) -> Floats:
@@ -175,7 +171,7 @@ def multiple_exposure(block: Block) -> tuple[Floats, Floats]:
         return users, np.where(known > 0, np.clip(requests, 0.0, 1.0), 0.0)
 
 
-def _crossed(tests: Comparison, candidate: Ints) -> Floats:
+def _crossed(tests: TreatmentTests, candidate: Ints) -> Floats:
     z = pick(tests.group_sequential_z, candidate, np.nan)
     boundary = pick(tests.group_sequential_boundary_z, candidate, np.nan)
     with np.errstate(invalid="ignore"):
@@ -201,7 +197,7 @@ def _passes(
     return pick(passed, candidate, False)
 
 
-def _candidate(own: Arms, tests: Comparison, passed: Bools, sign: Floats) -> Ints:
+def _candidate(own: Arms, tests: TreatmentTests, passed: Bools, sign: Floats) -> Ints:
     """Of the treatments that pass all checks the one with the highest rate, else the one with the highest z.
 
     Treatments come in the order of their names, so at a tie of score and sample the smaller name stays.
@@ -222,10 +218,10 @@ def _candidate(own: Arms, tests: Comparison, passed: Bools, sign: Floats) -> Int
     return best
 
 
-def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us: Ints) -> Bits:
+def _problems(block: Block, own: Arms, tests: TreatmentTests) -> Bits:
     """Why a unit cannot be judged at an hour, as bits; 0 where it can."""
     n, x, errors = own.requests, own.conversions, own.errors
-    problems = np.repeat(layout.problems[block.units][:, None], n.shape[2], axis=1)
+    problems = np.repeat(block.layout.problems[:, None], n.shape[2], axis=1)
     # NaN errors are errors that nobody measured: the check of them fails, the rest can be judged. A power sum of rows
     # from before it was kept is not known, and needed for nothing.
     finite = np.logical_and.reduce(
@@ -237,21 +233,21 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_
     )
     with np.errstate(invalid="ignore"):
         impossible = ((x > n) | (errors > n) | (n < 0) | (x < 0) | (errors < 0)).any(axis=0)
-        impossible |= block.shrunk & ~layout.allows_corrections[block.units][:, None]
+        impossible |= block.shrunk & ~block.layout.allows_corrections[:, None]
         comparable = (np.isfinite(tests.z) & np.isfinite(tests.improvement)).any(axis=0)
         no_traffic = (n[0] == 0) | (n[1:] == 0).all(axis=0)
         no_base = (x[0] == 0) & (x[1:] > 0).any(axis=0)
     problems[~finite] |= bit(Reason.NOT_A_NUMBER)
     problems[impossible] |= bit(Reason.COUNTS_IMPOSSIBLE)
     # Only from its first row on: the hours before say nothing about it, and may be decided together with later ones.
-    problems[block.unknown_since_us[:, None] <= hours_us] |= bit(Reason.UNKNOWN_VARIANT)
-    problems[hours_us + HOUR_US <= layout.started_us[block.units][:, None]] |= bit(Reason.NOT_STARTED)
+    problems[block.unknown_since_us[:, None] <= block.hours_us] |= bit(Reason.UNKNOWN_VARIANT)
+    problems[block.hours_us + HOUR_US <= block.layout.started_us[:, None]] |= bit(Reason.NOT_STARTED)
     open_question = problems == 0
     no_rows = (n == 0).all(axis=0)
     problems[open_question & no_rows] |= bit(Reason.NO_ROWS)
     problems[open_question & ~no_rows & no_traffic] |= bit(Reason.ZERO_REQUESTS)
     rest = open_question & ~no_traffic & ~comparable
-    by_value = (layout.thresholds.metric[block.units] != CONVERSION)[:, None]
+    by_value = ~are_proportions(block.limits.metric)
     problems[rest & by_value] |= bit(Reason.METRIC_MISSING)
     problems[rest & no_base & ~by_value] |= bit(Reason.CONTROL_RATE_ZERO)
     problems[rest & ~no_base & ~by_value] |= bit(Reason.NO_VARIATION)
@@ -303,21 +299,21 @@ def _reasons(problems: Bits, eligible: Bools, checks: dict[str, Bools]) -> Bits:
     return np.where(eligible, bit(Reason.ALL_CHECKS_PASSED), reasons).astype(np.int32)
 
 
-def _warnings(own: Arms, block: Block, layout: Layout, candidate: Ints, srm_p_value: Floats, by_user: Bools) -> Bits:
+def _warnings(block: Block, own: Arms, candidate: Ints, srm_p_value: Floats, by_user: Bools) -> Bits:
     has = candidate >= 0
     smaller = np.minimum(own.requests[:1], own.requests[1:])
-    declared = (layout.traffic_percent[:, block.units] > 0)[:, :, None] & layout.exists[:, block.units][:, :, None]
+    declared = ((block.layout.traffic_percent > 0) & block.layout.exists)[:, :, None]
     silent = (declared & (own.requests == 0)).any(axis=0) & (own.requests > 0).any(axis=0)
     with np.errstate(invalid="ignore"):
         found = {
             Warn.HIGHER_ERROR_RATE: has & (pick(own.error_rate[1:], candidate, np.nan) > own.error_rate[0]),
             Warn.HIGHER_LATENCY: has
-            & (pick(own.mean_latency_ms[1:], candidate, np.nan) >= LATENCY_MARGIN * own.mean_latency_ms[0]),
+            & (pick(own.mean_latency_ms[1:], candidate, np.nan) >= SLOWER * own.mean_latency_ms[0]),
             Warn.SMALL_SAMPLE: has & (pick(smaller, candidate, 0) < SMALL_SAMPLE),
             Warn.SAMPLE_RATIO_MISMATCH: srm_p_value < SRM_ALPHA,
             Warn.REQUEST_LEVEL: has & ~by_user,
             Warn.VARIANT_WITHOUT_REQUESTS: silent,
-            Warn.CORRECTED_COUNTS: block.shrunk & layout.allows_corrections[block.units][:, None],
+            Warn.CORRECTED_COUNTS: block.shrunk & block.layout.allows_corrections[:, None],
         }
     warnings = np.zeros(candidate.shape, dtype=np.int32)
     for name, seen in found.items():

@@ -20,12 +20,11 @@ from promotion_pipeline.config import (
 )
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.codes import Reason, bit
+from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, utc_us
 
 REQUIRED = ("experiment_id", "name", "variant_id", "variant_name", "is_control", "traffic_percentage", "started_at")
 GOVERNS_FROM, GOVERNS_UNTIL = "governs_from", "governs_until"
-FAR_FUTURE_US = np.iinfo(np.int64).max
 SPLIT_TOLERANCE_PERCENT = 0.05
-HOUR_US = 3_600_000_000
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -57,10 +56,14 @@ class Thresholds:
         """Also the level of every interval and guardrail."""
         return self.contract["min_confidence_level"]
 
-    def of(self, units: slice) -> Thresholds:
-        """Those of a block, each (units, 1)."""
-        arrays = {name: values[units][:, None] for name, values in vars(self).items() if name != "contract"}
-        return Thresholds(**arrays, contract={name: values[units][:, None] for name, values in self.contract.items()})
+    def by_hour(self) -> Thresholds:
+        """The same with an axis for the hours, each (units, 1)."""
+        return self.at((slice(None), None))
+
+    def at(self, index: Any) -> Thresholds:
+        """Each array at an index, without a copy."""
+        others = {name: values[index] for name, values in vars(self).items() if name != "contract"}
+        return Thresholds(**others, contract={name: values[index] for name, values in self.contract.items()})
 
 
 @dataclass(frozen=True)
@@ -88,22 +91,10 @@ class Layout:
         """Which slots hold a variant, shape (slots, units)."""
         return self.row >= 0
 
-
-def utc_us(values: pd.Series, column: str) -> Ints:
-    """Times as microseconds of UTC, shape (n,); NaT is the smallest integer.
-
-    Raises:
-        InputError: the column holds no time zone, or no times at all.
-    """
-    if len(values) == 0:
-        return np.empty(0, dtype=np.int64)
-    if not isinstance(values.dtype, pd.DatetimeTZDtype):
-        sample = next((v for v in values if not pd.isna(v)), None)
-        if sample is not None and getattr(sample, "tzinfo", None) is None:
-            raise InputError(f"{column}={sample!r} has no time zone; pass UTC times, e.g. pd.Timestamp(..., tz='UTC')")
-        values = pd.to_datetime(values, utc=True)
-    in_us = values.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
-    return np.asarray(in_us.astype("int64"), dtype=np.int64)
+    def of(self, units: slice) -> Layout:
+        """What it says of some units, without a copy; `row` goes on counting in the whole frame."""
+        parts = {name: values[..., units] for name, values in vars(self).items() if isinstance(values, np.ndarray)}
+        return Layout(frame=self.frame, thresholds=self.thresholds.at(units), **parts)
 
 
 def build_layout(experiments: pd.DataFrame, config: PromotionConfig) -> Layout:

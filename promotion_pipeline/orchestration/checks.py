@@ -16,6 +16,7 @@ import dagster as dg
 
 from promotion_pipeline.decisions import health
 from promotion_pipeline.decisions.window import first_undecided_hour
+from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.rollups.conservation import unbalanced_hours, unbalanced_old_hours
 from promotion_pipeline.rollups.freshness import freshness
@@ -131,7 +132,7 @@ def _sample_ratio_is_sound(store: Store, window: Window) -> dg.AssetCheckResult:
     return _result(
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(found):,} experiments are not split as declared (p < {health.SRM_THRESHOLD:g}):"
+        description=f"{len(found):,} experiments are not split as declared (p < {SRM_ALPHA:g}):"
         " assignment or logging is broken there, and they are not promoted unattended."
         if found
         else "Every experiment is split as declared.",
@@ -161,7 +162,7 @@ def _result(
 
 
 @dataclass(frozen=True)
-class Check:
+class DataCheck:
     """One question about a table, and how it is answered."""
 
     asset: str
@@ -170,45 +171,47 @@ class Check:
 
 
 ROLLUP_CHECKS = {
-    "requests_are_conserved": Check(
+    "requests_are_conserved": DataCheck(
         names.ROLLUPS, "Do the sums of every hour add up to the requests that are there now?", _requests_are_conserved
     ),
-    "old_requests_are_conserved": Check(
+    "old_requests_are_conserved": DataCheck(
         names.ROLLUPS,
         "Did requests come into hours that the look-back does not reach any more?",
         _old_requests_are_conserved,
     ),
-    "requests_are_fresh": Check(
+    "requests_are_fresh": DataCheck(
         names.ROLLUPS, "Did every running experiment have a request lately?", _requests_are_fresh
     ),
-    "requests_are_as_many_as_usual": Check(
+    "requests_are_as_many_as_usual": DataCheck(
         names.ROLLUPS,
         "Did any experiment have far fewer requests than is usual at this hour of the day?",
         _requests_are_as_many_as_usual,
     ),
 }
 EVALUATION_CHECKS = {
-    "metrics_are_possible": Check(
+    "metrics_are_possible": DataCheck(
         names.METRICS, "Are counts and rates within what they can be?", _metrics_are_possible
     ),
-    "probabilities_are_possible": Check(
+    "probabilities_are_possible": DataCheck(
         names.SIGNIFICANCE, "Are p-values and intervals within what they can be?", _probabilities_are_possible
     ),
-    "sample_ratio_is_sound": Check(
+    "sample_ratio_is_sound": DataCheck(
         names.DECISIONS, "Is the traffic of every experiment split as declared?", _sample_ratio_is_sound
     ),
-    "every_experiment_is_decided": Check(
+    "every_experiment_is_decided": DataCheck(
         names.DECISIONS, "Does every running experiment have a decision of record?", _every_experiment_is_decided
     ),
 }
 
 
-def specs_of(checks: Mapping[str, Check]) -> Sequence[dg.AssetCheckSpec]:
+def specs_of(checks: Mapping[str, DataCheck]) -> Sequence[dg.AssetCheckSpec]:
     """What the step that asks these declares."""
     return [dg.AssetCheckSpec(name, asset=check.asset, description=check.question) for name, check in checks.items()]
 
 
-def ask(context: dg.AssetExecutionContext, store: Store, checks: Mapping[str, Check]) -> Iterator[dg.AssetCheckResult]:
+def ask(
+    context: dg.AssetExecutionContext, store: Store, checks: Mapping[str, DataCheck]
+) -> Iterator[dg.AssetCheckResult]:
     """The answers to those of `checks` that the run selected, about the run's hours.
 
     Raises:

@@ -1,5 +1,11 @@
 """Requests to hourly sums and to sums since an instant, wherever the log of the requests is: one port for all who ask.
 
+- `log` is the port, `opening` opens what the settings name: `table_log` is `ai_requests`, `engine_log` a log in one of
+  the `engines`; both are asked in SQL, which `sql_log` has in common. `configuration` reads `source.toml`.
+- `catching_up` brings the stored rollups up to date, `reconcile` writes them; `stored` and `as_of` read them.
+- What may be wrong with them: `coverage` (which hours were read), `landing` (which have arrived), `log_gaps` (what the
+  log lost), `completeness` (is a phase whole), `conservation` (do the sums add up), `freshness`, `usual_traffic`.
+
 Not here: decisions made of the sums, and how a decision is stored.
 """
 

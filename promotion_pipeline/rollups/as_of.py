@@ -161,20 +161,22 @@ def _not_stored(
 
 
 def _at_most_two(found: Sequence[Missing], as_of: datetime) -> list[Missing]:
-    """Experiments that lack few hours, and those that lack many: two scans, whatever their number."""
+    """Experiments that lack many hours, and those that only lack their newest: two scans, whatever their number."""
     recent_since = as_of - RECENT
-    recent = [missing for missing in found if missing.start >= recent_since]
-    older = [missing for missing in found if missing.start < recent_since]
-    return [
-        Missing(
-            start=min(missing.start for missing in part),
-            end=max(missing.end for missing in part),
-            # One that lacks hours of both kinds is read with the older ones, from its first.
-            experiment_ids=tuple(sorted({key for missing in part for key in missing.experiment_ids} - set(beside))),
-        )
-        for part, beside in ((older, ()), (recent, [key for missing in older for key in missing.experiment_ids]))
-        if part
-    ]
+    older = _together([missing for missing in found if missing.start < recent_since])
+    # One that lacks hours of both kinds is read with the older ones, from its first.
+    recent = _together([missing for missing in found if missing.start >= recent_since], without=older)
+    return older + recent
+
+
+def _together(found: Sequence[Missing], without: Sequence[Missing] = ()) -> list[Missing]:
+    """What several experiments lack as one window of all; nothing where there are none."""
+    if not found:
+        return []
+    left_out = {key for missing in without for key in missing.experiment_ids}
+    ids = {key for missing in found for key in missing.experiment_ids} - left_out
+    start, end = min(missing.start for missing in found), max(missing.end for missing in found)
+    return [Missing(start, end, tuple(sorted(ids)))]
 
 
 def _stored(

@@ -122,15 +122,15 @@ def grown_hours(store: Store, log: RequestLog, end: datetime) -> Grown:
         known = {} if log.name != TABLE else {row["day"]: row for row in connection.execute(_SQL["changed_days"])}
         rows = connection.execute(_READ_HOURS, {"end": end}).fetchall()
     open_rows = [row for row in rows if not (day := known.get(_day(row["hour"]))) or not day["is_settled"]]
-    chosen = _part(open_rows, end)
-    seen = {row["hour"] for row in chosen}
+    compared = _hours_of_this_run(open_rows, end)
+    seen = {row["hour"] for row in compared}
     partly = {_day(row["hour"]) for row in open_rows if row["hour"] not in seen}
     spans: list[tuple[datetime, datetime]] = []
-    for first, last in _runs([row["hour"] for row in chosen]):
+    for first, last in _runs([row["hour"] for row in compared]):
         counted = log.requests_by_hour(first, last)
         more = [
             row["hour"]
-            for row in chosen
+            for row in compared
             if first <= row["hour"] < last and counted.get(pd.Timestamp(row["hour"]), 0) > row["requests"]
         ]
         spans += _runs(more)
@@ -151,7 +151,7 @@ def _runs(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
     return spans
 
 
-def _part(rows: Sequence[Mapping[str, Any]], end: datetime) -> Sequence[Mapping[str, Any]]:
+def _hours_of_this_run(rows: Sequence[Mapping[str, Any]], end: datetime) -> Sequence[Mapping[str, Any]]:
     """The hours to count in this run: all, or a part that is another in the next hour."""
     total = sum(int(row["requests"]) for row in rows)
     parts = min(-(-total // MOST_COMPARED), len(rows)) or 1

@@ -82,8 +82,8 @@ def rollup_from_source(
         settle_user_ids(connection, store.settings.user_id_keys)
         seen = seen_phases(connection, start, end, experiment_ids)
         phases = read_phases(connection, start, end, experiment_ids)
-        frame, strangers = read_hours(source, phases, start, end, known_only=experiment_ids is not None)
-        copy_typed(connection, _with_strangers(frame, strangers), "fresh", _FRESH, "the sums of the log")
+        frame, unassigned = read_hours(source, phases, start, end, known_only=experiment_ids is not None)
+        copy_typed(connection, _with_unassigned(frame, unassigned), "fresh", _FRESH, "the sums of the log")
         load = None
         if source.log.with_users:
             _adopt_users(connection, source, start, end)
@@ -105,9 +105,9 @@ def _restate(source: RequestSource, connection: psycopg.Connection[Any]) -> None
         restate(connection, delta, counted.reindex(delta.index, fill_value=0))
 
 
-def _with_strangers(frame: pd.DataFrame, strangers: pd.Series[int]) -> pd.DataFrame:
+def _with_unassigned(frame: pd.DataFrame, unassigned: pd.Series[int]) -> pd.DataFrame:
     """The sums with a row an hour for the requests of no known arm."""
-    unknown = pd.DataFrame({"hour": strangers.index, "requests": strangers.to_numpy()})
+    unknown = pd.DataFrame({"hour": unassigned.index, "requests": unassigned.to_numpy()})
     for name in (*COUNTS, *SUMS):
         if name not in unknown:
             unknown[name] = 0

@@ -88,7 +88,7 @@ class LogFiles:
         """Whether all have the same columns."""
         return len({file.columns for file in self.readable}) <= 1
 
-    def chosen(self) -> list[str] | None:
+    def paths_to_read(self) -> list[str] | None:
         """The paths to read instead of the pattern; None: the pattern can be read as it is.
 
         Raises:

@@ -105,7 +105,7 @@ def read_user_hours(
         {
             "hour": _hours(rows["hour_number"]),
             "phase_id": arms["phase_id"].astype(str).to_numpy()[arm],
-            # No text of PostgreSQL holds this character.
+            # PostgreSQL keeps no text with a NUL: it becomes the character that stands for what cannot be shown.
             "user_id": rows["user_id"].astype(str).str.replace("\0", "\ufffd", regex=False),
             "variant_id": arms["variant_id"].astype(str).to_numpy()[arm],
             "requests": _whole(rows["requests"]),
@@ -136,10 +136,10 @@ def _read(
         run = source.run
     arms = phases.reset_index(drop=True).sort_values(["phase_id", "variant_id"], ignore_index=True)
     rows = run(rollup_sql(log, arms, start, end, with_moments=with_moments, known_only=known_only))
-    frame, strangers = _frame(rows, arms)
+    frame, unassigned = _frame(rows, arms)
     if not log.columns.measures_errors:
         frame["errors"] = np.nan
-    return frame, strangers
+    return frame, unassigned
 
 
 def _frame(rows: pa.Table | pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[int]]:
@@ -147,7 +147,7 @@ def _frame(rows: pa.Table | pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFr
     given = given.rename(columns=str.lower)
     arm = given["arm"].astype("float64").fillna(-1).to_numpy().astype(np.int64)
     hour = _hours(given["hour_number"])
-    strangers = pd.Series(_whole(given["requests"]), index=hour)[arm < 0].groupby(level=0).sum()
+    unassigned = pd.Series(_whole(given["requests"]), index=hour)[arm < 0].groupby(level=0).sum()
     known = np.flatnonzero(arm >= 0)
     known = known[np.lexsort((arm[known], hour.asi8[known]))]
     frame = pd.DataFrame({"hour": hour[known]})
@@ -159,7 +159,7 @@ def _frame(rows: pa.Table | pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFr
             frame[name] = convert(given[name])[known] if name in given else convert(pd.Series(0, range(len(known))))
     newest = pd.to_datetime(_whole(given["newest_request_micros"])[known], unit="us", utc=True)
     frame["newest_request_at"] = newest.as_unit("us")
-    return frame[list(ROLLUP_COLUMNS)], strangers
+    return frame[list(ROLLUP_COLUMNS)], unassigned
 
 
 def _hours(numbers: pd.Series[Any]) -> pd.DatetimeIndex:

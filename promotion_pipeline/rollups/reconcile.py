@@ -82,7 +82,7 @@ def _stored(start: datetime, end: datetime, experiment_ids: Sequence[str] | None
 
 def _find_moved_hours(connection: psycopg.Connection[Any], mine: sql.Composable) -> None:
     """The hours and phases whose requests are not those of the stored rollups: only their users are looked at again."""
-    # Money in `value` is compared to a millionth: the order of an addition moves the last bits of its sum.
+    # Sums of `value` are compared to a millionth: the last bits of a sum depend on the order of its addition.
     compared = sql.SQL("hour, phase_id, variant_id, requests, user_requests, user_conversions, round({}, 6)").format(
         sql.SQL("value_sum::numeric")
     )
@@ -99,7 +99,7 @@ def _remove_vanished(connection: psycopg.Connection[Any], mine: sql.Composable) 
 def _write_changed(connection: psycopg.Connection[Any]) -> int:
     columns = (*KEYS, *COUNTS, *SUMS, "newest_request_at")
     exact = (*COUNTS, "newest_request_at")
-    # The order of an addition moves the last bits of a sum: that is no change.
+    # Not a change: the last bits of a sum depend on the order of its addition.
     moved = sql.SQL(" OR ").join(
         sql.SQL("abs(stored.{0} - excluded.{0}) > 1e-9 * greatest(abs(stored.{0}), abs(excluded.{0}))").format(
             sql.Identifier(name)

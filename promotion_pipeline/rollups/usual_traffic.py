@@ -66,7 +66,7 @@ def hour_traffic(rollups: pd.DataFrame, started: Mapping[str, datetime], hour: d
     before = np.where(in_phase, counts.to_numpy()[:, 1:], np.nan)
     found = {}
     for key, now, days in zip(ids, counts[hours[0]], before, strict=True):
-        # The newest day comes first. What lies before the first requests is no traffic, it is before there was any.
+        # The newest day comes first. Zeros of the oldest days are left out: the experiment had no traffic yet.
         known = np.trim_zeros(days[~np.isnan(days)], "b")
         usual = float(np.median(known)) if len(known) >= FEWEST_DAYS else 0.0
         found[key] = HourTraffic(int(now), usual if usual >= USUAL_AT_LEAST else None)
@@ -109,7 +109,7 @@ def quiet_experiments(store: Store, at: datetime) -> dict[str, HourTraffic]:
         share=sql.Literal(QUIET_SHARE),
     )
     with store.connect() as connection:
-        # Few rows: a bulk read would cost more for its connection.
+        # Read over the open connection: for few rows another one for bulk frames would cost more.
         rows = read_frame(connection, query)
     first = rows.drop_duplicates("experiment_id")
     started = dict(zip(first["experiment_id"], first["started_at"], strict=True))

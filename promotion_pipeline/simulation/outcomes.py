@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import evaluate
-from promotion_pipeline.evaluation.decide import SRM_ALPHA
+from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, START, USER_COLUMNS, experiments_of, rollups_of
 from promotion_pipeline.simulation.scenario import Scenario
 
-NOBODY = -1
+NOT_PROMOTED = -1
 
 
 class PromotionRule(StrEnum):
@@ -119,7 +119,7 @@ def _first(decisions: pd.DataFrame, flag: str, experiments: int) -> Outcomes:
     chosen = decisions.loc[decisions[flag].to_numpy(dtype=bool)].sort_values("hour", kind="stable")
     chosen = chosen.drop_duplicates("experiment_id")
     number = _numbers(chosen["experiment_id"])
-    arm = np.full(experiments, NOBODY, dtype=np.int64)
+    arm = np.full(experiments, NOT_PROMOTED, dtype=np.int64)
     hours, lift = np.full(experiments, np.nan), np.full(experiments, np.nan)
     arm[number] = chosen["candidate_variant_name"].astype(str).astype(np.int64).to_numpy()
     hours[number] = ((chosen["as_of"] - START) / pd.Timedelta(hours=1)).to_numpy()

@@ -55,6 +55,7 @@ from promotion_pipeline.statistics.power import (
     sample_size_two_proportions,
 )
 from promotion_pipeline.statistics.proportions import ZTest, proportion, proportion_variance_of_mean, two_proportion_z
+from promotion_pipeline.statistics.rare_counts import more_often_z
 from promotion_pipeline.statistics.ratios import Ratio, ratio_of_sums
 from promotion_pipeline.statistics.sequential import (
     always_valid_critical_z,
@@ -119,6 +120,7 @@ __all__ = [
     "miettinen_nurminen_interval",
     "minimum_detectable_lift",
     "mixture_rho",
+    "more_often_z",
     "msprt_likelihood_ratio",
     "newcombe_interval",
     "noninferiority_means",

@@ -52,7 +52,7 @@ class Store:
         except DependencyError:
             if self.server is None:
                 raise
-        # The server or its supervisor was killed, or a process of it and it recovers: this waits until it is up.
+        # The server was killed, or one of its processes was and it recovers. Start it if needed, wait until it answers.
         deadline = time.monotonic() + RECOVERY_SECONDS
         while True:
             self.server.start()
@@ -141,7 +141,7 @@ def open_store(settings: Settings | None = None) -> Iterator[Store]:
 def _prepare(store: Store) -> None:
     try:
         with connect(store.url) as connection:
-            # Dropped to change a column under it, the view is made anew like anything else that is behind.
+            # Somebody dropped the view, perhaps to change a column under it: an upgrade makes it anew.
             current = migrate.revision_of(connection) if _has_view(connection) else None
     except DependencyError:
         assert store.server is not None

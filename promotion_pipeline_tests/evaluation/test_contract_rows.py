@@ -44,7 +44,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("columns", COLUMN),
         ("lineage", NAME),
         ("verified", NAME),
-        ("late rows", f"record.{COLUMN}"),
+        ("late rows", COLUMN),
     ],
 )
 def test_a_sixth_check_is_found(found: dict[str, Any], place: str, name: str) -> None:

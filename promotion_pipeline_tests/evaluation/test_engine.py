@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.evaluation import dense, evaluate
+from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.statistics import always_valid_interval, relative_lift
 from promotion_pipeline_tests.evaluation.builders import START, experiment, last, sums
 
@@ -78,7 +78,7 @@ def test_blocks_of_experiments_give_the_same_frames_as_one(monkeypatch: pytest.M
     own = pd.concat([_random(number, name=name) for number, name in enumerate(names)]).sample(frac=1, random_state=1)
     frame = pd.concat([experiment(name, arms=("control", "a", "b")) for name in names])
     whole = evaluate(own, frame)
-    monkeypatch.setattr(dense, "CELLS_PER_BLOCK", 500)
+    monkeypatch.setattr("promotion_pipeline.evaluation.sums.CELLS_PER_BLOCK", 500)
     parts = evaluate(own, frame)
     for name in ("metrics", "significance", "decisions"):
         assert_frame_equal(getattr(whole, name), getattr(parts, name))

@@ -7,7 +7,7 @@ import pytest
 from promotion_pipeline import ConfigError, decline_promotion, get_promotion_history, promote_winner, rollback_promotion
 from promotion_pipeline.config import Mode
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.promotion.act.promote import write_decision_of_record
+from promotion_pipeline.promotion.act.recorded import write_decision_of_record
 from promotion_pipeline.promotion.judge.assess import judge
 from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.promotion.record.states import PromotionState

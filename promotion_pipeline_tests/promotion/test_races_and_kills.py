@@ -13,7 +13,7 @@ import pytest
 
 from promotion_pipeline import auto_check_promotions, get_promotion_history, promote_winner, rollback_promotion
 from promotion_pipeline.errors import ConflictError, DependencyError
-from promotion_pipeline.promotion.act.promote import write_decision_of_record
+from promotion_pipeline.promotion.act.recorded import write_decision_of_record
 from promotion_pipeline.promotion.judge.assess import judge
 from promotion_pipeline.promotion.record.faults import FaultPoint
 from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions

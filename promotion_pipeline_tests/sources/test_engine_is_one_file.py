@@ -13,7 +13,7 @@ from promotion_pipeline.rollups.configuration import parse_source
 from promotion_pipeline.rollups.engines.base import Engine
 from promotion_pipeline.rollups.engines.registry import ENGINES
 from promotion_pipeline.rollups.pushdown import compiled_log
-from promotion_pipeline.rollups.source_config import TimeKind
+from promotion_pipeline.rollups.sql.dialect import UNIT_MICROS
 
 FOLDER = Path(rollups.__file__).parent
 SHARED = {"__init__", "base", "registry"}
@@ -36,11 +36,11 @@ def test_no_other_module_of_the_rollups_asks_which_engine_it_is() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda engine: str(engine.name))
-@pytest.mark.parametrize("kind", TimeKind)
-def test_every_engine_counts_the_hours_of_every_kind_of_time(engine: Engine, kind: TimeKind) -> None:
-    form = engine.dialect.form(kind)
-    assert "{time}" in form.bucket
-    assert "{bucket}" in form.hour
+def test_every_engine_counts_the_hours_of_its_times_and_of_whole_numbers(engine: Engine) -> None:
+    for kind in {*engine.dialect.times, *UNIT_MICROS}:
+        form = engine.dialect.form(kind)
+        assert "{time}" in form.bucket
+        assert "{bucket}" in form.hour
 
 
 def test_an_engine_that_is_added_is_configured_and_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

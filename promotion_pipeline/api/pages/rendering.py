@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from promotion_pipeline.api.guard import RequestContext
+from promotion_pipeline.api.guard import GuardedRequest
 from promotion_pipeline.api.pages import charts
 from promotion_pipeline.text import numbers
 
@@ -32,7 +32,7 @@ UNKNOWN = "–"
 
 
 def render(
-    context: RequestContext, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+    context: GuardedRequest, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
     """A template as a response."""
     page = environment().get_template(template)

@@ -17,14 +17,14 @@ from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.promotion.act.approvals import approval_history
 from promotion_pipeline.promotion.act.ramp import plan_advance
 from promotion_pipeline.promotion.act.rollback import RollbackTarget, plan_rollback
-from promotion_pipeline.promotion.history.evidence import LiftPoint, Phase, audit_of, lift_series, phases_of
+from promotion_pipeline.promotion.history.evidence import LiftPoint, Phase, lift_series, phases_of
+from promotion_pipeline.promotion.history.happened import Happened, happened_to
 from promotion_pipeline.promotion.history.history import get_promotion_history
 from promotion_pipeline.promotion.history.standing import traffic_now
 from promotion_pipeline.promotion.judge.assess import Assessment, judge
 from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
-from promotion_pipeline.promotion.record.events import AuditEntry
-from promotion_pipeline.promotion.record.models import Approval, Promotion, PromotionEligibility, who_acted
-from promotion_pipeline.promotion.record.queries import claimed_and_through
+from promotion_pipeline.promotion.record.events import Action
+from promotion_pipeline.promotion.record.models import Approval, Promotion, PromotionEligibility
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_of
@@ -141,7 +141,7 @@ def experiment_view(store: Store, name: str) -> ExperimentView:
         treatments=_treatments(assessment, recorded, eligibility),
         drawn=drawn,
         chart=lift_chart(drawn.points, drawn.threshold_percent),
-        events=_events(audit_of(store, experiment_id), phases_of(store, experiment_id), history),
+        events=_events(happened_to(store, experiment_id), phases_of(store, experiment_id), history),
     )
 
 
@@ -237,11 +237,13 @@ def _treatments(
 
 
 def _events(
-    audit: Sequence[AuditEntry], phases: Sequence[Phase], history: Sequence[Promotion]
+    happened: Sequence[tuple[Happened, UUID | None]], phases: Sequence[Phase], history: Sequence[Promotion]
 ) -> tuple[TimelineEntry, ...]:
-    """What happened, newest first."""
+    """What happened, newest first; the record of a promotion stands with the act that made it."""
     by_id = {promotion.id: promotion for promotion in history}
-    acts = [_act(entry, by_id) for entry in audit]
+    acts = [
+        _act(event, by_id.get(about) if about and event.action == Action.PROMOTE else None) for event, about in happened
+    ]
     splits = [_phase(phase, is_first=number == 0) for number, phase in enumerate(phases)]
     return tuple(sorted(splits + acts, key=lambda event: event.at, reverse=True))
 
@@ -271,20 +273,7 @@ _ACT_TITLES = {
 }
 
 
-_TARGETS = {"control": "all traffic to control", "close": "the traffic stayed as it stood"}
-
-
-def _act(entry: AuditEntry, promotions: Mapping[UUID, Promotion]) -> TimelineEntry:
-    details = entry.details
-    said = [
-        str(details[name])
-        for name in ("winner", "candidate", "message", "reason", "percent")
-        if details.get(name) not in (None, "")
-    ]
-    if entry.action == "roll_back":
-        said.insert(0, _TARGETS.get(str(details.get("to")), "the split of before"))
-    promotion = promotions.get(entry.promotion_id) if entry.action == "promote" and entry.promotion_id else None
-    claimed, through = claimed_and_through(details.get("http"), entry.actor)
-    who = who_acted(entry.actor, through, claimed)
-    title = f"{_ACT_TITLES.get(entry.action, entry.action.replace('_', ' '))} by {who}"
-    return TimelineEntry(entry.at, entry.action, title, "; ".join(said), promotion)
+def _act(event: Happened, promotion: Promotion | None) -> TimelineEntry:
+    title = f"{_ACT_TITLES.get(event.action, event.action.replace('_', ' '))} by {event.actor}"
+    text = "; ".join(filter(None, (event.details, event.reason)))
+    return TimelineEntry(event.at, event.action, title, text, promotion)

@@ -68,7 +68,7 @@ def step_ramp(store: Store, experiment_id: UUID, actor: str) -> SweepEntry:
         ConflictError: another act holds it.
         DependencyError: the database is down.
     """
-    # The log may be slow: it is asked before the lock, and only where the step could be taken.
+    # The log may answer slowly. It is asked before the experiment is locked, and only if the step is due.
     seen = _observed(store, experiment_id)
     return in_transaction(store, partial(_step_if_due, store, experiment_id, actor, seen))
 
@@ -216,7 +216,7 @@ def _unsound(context: ActContext, promotion: Promotion, seen: Observation) -> st
         case WatchStatus.CLEAN:
             return None
         case WatchStatus.BREACH:
-            # The watch itself alerts about this.
+            # No message from here: the watch alerts about a breach.
             return breach_message([check for check in checks if check.status is WatchStatus.BREACH])
         case WatchStatus.UNMEASURED:
             blind = blindness(promotion, seen, context.at)
@@ -250,7 +250,7 @@ def _take_step(context: ActContext, promotion: Promotion, actor: str, reason: st
     context.set_traffic(split_of_step(promotion.snapshot, step), is_active=False)
     reached(FaultPoint.TRAFFIC_SET)
     percent = promotion.snapshot["ramp"][step]["percent"]
-    # What was raised about the step before is over; the watch raises what goes on.
+    # Alarms about the step before end with it. If the trouble goes on, the watch raises them anew.
     settle(context.connection, promotion.id)
     context.audit(actor, Action.RAMP, promotion.id, {"ramp_step": step, "percent": percent, "reason": reason})
     key = f"ramp_step:{promotion.id}:{step}"

@@ -115,7 +115,7 @@ def judge(
             experiments = running_experiments(connection)
         else:
             experiments = experiments_named(connection, experiment_names)
-        # A bulk read opens connections of its own, which pays only for many rows.
+        # A bulk read (from the store) opens another connection, which pays only for many rows.
         source: Source = connection if len(experiments) <= FEW else store
         compare = as_of is None and experiment_names is not None and len(experiments) <= FEW
         return judge_experiments(

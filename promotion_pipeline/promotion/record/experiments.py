@@ -52,7 +52,7 @@ class Variant:
     traffic: Decimal
 
 
-# PostgreSQL knows times that Python does not, infinity among them.
+# PostgreSQL can hold dates that Python cannot (infinity, the year 20000): they come as the nearest that it can.
 END_DATE = (
     "CASE WHEN e.end_date IS NOT NULL THEN"
     " least(greatest(e.end_date::timestamptz, '0002-01-01 00:00Z'), '9998-12-31 00:00Z') END"

@@ -170,7 +170,7 @@ def _is_refusal(error: psycopg.Error) -> bool:
         return False
     if isinstance(error, (psycopg.DataError, psycopg.IntegrityError, pg.InsufficientPrivilege)):
         return True
-    # Raised inside of a function, so by a trigger: whatever code its author chose.
+    # An error with a context was raised inside a function, so by a trigger, whatever SQLSTATE its author chose.
     return bool(error.diag.context) and error.sqlstate[:2] not in _SERVER_TROUBLE
 
 
@@ -248,7 +248,7 @@ def _context(connection: Connection, store: Store, known: UUID) -> ActContext:
 def _took_rows(connection: Connection, experiment_id: UUID) -> bool:
     """Lock the experiment and its variants, or nothing if one of them is taken."""
     try:
-        # A savepoint: what it locked before it failed is let go.
+        # A savepoint: if one row is taken, the locks got so far are released.
         with connection.transaction():
             connection.execute("SELECT 1 FROM ab_experiments WHERE id = %s FOR UPDATE NOWAIT", [experiment_id])
             connection.execute("SELECT 1 FROM ab_variants WHERE experiment_id = %s FOR UPDATE NOWAIT", [experiment_id])

@@ -131,7 +131,8 @@ def pending_promotions(store: Store, *, claim_seconds: float = CLAIM_SECONDS) ->
 def _to_do(connection: Connection, settings: Settings, decided: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The decisions that acting upon could change anything about: not where the person was asked already."""
     judged = [(row, facts) for row in decided if (facts := _facts(settings, row)) is not None]
-    # What is usual is asked only about what would go: the sensor asks every half minute.
+    # The query for an hour's usual traffic is the dear one, and this runs every half minute: it is asked only about
+    # experiments that everything else lets go.
     going = {str(row["id"]): row["traffic_since"] for row, facts in judged if may_go_unattended(facts)}
     since = {key: at for key, at in going.items() if at is not None}
     traffic = traffic_of(connection, since, decided[0]["as_of"] - HOUR) if since else {}

@@ -26,8 +26,8 @@ from promotion_pipeline.promotion.act.promote import (
     assess_under_lock,
     insert_promotion,
     record_promotion,
-    write_decision_of_record,
 )
+from promotion_pipeline.promotion.act.recorded import record_decisions, write_decision_of_record
 from promotion_pipeline.promotion.act.snapshot import json_ready, snapshot_of
 from promotion_pipeline.promotion.judge.assess import Assessment, judge
 from promotion_pipeline.promotion.judge.distrust import acknowledgement
@@ -50,7 +50,6 @@ from promotion_pipeline.promotion.record.transaction import (
     lock_experiment,
     store_or_current,
 )
-from promotion_pipeline.promotion.unattended.recorded import record_decisions
 from promotion_pipeline.rollups import Completeness, repaired
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.store.database import Connection, Store
@@ -118,7 +117,8 @@ def _entry_of(store: Store, assessment: Assessment, actor: str, request: Promoti
     except DependencyError as error:
         if load_source(store.settings) is None:
             raise
-        # A log that is down fails the experiments that stand on it. Where it is the database, this raises again.
+        # With the log elsewhere, it alone may be down: then this experiment failed. If it is the database, the query
+        # here raises, and the whole sweep ends.
         with store.connect() as connection:
             connection.execute("SELECT 1")
         return _entry(assessment, Outcome.FAILED, " ".join(str(error).split()))

@@ -136,7 +136,7 @@ def _watch(store: Store, seen: Look, actor: str) -> WatchResult:
     except DependencyError:
         raise
     except (PromotionError, psycopg.Error) as error:
-        # Of this promotion alone: the others are looked at all the same.
+        # Only this promotion could not be dealt with; the loop goes on to the others.
         message += f" (nothing could be done: {' '.join(str(error).split())})"
     return WatchResult(
         promotion_id=promotion.id,
@@ -179,7 +179,7 @@ def _act(
     live = live_promotion(connection, seen.promotion.experiment_id)
     if live is None or live.id != seen.promotion.id or live.ramp_step != seen.promotion.ramp_step:
         return WatchAction.NONE, " (changed meanwhile)"
-    # Another look may have acted first, and the split may have changed: what is due is asked again under the lock.
+    # Before the lock was granted another look may have acted, or the split have changed: decide again what is due.
     drift = None if seen.drift is None else drift_in(context, live)
     current = replace(seen, promotion=live, drift=drift)
     what &= due(current, store.settings.mode)
@@ -205,7 +205,8 @@ def _roll_back(context: ActContext, seen: Look, actor: str, action: WatchAction)
     """All traffic to control: the split of before would leave users on what breaks."""
     reason = f"watch: {breach_message(unacknowledged(seen))}"
     try:
-        # A savepoint: a refused rollback must not take the alert with it, nor may what is checked only at COMMIT.
+        # A savepoint, so that a refused rollback does not undo the alert. Deferred constraints are checked inside
+        # of it, because at COMMIT their refusal would undo the alert too.
         with database_errors(), context.connection.transaction():
             roll_back(context, seen.promotion, RollbackOrder(reason, actor, RollbackTarget.CONTROL))
             context.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")

@@ -12,12 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, assert_never
 
-from scipy import stats
-
-from promotion_pipeline.config import Direction, PrimaryMetric, PromotionConfig
-from promotion_pipeline.statistics import mean_variance_of_mean, two_proportion_z, welch_from_means
+from promotion_pipeline.config import Direction, PromotionConfig
+from promotion_pipeline.evaluation.metrics import kind_of
+from promotion_pipeline.statistics import mean_variance_of_mean, more_often_z, welch_from_means
 from promotion_pipeline.text.numbers import measure_text, milliseconds_text, rate_text
 
 Window = Literal["step", "recent", "now"]
@@ -143,7 +142,7 @@ def _errors(window: Window, before: Sums, after: Sums, control: Sums, margin: fl
         return _unmeasured(WatchMetric.ERROR_RATE, window, seen, "the log does not say which requests failed")
     if not seen.is_measured:
         return _unmeasured(WatchMetric.ERROR_RATE, window, seen)
-    z = _more_often_z(before.errors, before.requests, after.errors, after.requests)
+    z = float(more_often_z(before.errors, before.requests, after.errors, after.requests))
     limit = seen.worst_reference + margin
     return _judged(WatchMetric.ERROR_RATE, window, seen, limit, z >= WINDOWS[window].breach_z)
 
@@ -160,16 +159,16 @@ def _latency(window: Window, before: Sums, after: Sums, control: Sums, margin_pe
         _mean(sums.latency_samples, sums.latency_ms_sum, sums.latency_ms_sum_squares) for sums in (before, after)
     )
     t = float(welch_from_means(n0, mean0, variance0, n1, mean1, variance1, "absolute", 0.05).t)
-    # Without any spread every difference is certain; t is NaN then.
+    # Where all values are equal the variance is 0 and t is NaN: then any difference counts as certain.
     certain = t >= WINDOWS[window].breach_z or (variance0 == variance1 == 0.0)
     return _judged(WatchMetric.LATENCY, window, seen, seen.worst_reference * (1.0 + margin_percent / 100.0), certain)
 
 
 def _primary(window: Window, before: Sums, after: Sums, control: Sums, config: PromotionConfig) -> WatchCheck:
-    """Conversion, or the mean value of a request (also where users were compared: the watch keeps no users)."""
-    converts = config.primary_metric is PrimaryMetric.CONVERSION
-    name = WatchMetric.CONVERSION if converts else WatchMetric.VALUE
-    totals = ((sums.conversions if converts else sums.value_sum, sums) for sums in (after, before, control))
+    """The metric that the experiment was decided on, as its kind is watched."""
+    kind = kind_of(config.primary_metric)
+    name = WatchMetric(kind.watched_as)
+    totals = ((kind.watched_total(sums), sums) for sums in (after, before, control))
     seen = Levels(*(_ratio(window, total, sums.matured_requests) for total, sums in totals))
     if not seen.is_measured:
         return _unmeasured(name, window, seen)
@@ -180,30 +179,8 @@ def _primary(window: Window, before: Sums, after: Sums, control: Sums, config: P
     assert expected is not None
     sign = 1.0 if config.direction is Direction.INCREASE else -1.0
     limit = expected - sign * percent / 100.0 * abs(expected)
-    if not converts:
-        worse_z = -sign * _value_t(reference, after)
-    else:
-        counts = (reference.conversions, reference.matured_requests, after.conversions, after.matured_requests)
-        worse_z = _more_often_z(*counts) if sign < 0 else -float(two_proportion_z(*counts).z)
+    worse_z = kind.rise_z(reference, after) if sign < 0 else kind.fall_z(reference, after)
     return _judged(name, window, seen, limit, worse_z >= WINDOWS[window].breach_z, sign)
-
-
-def _more_often_z(events: float, n: float, later_events: float, later_n: float) -> float:
-    """How surely the later rate is higher: the smaller of the pooled z and that of the exact test of the counts.
-
-    The exact one: given all events, those of the later sample are binomial with its share of the requests (exact for
-    rare events, and on the safe side for others).
-    """
-    z = float(two_proportion_z(events, n, later_events, later_n).z)
-    exact = stats.binom.sf(later_events - 1, events + later_events, later_n / (n + later_n))
-    return min(z, float(stats.norm.isf(exact)))
-
-
-def _value_t(reference: Sums, after: Sums) -> float:
-    (n0, mean0, variance0), (n1, mean1, variance1) = (
-        _mean(sums.matured_requests, sums.value_sum, sums.value_sum_squares) for sums in (reference, after)
-    )
-    return float(welch_from_means(n0, mean0, variance0, n1, mean1, variance1, "absolute", 0.05).t)
 
 
 @dataclass(frozen=True)
@@ -268,3 +245,5 @@ def _text(metric: WatchMetric, value: float | None) -> str:
             return measure_text(value)
         case WatchMetric.ERROR_RATE | WatchMetric.CONVERSION:
             return rate_text(value)
+        case _:
+            assert_never(metric)

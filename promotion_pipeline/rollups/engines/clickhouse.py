@@ -115,7 +115,7 @@ class ClickhouseServer(_ClickhouseSource):
     def _answer(self, query: str, output: str) -> bytes:
         import httpx
 
-        # A failure after the first rows would otherwise come with the status of success.
+        # Wait for the end: a failure after the first rows would otherwise come with the status of success.
         params = {"default_format": output, "wait_end_of_query": "1", "max_query_size": str(2 * len(query) + 1024)}
         try:
             answer = self._client.post("/", content=query.encode(), params=params)
@@ -144,8 +144,8 @@ class ChdbSource(_ClickhouseSource):
         files = self.config.files
         if not files:
             return super().rowset
-        chosen = self.files.chosen() if self.files is not None else None
-        named = self.dialect.string(files if chosen is None else brace_pattern(chosen))
+        paths = self.files.paths_to_read() if self.files is not None else None
+        named = self.dialect.string(files if paths is None else brace_pattern(paths))
         return f"{'s3' if files.startswith('s3://') else 'file'}({named}, 'Parquet')"
 
     def columns(self) -> dict[str, str]:
@@ -158,7 +158,7 @@ class ChdbSource(_ClickhouseSource):
 
     def _answer(self, query: str, output: str) -> bytes:
         if self.files is not None and not self.files.alike:
-            # Otherwise the columns are those of one file.
+            # Without it ClickHouse takes the columns of one file for those of all.
             query += " SETTINGS schema_inference_mode = 'union'"
         ask = self._chdb.query if self._session is None else self._session.query
         try:

@@ -57,10 +57,10 @@ class DuckdbSource(RequestSource):
     @property
     def rowset(self) -> str:
         """The files that can be read; columns are matched by name, so that newer files may have more."""
-        chosen = self.files.chosen() if self.files is not None else None
+        paths = self.files.paths_to_read() if self.files is not None else None
         files = self.dialect.string(self._files)
-        if chosen is not None:
-            files = f"[{', '.join(self.dialect.string(path) for path in chosen)}]"
+        if paths is not None:
+            files = f"[{', '.join(self.dialect.string(path) for path in paths)}]"
         return f"read_parquet({files}, union_by_name = true)"
 
     @property

@@ -13,7 +13,7 @@ from promotion_pipeline.rollups.source_config import SourceConfig, TimeKind
 from promotion_pipeline.rollups.sql.dialect import BACKSLASH_ESCAPES, Dialect, TimeForm
 from promotion_pipeline.rollups.sql.kinds import Kind
 
-# Days and hours of the interval to 1970: timestampdiff would go through the session's time zone.
+# The interval since 1970, taken apart: timestampdiff would convert both times by the session's time zone.
 _SINCE = "({time} - TIMESTAMP_NTZ '1970-01-01 00:00:00')"
 DIALECT = Dialect(
     integer="BIGINT",
@@ -63,12 +63,12 @@ class SparkSource(RequestSource):
         """The table, or the files; a view of them where they differ or some cannot be read."""
         if not self.config.files:
             return super().rowset
-        chosen = self.files.chosen() if self.files is not None else None
-        if self.files is None or (chosen is None and self.files.alike):
+        paths = self.files.paths_to_read() if self.files is not None else None
+        if self.files is None or (paths is None and self.files.alike):
             return f"parquet.{self.dialect.identifier(self.config.files)}"
         if self._view is None:
             self._view = f"promotion_pipeline_{uuid4().hex}"
-            files = self._session.read.option("mergeSchema", "true").parquet(*(chosen or [self.config.files]))
+            files = self._session.read.option("mergeSchema", "true").parquet(*(paths or [self.config.files]))
             files.createOrReplaceTempView(self._view)
         return self.dialect.identifier(self._view)
 

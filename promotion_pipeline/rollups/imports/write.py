@@ -83,7 +83,7 @@ def _refuse_future(connection: psycopg.Connection[Any], hourly: pd.DataFrame, wh
 
 
 def _refuse_taken(connection: psycopg.Connection[Any], *, replace_all: bool, log_is_elsewhere: bool) -> None:
-    # Whether a log elsewhere has requests of an experiment is not known here: it is taken to have.
+    # A log elsewhere is not asked here: an experiment of it is taken to have requests.
     rows = connection.execute(
         _SQL["names_of_other_logs"],
         (log_is_elsewhere,),

@@ -88,7 +88,7 @@ def drop_old_days(store: Store, keep_days: int, *, dry_run: bool = False) -> Dro
         oldest = database_now(connection).astimezone(UTC).date() - timedelta(days=keep_days)
         old = connection.execute(_SQL["old_days"], [oldest]).fetchall()
         unread = {row["day"] for row in old if _has_unread_hours(connection, row["day"])}
-        # The mark is one instant: what lies behind the first day that is kept is kept as well.
+        # Only one instant is kept, before which requests are gone: so no day after the first kept one may go.
         first_kept = min(unread, default=oldest)
         gone = [row for row in old if row["day"] < first_kept]
         if gone and not dry_run:

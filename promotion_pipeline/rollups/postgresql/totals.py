@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from psycopg import sql
 
-from promotion_pipeline.evaluation.dense import FIRST_TRAFFIC_HOURS
+from promotion_pipeline.evaluation.sums import FIRST_TRAFFIC_HOURS
 from promotion_pipeline.rollups.postgresql.arms import hour_of
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.store.bulk import identifiers, time_literal
@@ -23,7 +23,7 @@ _SQL = statements(__file__)
 
 KEPT_DAYS = 35
 _SUM = {"float8": sql.SQL("sum({0} ORDER BY hour)"), "bigint": sql.SQL("sum({0})::bigint")}
-# What one hour did not measure, the phase did not.
+# Null means that errors were not measured: one such hour, and they are not known of the whole phase.
 _SUM_OF = {"errors": sql.SQL("CASE WHEN count({0}) = count(*) THEN sum({0})::bigint END")}
 _TYPES = dict.fromkeys(COUNTS, "bigint") | dict.fromkeys(SUMS, "float8") | MOMENTS
 

@@ -45,19 +45,6 @@ def unusable_since(connection: psycopg.Connection[Any], since: datetime) -> tupl
     Of the product's own table: a log elsewhere is asked for its sums, not for its rows.
     """
     latencies, values = latency(sql.SQL("request.latency_ms")), amount(sql.SQL("request.value"))
-    query = sql.SQL(
-        """
-        SELECT experiment.name::text AS experiment_name,
-            count(*) FILTER (WHERE request.latency_ms IS NOT NULL AND {latency} IS NULL) AS latencies,
-            count(*) FILTER (WHERE request.value IS NOT NULL AND {amount} IS NULL) AS values
-        FROM promotion_pipeline_requests AS request
-        JOIN ab_experiments AS experiment ON experiment.id = request.experiment_id AND experiment.is_active
-        WHERE request.created_at >= %s
-        GROUP BY 1
-        HAVING bool_or(request.latency_ms IS NOT NULL AND {latency} IS NULL
-            OR request.value IS NOT NULL AND {amount} IS NULL)
-        ORDER BY 1
-        """
-    ).format(latency=latencies, amount=values)
+    query = _SQL["unusable_since"].format(latency=latencies, amount=values)
     with connection.cursor(row_factory=class_row(Unusable)) as cursor:
         return tuple(cursor.execute(query, [since]).fetchall())

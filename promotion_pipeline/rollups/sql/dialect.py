@@ -18,7 +18,7 @@ from promotion_pipeline.rollups.sql.kinds import USUAL_KINDS, Kind
 from promotion_pipeline.store.usable import LARGEST, SMALLEST
 
 WHITE_SPACE = "\t\n\v\f\r"
-"""Besides the space."""
+"""What else than the space is white space."""
 
 
 class Cell(StrEnum):

@@ -82,7 +82,7 @@ def resolve(config: SourceConfig, types: Mapping[str, str], dialect: Dialect) ->
 
     created_at = find("created_at", _ANY)
     assert created_at is not None
-    # Where only such an engine can look at a time without a zone, it calls it an instant.
+    # Such an engine calls a column of times without a zone an instant: it reads them as UTC, which is what was asked.
     is_counted = dialect.counts_naive_times and config.time is TimeKind.UTC and created_at.kind is Kind.INSTANT
     if not is_counted:
         _require_time(config, types[created_at.name], created_at)

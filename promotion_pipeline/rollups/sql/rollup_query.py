@@ -232,9 +232,9 @@ def _arms(log: Log, phases: pd.DataFrame, first: datetime, end: datetime) -> str
         "started": Cell.TIME,
         "ended": Cell.TIME,
     }
-    # A rowset has at least one row; this one matches nothing.
-    nobody = (-1, -1, NO_KEY, NO_KEY, end, end)
-    return log.dialect.inline("listed", columns, rows or [nobody], mapped.time)
+    # A rowset has at least one row; this one matches no request.
+    no_arm = (-1, -1, NO_KEY, NO_KEY, end, end)
+    return log.dialect.inline("listed", columns, rows or [no_arm], mapped.time)
 
 
 def key_cell(column: LogColumn) -> Cell:

@@ -1,4 +1,4 @@
-"""The decisions that a sweep made, kept as those of record of their hour."""
+"""The decisions that were acted upon, kept as those of record of their hour."""
 
 from __future__ import annotations
 
@@ -6,17 +6,58 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
-from promotion_pipeline.config import Mode
+from promotion_pipeline.config import Mode, Settings
 from promotion_pipeline.decisions.environment import Environment, environment_id, environments, keep_environment
 from promotion_pipeline.decisions.frames import WriteResult, write_decisions
-from promotion_pipeline.decisions.labels import record_label
+from promotion_pipeline.decisions.labels import RECORD, record_label
 from promotion_pipeline.evaluation import Reason
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.promotion.judge.assess import Judgement
+from promotion_pipeline.promotion.judge.assess import Assessment, Judgement
 from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
+
+
+def write_decision_of_record(
+    connection: Connection,
+    assessment: Assessment,
+    settings: Settings | None = None,
+    made_by: MadeBy = MadeBy.AUTOMATION,
+) -> None:
+    """Keep the decision that was acted upon as the one of record, unless its hour has one.
+
+    Not where what was in force at the as-of has been changed since: the hour is then decided on what it was.
+
+    Args:
+        settings: those that the decision was made with; kept for its hour.
+        made_by: what acted.
+    """
+    assert assessment.decision is not None
+    hour = assessment.as_of - HOUR
+    if settings is not None:
+        (layer,) = environments(connection, settings, hour, assessment.as_of)
+        changed = connection.execute(
+            "SELECT 1 FROM ab_experiment_history WHERE experiment_id = %s AND valid_from >= %s",
+            [assessment.experiment.id, assessment.as_of],
+        ).fetchone()
+        if changed is not None or layer.id != environment_id(settings.thresholds):
+            return
+        if settings.mode is not Mode.SHADOW:
+            keep_environment(connection, layer)
+    known = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'eligibility_decisions'::regclass AND attnum > 0"
+        " AND NOT attisdropped AND attname NOT IN ('label', 'decided_at', 'made_by')"
+    )
+    row = {name: assessment.decision[name] for name in (r["attname"] for r in known) if name in assessment.decision}
+    row |= {"label": RECORD if settings is None else record_label(settings), "made_by": made_by.value}
+    connection.execute(
+        sql.SQL("INSERT INTO eligibility_decisions ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
+            sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(map(sql.Placeholder, row))
+        ),
+        row,
+    )
 
 
 def record_decisions(store: Store, judged: Judgement) -> int:
@@ -35,7 +76,7 @@ def record_decisions(store: Store, judged: Judgement) -> int:
         return 0
     hour = judged.as_of - HOUR
     if not ((judged.rollups["hour"] == hour) & (judged.rollups["requests"] > 0)).any():
-        # No request of the hour has landed: it is decided when its data is there.
+        # No request of the hour has landed yet. A later run decides it, when its data is there.
         return 0
     with store.connect() as connection, database_errors():
         (layer,) = environments(connection, store.settings, hour, judged.as_of)

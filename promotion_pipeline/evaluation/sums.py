@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.clusters import POWER_SUM
-from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Floats, Ints, Layout, utc_us
+from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US, refuse_fractions, requested_hours, utc_us
+from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Layout, Thresholds
 
 REQUIRED_SUMS = ("requests", "conversions", "errors")
 OPTIONAL_SUMS = (
@@ -42,7 +43,53 @@ FIRST_TRAFFIC_HOURS = 48
 
 
 @dataclass(frozen=True)
-class Rows:
+class Block:
+    """Cumulative sums of consecutive units, each array (slots, units, hours); counts as float64, exact to 2^53."""
+
+    layout: Layout
+    """Of these units alone."""
+    limits: Thresholds
+    """Of these units alone, each (units, 1)."""
+    hours_us: Ints
+    """Starts of the hours to decide on."""
+    sums: dict[str, Floats]
+    first_traffic: Floats
+    first_hour_us: Ints
+    """Start of the first hour in which a variant has requests, shape (slots, units); far in the future without one."""
+    unknown_since_us: Ints
+    """Start of the first hour with rows of a variant that the unit does not list, (units,); else as above."""
+    shrunk: Bools
+    """Whether a count of the unit ever fell up to that hour, shape (units, hours)."""
+
+
+def cumulate(rollups: pd.DataFrame, layout: Layout, hours: object = None) -> Iterator[Block]:
+    """Cumulative sums at every hour, a block of units at a time, an empty one if there are none; O(rows + cells).
+
+    Rows of experiments that the layout does not list, or of before the phase, are left out.
+
+    Args:
+        hours: UTC starts of the hours; default every hour from the first to the last rollup.
+
+    Raises:
+        InputError: a column is missing, or an hour is naive or not the start of an hour.
+    """
+    missing = [name for name in ("experiment_id", "variant_id", "hour", *REQUIRED_SUMS) if name not in rollups.columns]
+    if missing:
+        raise InputError(f"rollups lack the columns {missing}")
+    hour_us = utc_us(rollups["hour"], "hour")
+    hours_us = requested_hours(hour_us, hours)
+    slots, units = layout.row.shape
+    if not units:
+        rollups, hour_us = rollups.iloc[:0], hour_us[:0]
+    refuse_fractions(hour_us, "hour")
+    rows = _index_rows(rollups, hour_us, layout, hours_us)
+    step = max(1, CELLS_PER_BLOCK // max(1, slots * len(hours_us)))
+    for start in range(0, max(units, 1), step):
+        yield _block(rows, slice(start, min(start + step, units)), layout, hours_us)
+
+
+@dataclass(frozen=True)
+class _Rows:
     """Rollup rows that belong to a unit, sorted by unit and hour: sums of floats are then the same in every last bit.
 
     `column` is the requested hour that first sees the row.
@@ -57,53 +104,11 @@ class Rows:
     """As `Block.first_hour_us`, of all units: requests that no requested hour may judge yet have been there all the
     same, whatever other hours are asked for."""
     unknown_since_us: Ints
-    """Start of the first hour in which a unit has rows of a variant that it does not list, (units,); as above."""
+    """As `Block.unknown_since_us`, of all units."""
 
 
-@dataclass(frozen=True)
-class Block:
-    """Cumulative sums of consecutive units, each array (slots, units, hours); counts as float64, exact to 2^53."""
-
-    units: slice
-    sums: dict[str, Floats]
-    first_traffic: Floats
-    first_hour_us: Ints
-    """Start of the first hour in which a variant has requests, shape (slots, units); far in the future without one."""
-    unknown_since_us: Ints
-    """Start of the first hour with rows of a variant that the unit does not list, (units,); else as above."""
-    shrunk: Bools
-    """Whether a count of the unit ever fell up to that hour, shape (units, hours)."""
-
-
-def requested_hours(rollups: pd.DataFrame, hours: object) -> Ints:
-    """Sorted distinct hours (microseconds of UTC) to decide on; default: first to last rollup, without gaps.
-
-    Raises:
-        InputError: an hour is naive or not the start of an hour.
-    """
-    if hours is None:
-        known = utc_us(rollups["hour"], "hour")
-        return np.arange(known.min(), known.max() + 1, HOUR_US) if len(known) else np.empty(0, dtype=np.int64)
-    asked = np.unique(utc_us(pd.Series(pd.Index(hours)), "hours"))  # type: ignore[call-overload]
-    _refuse_fractions(asked, "hours")
-    return asked
-
-
-def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> Rows:
-    """Find unit, slot and column of every rollup row.
-
-    Rows of experiments that the layout does not list, or of before the phase, are left out. O(rows).
-
-    Raises:
-        InputError: a column is missing, or an hour is naive or not the start of an hour.
-    """
-    missing = [name for name in ("experiment_id", "variant_id", "hour", *REQUIRED_SUMS) if name not in rollups.columns]
-    if missing:
-        raise InputError(f"rollups lack the columns {missing}")
-    if not len(layout.started_us):
-        rollups = rollups.iloc[:0]
-    hour = utc_us(rollups["hour"], "hour")
-    _refuse_fractions(hour, "hour")
+def _index_rows(rollups: pd.DataFrame, hour: Ints, layout: Layout, hours_us: Ints) -> _Rows:
+    """Find unit, slot and column of every rollup row. O(rows)."""
     unit, slot, source = _locate(rollups, layout)
     if source is not None:
         hour = hour[source]
@@ -117,7 +122,7 @@ def index_rows(rollups: pd.DataFrame, layout: Layout, hours_us: Ints) -> Rows:
     kept = _in_order(np.flatnonzero(keep), unit, hour)
     requests = _numbers(rollups["requests"])
     requests = requests if source is None else requests[source]
-    return Rows(
+    return _Rows(
         unit=unit[kept].astype(np.int32),
         slot=slot[kept].astype(np.int32),
         column=column[kept].astype(np.int32),
@@ -136,22 +141,15 @@ def _in_order(kept: Ints, unit: Ints, hour: Ints) -> Ints:
     return kept[np.lexsort((hour[kept], unit[kept]))] if backwards.any() else kept
 
 
-def blocks(rows: Rows, layout: Layout, hour_count: int) -> Iterator[Block]:
-    """Cumulative sums, a block of units at a time, an empty one if there are none; O(rows + cells)."""
-    slots, units = layout.row.shape
-    step = max(1, CELLS_PER_BLOCK // max(1, slots * hour_count))
-    for start in range(0, max(units, 1), step):
-        stop = min(start + step, units)
-        window = slice(*np.searchsorted(rows.unit, [start, stop]))
-        yield _cumulate(rows, window, slice(start, stop), slots, hour_count)
-
-
-def _cumulate(rows: Rows, window: slice, units: slice, slots: int, hour_count: int) -> Block:
-    shape = (slots, units.stop - units.start, hour_count)
+def _block(rows: _Rows, units: slice, layout: Layout, hours_us: Ints) -> Block:
+    window = slice(*np.searchsorted(rows.unit, [units.start, units.stop]))
+    own = layout.of(units)
+    hour_count = len(hours_us)
+    shape = (*own.row.shape, hour_count)
     unit = rows.unit[window].astype(np.int64) - units.start
     slot = rows.slot[window].astype(np.int64)
     cell = (slot * shape[1] + unit) * hour_count + rows.column[window]
-    size = slots * shape[1] * hour_count
+    size = shape[0] * shape[1] * hour_count
     sums: dict[str, Floats] = {}
     fell = np.zeros(shape[1:], dtype=bool)
     for name, values in rows.sums.items():
@@ -164,10 +162,12 @@ def _cumulate(rows: Rows, window: slice, units: slice, slots: int, hour_count: i
     first = np.bincount(
         slot * shape[1] + unit,
         weights=np.where(rows.in_first_traffic[window], rows.sums["requests"][window], 0.0),
-        minlength=slots * shape[1],
+        minlength=shape[0] * shape[1],
     ).reshape(shape[:2])
     return Block(
-        units=units,
+        layout=own,
+        limits=own.thresholds.by_hour(),
+        hours_us=hours_us,
         sums=sums,
         first_traffic=first,
         first_hour_us=rows.first_hour_us[:, units],
@@ -268,9 +268,3 @@ def _search(keys: Ints, wanted: Ints) -> Ints:
     order = np.argsort(keys)
     at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
     return np.where(keys[order][at] == wanted, order[at], -1)
-
-
-def _refuse_fractions(hours_us: Ints, column: str) -> None:
-    if (hours_us % HOUR_US).any():
-        bad = pd.Timestamp(int(hours_us[hours_us % HOUR_US != 0][0]), unit="us", tz="UTC")
-        raise InputError(f"{column}={bad.isoformat()} is not the start of an hour; pass {bad.floor('h').isoformat()}")
