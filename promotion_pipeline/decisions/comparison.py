@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 from uuid import UUID
@@ -16,6 +16,7 @@ from promotion_pipeline.decisions.late import outcome_of
 from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.statements import statements
+from promotion_pipeline.text.numbers import hour_text
 
 _SQL = statements(__file__)
 
@@ -179,7 +180,7 @@ def _effect_text(one: ExperimentDiff) -> str:
 
 
 def _time(at: datetime | None) -> str:
-    return "never" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return "never" if at is None else hour_text(at)
 
 
 def _diff(row: dict[str, Any]) -> ExperimentDiff:

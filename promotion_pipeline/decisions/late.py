@@ -23,13 +23,22 @@ from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.store.bulk import identifiers
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import Level, enqueue
+from promotion_pipeline.store.payload import OwnWords, Text
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR
+from promotion_pipeline.text.numbers import UNKNOWN, hour_text
 
 _SQL = statements(__file__)
 
 EVENT = "late_verdict"
 """The outbox event."""
+
+
+class LateVerdictPayload(OwnWords):
+    """What the notification of a late verdict says; hour, outcome of record and outcome now of each flip."""
+
+    experiment_name: Text = UNKNOWN
+    flips: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ class LateVerdict:
     @property
     def summary(self) -> str:
         """Which decisions, and what became of them, in one sentence."""
-        first, last = (f"{flip.hour + HOUR:%Y-%m-%d %H:%M}" for flip in (self.flips[0], self.flips[-1]))
+        first, last = (hour_text(flip.hour + HOUR) for flip in (self.flips[0], self.flips[-1]))
         ways = Counter((flip.recorded, flip.outcome) for flip in self.flips)
         said = ", ".join(f"{was} -> {now} ({number})" for (was, now), number in ways.most_common(5))
         when = f"the decision of {first} UTC" if first == last else f"decisions from {first} to {last} UTC"
@@ -170,17 +179,17 @@ def _announce(connection: psycopg.Connection[Any], late: LateVerdict) -> None:
     live = next((stood for stood in late.promotions if stood.is_live and not stood.is_still_eligible), None)
     compare = f"promotion-pipeline diff record latest --experiment {name}"
     undo = f"promotion-pipeline rollback {name} --reason '...'"
-    payload = {
-        "experiment_name": late.experiment_name,
-        "title": f"late rows would change {len(late.flips)} decision{'s' if len(late.flips) > 1 else ''}",
-        "messages": [
+    payload = LateVerdictPayload(
+        experiment_name=late.experiment_name,
+        title=f"late rows would change {len(late.flips)} decision{'s' if len(late.flips) > 1 else ''}",
+        messages=(
             f"{late.summary[0].upper()}{late.summary[1:]}.",
             *(_stood_on(stood) for stood in late.promotions),
             "The decisions of record stay as they were made.",
-        ],
-        "next_step": f"Compare: {compare}" + (f". To undo the promotion: {undo}" if live else ""),
-        "flips": [[flip.hour.isoformat(), flip.recorded, flip.outcome] for flip in late.flips[:100]],
-    }
+        ),
+        next_step=f"Compare: {compare}" + (f". To undo the promotion: {undo}" if live else ""),
+        flips=tuple((flip.hour.isoformat(), flip.recorded, flip.outcome) for flip in late.flips[:100]),
+    )
     key = digest(*(part for flip in late.flips for part in (flip.hour.isoformat(), flip.outcome)))
     promotion = live or (late.promotions[0] if late.promotions else None)
     enqueue(
@@ -190,7 +199,7 @@ def _announce(connection: psycopg.Connection[Any], late: LateVerdict) -> None:
         late.experiment_id,
         None if promotion is None else promotion.id,
         f"{EVENT}:{late.experiment_id}:{key}",
-        payload,
+        payload.stored(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
 from promotion_pipeline.config import in_force
 from promotion_pipeline.decisions.deployments import second_deployment
@@ -59,8 +59,8 @@ def last_hour(subject: Subject) -> CheckOutcome:
     return ok(f"decided up to {instant_text(decided_to)}")
 
 
-def _evaluate(due: object) -> str:
-    return f"promotion-pipeline dev  (decides up to {due:%Y-%m-%d %H:%M} UTC and every hour from then on)"
+def _evaluate(due: datetime) -> str:
+    return f"promotion-pipeline dev  (decides up to {instant_text(due)} and every hour from then on)"
 
 
 def late_rows(subject: Subject) -> CheckOutcome:

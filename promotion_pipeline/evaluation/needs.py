@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from promotion_pipeline.statistics import critical_z
-from promotion_pipeline.text.numbers import count_text, lift_text
+from promotion_pipeline.text.numbers import count_text, lift_text, target_text
 
 LONG_HOURS = 72.0
 """From here on, a wait is worded in days."""
@@ -95,15 +95,15 @@ def of_confidence(short: Shortfall) -> Need:
     growth = (critical * improvement / z / target) ** 2
     if growth <= 1:
         seen = f"the lift seen is {lift_text(improvement)}"
-        return Need(name, None, f"a lift of {target:+.3g} % would have shown by now; {seen}")
+        return Need(name, None, f"a lift of {target_text(target)} would have shown by now; {seen}")
     lasting = " if it lasts" if improvement >= minimum else ""
     n, rate = number(row["sample_size"]), short.requests_per_hour
-    return awaited(name, n * (growth - 1) / rate if rate > 0 else None, f"to see {target:+.3g} %{lasting}")
+    return awaited(name, n * (growth - 1) / rate if rate > 0 else None, f"to see {target_text(target)}{lasting}")
 
 
 def of_improvement(short: Shortfall) -> Need:
     """A lift is what it is."""
-    lift = f"the lift is {lift_text(short.observed)}, short of {short.threshold:+.3g} %"
+    lift = f"the lift is {lift_text(short.observed)}, short of {target_text(short.threshold)}"
     return Need(short.check, None, f"{lift}: only a better variant brings that, not time")
 
 

@@ -11,10 +11,11 @@ from promotion_pipeline.notifications.events import SystemEvent, event_named
 from promotion_pipeline.notifications.links import approval_link, dagster_link, evidence_link, overview_link, run_link
 from promotion_pipeline.notifications.message import Fact, Link, Message, MessageTable, one_line
 from promotion_pipeline.notifications.notification import Notification
-from promotion_pipeline.notifications.payload import AnyPayload, RunFailurePayload, RunRecoveredPayload, SummaryPayload
+from promotion_pipeline.notifications.payload import RunFailurePayload, RunRecoveredPayload, SummaryPayload
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.promotion.act import payload as payloads
 from promotion_pipeline.promotion.record.events import Event
+from promotion_pipeline.store.payload import OwnWords
 
 
 def compose(notification: Notification, settings: Settings) -> Message:
@@ -29,7 +30,7 @@ def compose(notification: Notification, settings: Settings) -> Message:
 def _in_words(n: Notification) -> Message:
     event = event_named(n.event)
     if event is None:
-        return system_wording.anything(n, AnyPayload.read(n.payload))
+        return system_wording.anything(n, OwnWords.read(n.payload))
     return _system(event, n) if isinstance(event, SystemEvent) else _lifecycle(event, n)
 
 

@@ -31,6 +31,9 @@ def event_named(name: str) -> AnyEvent | None:
 _BY_NAME: dict[str, AnyEvent] = {event.value: event for event in (*Event, *SystemEvent)}
 
 
+ON_REQUEST: frozenset[AnyEvent] = frozenset({SystemEvent.HOURLY_SUMMARY, Event.WARNINGS_SETTLED})
+"""Events that only those channels get which name them."""
+
 OPENS: frozenset[AnyEvent] = frozenset(
     {Event.WATCH_BREACH, Event.ROLLBACK, Event.RAMP_BLOCKED, SystemEvent.RUN_FAILURE}
 )

@@ -53,13 +53,3 @@ class SummaryRow(Payload):
     confidence: Number = None
     """Percent."""
     sample_size: Number = None
-
-
-class AnyPayload(Payload):
-    """What an event of another room, or of another version, may say."""
-
-    title: Text = ""
-    message: Texts = ()
-    messages: Texts = ()
-    reason: Texts = ()
-    next_step: Text = "Look at the evidence."

@@ -29,7 +29,7 @@ OLD = """
 
 
 def remove_old(store: Store, settings: Settings | None = None) -> int:
-    """Remove what everybody was told of AUTO_PROMOTION_NOTIFICATION_RETENTION_DAYS ago; returns how many notifications.
+    """Remove what was delivered AUTO_PROMOTION_NOTIFICATION_RETENTION_DAYS ago; returns how many notifications.
 
     Kept are dead letters, deliveries whose fate is unknown, and incidents that the pager still shows: lifting a hold
     after a year must find the alarm that it ends.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from promotion_pipeline.notifications.message import Message, MessageTable, one_line
 from promotion_pipeline.notifications.notification import Notification
 from promotion_pipeline.notifications.payload import (
-    AnyPayload,
     RunFailurePayload,
     RunRecoveredPayload,
     SummaryPayload,
     SummaryRow,
 )
 from promotion_pipeline.notifications.wording import fact
+from promotion_pipeline.store.payload import OwnWords
 from promotion_pipeline.text.numbers import confidence_text, count_text, instant_text, lift_text
 
 SUMMARY_COLUMNS = ("experiment", "verdict", "candidate", "lift", "confidence", "requests")
@@ -64,7 +64,7 @@ def test(n: Notification) -> Message:
     return n.message("Test message", "This channel works: somebody ran `promotion-pipeline notifications test`.")
 
 
-def anything(n: Notification, payload: AnyPayload) -> Message:
+def anything(n: Notification, payload: OwnWords) -> Message:
     """An event without words of its own says those of its payload."""
     label = n.event.replace("_", " ")
     subject = f"{n.experiment_name}: " if n.experiment_name else ""

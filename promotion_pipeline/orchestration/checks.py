@@ -23,7 +23,7 @@ from promotion_pipeline.rollups.freshness import freshness
 from promotion_pipeline.rollups.usual_traffic import quiet_experiments
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.text.numbers import count_text, instant_text, p_sentence
+from promotion_pipeline.text.numbers import count_text, hour_text, instant_text, p_sentence
 
 LONE_CHECK_WINDOW = timedelta(hours=24)
 """What a check looks at that somebody starts without a partition: the newest complete hours."""
@@ -45,7 +45,7 @@ def _requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckResult
     late = sum(max(h.source_requests - h.counted_requests, 0) for h in hours)
     vanished = sum(max(h.counted_requests - h.source_requests, 0) for h in hours)
     lost = sum(abs(h.counted_requests - h.assigned_requests) for h in hours)
-    worst = [f"{h.hour:%Y-%m-%d %H:%M}: {h.source_requests:,} rows, {h.assigned_requests:,} in the sums" for h in hours]
+    worst = [f"{hour_text(h.hour)}: {h.source_requests:,} rows, {h.assigned_requests:,} in the sums" for h in hours]
     return _result(
         passed=not hours,
         severity=dg.AssetCheckSeverity.ERROR if lost else dg.AssetCheckSeverity.WARN,
@@ -72,7 +72,7 @@ def _old_requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckRe
         passed=not hours,
         severity=dg.AssetCheckSeverity.WARN,
         description=described,
-        metadata={"late_requests": late, "hours": [f"{h.hour:%Y-%m-%d %H:%M}" for h in hours][:SHOWN]},
+        metadata={"late_requests": late, "hours": [hour_text(h.hour) for h in hours][:SHOWN]},
     )
 
 

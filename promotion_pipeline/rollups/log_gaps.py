@@ -18,7 +18,7 @@ from psycopg import sql
 
 from promotion_pipeline.store.bulk import identifiers
 from promotion_pipeline.store.statements import statements
-from promotion_pipeline.text.numbers import instant_text
+from promotion_pipeline.text.numbers import hour_text, instant_text
 
 _SQL = statements(__file__)
 
@@ -136,7 +136,7 @@ def log_gaps(connection: psycopg.Connection[Any], experiment_ids: Sequence[UUID]
 
 def gap_sentence(gap: LogGap) -> str:
     """One gap in words."""
-    hours = f"{gap.first_hour:%Y-%m-%d %H:%M}"
+    hours = hour_text(gap.first_hour)
     if gap.hours > 1:
         hours += f" to {instant_text(gap.last_hour)} ({gap.hours} hours)"
     else:

@@ -39,7 +39,7 @@ class Payload(BaseModel):
             return cls.model_fields[info.field_name].get_default(call_default_factory=True)
 
 
-def number_of(value: object) -> float | None:
+def number_of(value: object) -> int | float | None:
     """A finite number, whether written as text or not; None for anything else."""
     if value is None or isinstance(value, bool):
         return None
@@ -47,7 +47,9 @@ def number_of(value: object) -> float | None:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    if not math.isfinite(number):
+        return None
+    return value if isinstance(value, int) else number
 
 
 def _is_blank(value: object) -> bool:
@@ -81,7 +83,7 @@ Text = Annotated[str, BeforeValidator(str)]
 """Whatever is there, as text."""
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 """A list of texts, or a single one."""
-Number = Annotated[float | None, BeforeValidator(number_of)]
+Number = Annotated[int | float | None, BeforeValidator(number_of)]
 """Finite; None: unknown."""
 Instant = Annotated[datetime | None, BeforeValidator(_instant)]
 """With a time zone, UTC; None: unknown."""
@@ -89,3 +91,13 @@ Rows = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_rows)]
 """A list of objects."""
 Shares = Annotated[dict[str, Any], BeforeValidator(_shares)]
 """Percent of traffic by variant id."""
+
+
+class OwnWords(Payload):
+    """An event whose writer has put it into words, or that this version knows no words for."""
+
+    title: Text = ""
+    message: Texts = ()
+    messages: Texts = ()
+    reason: Texts = ()
+    next_step: Text = "Look at the evidence."

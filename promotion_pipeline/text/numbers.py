@@ -54,9 +54,14 @@ def split_text(split: Mapping[str, SupportsFloat | str | None]) -> str:
     return ", ".join(f"{name} {share_text(share)}" for name, share in split.items()) or "no variant is left"
 
 
-def setting_text(value: float, unit: str = "%") -> str:
-    """A number that somebody chose, as it was written."""
-    return f"{value:g} {unit}"
+def setting_text(value: float, *, signed: bool = False) -> str:
+    """A percentage that somebody chose, as it was written."""
+    return f"{value:+g} %" if signed else f"{value:g} %"
+
+
+def target_text(percent: float) -> str:
+    """A lift that is hoped or asked for, with its sign and three digits."""
+    return f"{percent:+.3g} %"
 
 
 def confidence_text(value: float | None, *, unknown: str = UNKNOWN) -> str:
@@ -103,6 +108,11 @@ def instant_text(value: datetime | str | None, *, unknown: str = UNKNOWN) -> str
         return unknown
     instant = datetime.fromisoformat(value) if isinstance(value, str) else value
     return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def hour_text(value: datetime) -> str:
+    """An hour among others of which it is said once that they are UTC."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def hours_text(value: float | None, *, unknown: str = UNKNOWN) -> str:

@@ -32,7 +32,7 @@ SETTINGS = Settings(
     slack_token=SecretStr("xoxb-canary-slack-token"),
     database_url=SecretStr("postgresql://app:canary%40password@db.example.com/app"),
 )
-PROMOTION = {
+PROMOTION: dict[str, Any] = {
     "winner": "green",
     "control": "blue",
     "confidence": 99.9968,

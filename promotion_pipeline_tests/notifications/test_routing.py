@@ -30,7 +30,7 @@ TABLE: list[tuple[str, Level, set[str]]] = [
 
 @pytest.mark.parametrize(("event", "level", "expected"), TABLE)
 def test_an_event_goes_where_the_specification_says(event: str, level: Level, expected: set[str]) -> None:
-    assert {channel.name for channel in channels_for(event, level, CHANNELS)} == expected
+    assert {channel.name for channel in channels_for(event, level, (SLACK, PAGERDUTY, EMAIL))} == expected
 
 
 @pytest.mark.parametrize("level", PRIORITY)

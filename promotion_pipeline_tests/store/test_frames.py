@@ -14,8 +14,8 @@ from promotion_pipeline.decisions.experiments import read_experiments
 from promotion_pipeline.decisions.frames import WriteResult, replace_metrics, replace_significance, write_decisions
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation import Evaluation, evaluate
-from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rollup_window
-from promotion_pipeline.rollups.stored import read_rollups, replace_rollups
+from promotion_pipeline.rollups.postgresql.rollup import rollup_window
+from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, seed_experiment
 
@@ -160,18 +160,6 @@ def test_experiments_that_cannot_be_judged_are_recorded_too(store: Store, connec
     assert write_decisions(store, evaluation.decisions).recorded == 8
     verdicts = _rows(connection, "SELECT verdict, count(*) FROM eligibility_decisions GROUP BY 1 ORDER BY 1")
     assert verdicts == [("eligible", 2), ("inconclusive", 6)]
-
-
-def test_rollups_can_be_replaced_by_a_frame(store: Store, connection: Connection) -> None:
-    seeded = seed_experiment(store, "a")
-    imported = seed_experiment(store, "imported")
-    frame = aggregate_requests(store, seeded.start, seeded.end)
-    rollup_window(store, seeded.start, seeded.end)
-    connection.execute("UPDATE ab_experiments SET rollup_source = 'imported' WHERE id = %s", (imported.id,))
-    written = replace_rollups(store, frame.assign(requests=frame["requests"] * 2), seeded.start, seeded.end)
-    assert written == 192
-    sums = read_rollups(store, None, seeded.end).groupby("experiment_id")["requests"].sum().to_dict()
-    assert sums == {str(seeded.id): 40_000, str(imported.id): 20_000}
 
 
 def test_a_frame_that_does_not_fit_is_refused(store: Store, connection: Connection) -> None:

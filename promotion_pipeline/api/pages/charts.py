@@ -81,7 +81,7 @@ def lift_chart(points: Sequence[LiftPoint], threshold_percent: float) -> LiftCha
         threshold_label=f"threshold {setting_text(threshold_percent)}",
         last_x=x(last.as_of.timestamp()),
         last_y=y(_clamped(last.lift, low, high)),
-        y_ticks=tuple(Tick(y(value), f"{value:+g} %" if value else "0 %") for value in _round_values(low, high)),
+        y_ticks=tuple(Tick(y(value), setting_text(value, signed=bool(value))) for value in _round_values(low, high)),
         x_ticks=_time_ticks(known[0].as_of, known[-1].as_of, x),
     )
 

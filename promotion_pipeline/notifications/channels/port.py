@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.notifications.events import AnyEvent
+from promotion_pipeline.notifications.events import ON_REQUEST, AnyEvent
 from promotion_pipeline.notifications.message import Message
 from promotion_pipeline.store.outbox import Level
 
@@ -69,9 +69,11 @@ class Channel:
 
     def takes(self, event: str, level: Level) -> bool:
         """Whether people are told of such an event here."""
-        if event in self.fewer_events:
+        if event in self.more_events:
+            return True
+        if event in self.fewer_events or event in ON_REQUEST:
             return False
-        return event in self.more_events or LEVELS.index(level) >= LEVELS.index(self.least_level)
+        return LEVELS.index(level) >= LEVELS.index(self.least_level)
 
 
 class AttemptKind(StrEnum):

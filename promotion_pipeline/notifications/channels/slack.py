@@ -19,9 +19,7 @@ from promotion_pipeline.notifications.channels.port import (
     Threads,
 )
 from promotion_pipeline.notifications.channels.retry_after import seconds_of
-from promotion_pipeline.notifications.events import SystemEvent
 from promotion_pipeline.notifications.message import Message, one_line, shortened
-from promotion_pipeline.promotion.record.events import Event
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
@@ -239,7 +237,6 @@ SLACK = Channel(
     name="slack",
     title="Slack",
     least_level="info",
-    fewer_events=frozenset({Event.WARNINGS_SETTLED, SystemEvent.HOURLY_SUMMARY}),
     threads=Threads.STORY,
     repeats_safely=False,
     default_target=lambda settings: settings.slack_channel,
