@@ -86,7 +86,7 @@ def own_thresholds(value: object, source: str = "promotion_config") -> Promotion
     if value is None:
         return PromotionConfig()
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{source}={shortened(value)} must be a JSON object of thresholds, or null")
+        raise ConfigError(f"{source}={shortened(value)} must be an object of thresholds, or null")
     return parse_config(value, source=source)
 
 

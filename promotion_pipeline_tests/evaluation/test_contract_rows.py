@@ -15,7 +15,7 @@ from promotion_pipeline.evaluation.codes import Verdict
 from promotion_pipeline.evaluation.contract import CHECKS, CONTRACT
 from promotion_pipeline.store.database import Connection
 from promotion_pipeline_tests.evaluation.contract_gaps import gaps_in_code, gaps_in_database
-from promotion_pipeline_tests.evaluation.sixth_check import COLUMN, NAME, OBSERVED, THRESHOLD
+from promotion_pipeline_tests.evaluation.sixth_check import COLUMN, NAME, THRESHOLD
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +94,11 @@ def test_what_a_row_lacks_is_said(change: dict[str, Any], said: str) -> None:
 
 
 def test_what_the_database_lacks_is_said_with_the_migration_to_add(connection: Connection) -> None:
-    sixth = replace(CONTRACT[0], name=NAME, threshold_column=COLUMN, observed=OBSERVED)
-    said = list(gaps_in_database(sixth, connection))
+    columns = ("made_up", "made_up_threshold", "made_up_number")
+    added = replace(CONTRACT[0], name=columns[0], threshold_column=columns[1], observed=columns[2])
+    said = list(gaps_in_database(added, connection))
     assert len(said) == 4
-    for column, sentence in zip((NAME, COLUMN, OBSERVED), said[:3], strict=True):
+    for column, sentence in zip(columns, said[:3], strict=True):
         assert f"ADD COLUMN {column} " in sentence
     assert all("migration 00" in sentence for sentence in said)
-    assert f"lets a row be eligible without {NAME!r}" in said[-1]
+    assert f"lets a row be eligible without {columns[0]!r}" in said[-1]
