@@ -47,7 +47,8 @@ def wrong_with(words: list[str]) -> str | None:
             return f"no command {' '.join([*path, name])!r}"
         path.append(name)
         command = command.commands[name]
-    known = {option for part in command.params for option in (*part.opts, *part.secondary_opts)} | {"--help"}
+    context = command.make_context("", [], resilient_parsing=True)
+    known = {option for part in command.get_params(context) for option in (*part.opts, *part.secondary_opts)}
     unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
     return f"{' '.join(path)} has no {unknown[0]}" if unknown else None
 
