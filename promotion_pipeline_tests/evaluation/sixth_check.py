@@ -78,7 +78,7 @@ def _of_evaluation() -> dict[str, Any]:
     asked = PromotionConfig(max_anonymous_share=0.5)  # type: ignore[call-arg]
     failing = last(evaluate(rollups, experiment(), config=asked).decisions)
     ahead = outlook(failing)
-    before = {name: value for name, value in passing.items() if name not in (NAME, COLUMN, OBSERVED)}
+    before = {str(name): value for name, value in passing.items() if name not in (NAME, COLUMN, OBSERVED)}
     return {
         "codes": list(CODE_BITS),
         "passing": [bool(passing[NAME]), bool(passing["is_eligible"]), float(passing[COLUMN])],
@@ -94,7 +94,7 @@ def _of_evaluation() -> dict[str, Any]:
 def _of_doors() -> dict[str, Any]:
     import inspect
 
-    from promotion_pipeline.promotion.models import SafetyChecks
+    from promotion_pipeline.promotion.record.models import SafetyChecks
     from typer.testing import CliRunner
 
     from promotion_pipeline.api.bodies import THRESHOLDS
@@ -121,7 +121,7 @@ def _of_doors() -> dict[str, Any]:
 
 
 def _of_tables() -> dict[str, Any]:
-    from promotion_pipeline.promotion.verify import COMPARED
+    from promotion_pipeline.promotion.history.verify import COMPARED
 
     from promotion_pipeline.decisions import late
     from promotion_pipeline.orchestration import names
