@@ -94,7 +94,6 @@ def _of_evaluation() -> dict[str, Any]:
 def _of_doors() -> dict[str, Any]:
     import inspect
 
-    from promotion_pipeline.promotion.record.models import SafetyChecks
     from typer.testing import CliRunner
 
     from promotion_pipeline.api.bodies import THRESHOLDS
@@ -104,6 +103,7 @@ def _of_doors() -> dict[str, Any]:
     from promotion_pipeline.config import PromotionConfig, Settings, known_variables
     from promotion_pipeline.config.precedence import stricter_of
     from promotion_pipeline.orchestration.run_config import ActingConfig, EvaluationConfig
+    from promotion_pipeline.promotion.record.models import SafetyChecks
 
     environment = {"AUTO_PROMOTION_MAX_ANONYMOUS_SHARE": "0.2"}
     asked, own = (PromotionConfig(max_anonymous_share=share) for share in (0.9, 0.1))  # type: ignore[call-arg]
@@ -121,12 +121,11 @@ def _of_doors() -> dict[str, Any]:
 
 
 def _of_tables() -> dict[str, Any]:
-    from promotion_pipeline.promotion.history.verify import COMPARED
-
     from promotion_pipeline.decisions import late
     from promotion_pipeline.orchestration import names
     from promotion_pipeline.orchestration.assets.columns import SCHEMAS
     from promotion_pipeline.orchestration.assets.lineage import LINEAGE
+    from promotion_pipeline.promotion.history.verify import COMPARED
 
     return {
         "columns": [column.name for column in SCHEMAS[names.DECISIONS].columns],
