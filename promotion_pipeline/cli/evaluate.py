@@ -68,7 +68,8 @@ def evaluate(
 ) -> None:
     """Evaluate a range of hours."""
     from promotion_pipeline.config import parse_config
-    from promotion_pipeline.decisions.window import evaluate_window, redecide_late
+    from promotion_pipeline.decisions.redecide import redecide_late
+    from promotion_pipeline.decisions.window import evaluate_window
     from promotion_pipeline.rollups import catch_up
     from promotion_pipeline.rollups.dispatch import roll_up as roll_up_hours
     from promotion_pipeline.store.clock import newest_complete_hour

@@ -14,7 +14,9 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.labels import LATEST
 from promotion_pipeline.decisions.late import LateVerdict
 from promotion_pipeline.decisions.recorded import recorded_counts
-from promotion_pipeline.decisions.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff
+from promotion_pipeline.decisions.redecide import redecide_late, what_if_diff
+from promotion_pipeline.decisions.window import WindowResult, evaluate_window
+from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.discoveries import discoveries
