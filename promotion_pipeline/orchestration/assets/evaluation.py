@@ -27,10 +27,11 @@ from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ask, repe
 from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.made_by import made_by
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
-from promotion_pipeline.orchestration.partitions import HOUR, hourly
+from promotion_pipeline.orchestration.partitions import hourly
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.run_config import EvaluationConfig
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.windows import HOUR
 
 CONFIG_BLOCK = f"""\
 ```yaml

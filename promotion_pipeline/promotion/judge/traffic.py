@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 
-HOUR = timedelta(hours=1)
+from promotion_pipeline.store.windows import HOUR
+
 PRESENT = timedelta(hours=24)
 """A whole day, so that the hour of the day does not count."""
 
