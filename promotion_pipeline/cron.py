@@ -10,7 +10,7 @@ import psycopg
 from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
-from promotion_pipeline.notifications.routing import configured_channels
+from promotion_pipeline.notifications.channels.registry import configured_channels
 from promotion_pipeline.promotion.act.ramp import advance_ramps
 from promotion_pipeline.promotion.record.inputs import ConfigLike, request_config, required_text
 from promotion_pipeline.promotion.record.models import AutoCheckResult, Delivered, Outcome, Watched
@@ -40,7 +40,7 @@ def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = 
         DependencyError: the database is down.
     """
     actor, request, where = required_text(user_id, "user_id"), request_config(config), store_or_current(store)
-    # The winner that got worse is rolled back before its ramp would go on.
+    # The watch comes first, so that a winner that got worse is rolled back before its ramp takes the next step.
     watched = watch_promotions(where)
     steps = advance_ramps(where, actor=actor)
     unread = _catch_up(where)
@@ -75,7 +75,7 @@ def _catch_up(store: Store) -> str | None:
             newest = newest_complete_hour(connection)
         catch_up(store, newest)
     except (PromotionError, psycopg.Error) as error:
-        # Where it is the database that is down, the check says so next.
+        # If it was the database, not the log, the check that follows raises.
         unread = " ".join(str(error).split())
         log.warning("what is missing of the log was not read: %s", unread)
         return unread

@@ -17,71 +17,47 @@ from promotion_pipeline.api.bodies import (
     AsOf,
     Body,
     DeclineBody,
-    EvidenceKind,
     History,
     HoldBody,
-    MaxErrorRate,
-    MinConfidence,
-    MinImprovement,
-    MinRuntime,
-    MinSampleSize,
     OverwriteSplitBody,
     PromoteBody,
     Promoted,
     ReleaseBody,
-    RequireManual,
     RollbackBody,
     Stands,
+    thresholds_in_query,
 )
-from promotion_pipeline.api.guard import GuardedRoute, RequestContext, context_of
+from promotion_pipeline.api.guard import GuardedRequest, GuardedRoute, context_of
 from promotion_pipeline.api.recall import acted_once
-from promotion_pipeline.config import parse_config
+from promotion_pipeline.config import PromotionConfig, parse_config
 from promotion_pipeline.promotion.act import offered
 from promotion_pipeline.promotion.act.approvals import approval_history
 from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
 from promotion_pipeline.promotion.history.happened import events_of
 from promotion_pipeline.promotion.history.history import get_promotion_history
-from promotion_pipeline.promotion.history.standing import in_spite_of_hold, split_text, traffic_now
+from promotion_pipeline.promotion.history.standing import in_spite_of_hold, traffic_now
 from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
 from promotion_pipeline.promotion.record.models import Approval, Hold, Promotion, PromotionEligibility
 from promotion_pipeline.promotion.watch.alarms import alarms_of
+from promotion_pipeline.text.numbers import share_text, split_text
 
 _Answer = TypeVar("_Answer")
 PREFIX = "/api/monitoring/experiments"
 
-Context = Annotated[RequestContext, Depends(context_of)]
+Context = Annotated[GuardedRequest, Depends(context_of)]
 Name = Annotated[str, Path(description="Name of the experiment, URL-encoded; a slash as %2F.", min_length=1)]
 
-# `:path` lets a name hold slashes: the server decodes %2F before a route is looked for.
+# `:path`, because a name may hold slashes: the server decodes %2F before it looks for the route.
 router = APIRouter(prefix=PREFIX, route_class=GuardedRoute, tags=["experiments"])
 
 
 @router.get("/{name:path}/promote", operation_id="checkEligibility")
 @needs(Access.VIEWER)
+@thresholds_in_query
 def check(
-    name: Name,
-    context: Context,
-    min_sample_size: MinSampleSize = None,
-    min_confidence: MinConfidence = None,
-    min_improvement: MinImprovement = None,
-    min_runtime: MinRuntime = None,
-    max_error_rate: MaxErrorRate = None,
-    require_manual_approval: RequireManual = None,
-    evidence: EvidenceKind = None,
-    as_of: AsOf = None,
+    name: Name, context: Context, config: PromotionConfig | None = None, as_of: AsOf = None
 ) -> Answer[PromotionEligibility]:
     """Whether the experiment has a winner, and why; changes nothing."""
-    given = {
-        "minSampleSize": min_sample_size,
-        "minConfidenceLevel": min_confidence,
-        "minImprovementPercent": min_improvement,
-        "minRuntimeHours": min_runtime,
-        "maxErrorRate": max_error_rate,
-        "requireManualApproval": require_manual_approval,
-        "evidence": evidence,
-    }
-    overrides = {key: value for key, value in given.items() if value is not None}
-    config = parse_config(overrides, source="query") if overrides else None
     return Answer(data=context.door.checks.check(name, config, as_of))
 
 
@@ -185,7 +161,7 @@ def release(name: Name, context: Context, body: ReleaseBody | None = None) -> An
     return Answer(data=_done(context, name, offered.RELEASE, body or ReleaseBody()))
 
 
-def _done(context: RequestContext, name: str, act: OfferedAct[_Answer], body: Body) -> _Answer:
+def _done(context: GuardedRequest, name: str, act: OfferedAct[_Answer], body: Body) -> _Answer:
     """Do what a body asks for: its members are called as the act's are, and its `...By` says who is acting."""
     given = dict(body)
     by = {member: given.pop(member) for member in list(given) if member.endswith("_by") or member == "user_id"}
@@ -198,7 +174,7 @@ def _done(context: RequestContext, name: str, act: OfferedAct[_Answer], body: Bo
     return acted_once(context, act, Asked(experiment_name=name, by=context.actor, **given))
 
 
-def _stands(context: RequestContext, promotion: Promotion) -> AnswerWithMessage[Stands]:
+def _stands(context: GuardedRequest, promotion: Promotion) -> AnswerWithMessage[Stands]:
     traffic = traffic_now(promotion.experiment_name, store=context.store)
     return AnswerWithMessage(
         data=Stands(promotion=promotion, traffic=traffic),
@@ -208,10 +184,10 @@ def _stands(context: RequestContext, promotion: Promotion) -> AnswerWithMessage[
 
 def _first_step(promotion: Promotion) -> str:
     percent, *rest = promotion.ramp_percents
-    return f": {percent:g} % of the traffic, the first of {len(rest) + 1} steps" if rest else ""
+    return f": {share_text(percent)} of the traffic, the first of {len(rest) + 1} steps" if rest else ""
 
 
-def _promoted(context: RequestContext, promotion: Promotion) -> AnswerWithMessage[Promoted]:
+def _promoted(context: GuardedRequest, promotion: Promotion) -> AnswerWithMessage[Promoted]:
     eligibility, held = eligibility_when_promoted(promotion), in_spite_of_hold(promotion)
     traffic = traffic_now(promotion.experiment_name, store=context.store)
     return AnswerWithMessage(

@@ -60,7 +60,7 @@ class Door:
 
 
 @dataclass
-class RequestContext:
+class GuardedRequest:
     """One request: who came, and what the body said about who is acting."""
 
     door: Door
@@ -126,7 +126,7 @@ class GuardedRoute(APIRoute):
         original, access = super().get_route_handler(), access_of(self.endpoint)
 
         async def handler(request: Request) -> Response:
-            context = RequestContext(request.app.state.door, request.scope["request_id"])
+            context = GuardedRequest(request.app.state.door, request.scope["request_id"])
             request.scope["context"] = context
             try:
                 response = await self.let_in(context, access, request, original)
@@ -140,7 +140,7 @@ class GuardedRoute(APIRoute):
 
         return handler
 
-    async def let_in(self, context: RequestContext, access: Access, request: Request, act: Handler) -> Response:
+    async def let_in(self, context: GuardedRequest, access: Access, request: Request, act: Handler) -> Response:
         """Identify, check the query, act.
 
         Raises:
@@ -149,7 +149,7 @@ class GuardedRoute(APIRoute):
         is_write = request.method in WRITES
         body = await request.body() if is_write else b""
         if access is not Access.PUBLIC:
-            # Whoever may come without a credential waits for no thread.
+            # In a thread, as it asks the database. Public routes need none, so they answer though all threads are busy.
             context.principal = await run_in_threadpool(
                 identify, context.store, context.door.settings, access, request, body
             )
@@ -163,15 +163,15 @@ class GuardedRoute(APIRoute):
             context.fingerprint = _fingerprint(request, body)
             return await _once(context, context.idempotency_key, request, act)
 
-    def refuse(self, context: RequestContext, request: Request, problem: Problem) -> Response:  # noqa: ARG002
+    def refuse(self, context: GuardedRequest, request: Request, problem: Problem) -> Response:  # noqa: ARG002
         """The answer to a request that was not let in, or whose act was refused."""
         return problems.response_of(request, problem)
 
 
-def context_of(request: Request) -> RequestContext:
+def context_of(request: Request) -> GuardedRequest:
     """Dependency: the context that the guard let in."""
     context = request.scope["context"]
-    assert isinstance(context, RequestContext)
+    assert isinstance(context, GuardedRequest)
     return context
 
 
@@ -213,7 +213,7 @@ def _fingerprint(request: Request, body: bytes) -> bytes:
     return hashlib.sha256(address + content).digest()
 
 
-async def _once(context: RequestContext, key: str, request: Request, act: Handler) -> Response:
+async def _once(context: GuardedRequest, key: str, request: Request, act: Handler) -> Response:
     """Act unless this key has an answer already; a second request with the key waits for the first."""
     claim = await _claimed(context, key, context.fingerprint)
     try:
@@ -231,7 +231,7 @@ async def _once(context: RequestContext, key: str, request: Request, act: Handle
         await _even_if_cancelled(claim.release)
 
 
-async def _claimed(context: RequestContext, key: str, fingerprint: bytes) -> KeyClaim:
+async def _claimed(context: GuardedRequest, key: str, fingerprint: bytes) -> KeyClaim:
     """Wait for the key without holding a thread: those who wait must not starve the one that acts."""
     pause = _FIRST_PAUSE_SECONDS
     with anyio.move_on_after(LONGEST_WAIT_SECONDS):
@@ -249,7 +249,7 @@ async def _claimed(context: RequestContext, key: str, fingerprint: bytes) -> Key
     )
 
 
-async def _answered(context: RequestContext, request: Request, act: Handler) -> Response:
+async def _answered(context: GuardedRequest, request: Request, act: Handler) -> Response:
     """The answer, refusals included."""
     try:
         return await act(request)
@@ -275,7 +275,7 @@ async def _even_if_cancelled(work: Callable[[], None]) -> None:
         await run_in_threadpool(work)
 
 
-async def _record(context: RequestContext, request: Request, status: int) -> None:
+async def _record(context: GuardedRequest, request: Request, status: int) -> None:
     name = request.path_params.get("name")
     route = getattr(request.scope.get("route"), "path", request.url.path)
     record = door_audit.DoorRecord(
@@ -293,5 +293,5 @@ async def _record(context: RequestContext, request: Request, status: int) -> Non
     try:
         await run_in_threadpool(door_audit.append, context.store, record)
     except (PromotionError, psycopg.Error):
-        # The act itself is in promotion_audit, in the transaction of the act.
+        # Nothing is lost: the act's own transaction wrote it to promotion_audit.
         logger.exception("the request could not be written to api_audit")

@@ -113,7 +113,7 @@ def _stored(connection: Connection, principal: str, key: str, fingerprint: bytes
         [principal, key, RETENTION],
     ).fetchone()
     if row is None:
-        # An answer past its time must not stand in the way of the new one.
+        # There may be an answer past its time: it goes, because the new one takes its key.
         connection.execute("DELETE FROM api_idempotency_keys WHERE principal = %s AND key = %s", [principal, key])
         return None
     if bytes(row["fingerprint"]) != fingerprint:

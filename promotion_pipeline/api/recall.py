@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from promotion_pipeline.api.guard import RequestContext
+from promotion_pipeline.api.guard import GuardedRequest
 from promotion_pipeline.api.idempotency import act_under_key
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
@@ -13,7 +13,7 @@ from promotion_pipeline.promotion.record.events import Action, AuditEntry
 _Answer = TypeVar("_Answer")
 
 
-def acted_once(context: RequestContext, act: OfferedAct[_Answer], asked: Asked) -> _Answer:
+def acted_once(context: GuardedRequest, act: OfferedAct[_Answer], asked: Asked) -> _Answer:
     """Do an act, or say what it did if this very request did it before.
 
     The answer may have been lost between COMMIT and the client (a crash, a cut connection): whoever asks again
@@ -27,7 +27,8 @@ def acted_once(context: RequestContext, act: OfferedAct[_Answer], asked: Asked) 
         try:
             return act.perform(asked, context.store)
         except ConflictError:
-            # A COMMIT that was under way when its process died is seen only after waiting for the experiment's lock.
+            # The first try may have committed just before its process died. While that COMMIT was under way it was
+            # not visible; the conflict shows that it is done, so the audit is read again.
             earlier = _earlier(context, asked.experiment_name, act.action)
             if earlier is None:
                 raise
@@ -35,7 +36,7 @@ def acted_once(context: RequestContext, act: OfferedAct[_Answer], asked: Asked) 
         return act.recall(connection, earlier)
 
 
-def _earlier(context: RequestContext, experiment_name: str, action: Action) -> AuditEntry | None:
+def _earlier(context: GuardedRequest, experiment_name: str, action: Action) -> AuditEntry | None:
     key = context.idempotency_key
     if key is None:
         return None

@@ -43,7 +43,7 @@ def serve(host: str = "127.0.0.1", port: int = 8000, settings: Settings | None =
             create_app(store, known),
             host=host,
             port=port,
-            # Our own line has the request id, and leaves the query out.
+            # uvicorn's line would show the query string; ours does not, and has the request's id.
             access_log=False,
             log_config=None,
             server_header=False,

@@ -11,14 +11,14 @@ from starlette.requests import Request
 
 from promotion_pipeline.api.access import Access, needs
 from promotion_pipeline.api.bodies import Answer, Health, Listed, TokenInfo
-from promotion_pipeline.api.guard import GuardedRoute, RequestContext, context_of
+from promotion_pipeline.api.guard import GuardedRequest, GuardedRoute, context_of
 from promotion_pipeline.api.tokens import Token, list_tokens, revoke_token
 from promotion_pipeline.promotion.act.approvals import open_approvals
 from promotion_pipeline.promotion.history.overview import experiment_overviews
 from promotion_pipeline.promotion.record.models import Approval
 from promotion_pipeline.promotion.watch.alarms import open_alarms
 
-Context = Annotated[RequestContext, Depends(context_of)]
+Context = Annotated[GuardedRequest, Depends(context_of)]
 
 router = APIRouter(route_class=GuardedRoute)
 

@@ -234,7 +234,7 @@ def _http(store: Store, calls: Sequence[Call], rate: int) -> list[str]:
     try:
         address = pipe.recv()
         floor = asyncio.run(_send(address, headers, [Call("health", "GET", "/health")] * 100, rate))
-        # Imports, first connections: what a server pays once.
+        # A warm-up: imports and first connections are paid once.
         asyncio.run(_send(address, headers, [call for call in calls if call.kind == "check"][:20], 10))
         busy_before = _ask(pipe)
         begin = time.perf_counter()

@@ -117,7 +117,7 @@ def _delivering(store: Store, channels: Channels) -> Iterator[None]:
         ready.wait()
         yield
     finally:
-        # It may be inside a message that is never answered.
+        # Stopped hard: it may be waiting for a message that is never answered.
         process.kill()
         process.join()
 

@@ -50,7 +50,7 @@ def _report(experiments: int, requests_each: int) -> str:
                     "promotion_pipeline.definitions", names.HOURLY_JOB, range_tags(hour, hour + HOUR), environment
                 ),
             }
-            # The first hour also adds up two weeks, which is done once a day, and only for what ran on.
+            # Not measured: the first hour also adds up two weeks of totals, which is done once a day.
             if tick > 0:
                 for name, run in found.items():
                     runs[name].append(run)

@@ -145,7 +145,8 @@ def print_promotion(promotion: Promotion) -> None:
     output.print_styled(
         f"  {output.percent(promotion.improvement, signed=True)} over {promotion.control_variant_name}"
         f" at {output.confidence(promotion.confidence)} confidence,"
-        f" {promotion.sample_size:,} requests in the smaller arm, evidence {str(promotion.evidence).replace('_', ' ')},"
+        f" {output.number(promotion.sample_size)} requests in the smaller arm,"
+        f" evidence {str(promotion.evidence).replace('_', ' ')},"
         f" as of {output.when(promotion.evaluated_as_of)}"
     )
     for warning in promotion.warnings:
@@ -156,14 +157,14 @@ def print_promotion(promotion: Promotion) -> None:
     percents = promotion.ramp_percents
     if len(percents) > 1:
         hold_hours = float(promotion.config["ramp_hold_hours"])
-        now = f"ramp: {percents[promotion.ramp_step]:g} % now"
+        now = f"ramp: {output.share(percents[promotion.ramp_step])} now"
         following = ramp_text(percents[promotion.ramp_step + 1 :], hold_hours)
         output.print_styled(f"  {now}{', then ' + following if following else ', its last step'}")
 
 
 def ramp_text(percents: Sequence[float], hold_hours: float) -> str:
     """The steps of a ramp in words."""
-    steps = ", ".join(f"{percent:g} %" for percent in percents)
+    steps = ", ".join(output.share(percent) for percent in percents)
     return f"{steps} (each step held for {hold_hours:g} h and watched)" if steps else ""
 
 
@@ -176,8 +177,8 @@ def _snapshot_rows(promotion: Promotion) -> list[list[object]]:
             output.number(variant["requests"]),
             output.rate(variant["conversion_rate"]),
             output.rate(variant["error_rate"]),
-            f"{float(before[variant['variant_id']]):g} %",
-            f"{float(after[variant['variant_id']]):g} %",
+            output.share(before[variant["variant_id"]]),
+            output.share(after[variant["variant_id"]]),
         ]
         for variant in snapshot["variants"]
     ]

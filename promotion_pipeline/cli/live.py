@@ -98,7 +98,7 @@ def watch(by: WatchedBy = None, as_json: Json = False) -> None:
         _print(found)
     for channel, done in deliver_everything(store).channels.items():
         if done.error:
-            output.note(f"{channel.value}: {done.error}")
+            output.note(f"{channel}: {done.error}")
     if any(result.is_harmed for result in found):
         raise typer.Exit(1)
     if any(result.is_unreadable for result in found):
@@ -161,7 +161,8 @@ def is_to_be_done(
 
 def print_stands(promotion: Promotion, said: str, style: str, *, as_json: bool) -> None:
     """What an act on a live promotion did, and the split that results; or its `data` as JSON."""
-    from promotion_pipeline.promotion.history.standing import split_text, traffic_now
+    from promotion_pipeline.promotion.history.standing import traffic_now
+    from promotion_pipeline.text.numbers import split_text
 
     traffic = traffic_now(promotion.experiment_name)
     if as_json:
@@ -182,15 +183,17 @@ def advance(
 ) -> None:
     """Take the next step of a ramp."""
     from promotion_pipeline.promotion.act.ramp import advance_ramp, plan_advance
-    from promotion_pipeline.promotion.history.standing import split_text
+    from promotion_pipeline.text.numbers import split_text
 
     plan = plan_advance(name, to_percent=to_percent)
     said = f"set the traffic of {name!r} from {split_text(plan.before)} to {split_text(plan.split)}"
     if not is_to_be_done(plan, said, ".", dry_run=dry_run, as_json=as_json, yes=yes):
         return
-    # The step that was shown, not one more if somebody was faster.
+    # By its percent, so that it is a conflict, not one step more, if somebody else took this step meanwhile.
     promotion = advance_ramp(name, actor(by), reason=reason, to_percent=plan.percent)
-    print_stands(promotion, f"{promotion.promoted_variant_name} has {plan.percent:g} %", "bold green", as_json=as_json)
+    print_stands(
+        promotion, f"{promotion.promoted_variant_name} has {output.share(plan.percent)}", "bold green", as_json=as_json
+    )
     if not as_json:
         output.note(f"To undo: {output.program()} rollback {shell_name(name)} --reason TEXT")
 
@@ -225,7 +228,7 @@ def overwrite(
 ) -> None:
     """Put a split back."""
     from promotion_pipeline.promotion.act.keeping import overwrite_split, plan_overwrite
-    from promotion_pipeline.promotion.history.standing import split_text
+    from promotion_pipeline.text.numbers import split_text
 
     plan = plan_overwrite(name)
     said = f"set the traffic of {name!r} from {split_text(plan.before)} back to {split_text(plan.split)}"

@@ -12,8 +12,9 @@ import pandas as pd
 from promotion_pipeline.decisions.blocks import Tell
 from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.rollups import catch_up
-from promotion_pipeline.rollups.dispatch import roll_up
-from promotion_pipeline.rollups.health import freshness, hour_counts
+from promotion_pipeline.rollups.catching_up import roll_up
+from promotion_pipeline.rollups.conservation import hour_counts
+from promotion_pipeline.rollups.freshness import freshness
 from promotion_pipeline.rollups.postgresql.days import drop_old_days, ensure_days_ahead
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Store

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
-from promotion_pipeline.config import parse_config
+from promotion_pipeline.config import in_force
 from promotion_pipeline.decisions.deployments import second_deployment
 from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.decisions.phases import unnoted_experiments
@@ -12,7 +12,7 @@ from promotion_pipeline.doctor.findings import CheckOutcome, listed, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.rollups import incomplete_phases, landed
-from promotion_pipeline.rollups.dispatch import unbalanced_hours
+from promotion_pipeline.rollups.conservation import unbalanced_hours
 from promotion_pipeline.rollups.postgresql.unusable import unusable_since
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.windows import HOUR
@@ -59,8 +59,8 @@ def last_hour(subject: Subject) -> CheckOutcome:
     return ok(f"decided up to {instant_text(decided_to)}")
 
 
-def _evaluate(due: object) -> str:
-    return f"promotion-pipeline dev  (decides up to {due:%Y-%m-%d %H:%M} UTC and every hour from then on)"
+def _evaluate(due: datetime) -> str:
+    return f"promotion-pipeline dev  (decides up to {instant_text(due)} and every hour from then on)"
 
 
 def late_rows(subject: Subject) -> CheckOutcome:
@@ -205,10 +205,7 @@ def thresholds(subject: Subject) -> CheckOutcome:
     bad: dict[str, str] = {}
     for row in rows:
         try:
-            config = row["promotion_config"]
-            if not isinstance(config, dict):
-                raise ConfigError(f"{config!r} is no object of thresholds")
-            subject.settings.threshold_config(parse_config(config, source="promotion_config"))
+            in_force(subject.settings.thresholds, row["promotion_config"])
         except ConfigError as error:
             bad[row["name"]] = str(error)
     if bad:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from promotion_pipeline.doctor.environment import read_environment
 from promotion_pipeline.doctor.findings import CheckOutcome, Finding, Status
 from promotion_pipeline.doctor.subject import Subject, host_clock
 from promotion_pipeline.errors import DependencyError, PromotionError
+from promotion_pipeline.notifications.channels.registry import CHANNELS
 from promotion_pipeline.notifications.scrub import scrubbed
 
 log = logging.getLogger(__name__)
@@ -75,9 +77,7 @@ CHECKS = (
     DoctorCheck("thresholds", Needs.SCHEMA, data.thresholds),
     DoctorCheck("phases", Needs.SCHEMA, data.phases),
     DoctorCheck("deployments", Needs.SCHEMA, data.deployments),
-    DoctorCheck("Slack", Needs.NOTHING, channels.slack),
-    DoctorCheck("PagerDuty", Needs.NOTHING, channels.pagerduty),
-    DoctorCheck("e-mail", Needs.NOTHING, channels.email),
+    *(DoctorCheck(channel.title, Needs.NOTHING, partial(channels.reaches, channel)) for channel in CHANNELS),
     DoctorCheck("links", Needs.NOTHING, installation.links),
     DoctorCheck("deliveries", Needs.SCHEMA, channels.deliveries),
 )

@@ -10,7 +10,7 @@ from promotion_pipeline.config import ENVIRONMENT_PREFIX, MINIMUM_SECRET_LENGTH,
 from promotion_pipeline.doctor.findings import CheckOutcome, Status, advice, listed, ok, problem
 from promotion_pipeline.doctor.subject import NothingYetError, Subject
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.routing import configured_channels
+from promotion_pipeline.notifications.channels.registry import configured_channels
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.adoption.settle import REQUESTS_VIEW, is_view_current
 from promotion_pipeline.store.clock import database_now

@@ -8,7 +8,7 @@ from pathlib import Path
 from promotion_pipeline.doctor.findings import CheckOutcome, advice, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.rollups import log_name, open_log
-from promotion_pipeline.rollups.gaps import gap_sentence, log_gaps
+from promotion_pipeline.rollups.log_gaps import gap_sentence, log_gaps
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.windows import HOUR
 from promotion_pipeline.text.numbers import instant_text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from promotion_pipeline.doctor.findings import CheckOutcome, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.routing import configured_channels
+from promotion_pipeline.notifications.channels.registry import configured_channels
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.process_environment import variables
 from promotion_pipeline.store.database import SQLALCHEMY_SCHEME

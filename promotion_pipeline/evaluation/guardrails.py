@@ -10,11 +10,7 @@ import numpy as np
 from promotion_pipeline.evaluation.arms import Arms
 from promotion_pipeline.evaluation.layout import Bools, Floats
 from promotion_pipeline.evaluation.sums import Block
-from promotion_pipeline.statistics import (
-    always_valid_harm_p_value,
-    noninferiority_means,
-    proportion_variance_of_mean,
-)
+from promotion_pipeline.statistics import always_valid_harm_p_value, noninferiority_means, proportion_variance_of_mean
 
 LATENCY_MARGIN = 0.2
 """A treatment may be this much slower than control, as a fraction of control's mean latency."""

@@ -14,6 +14,7 @@ from promotion_pipeline.rollups import landed
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR
+from promotion_pipeline.text.numbers import instant_text
 
 COME_BACK_MINUTES = 10
 """How often it is looked again, within the hour, for an hour of which no request had landed."""
@@ -77,7 +78,7 @@ def due_run(store: Store, scheduled_at: datetime) -> dg.RunRequest | dg.SkipReas
     start = max(end - timedelta(hours=max(store.settings.lookback_hours, 1)), first_hour())
     first = first_unfinished_hour(store, start, end)
     if first is None:
-        return dg.SkipReason(f"Every running experiment is decided up to {end:%Y-%m-%d %H:%M} UTC.")
+        return dg.SkipReason(f"Every running experiment is decided up to {instant_text(end)}.")
     landing = landed(store, end, scheduled_at)
     if first >= landing.end:
         wait = store.settings.thresholds.max_staleness_hours

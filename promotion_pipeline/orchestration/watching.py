@@ -13,14 +13,13 @@ from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.unattended.watch import watches_due
 from promotion_pipeline.promotion.watch.alarms import standing
 from promotion_pipeline.promotion.watch.state import anything_watched
-from promotion_pipeline.rollups.configuration import Engine, load_source
+from promotion_pipeline.rollups.configuration import load_source
+from promotion_pipeline.rollups.engines.registry import engine_of
 from promotion_pipeline.store.database import Store
 
 INTERVAL_SECONDS = 300
 PATIENCE_SECONDS = 40.0
 """How long a tick waits for the log; Dagster gives a tick a minute. What takes longer is asked in a run."""
-SLOW_TO_OPEN = frozenset({Engine.SPARK})
-"""Engines that are asked in a run only: opening one takes longer than a tick may."""
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -64,7 +63,7 @@ def watch_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | dg.
     if instance.get_runs_count(dg.RunsFilter(job_name=names.WATCH_JOB, statuses=UNFINISHED)):
         return dg.SkipReason("A run of the watch is on its way.")
     source = load_source(store.settings)
-    if source is not None and source.engine in SLOW_TO_OPEN:
+    if source is not None and engine_of(source).is_slow_to_open:
         return _run() if anything_watched(store) else dg.SkipReason("Nothing is watched.")
     pool = concurrent.futures.ThreadPoolExecutor(1, "watch")
     try:

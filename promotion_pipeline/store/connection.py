@@ -38,7 +38,7 @@ def connect(url: str, kind: type[Connection] = psycopg.Connection, user_id_keys:
         )
         settle_session(connection, user_id_keys)
         if _is_pooled(url, connection):
-            # A statement prepared on one of the pooler's connections is not known on the next.
+            # The pooler may run the next statement on another server connection, which does not know prepared ones.
             connection.prepare_threshold = None
     except psycopg.OperationalError as error:
         raise cannot_reach(url, error) from None

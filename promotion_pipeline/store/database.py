@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from psycopg import sql
+
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.store import migrate
@@ -50,7 +52,7 @@ class Store:
         except DependencyError:
             if self.server is None:
                 raise
-        # The server or its supervisor was killed, or a process of it and it recovers: this waits until it is up.
+        # The server was killed, or one of its processes was and it recovers. Start it if needed, wait until it answers.
         deadline = time.monotonic() + RECOVERY_SECONDS
         while True:
             self.server.start()
@@ -69,7 +71,7 @@ class Store:
         """
         return connect(self.url, user_id_keys=self.settings.user_id_keys)
 
-    def rows(self, query: LiteralString, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def rows(self, query: LiteralString | sql.SQL, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The rows of one query, on a connection of its own.
 
         Raises:
@@ -139,7 +141,7 @@ def open_store(settings: Settings | None = None) -> Iterator[Store]:
 def _prepare(store: Store) -> None:
     try:
         with connect(store.url) as connection:
-            # Dropped to change a column under it, the view is made anew like anything else that is behind.
+            # Somebody dropped the view, perhaps to change a column under it: an upgrade makes it anew.
             current = migrate.revision_of(connection) if _has_view(connection) else None
     except DependencyError:
         assert store.server is not None

@@ -81,11 +81,11 @@ def upgrade(url: str) -> str:
                 guard.execute("SELECT pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
                 _upgrade(url, connection)
         except Exception as error:
-            # Of SQLAlchemy's own statements the driver's error is the cause.
+            # SQLAlchemy wraps the driver's error and keeps it in `orig`.
             if not isinstance(getattr(error, "orig", error), psycopg.errors.LockNotAvailable):
                 raise
             raise ConflictError(_held(connection)) from None
-        # After the lock: its transaction would be waited for.
+        # Only now: building an index CONCURRENTLY waits for every open transaction, also the one that held the lock.
         index_log(connection)
     return head_revision()
 
@@ -173,7 +173,7 @@ def _run_alembic(url: str, around: Callable[[psycopg.Connection[Any], Callable[[
     engine = sqlalchemy.create_engine(
         sqlalchemy.make_url(url).set(drivername="postgresql+psycopg"),
         poolclass=sqlalchemy.NullPool,
-        # Text of a database in SQL_ASCII would come as bytes.
+        # In a database of encoding SQL_ASCII psycopg would give text as bytes.
         connect_args={"client_encoding": "UTF8"},
     )
     config = alembic.config.Config()

@@ -112,9 +112,9 @@ def _tick(store: Store, newest: Any, *, through_dagster: bool) -> None:
         with dg.DagsterInstance.ephemeral() as instance:
             InProcess(instance, store, log_level="CRITICAL").run_hours(start, newest)
     else:
-        from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
+        from promotion_pipeline.rollups.catching_up import roll_up_missing
 
-        assert rollup_missing(store, newest).requests > 0
+        assert roll_up_missing(store, newest).requests > 0
     with store.connect() as connection:
         rolled = connection.execute(
             "SELECT sum(r.requests)::int AS n, sum(r.conversions)::int AS c, sum(r.errors)::int AS e,"

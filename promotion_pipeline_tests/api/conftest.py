@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import threading
 import time
@@ -11,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -22,10 +20,10 @@ from pydantic import SecretStr
 from promotion_pipeline.api import create_app
 from promotion_pipeline.api.tokens import Role, create_token
 from promotion_pipeline.config import Settings
-from promotion_pipeline.store.connection import create_database
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
+from promotion_pipeline_tests.databases import copied_database
 
 TLS = ssl.create_default_context()
 """Made once: httpx would make one for each client."""
@@ -85,7 +83,7 @@ class Api:
     def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         """What a query gives."""
         with self.store.connect() as connection:
-            return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, parameters).fetchall()
 
 
 StartApi = Callable[..., Api]
@@ -118,10 +116,10 @@ def start_api(store: Store) -> Iterator[StartApi]:
 @pytest.fixture(scope="module")
 def shared_api(server: EmbeddedServer, server_home: Path) -> Iterator[Api]:
     """A server that a whole module uses: for requests that are refused and leave nothing behind."""
-    name = f"shared_{os.getpid()}_{uuid4().hex[:8]}"
-    create_database(server.url("postgres"), name, TEMPLATE)
-    url = server.url(name)
-    with running_api(Store(url, Settings(home=server_home, database_url=SecretStr(url)))) as api:
+    with (
+        copied_database(server, TEMPLATE, "shared") as url,
+        running_api(Store(url, Settings(home=server_home, database_url=SecretStr(url)))) as api,
+    ):
         yield api
 
 

@@ -27,8 +27,9 @@ from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
 from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.promotion.unattended.watch import watch_promotions
-from promotion_pipeline.rollups.dispatch import roll_up, roll_up_missing
-from promotion_pipeline.rollups.health import freshness, hour_counts
+from promotion_pipeline.rollups.catching_up import roll_up, roll_up_missing
+from promotion_pipeline.rollups.conservation import hour_counts
+from promotion_pipeline.rollups.freshness import freshness
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.hostile.world import SOUND, WATCHED

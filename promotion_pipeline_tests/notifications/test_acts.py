@@ -89,7 +89,9 @@ def test_an_hour_is_summed_up_once_by_mail(channels: Store, mailbox: Mailbox, sl
     deliver(channels)
     (mail,) = [mail for _, mail in mailbox.confirmed if "Experiments at" in mail["Subject"]]
     assert "1 promoted" in mail["Subject"]
-    html = mail.get_body(("html",)).get_content()
+    page = mail.get_body(("html",))
+    assert page is not None
+    html = page.get_content()
     assert "<td" in html
     assert "checkout" in html
     assert not [body for body in slack.confirmed if "Experiments at" in body["text"]]

@@ -12,7 +12,7 @@ from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.promotion.record.models import WithheldReason
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
-from promotion_pipeline.rollups.usual import HourTraffic, hour_traffic, quiet_experiments
+from promotion_pipeline.rollups.usual_traffic import HourTraffic, hour_traffic, quiet_experiments
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 

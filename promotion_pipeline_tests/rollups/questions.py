@@ -26,7 +26,7 @@ from promotion_pipeline.promotion.record.states import PromotionState
 from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.promotion.watch.rules import WatchStatus
 from promotion_pipeline.rollups import catch_up, open_log
-from promotion_pipeline.rollups.gaps import log_gaps
+from promotion_pipeline.rollups.log_gaps import log_gaps
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.orchestration.conftest import Stage

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from promotion_pipeline.api.access import NOBODY, Access, Principal, equal_secrets, identify
-from promotion_pipeline.api.guard import WRITES, GuardedRoute, Handler, RequestContext
+from promotion_pipeline.api.guard import WRITES, GuardedRequest, GuardedRoute, Handler
 from promotion_pipeline.api.pages.rendering import render
 from promotion_pipeline.api.problems import Problem
 from promotion_pipeline.api.sessions import LIFETIME_HOURS, token_of_session
@@ -29,7 +29,7 @@ _OWN_ADDRESS = re.compile(r"/experiments(?:[/?][^\\\x00-\x1f]*)?")
 class PageRoute(GuardedRoute):
     """A page, or what a form on one sends to."""
 
-    async def let_in(self, context: RequestContext, access: Access, request: Request, act: Handler) -> Response:
+    async def let_in(self, context: GuardedRequest, access: Access, request: Request, act: Handler) -> Response:
         """Identify by the session (or a bearer token), check that a form is one of ours, act."""
         is_form = request.method in WRITES
         if is_form:
@@ -41,7 +41,7 @@ class PageRoute(GuardedRoute):
             raise Problem(403, "forbidden", "this form is not from this session: load the page again and repeat")
         return await act(request)
 
-    def refuse(self, context: RequestContext, request: Request, problem: Problem) -> Response:
+    def refuse(self, context: GuardedRequest, request: Request, problem: Problem) -> Response:
         """A page that says why; the login page where only that is missing."""
         if problem.status == 401:
             return RedirectResponse(f"{LOGIN}?next={quote(_address(request), safe='')}", status_code=303)
@@ -71,7 +71,7 @@ def set_session(response: Response, request: Request, secret: str) -> None:
     )
 
 
-def _identify(context: RequestContext, access: Access, request: Request) -> tuple[Principal, str | None]:
+def _identify(context: GuardedRequest, access: Access, request: Request) -> tuple[Principal, str | None]:
     if access is Access.PUBLIC and request.method not in WRITES:
         return NOBODY, None
     session = request.cookies.get(COOKIE)
@@ -87,16 +87,20 @@ def _identify(context: RequestContext, access: Access, request: Request) -> tupl
 
 
 def _refuse_other_sites(request: Request) -> None:
-    """Raises:
-    Problem: the browser says that the form is another site's.
+    """Refuse a form that the browser says is another site's.
+
+    Raises:
+        Problem: it is.
     """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Problem(403, "forbidden", "this form was sent by another site")
 
 
 def _fields(body: bytes) -> dict[str, str]:
-    """Raises:
-    Problem: the body is no form.
+    """The fields of a form, by name.
+
+    Raises:
+        Problem: the body is no form.
     """
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50, errors="strict"))

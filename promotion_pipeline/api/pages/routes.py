@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from promotion_pipeline.api.access import Access, needs
-from promotion_pipeline.api.guard import RequestContext, context_of
+from promotion_pipeline.api.guard import GuardedRequest, context_of
 from promotion_pipeline.api.pages.charts import sparkline
 from promotion_pipeline.api.pages.guard import COOKIE, HOME, LOGIN, PageRoute, own_address, set_session
 from promotion_pipeline.api.pages.rendering import STYLE, render
@@ -40,7 +40,7 @@ DONE = {
     "released": "The hold is lifted.",
 }
 
-Context = Annotated[RequestContext, Depends(context_of)]
+Context = Annotated[GuardedRequest, Depends(context_of)]
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -133,7 +133,7 @@ def _endpoint(act: OfferedAct[Any], title: str, done: str) -> Callable[[str, Con
         asked = Asked(
             experiment_name=name,
             by=context.actor,
-            # A promotion by hand needs one here, though nowhere else: the form asks for it.
+            # The page asks for a reason to promote, as no other door does.
             reason=required_text(reason or "", "reason") if act is offered.PROMOTE else reason,
             metadata=context.mark(),
             despite=[form["despite"]] if form.get("despite") else [],
@@ -142,7 +142,7 @@ def _endpoint(act: OfferedAct[Any], title: str, done: str) -> Callable[[str, Con
         )
         act.perform(asked, context.store)
         said = "closed" if act is offered.ROLL_BACK and asked.to == RollbackTarget.CLOSE else done
-        # Post, redirect, get: reloading the page does not send the form again.
+        # A redirect, so that reloading the page does not send the form again.
         return RedirectResponse(f"{HOME}/{quote(name, safe='')}?done={said}", status_code=303)
 
     endpoint.__doc__ = title

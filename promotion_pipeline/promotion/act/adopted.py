@@ -13,6 +13,7 @@ from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.record.splits import CENT
 from promotion_pipeline.store.adoption.promotions import NAME_COLUMN
 from promotion_pipeline.store.database import Connection
+from promotion_pipeline.text.numbers import percent_text
 
 WHOLE = Decimal(1)
 _TYPE_OF = """
@@ -35,8 +36,9 @@ def require_storable(connection: Connection, shares: Iterable[Decimal]) -> None:
     lost = _lost(connection, shares)
     if lost:
         raise ConflictError(
-            f"ab_variants.traffic_percentage is {_type_of_shares(connection)} and cannot hold {lost[0]:f} %: state ramp"
-            " steps that it can, or run ALTER TABLE ab_variants ALTER traffic_percentage TYPE numeric(5,2)"
+            f"ab_variants.traffic_percentage is {_type_of_shares(connection)} and cannot hold"
+            f" {percent_text(float(lost[0]))}: state ramp steps that it can, or run ALTER TABLE"
+            " ab_variants ALTER traffic_percentage TYPE numeric(5,2)"
         )
 
 

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.act.holds import set_hold
+from promotion_pipeline.promotion.act.payload import ApprovalDeclinedPayload, ApprovalRequestedPayload
 from promotion_pipeline.promotion.act.promote import (
     LockedAssessment,
     PromotionOrder,
@@ -121,10 +122,9 @@ def decline_promotion(experiment_name: str, declined_by: str, reason: str, *, st
         hold = f"declined by {actor}: {why}"
         set_hold(context, hold)
         details = {"approval_id": str(waiting.id), "candidate": waiting.candidate_variant_name, "reason": why}
+        payload = ApprovalDeclinedPayload(**details, declined_by=actor)
         context.audit(actor, Action.DECLINE, None, details)
-        context.notify(
-            Event.APPROVAL_DECLINED, "info", None, f"declined:{waiting.id}", {**details, "declined_by": actor}
-        )
+        context.notify(Event.APPROVAL_DECLINED, "info", None, f"declined:{waiting.id}", payload)
         return declined
 
     answered = in_transaction(where, act)
@@ -164,13 +164,13 @@ def request_approval(context: ActContext, locked: LockedAssessment, actor: str) 
     }
     context.audit(actor, Action.REQUEST_APPROVAL, None, {**details, **locked.brought})
     numbers = {name: decision[name] for name in ("confidence", "improvement", "sample_size", "shrunken_lift")}
-    payload = {
+    payload = ApprovalRequestedPayload(
         **details,
         **numbers,
-        "warnings": list(eligibility.warnings),
-        "distrust": eligibility.distrust,
-        "as_of": assessment.as_of.isoformat(),
-    }
+        warnings=eligibility.warnings,
+        distrust=(eligibility.distrust,) if eligibility.distrust else (),
+        as_of=assessment.as_of,
+    )
     context.notify(Event.APPROVAL_REQUESTED, "info", None, f"approval:{row['id']}", payload)
     return approvals_where(context.connection, "a.id = %s", [row["id"]])[0], True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promotion_pipeline.errors import ConflictError
+from promotion_pipeline.promotion.act.payload import HoldReleasedPayload
 from promotion_pipeline.promotion.record.events import Action, Event
 from promotion_pipeline.promotion.record.faults import FaultPoint, reached
 from promotion_pipeline.promotion.record.inputs import experiment_name_of, required_text
@@ -51,8 +52,9 @@ def release_hold(
         promotion_id = past[0].id if past else None
         details = {"hold": before, "reason": why}
         context.audit(actor, Action.RELEASE_HOLD, promotion_id, details)
+        payload = HoldReleasedPayload(hold=before, reason=why or "", released_by=actor)
         key = f"hold_released:{context.experiment.id}:{context.at.isoformat()}"
-        context.notify(Event.HOLD_RELEASED, "info", promotion_id, key, {**details, "released_by": actor})
+        context.notify(Event.HOLD_RELEASED, "info", promotion_id, key, payload)
         return _set(context, None, actor)
 
     released = in_transaction(where, act)

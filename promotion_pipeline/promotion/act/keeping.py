@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from promotion_pipeline.errors import ConflictError
+from promotion_pipeline.promotion.act.payload import BreachAcknowledgedPayload, SplitOverwrittenPayload
 from promotion_pipeline.promotion.act.promote import require_live_mode
 from promotion_pipeline.promotion.act.rollback import named_split
 from promotion_pipeline.promotion.record.events import Action, Event
@@ -68,7 +69,13 @@ def acknowledge_breach(
         keep(connection, live.id, kept | values)
         details = {"reason": why, "metrics": metrics, "message": watch.breach["message"]}
         context.audit(actor, Action.ACKNOWLEDGE_BREACH, live.id, details)
-        payload = {**details, "winner": live.promoted_variant_name, "acknowledged_by": actor}
+        payload = BreachAcknowledgedPayload(
+            reason=why,
+            metrics=tuple(metrics),
+            message=(watch.breach["message"],),
+            winner=live.promoted_variant_name,
+            acknowledged_by=actor,
+        )
         key = f"breach_acknowledged:{live.id}:{context.at.isoformat()}"
         context.notify(Event.BREACH_ACKNOWLEDGED, "info", live.id, key, payload)
         return _again(connection, live)
@@ -115,7 +122,13 @@ def overwrite_split(experiment_name: str, reason: str, overwritten_by: str, *, s
             keep(connection, live.id, {**kept, "drifted_at": None, "drift": None})
         details = {"reason": why, "split": as_text(plan.split), "drift": plan.drift}
         context.audit(actor, Action.OVERWRITE_SPLIT, live.id, details)
-        payload = {**details, "winner": live.promoted_variant_name, "overwritten_by": actor}
+        payload = SplitOverwrittenPayload(
+            reason=why,
+            split=as_text(plan.split),
+            drift=plan.drift or "",
+            winner=live.promoted_variant_name,
+            overwritten_by=actor,
+        )
         key = f"split_overwritten:{live.id}:{context.at.isoformat()}"
         context.notify(Event.SPLIT_OVERWRITTEN, "info", live.id, key, payload)
         reached(FaultPoint.BEFORE_COMMIT)

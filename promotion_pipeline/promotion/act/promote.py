@@ -11,26 +11,19 @@ import pandas as pd
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from promotion_pipeline.config import Mode, PromotionConfig, Settings
-from promotion_pipeline.decisions.environment import environment_id, environments, keep_environment
-from promotion_pipeline.decisions.labels import RECORD, record_label
-from promotion_pipeline.errors import (
-    AlreadyPromotedError,
-    ConflictError,
-    HeldError,
-    NotEligibleError,
-    WithheldError,
-)
+from promotion_pipeline.config import Mode, PromotionConfig
+from promotion_pipeline.errors import AlreadyPromotedError, ConflictError, HeldError, NotEligibleError, WithheldError
 from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.evaluation.unattended import MadeBy, WithheldReason
 from promotion_pipeline.promotion.act.adopted import recorded_actor, require_storable
-from promotion_pipeline.promotion.act.payload import promotion_payload
+from promotion_pipeline.promotion.act.payload import PromotionPayload
+from promotion_pipeline.promotion.act.recorded import write_decision_of_record
 from promotion_pipeline.promotion.act.snapshot import snapshot_of
 from promotion_pipeline.promotion.judge.assess import Assessment, judge_experiments
 from promotion_pipeline.promotion.judge.distrust import Despite, acknowledgement, despite_of
 from promotion_pipeline.promotion.judge.wording import withheld_sentence
 from promotion_pipeline.promotion.record.events import Action, Event
-from promotion_pipeline.promotion.record.experiments import resolved_config
+from promotion_pipeline.promotion.record.experiments import thresholds_of
 from promotion_pipeline.promotion.record.faults import FaultPoint, reached
 from promotion_pipeline.promotion.record.inputs import (
     ConfigLike,
@@ -58,7 +51,6 @@ from promotion_pipeline.promotion.record.transaction import (
 )
 from promotion_pipeline.rollups import repaired
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.windows import HOUR
 
 STANDING_CAVEATS = frozenset({Warn.REQUEST_LEVEL.value})
 """Warnings that say how the data is logged, not that something is wrong: they alone page nobody."""
@@ -114,7 +106,7 @@ def promote_winner(
 
     Args:
         experiment_name: exactly as in `ab_experiments`.
-        promotion_type: `manual` (a person decides: the five contract checks) or `auto` (unattended: also the
+        promotion_type: `manual` (a person decides: the contract checks) or `auto` (unattended: also the
             evidence, fresh data, no hold, no approval asked for, AUTO_PROMOTION_ENABLED).
         promoted_by: who promotes; kept in the history.
         config: thresholds that override the environment's and the experiment's own; `auto`: that only tighten them.
@@ -237,7 +229,7 @@ def assess_under_lock(
     Raises:
         ConfigError: the experiment's `promotion_config` is not valid.
     """
-    resolved_config(context.store.settings, context.experiment)
+    thresholds_of(context.store.settings, context.experiment)
     judged = judge_experiments(
         context.store,
         context.connection,
@@ -304,7 +296,7 @@ def record_promotion(context: ActContext, locked: LockedAssessment, order: Promo
         "warning" if alarming else "info",
         promotion.id,
         f"promotion:{promotion.id}",
-        promotion_payload(promotion),
+        PromotionPayload.of(promotion),
     )
     reached(FaultPoint.BEFORE_COMMIT)
     return reread(context.connection, promotion)
@@ -359,46 +351,6 @@ def insert_promotion(
         values,
     ).fetchone()
     return None if row is None else promotion_from(row)
-
-
-def write_decision_of_record(
-    connection: Connection,
-    assessment: Assessment,
-    settings: Settings | None = None,
-    made_by: MadeBy = MadeBy.AUTOMATION,
-) -> None:
-    """Keep the decision that was acted upon as the one of record, unless its hour has one.
-
-    Not where what was in force at the as-of has been changed since: the hour is then decided on what it was.
-
-    Args:
-        settings: those that the decision was made with; kept for its hour.
-        made_by: what acted.
-    """
-    assert assessment.decision is not None
-    hour = assessment.as_of - HOUR
-    if settings is not None:
-        (layer,) = environments(connection, settings, hour, assessment.as_of)
-        changed = connection.execute(
-            "SELECT 1 FROM ab_experiment_history WHERE experiment_id = %s AND valid_from >= %s",
-            [assessment.experiment.id, assessment.as_of],
-        ).fetchone()
-        if changed is not None or layer.id != environment_id(settings.thresholds):
-            return
-        if settings.mode is not Mode.SHADOW:
-            keep_environment(connection, layer)
-    known = connection.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = 'eligibility_decisions'::regclass AND attnum > 0"
-        " AND NOT attisdropped AND attname NOT IN ('label', 'decided_at', 'made_by')"
-    )
-    row = {name: assessment.decision[name] for name in (r["attname"] for r in known) if name in assessment.decision}
-    row |= {"label": RECORD if settings is None else record_label(settings), "made_by": made_by.value}
-    connection.execute(
-        sql.SQL("INSERT INTO eligibility_decisions ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
-            sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(map(sql.Placeholder, row))
-        ),
-        row,
-    )
 
 
 def _settle_approval(context: ActContext, order: PromotionOrder, promotion: Promotion) -> None:

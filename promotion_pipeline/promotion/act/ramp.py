@@ -11,7 +11,7 @@ import psycopg
 
 from promotion_pipeline.config import Mode
 from promotion_pipeline.errors import ConflictError, DependencyError, PromotionError, SplitDriftError
-from promotion_pipeline.promotion.act.payload import promotion_payload
+from promotion_pipeline.promotion.act.payload import RampBlockedPayload, RampStepPayload
 from promotion_pipeline.promotion.act.promote import require_live_mode
 from promotion_pipeline.promotion.act.rollback import named_split
 from promotion_pipeline.promotion.record.events import Action, Event
@@ -34,9 +34,10 @@ from promotion_pipeline.promotion.watch.drift import drift_in
 from promotion_pipeline.promotion.watch.look import blindness, breach_message, judge_observation
 from promotion_pipeline.promotion.watch.observing import Observation, observe
 from promotion_pipeline.promotion.watch.rules import WatchStatus, overall
-from promotion_pipeline.promotion.watch.state import settle
+from promotion_pipeline.promotion.watch.state import close_alarms
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.text.numbers import share_text
 
 
 def advance_ramps(store: Store, *, actor: str = "promotion_ramp") -> tuple[SweepEntry, ...]:
@@ -67,7 +68,7 @@ def step_ramp(store: Store, experiment_id: UUID, actor: str) -> SweepEntry:
         ConflictError: another act holds it.
         DependencyError: the database is down.
     """
-    # The log may be slow: it is asked before the lock, and only where the step could be taken.
+    # The log may answer slowly. It is asked before the experiment is locked, and only if the step is due.
     seen = _observed(store, experiment_id)
     return in_transaction(store, partial(_step_if_due, store, experiment_id, actor, seen))
 
@@ -147,7 +148,8 @@ def _next_step(context: ActContext, to_percent: float | None) -> NextStep:
         raise ConflictError(f"{name!r} does not ramp: there is no next step")
     percent = live.snapshot["ramp"][live.ramp_step + 1]["percent"]
     if to_percent is not None and percent != to_percent:
-        raise ConflictError(f"the next step of {name!r} is {percent:g} %, not {to_percent:g} %: look at it again")
+        asked = f"{share_text(percent)}, not {share_text(to_percent)}"
+        raise ConflictError(f"the next step of {name!r} is {asked}: look at it again")
     drift = drift_in(context, live)
     if drift:
         raise SplitDriftError(
@@ -180,7 +182,9 @@ def _step_if_due(
         return _entry(live, Outcome.RAMP_WAITS, blocked)
     stepped = _take_step(context, live, actor)
     percent = stepped.snapshot["ramp"][stepped.ramp_step]["percent"]
-    return _entry(stepped, Outcome.RAMPED, f"{stepped.promoted_variant_name!r} has {percent:g} % of the traffic")
+    return _entry(
+        stepped, Outcome.RAMPED, f"{stepped.promoted_variant_name!r} has {share_text(percent)} of the traffic"
+    )
 
 
 def _due_at(promotion: Promotion) -> datetime:
@@ -212,7 +216,7 @@ def _unsound(context: ActContext, promotion: Promotion, seen: Observation) -> st
         case WatchStatus.CLEAN:
             return None
         case WatchStatus.BREACH:
-            # The watch itself alerts about this.
+            # No message from here: the watch alerts about a breach.
             return breach_message([check for check in checks if check.status is WatchStatus.BREACH])
         case WatchStatus.UNMEASURED:
             blind = blindness(promotion, seen, context.at)
@@ -221,14 +225,14 @@ def _unsound(context: ActContext, promotion: Promotion, seen: Observation) -> st
 
 def _notify_blocked(context: ActContext, promotion: Promotion, cause: str, message: str) -> str:
     key = f"ramp_blocked:{promotion.id}:{promotion.ramp_step}:{cause}"
-    payload = {
-        "winner": promotion.promoted_variant_name,
-        "message": message,
-        "ramp_step": promotion.ramp_step,
-        "traffic_percent": promotion.snapshot["ramp"][promotion.ramp_step]["percent"],
-        "next_percent": promotion.snapshot["ramp"][promotion.ramp_step + 1]["percent"],
-        "can_be_taken": cause == "unmeasured",
-    }
+    payload = RampBlockedPayload(
+        winner=promotion.promoted_variant_name,
+        message=(message,),
+        ramp_step=promotion.ramp_step,
+        traffic_percent=promotion.snapshot["ramp"][promotion.ramp_step]["percent"],
+        next_percent=promotion.snapshot["ramp"][promotion.ramp_step + 1]["percent"],
+        can_be_taken=cause == "unmeasured",
+    )
     context.notify(Event.RAMP_BLOCKED, "warning", promotion.id, key, payload)
     return message
 
@@ -246,11 +250,11 @@ def _take_step(context: ActContext, promotion: Promotion, actor: str, reason: st
     context.set_traffic(split_of_step(promotion.snapshot, step), is_active=False)
     reached(FaultPoint.TRAFFIC_SET)
     percent = promotion.snapshot["ramp"][step]["percent"]
-    # What was raised about the step before is over; the watch raises what goes on.
-    settle(context.connection, promotion.id)
+    # Alarms about the step before end with it. If the trouble goes on, the watch raises them anew.
+    close_alarms(context.connection, promotion.id)
     context.audit(actor, Action.RAMP, promotion.id, {"ramp_step": step, "percent": percent, "reason": reason})
     key = f"ramp_step:{promotion.id}:{step}"
-    context.notify(Event.RAMP_STEP, "info", promotion.id, key, {**promotion_payload(stepped), "by": actor})
+    context.notify(Event.RAMP_STEP, "info", promotion.id, key, RampStepPayload.of(stepped, by=actor))
     reached(FaultPoint.BEFORE_COMMIT)
     return stepped
 

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from promotion_pipeline.errors import ConflictError, NothingToRollBackError, SplitDriftError
 from promotion_pipeline.promotion.act.holds import set_hold
+from promotion_pipeline.promotion.act.payload import RollbackPayload
 from promotion_pipeline.promotion.act.warnings import settle_warnings
 from promotion_pipeline.promotion.record.events import Action, Event
 from promotion_pipeline.promotion.record.faults import FaultPoint, reached
@@ -26,7 +27,7 @@ from promotion_pipeline.promotion.record.transaction import (
     store_or_current,
 )
 from promotion_pipeline.promotion.watch.drift import drift_in, recorded_names
-from promotion_pipeline.promotion.watch.state import settle
+from promotion_pipeline.promotion.watch.state import close_alarms
 from promotion_pipeline.store.database import Connection, Store
 
 
@@ -186,7 +187,7 @@ def roll_back(context: ActContext, promotion: Promotion, order: RollbackOrder) -
     ).fetchone()
     assert row is not None
     reached(FaultPoint.RECORD_WRITTEN)
-    settle(context.connection, promotion.id)
+    close_alarms(context.connection, promotion.id)
     is_close = order.to is RollbackTarget.CLOSE
     hold = f"{'closed' if is_close else 'rolled back'} by {order.by}: {order.reason}"
     set_hold(context, hold)
@@ -206,13 +207,16 @@ def roll_back(context: ActContext, promotion: Promotion, order: RollbackOrder) -
         "warning" if is_close else "critical",
         promotion.id,
         f"rollback:{promotion.id}",
-        {
-            **details,
-            "split": as_text(plan.split),
-            "winner": promotion.promoted_variant_name,
-            "rolled_back_by": order.by,
-            "hold": hold,
-        },
+        RollbackPayload(
+            reason=order.reason,
+            to=order.to.value,
+            split=as_text(plan.split),
+            drift=plan.drift or "",
+            is_active=plan.is_active,
+            winner=promotion.promoted_variant_name,
+            rolled_back_by=order.by,
+            hold=hold,
+        ),
     )
     settle_warnings(context, promotion, order.by, f"rolled back: {order.reason}")
     reached(FaultPoint.BEFORE_COMMIT)

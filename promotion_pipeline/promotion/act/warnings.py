@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promotion_pipeline.errors import ConflictError
+from promotion_pipeline.promotion.act.payload import WarningsSettledPayload
 from promotion_pipeline.promotion.record.events import Action, Event
 from promotion_pipeline.promotion.record.inputs import experiment_name_of, required_text
 from promotion_pipeline.promotion.record.models import Promotion
@@ -50,5 +51,5 @@ def settle_warnings(context: ActContext, promotion: Promotion, by: str, reason: 
     ).fetchone()
     if opened is None:
         return False
-    payload = {"settled_by": by, "reason": reason}
+    payload = WarningsSettledPayload(settled_by=by, reason=reason)
     return context.notify(Event.WARNINGS_SETTLED, "info", promotion.id, f"warnings_settled:{promotion.id}", payload)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from promotion_pipeline.promotion.history.evidence import HoldPeriod, audit_of, holds_of
 from promotion_pipeline.promotion.record.events import Action, AuditEntry
@@ -16,6 +17,7 @@ from promotion_pipeline.promotion.record.queries import claimed_and_through
 from promotion_pipeline.promotion.record.result import Result
 from promotion_pipeline.promotion.record.transaction import database_errors, store_or_current
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import share_text
 
 NEWEST = 200
 """Events that are given at most; the older ones stay in `promotion_audit`."""
@@ -47,13 +49,25 @@ def events_of(experiment_name: str, *, store: Store | None = None) -> tuple[Happ
     name, where = experiment_name_of(experiment_name), store_or_current(store)
     with where.connect() as connection, database_errors():
         experiment_id = experiments_named(connection, [name])[0].id
-    audit = audit_of(where, experiment_id, newest=NEWEST)
-    # Where older lines are left out, older holds are too: what was written of them cannot be told.
+    return tuple(event for event, _ in happened_to(where, experiment_id))
+
+
+def happened_to(store: Store, experiment_id: UUID) -> list[tuple[Happened, UUID | None]]:
+    """The same of an experiment by its id, each event with the promotion that it was about; None: about none.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    audit = audit_of(store, experiment_id, newest=NEWEST)
+    # Where older audit lines are left out, holds of that time are too: whether an act had set them is not known here.
     since = audit[0].at if len(audit) == NEWEST else None
+    acts = [(_event(entry), entry.promotion_id) for entry in audit]
     past = [
-        event for event in _past_the_acts(holds_of(where, experiment_id), audit) if since is None or event.at > since
+        (event, None)
+        for event in _past_the_acts(holds_of(store, experiment_id), audit)
+        if since is None or event.at > since
     ]
-    return tuple(sorted([*map(_event, audit), *past], key=lambda event: event.at, reverse=True)[:NEWEST])
+    return sorted([*acts, *past], key=lambda found: found[0].at, reverse=True)[:NEWEST]
 
 
 def _event(entry: AuditEntry) -> Happened:
@@ -98,7 +112,7 @@ def _stepped(details: _Details) -> str:
     percent = details.get("percent")
     if not isinstance(percent, int | float):
         return "the next step of the ramp"
-    return f"step {int(details.get('ramp_step') or 0) + 1} of the ramp: {percent:g} % of the traffic"
+    return f"step {int(details.get('ramp_step') or 0) + 1} of the ramp: {share_text(percent)} of the traffic"
 
 
 def _rolled_back(details: _Details) -> str:
@@ -139,7 +153,7 @@ def _past_the_acts(holds: Sequence[HoldPeriod], audit: Sequence[AuditEntry]) -> 
     """Holds that were set or lifted by a statement of somebody's own: no act wrote a line about them."""
     put = {text for entry in audit if (text := _hold_put(entry)) is not None}
     lifted = {str(entry.details.get("hold")) for entry in audit if entry.action == Action.RELEASE_HOLD}
-    # A hold that another one replaces at once was not lifted.
+    # Where the next hold begins as this one ends, it was replaced, not lifted.
     starts = {hold.valid_from for hold in holds}
     found = []
     for hold in holds:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
-
 from promotion_pipeline.promotion.record.experiments import experiments_named, variants_of
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.states import PromotionState
@@ -31,8 +28,3 @@ def in_spite_of_hold(promotion: Promotion) -> str | None:
         return None
     goes_on = "; it does not pause this ramp" if promotion.state is PromotionState.RAMPING else ""
     return f"promoted although automatic promotion is on hold ({hold}); the hold stays{goes_on}"
-
-
-def split_text(split: Mapping[str, Decimal | float]) -> str:
-    """A split in one line."""
-    return ", ".join(f"{name} {float(share):g} %" for name, share in split.items()) or "no variant is left"

@@ -10,6 +10,7 @@ from promotion_pipeline.errors import InputError, UntrustedError
 from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.promotion.judge.judged import Judged
 from promotion_pipeline.promotion.record.inputs import member_of
+from promotion_pipeline.text.numbers import count_text, p_sentence, rate_text, share_text
 
 
 class Despite(StrEnum):
@@ -36,8 +37,8 @@ def distrust_of(judged: Judged) -> str | None:
         return None
     code, p_value = found[0]
     looks = " over all looks at once" if code is Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH else ""
-    number = "unknown" if p_value is None else f"{p_value:.2g}"
-    return f"the traffic is not split as declared (sample ratio mismatch, p = {number}{looks}){_shares(judged.metrics)}"
+    found_by = f"sample ratio mismatch, {p_sentence(p_value)}{looks}"
+    return f"the traffic is not split as declared ({found_by}){_shares(judged.metrics)}"
 
 
 def _shares(metrics: Sequence[Mapping[str, Any]]) -> str:
@@ -46,9 +47,10 @@ def _shares(metrics: Sequence[Mapping[str, Any]]) -> str:
     if not total:
         return ""
     said = (
-        f"{row['variant_name']} has {row.get(unit) or 0:,} of {total:,} {unit} ({(row.get(unit) or 0) / total:.1%},"
-        f" declared {row['traffic_percentage'] or 0:g} %)"
+        f"{row['variant_name']} has {count_text(seen)} of {count_text(total)} {unit} ({rate_text(seen / total, 1)},"
+        f" declared {share_text(row['traffic_percentage'] or 0)})"
         for row in metrics
+        for seen in [row.get(unit) or 0]
     )
     return f": {', '.join(said)}"
 

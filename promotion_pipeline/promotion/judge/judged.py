@@ -13,7 +13,7 @@ from promotion_pipeline.evaluation import Outlook, outlook
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, WithheldReason, is_fresh, withheld_reasons
 from promotion_pipeline.promotion.record.experiments import ExperimentFacts
 from promotion_pipeline.rollups import Completeness
-from promotion_pipeline.rollups.usual import HourTraffic
+from promotion_pipeline.rollups.usual_traffic import HourTraffic
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import pandas as pd
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain Python values: no numpy scalars, None for what is missing."""
-    # Column by column: `to_dict("records")` costs as much as the evaluation where a frame has few rows.
+    # By columns, because `DataFrame.to_dict("records")` on a few rows takes as long as evaluating them.
     columns = {str(name): [plain(value) for value in column.tolist()] for name, column in frame.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

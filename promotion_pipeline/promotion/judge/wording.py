@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import assert_never
 
 from promotion_pipeline.config import Evidence
@@ -10,6 +9,7 @@ from promotion_pipeline.evaluation import Warn
 from promotion_pipeline.evaluation.outlook import exposure_need
 from promotion_pipeline.evaluation.unattended import WithheldReason
 from promotion_pipeline.promotion.judge.judged import Judged
+from promotion_pipeline.text.numbers import count_text, instant_text
 
 MISSING_EVIDENCE = {
     Warn.NOT_ALWAYS_VALID: "the always-valid test does not carry it yet",
@@ -67,7 +67,7 @@ def _low_traffic(judged: Judged) -> str:
 
 def _ended(judged: Judged) -> str:
     end_date = judged.experiment.end_date
-    return "" if end_date is None else f"its end_date {end_date.astimezone(UTC):%Y-%m-%d %H:%M} UTC has passed"
+    return "" if end_date is None else f"its end_date {instant_text(end_date)} has passed"
 
 
 def _staleness(judged: Judged) -> str:
@@ -75,9 +75,8 @@ def _staleness(judged: Judged) -> str:
     if judged.watermark is None:
         return "the data is stale: no request of this phase is known"
     age_hours = (judged.as_of - judged.watermark).total_seconds() / 3600
-    return (
-        f"the data is stale: the newest request is {age_hours:.1f} hours older than the as-of, {allowed:g} are allowed"
-    )
+    older = f"{count_text(age_hours, 1)} hours older than the as-of"
+    return f"the data is stale: the newest request is {older}, {allowed:g} are allowed"
 
 
 def required_evidence(judged: Judged) -> Evidence:

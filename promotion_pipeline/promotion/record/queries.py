@@ -52,7 +52,7 @@ def promotion_from(row: Mapping[str, Any]) -> Promotion:
         "rollback_claimed_by": rollback_claimed_by,
         "rolled_back_through": rolled_back_through,
     }
-    # A team's own table may have more columns, and times without a zone, which are UTC.
+    # An adopted table may have columns of the team's own, which are dropped, and times without a zone, which are UTC.
     known = {name: _in_utc(value) for name, value in columns.items() if name in Promotion.model_fields}
     return Promotion(**{**known, **exact})
 
@@ -66,7 +66,7 @@ def claimed_and_through(http: Mapping[str, Any] | None, actor: str | None) -> tu
     if http is None:
         return None, None
     claims: Mapping[str, str] = http.get("claimed") or {}
-    # `userId` stands for whoever asked; a member that names the act says it better.
+    # A body may name two people. `promotedBy` and the like name who acts; `userId` only who sent the request.
     claimed = next(iter([said for name, said in claims.items() if name != "userId"] + list(claims.values())), None)
     through = http.get("through")
     return None if claimed == actor else claimed, None if through == actor else through

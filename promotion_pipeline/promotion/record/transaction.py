@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from promotion_pipeline.decisions.phases import note_experiment, unnoted_experiments
 from promotion_pipeline.errors import AlreadyPromotedError, ConfigError, ConflictError, DependencyError, InputError
+from promotion_pipeline.promotion.record.events import Event
 from promotion_pipeline.promotion.record.experiments import (
     Experiment,
     Variant,
@@ -29,6 +30,7 @@ from promotion_pipeline.promotion.record.splits import Split
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.outbox import Level, enqueue
+from promotion_pipeline.store.payload import Payload
 from promotion_pipeline.store.session_settings import READ_ONLY
 
 LOCK_SECONDS = 30
@@ -76,11 +78,9 @@ class ActContext:
             [actor, action, self.experiment.id, promotion_id, Jsonb(full)],
         )
 
-    def notify(
-        self, event: str, level: Level, promotion_id: UUID | None, dedup_key: str, payload: Mapping[str, Any]
-    ) -> bool:
+    def notify(self, event: Event, level: Level, promotion_id: UUID | None, dedup_key: str, payload: Payload) -> bool:
         """Put a notification in the outbox; False if it is there already."""
-        full = {"experiment_name": self.experiment.name, "at": self.at.isoformat(), **payload}
+        full = {"experiment_name": self.experiment.name, "at": self.at.isoformat(), **payload.stored()}
         return enqueue(self.connection, event, level, self.experiment.id, promotion_id, dedup_key, full)
 
     def set_traffic(self, split: Mapping[str, Any], *, is_active: bool) -> None:
@@ -170,7 +170,7 @@ def _is_refusal(error: psycopg.Error) -> bool:
         return False
     if isinstance(error, (psycopg.DataError, psycopg.IntegrityError, pg.InsufficientPrivilege)):
         return True
-    # Raised inside of a function, so by a trigger: whatever code its author chose.
+    # An error with a context was raised inside a function, so by a trigger, whatever SQLSTATE its author chose.
     return bool(error.diag.context) and error.sqlstate[:2] not in _SERVER_TROUBLE
 
 
@@ -248,7 +248,7 @@ def _context(connection: Connection, store: Store, known: UUID) -> ActContext:
 def _took_rows(connection: Connection, experiment_id: UUID) -> bool:
     """Lock the experiment and its variants, or nothing if one of them is taken."""
     try:
-        # A savepoint: what it locked before it failed is let go.
+        # A savepoint: if one row is taken, the locks got so far are released.
         with connection.transaction():
             connection.execute("SELECT 1 FROM ab_experiments WHERE id = %s FOR UPDATE NOWAIT", [experiment_id])
             connection.execute("SELECT 1 FROM ab_variants WHERE experiment_id = %s FOR UPDATE NOWAIT", [experiment_id])

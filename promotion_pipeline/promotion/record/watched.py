@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from promotion_pipeline.promotion.record.result import Measured, Result
+from promotion_pipeline.text.numbers import instant_text
 
 
 class AlarmKind(StrEnum):
@@ -34,7 +35,7 @@ class Alarm(Result):
     @property
     def sentence(self) -> str:
         """The message with its time."""
-        return f"{ALARM_TITLES[self.kind]} since {self.since:%Y-%m-%d %H:%M} UTC: {self.message}"
+        return f"{ALARM_TITLES[self.kind]} since {instant_text(self.since)}: {self.message}"
 
 
 ALARM_TITLES = {

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from promotion_pipeline.config import Mode, Settings, parse_config
+from promotion_pipeline.config import Mode, Settings, in_force
 from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.errors import ConfigError, PromotionError
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, asks_a_person, may_go_unattended
@@ -28,7 +28,7 @@ from promotion_pipeline.promotion.record.queries import live_promotion
 from promotion_pipeline.promotion.record.states import PromotionState
 from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.unattended.sweep import settle
-from promotion_pipeline.rollups.usual import traffic_of
+from promotion_pipeline.rollups.usual_traffic import traffic_of
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
@@ -131,7 +131,8 @@ def pending_promotions(store: Store, *, claim_seconds: float = CLAIM_SECONDS) ->
 def _to_do(connection: Connection, settings: Settings, decided: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The decisions that acting upon could change anything about: not where the person was asked already."""
     judged = [(row, facts) for row in decided if (facts := _facts(settings, row)) is not None]
-    # What is usual is asked only about what would go: the sensor asks every half minute.
+    # The query for an hour's usual traffic is the dear one, and this runs every half minute: it is asked only about
+    # experiments that everything else lets go.
     going = {str(row["id"]): row["traffic_since"] for row, facts in judged if may_go_unattended(facts)}
     since = {key: at for key, at in going.items() if at is not None}
     traffic = traffic_of(connection, since, decided[0]["as_of"] - HOUR) if since else {}
@@ -142,9 +143,8 @@ def _to_do(connection: Connection, settings: Settings, decided: list[dict[str, A
 
 def _facts(settings: Settings, row: dict[str, Any]) -> UnattendedFacts | None:
     """What the stored decision and the tables say; None where the experiment's own thresholds are not valid."""
-    own = row["promotion_config"]
     try:
-        config = settings.threshold_config(parse_config(own if isinstance(own, dict) else {}))
+        config = in_force(settings.thresholds, row["promotion_config"]).used
     except ConfigError:
         return None
     return UnattendedFacts(

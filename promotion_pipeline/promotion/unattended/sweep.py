@@ -13,11 +13,11 @@ import psycopg
 from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.config import ACTING_FIELDS, Mode, PromotionConfig
+from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.decisions.deployments import note_deployment
 from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.evaluation import Verdict
-from promotion_pipeline.evaluation.stricter import Overruled
 from promotion_pipeline.evaluation.unattended import WAITING, MadeBy, WithheldReason
 from promotion_pipeline.promotion.act.approvals import expire_approvals, request_approval
 from promotion_pipeline.promotion.act.promote import (
@@ -26,8 +26,8 @@ from promotion_pipeline.promotion.act.promote import (
     assess_under_lock,
     insert_promotion,
     record_promotion,
-    write_decision_of_record,
 )
+from promotion_pipeline.promotion.act.recorded import record_decisions, write_decision_of_record
 from promotion_pipeline.promotion.act.snapshot import json_ready, snapshot_of
 from promotion_pipeline.promotion.judge.assess import Assessment, judge
 from promotion_pipeline.promotion.judge.distrust import acknowledgement
@@ -50,10 +50,10 @@ from promotion_pipeline.promotion.record.transaction import (
     lock_experiment,
     store_or_current,
 )
-from promotion_pipeline.promotion.unattended.recorded import record_decisions
 from promotion_pipeline.rollups import Completeness, repaired
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.text.numbers import confidence_text, lift_text, share_text
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,8 @@ def _entry_of(store: Store, assessment: Assessment, actor: str, request: Promoti
     except DependencyError as error:
         if load_source(store.settings) is None:
             raise
-        # A log that is down fails the experiments that stand on it. Where it is the database, this raises again.
+        # With the log elsewhere, it alone may be down: then this experiment failed. If it is the database, the query
+        # here raises, and the whole sweep ends.
         with store.connect() as connection:
             connection.execute("SELECT 1")
         return _entry(assessment, Outcome.FAILED, " ".join(str(error).split()))
@@ -188,10 +189,10 @@ def _settle(
     order = replace(_order(locked, actor), metadata=acknowledgement(locked.assessment, None, None))
     promotion = record_promotion(context, locked, order)
     share = promotion.ramp_percents[promotion.ramp_step]
-    step = "" if share == 100 else f" to {share:g} % of the traffic, its first step"
+    step = "" if share == 100 else f" to {share_text(share)} of the traffic, its first step"
     message = (
-        f"promoted {promotion.promoted_variant_name!r}{step}: {promotion.improvement:+.2f} % at"
-        f" {promotion.confidence:.2f} % confidence"
+        f"promoted {promotion.promoted_variant_name!r}{step}: {lift_text(promotion.improvement)} at"
+        f" {confidence_text(promotion.confidence)} confidence"
     )
     return _entry(locked.assessment, Outcome.PROMOTED, message, promotion_id=promotion.id)
 

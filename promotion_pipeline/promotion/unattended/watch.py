@@ -12,6 +12,7 @@ from uuid import UUID
 import psycopg
 
 from promotion_pipeline.errors import ConflictError, DependencyError, PromotionError
+from promotion_pipeline.promotion.act.payload import SplitDriftPayload, WatchBlindPayload, WatchBreachPayload
 from promotion_pipeline.promotion.act.rollback import RollbackOrder, RollbackTarget, roll_back
 from promotion_pipeline.promotion.record.events import Action, Event
 from promotion_pipeline.promotion.record.models import Promotion
@@ -135,7 +136,7 @@ def _watch(store: Store, seen: Look, actor: str) -> WatchResult:
     except DependencyError:
         raise
     except (PromotionError, psycopg.Error) as error:
-        # Of this promotion alone: the others are looked at all the same.
+        # Only this promotion could not be dealt with; the loop goes on to the others.
         message += f" (nothing could be done: {' '.join(str(error).split())})"
     return WatchResult(
         promotion_id=promotion.id,
@@ -178,7 +179,7 @@ def _act(
     live = live_promotion(connection, seen.promotion.experiment_id)
     if live is None or live.id != seen.promotion.id or live.ramp_step != seen.promotion.ramp_step:
         return WatchAction.NONE, " (changed meanwhile)"
-    # Another look may have acted first, and the split may have changed: what is due is asked again under the lock.
+    # Before the lock was granted another look may have acted, or the split have changed: decide again what is due.
     drift = None if seen.drift is None else drift_in(context, live)
     current = replace(seen, promotion=live, drift=drift)
     what &= due(current, store.settings.mode)
@@ -204,7 +205,8 @@ def _roll_back(context: ActContext, seen: Look, actor: str, action: WatchAction)
     """All traffic to control: the split of before would leave users on what breaks."""
     reason = f"watch: {breach_message(unacknowledged(seen))}"
     try:
-        # A savepoint: a refused rollback must not take the alert with it, nor may what is checked only at COMMIT.
+        # A savepoint, so that a refused rollback does not undo the alert. Deferred constraints are checked inside
+        # of it, because at COMMIT their refusal would undo the alert too.
         with database_errors(), context.connection.transaction():
             roll_back(context, seen.promotion, RollbackOrder(reason, actor, RollbackTarget.CONTROL))
             context.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -273,30 +275,32 @@ def _breach(seen: Look, rollback: str) -> dict[str, Any]:
     }
 
 
-def _breach_payload(seen: Look, found: dict[str, Any], *, is_automatic: bool) -> dict[str, Any]:
+def _breach_payload(seen: Look, found: dict[str, Any], *, is_automatic: bool) -> WatchBreachPayload:
     promotion, to = seen.promotion, "control" if seen.has_control else "close"
-    return {
+    return WatchBreachPayload(
         **found,
-        "winner": promotion.promoted_variant_name,
-        "control_name": promotion.control_variant_name,
-        "is_automatic": is_automatic,
-        "to": to,
-        "command": command("rollback", promotion.experiment_name, f"--to {to}"),
-    }
+        winner=promotion.promoted_variant_name,
+        control_name=promotion.control_variant_name,
+        is_automatic=is_automatic,
+        to=to,
+        command=command("rollback", promotion.experiment_name, f"--to {to}"),
+    )
 
 
 def _tell_blind(context: ActContext, seen: Look) -> bool:
-    payload = {
-        "winner": seen.promotion.promoted_variant_name,
-        "message": seen.blind,
-        "since": blind_since(seen).isoformat(),
-    }
+    payload = WatchBlindPayload(
+        winner=seen.promotion.promoted_variant_name, message=_said(seen.blind), since=blind_since(seen)
+    )
     return context.notify(Event.WATCH_BLIND, "warning", seen.promotion.id, _key(seen, "watch_blind"), payload)
 
 
 def _tell_drift(context: ActContext, seen: Look) -> bool:
-    payload = {"winner": seen.promotion.promoted_variant_name, "message": seen.drift}
+    payload = SplitDriftPayload(winner=seen.promotion.promoted_variant_name, message=_said(seen.drift))
     return context.notify(Event.SPLIT_DRIFT, "warning", seen.promotion.id, _key(seen, "split_drift"), payload)
+
+
+def _said(sentence: str | None) -> tuple[str, ...]:
+    return (sentence,) if sentence else ()
 
 
 def _key(seen: Look, kind: str, *more: str) -> str:

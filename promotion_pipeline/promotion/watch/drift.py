@@ -10,6 +10,7 @@ from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.splits import split_of_step
 from promotion_pipeline.promotion.record.transaction import ActContext
 from promotion_pipeline.store.database import Connection
+from promotion_pipeline.text.numbers import percent_text
 
 DRIFTED = """
     EXISTS (SELECT 1 FROM ab_experiments e
@@ -60,4 +61,4 @@ def recorded_names(promotion: Promotion) -> dict[str, str]:
 
 
 def _percent(share: Decimal | None) -> str:
-    return "no entry" if share is None else f"{share:.2f} %"
+    return percent_text(None if share is None else float(share), unknown="no entry")

@@ -93,7 +93,7 @@ def blind_since(look: Look) -> datetime:
     known = _blind_since(look)
     if known is not None:
         return known
-    # Requests that are missing were missing for the hour that was asked about; a log may have been down for a moment.
+    # No request in the last hour means blind for that hour. An unreadable log may have gone down just now.
     quiet = any(check.window == "recent" for check in look.checks)
     return max(look.at - TELL_BLIND_AFTER, look.promotion.step_started_at) if quiet else look.at
 

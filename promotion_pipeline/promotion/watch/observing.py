@@ -15,7 +15,8 @@ from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.watched import HourSeen
 from promotion_pipeline.promotion.watch.rules import WINDOWS, Sums, Window
-from promotion_pipeline.rollups.log import Span, open_log
+from promotion_pipeline.rollups.log import Span
+from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
 
@@ -76,7 +77,7 @@ def hours_seen(store: Store, promotion: Promotion, at: datetime) -> tuple[HourSe
         if promotion.experiment_id in _imported_ones(connection, [promotion]):
             rows = connection.execute(_IMPORTED, [promotion.experiment_id, starts[0]]).fetchall()
             return tuple(_hour(row["hour"], _sums(row)) for row in rows if row["variant_id"] == winner)
-    # What a span of an experiment holds is found by its start: the hours' own names.
+    # Each span is one hour, named by its start, so that its sums are found again in the answer.
     spans = [
         Span(start.isoformat(), promotion.experiment_id, max(start, promotion.promoted_at), min(start + HOUR, at))
         for start in starts
@@ -123,7 +124,7 @@ def _asked(store: Store, promotions: Sequence[Promotion], at: datetime) -> dict[
     for row in rows:
         promotion_id, _, window = str(row["key"]).partition("/")
         windows, variant, sums = seen[UUID(promotion_id)].windows, str(row["variant_id"]), _sums(row)
-        # The last hour comes with the step, whose two parts add up to it.
+        # The step's span comes in two rows, the last hour apart: added up they are the step, the newer one is `recent`.
         both: tuple[Window, ...] = ("step", "recent") if row["is_recent"] else ("step",)
         targets: tuple[Window, ...] = ("now",) if window == "now" else both
         for target in targets:

@@ -17,6 +17,7 @@ from typing import Literal, assert_never
 from promotion_pipeline.config import Direction, PromotionConfig
 from promotion_pipeline.evaluation.metrics import kind_of
 from promotion_pipeline.statistics import mean_variance_of_mean, more_often_z, welch_from_means
+from promotion_pipeline.text.numbers import measure_text, milliseconds_text, rate_text
 
 Window = Literal["step", "recent", "now"]
 
@@ -158,7 +159,7 @@ def _latency(window: Window, before: Sums, after: Sums, control: Sums, margin_pe
         _mean(sums.latency_samples, sums.latency_ms_sum, sums.latency_ms_sum_squares) for sums in (before, after)
     )
     t = float(welch_from_means(n0, mean0, variance0, n1, mean1, variance1, "absolute", 0.05).t)
-    # Without any spread every difference is certain; t is NaN then.
+    # Where all values are equal the variance is 0 and t is NaN: then any difference counts as certain.
     certain = t >= WINDOWS[window].breach_z or (variance0 == variance1 == 0.0)
     return _judged(WatchMetric.LATENCY, window, seen, seen.worst_reference * (1.0 + margin_percent / 100.0), certain)
 
@@ -237,14 +238,12 @@ def _unmeasured(metric: WatchMetric, window: Window, seen: Levels, because: str 
 
 
 def _text(metric: WatchMetric, value: float | None) -> str:
-    if value is None:
-        return "unknown"
     match metric:
         case WatchMetric.LATENCY:
-            return f"{value:.1f} ms"
+            return milliseconds_text(value)
         case WatchMetric.VALUE:
-            return f"{value:.4g}"
+            return measure_text(value)
         case WatchMetric.ERROR_RATE | WatchMetric.CONVERSION:
-            return f"{100 * value:.2f} %"
+            return rate_text(value)
         case _:
             assert_never(metric)

@@ -175,7 +175,7 @@ def _checked(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
         if name in frame.columns:
             checked[name] = _numbers(frame[name], frame, name, file, whole=name not in REAL_SUMS)
     for part in ("conversions", "errors"):
-        # A sum that was corrected downwards is kept as measured; a part of a whole is at most the whole.
+        # A negative sum is a correction of an earlier hour and is kept as it is; a part of it has no bound.
         if part in checked:
             too_many = (checked[part] > checked["requests"]) & (checked["requests"] >= 0)
             _refuse(too_many, frame, part, file, "is above the row's requests")

@@ -10,7 +10,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.usable import amount, latency
+
+_SQL = statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,7 @@ class Unusable:
 def unusable_numbers(connection: psycopg.Connection[Any]) -> tuple[Unusable, ...]:
     """What was left out of the sums in the temporary table `fresh`, by name; O(rows of `fresh`)."""
     with connection.cursor(row_factory=class_row(Unusable)) as cursor:
-        found = cursor.execute(
-            """
-            SELECT experiment.name::text AS experiment_name, sum(unusable_latencies)::bigint AS latencies,
-                sum(unusable_values)::bigint AS values
-            FROM fresh JOIN ab_experiments AS experiment ON experiment.id = fresh.experiment_id
-            GROUP BY 1 HAVING sum(unusable_latencies + unusable_values) > 0 ORDER BY 1
-            """
-        )
+        found = cursor.execute(_SQL["unusable_numbers"])
         return tuple(found.fetchall())
 
 
@@ -49,19 +45,6 @@ def unusable_since(connection: psycopg.Connection[Any], since: datetime) -> tupl
     Of the product's own table: a log elsewhere is asked for its sums, not for its rows.
     """
     latencies, values = latency(sql.SQL("request.latency_ms")), amount(sql.SQL("request.value"))
-    query = sql.SQL(
-        """
-        SELECT experiment.name::text AS experiment_name,
-            count(*) FILTER (WHERE request.latency_ms IS NOT NULL AND {latency} IS NULL) AS latencies,
-            count(*) FILTER (WHERE request.value IS NOT NULL AND {amount} IS NULL) AS values
-        FROM promotion_pipeline_requests AS request
-        JOIN ab_experiments AS experiment ON experiment.id = request.experiment_id AND experiment.is_active
-        WHERE request.created_at >= %s
-        GROUP BY 1
-        HAVING bool_or(request.latency_ms IS NOT NULL AND {latency} IS NULL
-            OR request.value IS NOT NULL AND {amount} IS NULL)
-        ORDER BY 1
-        """
-    ).format(latency=latencies, amount=values)
+    query = _SQL["unusable_since"].format(latency=latencies, amount=values)
     with connection.cursor(row_factory=class_row(Unusable)) as cursor:
         return tuple(cursor.execute(query, [since]).fetchall())

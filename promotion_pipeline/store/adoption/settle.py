@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import dict_row, tuple_row
 
 from promotion_pipeline.errors import AdoptionError
-from promotion_pipeline.store.adoption.catalog import Column, Relation, find_relation
+from promotion_pipeline.store.adoption.catalog import FoundColumn, Relation, find_relation
 from promotion_pipeline.store.adoption.ours import our_functions
 from promotion_pipeline.store.adoption.rules import WHOLE_NUMBERS, refusals
 
@@ -64,7 +64,7 @@ def requests_view(requests: Relation) -> sql.Composed:
     return sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), requests.identifier)
 
 
-def _expression(columns: Mapping[str, Column], name: str) -> sql.Composable:
+def _expression(columns: Mapping[str, FoundColumn], name: str) -> sql.Composable:
     """One column in our type: as it is where it can be, so that its indexes are used."""
     column = columns.get(name)
     if column is None:
