@@ -38,7 +38,7 @@ BAD_ROLLUPS = {
     "no treatment rows": (sums({"control": (5000, 500)}), "inconclusive", "zero_requests"),
     "no control rows": (sums({"variant-a": (5000, 500)}), "inconclusive", "zero_requests"),
     "only zeros": (sums({"control": (0, 0), "variant-a": (0, 0)}), "inconclusive", "no_rows"),
-    "a variant that nobody declared": (sums(GOOD | {"stranger": (10, 1)}), "error", "unknown_variant"),
+    "a variant that nobody declared": (sums(GOOD | {"undeclared": (10, 1)}), "error", "unknown_variant"),
 }
 
 

@@ -142,7 +142,7 @@ def _write_request(
 ) -> None:
     variant = {
         Whose.OWN: variants[len(request.user_id or "") % len(variants)] if variants else uuid4(),
-        Whose.STRANGER: uuid4(),
+        Whose.UNKNOWN: uuid4(),
         Whose.OTHER: others_variant,
     }[request.variant]
     experiment = own if request.experiment is Whose.OWN else uuid4()

@@ -197,6 +197,6 @@ KEYS = [
 @given(st.sampled_from([*Event, *SystemEvent]), st.dictionaries(st.sampled_from(KEYS), json_values))
 def test_no_payload_is_too_odd_to_be_told(event: str, payload: dict[str, Any]) -> None:
     said = message(event, **payload)
-    blocks_of(said)
-    bytes(mail(said))
-    event_of(Envelope("k", said, AT), SETTINGS.public_url)
+    assert json.loads(json.dumps(blocks_of(said)))
+    assert bytes(mail(said))
+    assert event_of(Envelope("k", said, AT), SETTINGS.public_url)

@@ -262,10 +262,10 @@ def test_binaries_below_a_closed_folder_are_copied(home: Path, monkeypatch: pyte
 
 
 def test_a_folder_is_open_to_a_user_only_if_all_above_it_are(tmp_path: Path) -> None:
-    stranger = Account("stranger", 54321, 54321)
-    assert stranger.may_enter(Path("/"))
+    other = Account("other", 54321, 54321)
+    assert other.may_enter(Path("/"))
     (tmp_path / "a").mkdir(mode=0o700)
-    assert not stranger.may_enter(tmp_path / "a")
+    assert not other.may_enter(tmp_path / "a")
 
 
 def test_a_server_that_cannot_start_says_why(home: Path) -> None:

@@ -66,8 +66,7 @@ def requests(day: datetime, seed: int, count: int = 4000, users: int = 60) -> pd
     """Requests from 5 h before `day` to 15 h after it; columns as `ai_requests`.
 
     Some name no user or a blank one, a twentieth 'guest'; some have no latency or value, or one that is NaN, infinite
-    or negative; some are of strangers; some
-    lie exactly on an hour, a phase's boundary or a microsecond beside it.
+    or negative; some are of no known variant; some lie on an hour, a phase's boundary or a microsecond beside it.
     """
     rng = np.random.default_rng(seed)
     phases = experiment_phases(day).drop_duplicates("variant_id")
@@ -95,8 +94,8 @@ def requests(day: datetime, seed: int, count: int = 4000, users: int = 60) -> pd
             "value": value,
         }
     )
-    stranger = rng.random(count) < 0.03
-    frame.loc[stranger, "variant_id"] = _id(9, 9)
+    unknown = rng.random(count) < 0.03
+    frame.loc[unknown, "variant_id"] = _id(9, 9)
     return frame
 
 

@@ -127,10 +127,10 @@ def _moments(phase: pd.DataFrame, end: datetime) -> dict[str, dict[str, float]]:
 def _crossed_requests(seen: pd.DataFrame) -> dict[object, int]:
     """Requests of users who met several variants, beside the variant of the hour; all before the second beside that."""
     found: dict[object, int] = {}
-    for _, visits in seen.groupby("user_id"):
+    for _, own in seen.groupby("user_id"):
         met: set[object] = set()
         so_far = 0
-        steps = visits.groupby(["hour", "variant_id"], as_index=False).size()
+        steps = own.groupby(["hour", "variant_id"], as_index=False).size()
         for variant, count in zip(steps["variant_id"], steps["size"], strict=True):
             before, so_far = len(met), so_far + int(count)
             met.add(variant)

@@ -80,12 +80,12 @@ def test_windows_of_any_length_add_up_to_the_rollup_at_home(
         for k in range(0, HOURS, step)
     ]
     found = read_rollups(store, START, END)
-    strangers = count(store, "SELECT count(*) FROM request_log WHERE user_id IS NULL AND converted")
+    unassigned = count(store, "SELECT count(*) FROM request_log WHERE user_id IS NULL AND converted")
     assert sum(one.requests for one in done) == 800
-    assert sum(one.unassigned_requests for one in done) == strangers > 0
+    assert sum(one.unassigned_requests for one in done) == unassigned > 0
     assert sum(one.rows for one in done) == sum(one.changed_rows for one in done) == len(found)
     assert count(store, "SELECT sum(requests)::bigint FROM rollup_hours") == 800
-    assert count(store, "SELECT sum(unassigned_requests)::bigint FROM rollup_hours") == strangers
+    assert count(store, "SELECT sum(unassigned_requests)::bigint FROM rollup_hours") == unassigned
     assert_equal(found, at_home(store, connection))
 
 
