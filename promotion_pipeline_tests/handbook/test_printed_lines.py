@@ -70,6 +70,17 @@ def test_every_variable_exists(page: Path) -> None:
     assert sorted(named - set(known_variables()) - FAMILIES) == []
 
 
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_module_that_is_run_exists(page: Path) -> None:
+    modules = re.findall(r"python -m (promotion_pipeline[\w.]*)", page.read_text(encoding="utf-8"))
+    modules = [module for module in modules if not module.endswith(".")]
+    files = {module: ROOT / module.replace(".", "/") for module in modules}
+    there = {
+        module for module, file in files.items() if file.with_suffix(".py").exists() or (file / "__main__.py").exists()
+    }
+    assert sorted(set(modules) - there) == []
+
+
 def test_every_file_of_a_log_is_one_that_can_be_read() -> None:
     texts = (page.read_text(encoding="utf-8") for page in WRITTEN)
     files = [tomllib.loads(toml) for text in texts for toml in TOML.findall(text)]
