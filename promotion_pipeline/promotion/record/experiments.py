@@ -10,7 +10,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from promotion_pipeline.config import PromotionConfig, Settings, in_force
-from promotion_pipeline.config.precedence import InForce
+from promotion_pipeline.config.precedence import ThresholdsInForce
 from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.promotion.record.splits import Split
 from promotion_pipeline.store.database import Connection
@@ -128,7 +128,7 @@ def split_of(variants: Sequence[Variant]) -> Split:
 
 def thresholds_of(
     settings: Settings, experiment: Experiment, request: PromotionConfig | None = None, *, is_unattended: bool = False
-) -> InForce:
+) -> ThresholdsInForce:
     """The thresholds that an experiment is judged with: `promotion_pipeline.config.precedence`.
 
     Raises:
