@@ -83,7 +83,7 @@ class Api:
     def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         """What a query gives."""
         with self.store.connect() as connection:
-            return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, parameters).fetchall()
 
 
 StartApi = Callable[..., Api]

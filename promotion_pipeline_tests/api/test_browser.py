@@ -161,7 +161,7 @@ def test_the_keyboard_alone_is_enough(shared_api: Api, open_page: Open) -> None:
 
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    stops = []
+    stops: list[str] = []
     while (stop := _next_stop(page)) != "Promote treatment…":
         assert stop not in stops, f"the keyboard never reaches the act: {stops}"
         stops.append(stop)

@@ -150,7 +150,7 @@ def test_the_secret_of_the_sweep_is_no_part_of_the_request(api: Api) -> None:
     first = api.nobody.post(SWEEP, json={"cronSecret": CRON_SECRET}, headers=KEY)
     raw = [(b"Idempotency-Key", b"key-1"), (b"X-Cron-Secret", CRON_SECRET.encode())]
 
-    second = api.nobody.post(SWEEP, json={}, headers=raw)  # type: ignore[arg-type]
+    second = api.nobody.post(SWEEP, json={}, headers=raw)
 
     assert first.status_code == 200
     assert second.content == first.content

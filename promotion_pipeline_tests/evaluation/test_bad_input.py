@@ -63,7 +63,7 @@ BAD_EXPERIMENTS = {
     "a split that is NaN": (experiment(split=[50, np.nan]), "inconclusive", "split_not_100"),
     "thresholds that are not valid": (experiment(config_error="max_error_rate=5"), "error", "invalid_config"),
     "no start": (
-        experiment(started_at=pd.NaT).assign(started_at=pd.Series([pd.NaT] * 2, dtype="datetime64[us, UTC]")),
+        experiment().assign(started_at=pd.Series([pd.NaT] * 2, dtype="datetime64[us, UTC]")),
         "error",
         "not_a_number",
     ),

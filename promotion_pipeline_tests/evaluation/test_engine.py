@@ -95,7 +95,9 @@ def test_there_is_one_row_per_key() -> None:
 def test_each_phase_is_judged_on_its_own_rows() -> None:
     change = START + pd.Timedelta(hours=30)
     first = experiment(split=[90, 10]).assign(phase_id="p1", ended_at=change)
-    second = experiment(started_at=change).assign(phase_id="p2", ended_at=pd.NaT)
+    second = experiment(started_at=change).assign(
+        phase_id="p2", ended_at=pd.Series([pd.NaT] * 2, dtype="datetime64[us, UTC]")
+    )
     early = sums({"control": (9_000, 900), "variant-a": (1_000, 100)}, hours=30, phase_id="p1")
     later = sums(GOOD, start=change, hours=60, phase_id="p2")
     decisions = evaluate(pd.concat([early, later]), pd.concat([first, second])).decisions

@@ -28,7 +28,7 @@ def streams(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.DataFrame]:
     tiny = draw(st.sampled_from([None, 0.05]))
     own = experiment(
         arms=arms,
-        split=tiny and [100 - tiny * (len(arms) - 1), *[tiny] * (len(arms) - 1)],
+        split=None if tiny is None else [100 - tiny * (len(arms) - 1), *[tiny] * (len(arms) - 1)],
         attribution_window_hours=draw(st.sampled_from([0.0, 7.5, 30.0])),
         planned_sample_size=draw(st.sampled_from([2_000, 20_000, np.nan])),
         group_sequential_spending=draw(st.sampled_from(["obrien_fleming", "alpha_t_squared"])),
@@ -54,7 +54,7 @@ def streams(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _rows(found: Evaluation, name: str) -> pd.DataFrame:
-    frame = getattr(found, name)
+    frame: pd.DataFrame = getattr(found, name)
     return frame.astype(
         {column: object for column in frame.columns if isinstance(frame[column].dtype, pd.CategoricalDtype)}
     )

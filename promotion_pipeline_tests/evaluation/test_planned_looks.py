@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from promotion_pipeline_tests.evaluation.builders import START, experiment, last
 GOOD = {"control": (10_000, 1_000), "variant-a": (10_000, 1_300)}
 
 
-def _decision(counts: dict[str, tuple[int, int]], **columns: object) -> pd.Series:
+def _decision(counts: dict[str, tuple[int, int]], **columns: Any) -> pd.Series:
     return last(evaluate(sums(counts), experiment(**columns)).decisions)
 
 

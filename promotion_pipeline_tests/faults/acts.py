@@ -18,7 +18,7 @@ from promotion_pipeline.promotion.record.models import Outcome, Promotion, Sweep
 from promotion_pipeline.promotion.unattended.pending import CLAIM_SECONDS, apply_pending, pending_promotions
 from promotion_pipeline.promotion.unattended.watch import WatchAction, watch_promotions
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.faults.stage import Setting, Subject
+from promotion_pipeline_tests.faults.subjects import Setting, Subject
 
 PERSON = "anna"
 

@@ -19,7 +19,7 @@ from promotion_pipeline.api.tokens import Role, create_token
 from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults.acts import Acknowledged, Answers
-from promotion_pipeline_tests.faults.stage import Subject
+from promotion_pipeline_tests.faults.subjects import Subject
 
 PROMOTES = {
     "promote": Action.PROMOTE,

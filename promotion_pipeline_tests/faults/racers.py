@@ -24,7 +24,7 @@ from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults import acts
 from promotion_pipeline_tests.faults.acts import Acknowledged, Answers
 from promotion_pipeline_tests.faults.http import Door, serving
-from promotion_pipeline_tests.faults.stage import Subject
+from promotion_pipeline_tests.faults.subjects import Subject
 from promotion_pipeline_tests.faults.worker import PROCESSES
 
 BARRIER_SECONDS = 120

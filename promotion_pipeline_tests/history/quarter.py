@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,7 @@ CONFIGS: tuple[dict[str, object], ...] = (
 ENVIRONMENTS = (
     PromotionConfig(),
     PromotionConfig(min_confidence_level=97.5, min_sample_size=300),
-    PromotionConfig(guardrails=("error_rate",), planned_sample_size=9_000),  # type: ignore[arg-type]
+    PromotionConfig(guardrails=("error_rate",), planned_sample_size=9_000),
 )
 CHANGES = (
     "UPDATE ab_experiments SET promotion_config = %(config)s WHERE name = %(name)s",
@@ -81,7 +82,7 @@ class Quarter:
         statement = CHANGES[self.rng.choice(len(CHANGES), p=[0.4, 0.2, 0.1, 0.15, 0.1, 0.05])]
         if not row["is_active"]:
             statement = RESTART
-        connection.execute(statement, {"name": name, "id": row["id"], "config": Jsonb(config)})  # type: ignore[call-overload]
+        connection.execute(statement, {"name": name, "id": row["id"], "config": Jsonb(config)})
         happened_at(connection, self.began, at)
 
     def change_environment(self) -> None:
@@ -127,7 +128,10 @@ def seed(store: Store) -> None:
     two = [VariantSpec("control", is_control=True), VariantSpec("treatment")]
     arms = [VariantSpec(f"arm-{number}", traffic=10) for number in range(9)]
     ten = [VariantSpec("control", is_control=True, traffic=10), *arms]
-    configs = {"by-value": {"primary_metric": "value_mean"}, "matures": {"attribution_window_hours": 30}}
+    configs: dict[str, dict[str, Any]] = {
+        "by-value": {"primary_metric": "value_mean"},
+        "matures": {"attribution_window_hours": 30},
+    }
     for name in NAMES:
         start = begins(name)
         variants = ten if name == "many-arms" else two
@@ -190,7 +194,7 @@ def rows_of(store: Store, table: str, label: str) -> pd.DataFrame:
     """Every column as text, which shows every bit of a float, but for when it was written and the label."""
     of_label = f"WHERE label = '{label}'" if table == "eligibility_decisions" else ""
     with store.connect() as connection:
-        cursor = connection.execute(f"SELECT * FROM {table} {of_label}")  # type: ignore[arg-type, call-overload]
+        cursor = connection.execute(f"SELECT * FROM {table} {of_label}")
         frame = pd.DataFrame(cursor.fetchall())
     return frame.drop(columns=["label", "decided_at"], errors="ignore").map(repr)
 

@@ -36,7 +36,7 @@ def decided(store: Store, seeded: Seeded, hours: int) -> None:
 def changed(connection: Connection, seeded: Seeded, hours_ago: float, statement: str) -> None:
     """A change as if it had been made before the newest hour's end."""
     began = database_now(connection)
-    connection.execute(statement)  # type: ignore[call-overload]
+    connection.execute(statement)
     happened_at(connection, began, seeded.end - timedelta(hours=hours_ago))
 
 
@@ -130,7 +130,7 @@ def test_history_is_not_rewritten(store: Store, connection: Connection, statemen
     connection.execute("UPDATE ab_experiments SET auto_promotion_hold = 'wait'")
     decided(store, seed_experiment(store, "other"), 1)
     with pytest.raises(psycopg.errors.CheckViolation, match="append-only"):
-        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute(statement)
 
 
 def test_the_environment_of_an_hour_is_that_of_its_first_decision(store: Store, connection: Connection) -> None:

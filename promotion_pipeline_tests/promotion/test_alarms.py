@@ -64,7 +64,7 @@ def serve(store: Store, seeded: Seeded, variants: Sequence[VariantSpec], minutes
 def execute(store: Store, *statements: str) -> None:
     with store.connect() as connection:
         for statement in statements:
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)
 
 
 def kinds(store: Store) -> list[AlarmKind]:

@@ -88,7 +88,7 @@ class Lifecycle(RuleBasedStateMachine):
     # What the database says.
 
     def rows(self, query: str) -> list[dict[str, Any]]:
-        return self.connection.execute(query, {"id": self.seeded.id}).fetchall()  # type: ignore[arg-type]
+        return self.connection.execute(query, {"id": self.seeded.id}).fetchall()
 
     def application_rows(self) -> list[dict[str, Any]]:
         return self.rows("SELECT id, name, is_active, end_date FROM ab_experiments WHERE id = %(id)s") + self.rows(

@@ -44,7 +44,8 @@ def now(store: Store) -> datetime:
     with store.connect() as connection:
         row = connection.execute("SELECT now() AS at").fetchone()
     assert row is not None
-    return row["at"].astimezone(UTC)
+    at: datetime = row["at"]
+    return at.astimezone(UTC)
 
 
 def served_since(store: Store, seeded: Seeded, promotion: Promotion, hours: int, *variants: VariantSpec) -> None:

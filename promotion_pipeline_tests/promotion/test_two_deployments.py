@@ -16,7 +16,7 @@ from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.promotion.test_pending import names
+from promotion_pipeline_tests.promotion.deciding import names
 from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment
 
 HOUR = timedelta(hours=1)

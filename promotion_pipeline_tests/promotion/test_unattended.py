@@ -11,7 +11,7 @@ from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.promotion.unattended.pending import pending_promotions
 from promotion_pipeline.promotion.unattended.sweep import settle
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.promotion.test_pending import decide, names
+from promotion_pipeline_tests.promotion.deciding import decide, names
 from promotion_pipeline_tests.seeding import WINNER, Seeded, seed_experiment
 
 QUIET = (
@@ -38,7 +38,7 @@ STATEMENTS = {
 
 def change(store: Store, seeded: Seeded, statement: str) -> None:
     with store.connect() as connection:
-        connection.execute(statement, {"id": seeded.id, "end": seeded.end})  # type: ignore[arg-type]
+        connection.execute(statement, {"id": seeded.id, "end": seeded.end})
 
 
 @pytest.mark.parametrize("case", STATEMENTS)

@@ -32,7 +32,7 @@ def _evaluated(store: Store, seeded: Seeded, hours: int) -> tuple[Evaluation, da
 
 def _rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:
     with connection.cursor(row_factory=tuple_row) as cursor:
-        return cursor.execute(query).fetchall()  # type: ignore[arg-type]
+        return cursor.execute(query).fetchall()
 
 
 def test_experiments_come_in_the_form_of_the_evaluation(store: Store, connection: Connection) -> None:
@@ -63,8 +63,8 @@ def test_a_bad_config_of_one_experiment_spares_the_others(
     bad, good = seed_experiment(store, "bad"), seed_experiment(store, "good")
     connection.execute("UPDATE ab_experiments SET promotion_config = %s WHERE id = %s", (Jsonb(config), bad.id))
     frame = read_experiments(store, good.start, good.end).set_index("name")
-    assert words in frame.loc["bad", "config_error"].iloc[0]
-    assert frame.loc["good", "config_error"].isna().all()
+    assert words in frame["config_error"].loc["bad"].iloc[0]
+    assert frame["config_error"].loc["good"].isna().all()
     decisions = _evaluated(store, good, 1)[0].decisions
     verdicts = dict(zip(decisions["experiment_id"], decisions["verdict"], strict=True))
     assert verdicts == {str(bad.id): "error", str(good.id): "eligible"}

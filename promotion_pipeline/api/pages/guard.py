@@ -87,16 +87,20 @@ def _identify(context: GuardedRequest, access: Access, request: Request) -> tupl
 
 
 def _refuse_other_sites(request: Request) -> None:
-    """Raises:
-    Problem: the browser says that the form is another site's.
+    """Refuse a form that the browser says is another site's.
+
+    Raises:
+        Problem: it is.
     """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Problem(403, "forbidden", "this form was sent by another site")
 
 
 def _fields(body: bytes) -> dict[str, str]:
-    """Raises:
-    Problem: the body is no form.
+    """The fields of a form, by name.
+
+    Raises:
+        Problem: the body is no form.
     """
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50, errors="strict"))

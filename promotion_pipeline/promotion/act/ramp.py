@@ -34,7 +34,7 @@ from promotion_pipeline.promotion.watch.drift import drift_in
 from promotion_pipeline.promotion.watch.look import blindness, breach_message, judge_observation
 from promotion_pipeline.promotion.watch.observing import Observation, observe
 from promotion_pipeline.promotion.watch.rules import WatchStatus, overall
-from promotion_pipeline.promotion.watch.state import settle
+from promotion_pipeline.promotion.watch.state import close_alarms
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.text.numbers import share_text
@@ -251,7 +251,7 @@ def _take_step(context: ActContext, promotion: Promotion, actor: str, reason: st
     reached(FaultPoint.TRAFFIC_SET)
     percent = promotion.snapshot["ramp"][step]["percent"]
     # Alarms about the step before end with it. If the trouble goes on, the watch raises them anew.
-    settle(context.connection, promotion.id)
+    close_alarms(context.connection, promotion.id)
     context.audit(actor, Action.RAMP, promotion.id, {"ramp_step": step, "percent": percent, "reason": reason})
     key = f"ramp_step:{promotion.id}:{step}"
     context.notify(Event.RAMP_STEP, "info", promotion.id, key, RampStepPayload.of(stepped, by=actor))

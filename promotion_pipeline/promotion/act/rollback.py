@@ -27,7 +27,7 @@ from promotion_pipeline.promotion.record.transaction import (
     store_or_current,
 )
 from promotion_pipeline.promotion.watch.drift import drift_in, recorded_names
-from promotion_pipeline.promotion.watch.state import settle
+from promotion_pipeline.promotion.watch.state import close_alarms
 from promotion_pipeline.store.database import Connection, Store
 
 
@@ -187,7 +187,7 @@ def roll_back(context: ActContext, promotion: Promotion, order: RollbackOrder) -
     ).fetchone()
     assert row is not None
     reached(FaultPoint.RECORD_WRITTEN)
-    settle(context.connection, promotion.id)
+    close_alarms(context.connection, promotion.id)
     is_close = order.to is RollbackTarget.CLOSE
     hold = f"{'closed' if is_close else 'rolled back'} by {order.by}: {order.reason}"
     set_hold(context, hold)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic import Field, create_model
@@ -17,9 +17,17 @@ from promotion_pipeline.promotion.record.result import Result as Result
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.record.watched import Alarm, WatchState
 
+class _Checks(Result):
+    """A field a contract check, made of the rows."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> bool: ...
+
+
 SafetyChecks = create_model(
     "SafetyChecks",
-    __base__=Result,
+    __base__=_Checks,
     __doc__="Whether each contract check passed; one that was not asked did not.",
     **{check.name: (bool, False) for check in CONTRACT},  # type: ignore[call-overload]
 )

@@ -53,7 +53,7 @@ def keep(connection: Connection, promotion_id: UUID, values: dict[str, Any]) -> 
     )
 
 
-def settle(connection: Connection, promotion_id: UUID) -> None:
+def close_alarms(connection: Connection, promotion_id: UUID) -> None:
     """The promotion is over: nothing about it is open any more."""
     connection.execute(
         "UPDATE promotion_watch SET breached_at = NULL, breach = NULL, blind_since = NULL, blind_because = NULL,"

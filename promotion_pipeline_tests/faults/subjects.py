@@ -99,7 +99,7 @@ class Subject:
 
 
 @dataclass
-class Stage:
+class CampaignDatabase:
     """One database of the campaign."""
 
     store: Store
@@ -196,18 +196,18 @@ class Stage:
 
 
 @dataclass
-class Theatre:
-    """A server and as many stages on it as are asked for; `template` is made where it is missing."""
+class CampaignServer:
+    """A server and as many databases on it as are asked for; `template` is made where it is missing."""
 
     server: EmbeddedServer
     template: str = TEMPLATE
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @contextlib.contextmanager
-    def stage(self) -> Iterator[Stage]:
+    def database(self) -> Iterator[CampaignDatabase]:
         """A fresh database with the schema, dropped afterwards."""
         if next(self._numbers) == 0:
             create_database(self.server.url("postgres"), self.template)
             migrate.upgrade(self.server.url(self.template))
         with copied_database(self.server, self.template, "faults") as url:
-            yield Stage(Store(url, Settings(home=self.server.home), self.server))
+            yield CampaignDatabase(Store(url, Settings(home=self.server.home), self.server))

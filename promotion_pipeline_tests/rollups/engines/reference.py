@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from datetime import datetime, timedelta
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -52,17 +53,18 @@ def expected(log: pd.DataFrame, phases: pd.DataFrame, start: datetime, end: date
         amount=matched["value"].where(matched["value"].abs() < 1e100),
     )
     rows = []
-    phases_of = dict(list(matched.groupby("phase_id")))
+    phases_of = {str(phase_id): own for phase_id, own in matched.groupby("phase_id")}
 
     @functools.cache
     def moments(phase_id: str, before: datetime) -> dict[str, dict[str, float]]:
         return _moments(phases_of[phase_id], before)
 
     window = matched[matched["created_at"] >= start]
-    for (hour, phase_id), group in window.groupby(["hour", "phase_id"]):
+    for key, group in window.groupby(["hour", "phase_id"]):
+        hour, phase_id = cast(tuple[datetime, str], key)
         # The end of an hour is the beginning of the next.
         before, after = moments(phase_id, hour), moments(phase_id, hour + HOUR)
-        for variant_id, own in group.groupby("variant_id"):
+        for variant_id, own in ((str(name), part) for name, part in group.groupby("variant_id")):
             was = before.get(variant_id, dict.fromkeys(after[variant_id], 0))
             # Powers are whole numbers too large for a float: their difference is exact before it is one.
             increments = {name: value - was[name] for name, value in after[variant_id].items()}
@@ -128,7 +130,8 @@ def _crossed_requests(seen: pd.DataFrame) -> dict[object, int]:
     for _, visits in seen.groupby("user_id"):
         met: set[object] = set()
         so_far = 0
-        for (_, variant), count in visits.groupby(["hour", "variant_id"]).size().items():
+        steps = visits.groupby(["hour", "variant_id"], as_index=False).size()
+        for variant, count in zip(steps["variant_id"], steps["size"], strict=True):
             before, so_far = len(met), so_far + int(count)
             met.add(variant)
             if len(met) > 1:

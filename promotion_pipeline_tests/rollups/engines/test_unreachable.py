@@ -10,7 +10,7 @@ from promotion_pipeline.errors import ConfigError, DependencyError, InputError
 from promotion_pipeline.rollups.configuration import parse_source
 from promotion_pipeline.rollups.engines.registry import open_source
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.sources.conftest import ENGINES, Open
+from promotion_pipeline_tests.rollups.engines.conftest import ENGINES, Open
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -83,7 +83,7 @@ def assert_as_if_in_one_go(store: Store, connection: Connection, end: datetime, 
     with connection.transaction():
         connection.execute("SET LOCAL session_replication_role = replica")
         for table in TABLES:
-            connection.execute(f"DELETE FROM {table}")  # type: ignore[call-overload]
+            connection.execute(f"DELETE FROM {table}")
     evaluate_window(store, end - hours * HOUR, end)
     for table, frame in tables(store).items():
         pd.testing.assert_frame_equal(left[table], frame)
@@ -93,7 +93,7 @@ def refuse(connection: Connection, name: str, hour: datetime, times: int) -> Non
     """Let the database refuse a decision so many times."""
     row = connection.execute("SELECT id FROM ab_experiments WHERE name = %s", [name]).fetchone()
     assert row is not None
-    connection.execute(REFUSES.format(times=times, id=row["id"], hour=hour.isoformat()))  # type: ignore[call-overload]
+    connection.execute(REFUSES.format(times=times, id=row["id"], hour=hour.isoformat()))
 
 
 def test_a_block_that_fails_is_tried_again_alone(

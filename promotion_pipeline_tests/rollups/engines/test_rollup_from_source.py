@@ -23,8 +23,8 @@ from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.rollups.source_config import Columns, SourceConfig
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline_tests.rollups.engines.reference import CLOSE, EXACT
 from promotion_pipeline_tests.seeding import Seeded, count
-from promotion_pipeline_tests.sources.reference import CLOSE, EXACT
 from promotion_pipeline_tests.store.user_moments import END, HOUR, HOURS, START, insert, seed
 
 LOG = parse_source({"engine": "postgresql", "table": "request_log"})

@@ -15,7 +15,7 @@ from promotion_pipeline.errors import DependencyError, InputError
 from promotion_pipeline.rollups.configuration import parse_source
 from promotion_pipeline.rollups.engines.clickhouse import ClickhouseServer
 from promotion_pipeline.rollups.pushdown import read_source_rollups
-from promotion_pipeline_tests.sources.logs import (
+from promotion_pipeline_tests.rollups.engines.logs import (
     HOUR,
     HOURS,
     SPRING,
@@ -24,7 +24,7 @@ from promotion_pipeline_tests.sources.logs import (
     requests,
     write_parquet,
 )
-from promotion_pipeline_tests.sources.reference import assert_same, expected
+from promotion_pipeline_tests.rollups.engines.reference import assert_same, expected
 
 
 class Handler(BaseHTTPRequestHandler):

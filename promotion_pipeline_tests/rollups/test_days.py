@@ -234,7 +234,7 @@ def test_a_plain_table_of_a_team_keeps_working(store: Store, connection: Connect
     try:
         with psycopg.connect(url, autocommit=True) as own:
             for statement in PLAIN.split(";"):
-                own.execute(statement)  # type: ignore[arg-type]
+                own.execute(statement)
         migrate.upgrade(url)
         teams = Store(url=url, settings=store.settings)
         seeded = _seed(teams)

@@ -16,7 +16,7 @@ from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.promotion.test_pending import decide
+from promotion_pipeline_tests.promotion.deciding import decide
 from promotion_pipeline_tests.seeding import WINNER, Seeded, VariantSpec, add_requests, count, seed_experiment
 
 SWAP = (
@@ -42,7 +42,7 @@ def run(store: Store, seeded: Seeded, *statements: str, replica: bool = False) -
         if replica:
             connection.execute("SET LOCAL session_replication_role = replica")
         for statement in statements:
-            connection.execute(statement, {"id": seeded.id})  # type: ignore[arg-type]
+            connection.execute(statement, {"id": seeded.id})
 
 
 def begun_with_microseconds(store: Store) -> Seeded:

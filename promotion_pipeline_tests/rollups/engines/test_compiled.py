@@ -1,6 +1,6 @@
 """SQL for engines that are not run here, kept as files: a change of it is seen in review.
 
-`python -m promotion_pipeline_tests.sources.test_compiled` writes the files anew.
+`python -m promotion_pipeline_tests.rollups.engines.test_compiled` writes the files anew.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from promotion_pipeline.rollups.configuration import parse_source
 from promotion_pipeline.rollups.engines.registry import ENGINES
 from promotion_pipeline.rollups.pushdown import compiled_log, read_source_rollups
 from promotion_pipeline.rollups.sql.rollup_query import rollup_sql
-from promotion_pipeline_tests.sources.logs import SPRING, experiment_phases
+from promotion_pipeline_tests.rollups.engines.logs import SPRING, experiment_phases
 
 FOLDER = Path(__file__).with_name("golden")
 HEADER = "-- compiled, not run here\n"
 START = datetime(2026, 3, 8, 4, tzinfo=UTC)
 END = START + timedelta(hours=3)
-FORMS = {
+FORMS: dict[str, dict[str, object]] = {
     "with_users": {"table": ["team's", "events"]},
     "without_users_and_zone": {
         "time": "utc",

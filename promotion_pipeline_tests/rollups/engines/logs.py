@@ -42,6 +42,7 @@ def experiment_phases(day: datetime) -> pd.DataFrame:
     rows = []
     for number, (name, boundaries) in enumerate(zip(EXPERIMENTS, [(-5.0, 4.35, None), (3.0, 11.0)], strict=True)):
         for phase, (begin, end) in enumerate(itertools.pairwise(boundaries)):
+            assert begin is not None
             for arm in range(3 - number):
                 rows.append(
                     (

@@ -10,7 +10,7 @@ from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
 from promotion_pipeline_tests.faults.acts import Acknowledged
-from promotion_pipeline_tests.faults.stage import Setting, Stage, Theatre
+from promotion_pipeline_tests.faults.subjects import CampaignDatabase, CampaignServer, Setting
 from promotion_pipeline_tests.faults.tally import Tally
 
 ONE = "experiment_id = %(id)s"
@@ -57,49 +57,49 @@ DAMAGE = {
 
 
 @pytest.fixture(scope="module")
-def stage(server: EmbeddedServer) -> Iterator[Stage]:
+def database(server: EmbeddedServer) -> Iterator[CampaignDatabase]:
     """One database for all: each case damages an experiment of its own."""
-    with Theatre(server, TEMPLATE).stage() as opened:
+    with CampaignServer(server, TEMPLATE).database() as opened:
         yield opened
 
 
-def damaged(stage: Stage, setting: Setting, statement: str) -> Tally:
+def damaged(database: CampaignDatabase, setting: Setting, statement: str) -> Tally:
     """What is found after a statement that no rule of the database sees."""
-    subject, tally = stage.subjects(setting, 1)[0], Tally("test", "tests")
-    tally.check(stage.store, [subject.id], when="before")
+    subject, tally = database.subjects(setting, 1)[0], Tally("test", "tests")
+    tally.check(database.store, [subject.id], when="before")
     assert tally.is_clean, tally.lines()
-    with stage.store.connect() as connection, connection.transaction():
+    with database.store.connect() as connection, connection.transaction():
         connection.execute("SET LOCAL session_replication_role = replica")
-        connection.execute(statement, {"id": subject.id})  # type: ignore[call-overload]
-    tally.check(stage.store, [subject.id], when="after")
+        connection.execute(statement, {"id": subject.id})
+    tally.check(database.store, [subject.id], when="after")
     return tally
 
 
 @pytest.mark.parametrize(("setting", "statement"), DAMAGE.values(), ids=DAMAGE)
-def test_damage_is_found(stage: Stage, setting: Setting, statement: str) -> None:
-    assert damaged(stage, setting, statement).inconsistent
+def test_damage_is_found(database: CampaignDatabase, setting: Setting, statement: str) -> None:
+    assert damaged(database, setting, statement).inconsistent
 
 
-def test_an_act_that_was_done_twice_is_found(stage: Stage) -> None:
+def test_an_act_that_was_done_twice_is_found(database: CampaignDatabase) -> None:
     statement = (
         "INSERT INTO promotion_audit (actor, action, experiment_id, promotion_id)"
         f" SELECT actor, action, experiment_id, promotion_id FROM promotion_audit WHERE {ONE}"
     )
-    assert damaged(stage, Setting.PROMOTED, statement).doubles
+    assert damaged(database, Setting.PROMOTED, statement).doubles
 
 
-def test_an_acknowledged_act_that_is_gone_is_found(stage: Stage) -> None:
-    subject, tally = stage.subjects(Setting.DECIDED, 1)[0], Tally("test", "tests")
+def test_an_acknowledged_act_that_is_gone_is_found(database: CampaignDatabase) -> None:
+    subject, tally = database.subjects(Setting.DECIDED, 1)[0], Tally("test", "tests")
     tally.note([Acknowledged(Action.PROMOTE, subject.id)])
-    tally.check(stage.store, [subject.id], when="now")
+    tally.check(database.store, [subject.id], when="now")
     assert len(tally.lost) == 1
 
 
-def test_an_act_of_the_effect_that_is_missing_or_too_much_is_found(stage: Stage) -> None:
-    subject, tally = stage.subjects(Setting.PROMOTED, 1)[0], Tally("test", "tests")
-    tally.check(stage.store, [subject.id], when="now", effect={Action.PROMOTE: 1})
+def test_an_act_of_the_effect_that_is_missing_or_too_much_is_found(database: CampaignDatabase) -> None:
+    subject, tally = database.subjects(Setting.PROMOTED, 1)[0], Tally("test", "tests")
+    tally.check(database.store, [subject.id], when="now", effect={Action.PROMOTE: 1})
     assert tally.is_clean
-    tally.check(stage.store, [subject.id], when="now", effect={Action.PROMOTE: 1, Action.ROLL_BACK: 1})
+    tally.check(database.store, [subject.id], when="now", effect={Action.PROMOTE: 1, Action.ROLL_BACK: 1})
     assert len(tally.inconsistent) == 1
-    tally.check(stage.store, [subject.id], when="now", effect={})
+    tally.check(database.store, [subject.id], when="now", effect={})
     assert len(tally.doubles) == 1

@@ -69,7 +69,7 @@ def test_a_team_changes_a_column_of_the_log_and_the_next_upgrade_reads_it_as_it_
     migrate.upgrade(older_database)
     url = _role(older_database, "runtime")
     store = Store(url, Settings(home=tmp_path, database_url=SecretStr(url)))
-    text = (Path(__file__).parents[2] / "docs" / "adopting.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "adopting.md").read_text(encoding="utf-8")
     (script,) = re.findall(
         r"^BEGIN;\nDROP VIEW IF EXISTS promotion_pipeline_requests;\nALTER .*?COMMIT;", text, re.M | re.S
     )

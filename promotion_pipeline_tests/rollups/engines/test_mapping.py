@@ -17,8 +17,8 @@ from promotion_pipeline.rollups.pushdown import compiled_log, read_source_rollup
 from promotion_pipeline.rollups.sql.kinds import Kind
 from promotion_pipeline.rollups.sql.rollup_query import rollup_sql
 from promotion_pipeline.store.connection import connect
-from promotion_pipeline_tests.sources.conftest import ENGINES, Open
-from promotion_pipeline_tests.sources.logs import (
+from promotion_pipeline_tests.rollups.engines.conftest import ENGINES, Open
+from promotion_pipeline_tests.rollups.engines.logs import (
     HOUR,
     HOURS,
     SPRING,
@@ -28,7 +28,7 @@ from promotion_pipeline_tests.sources.logs import (
     write_parquet,
     write_postgresql,
 )
-from promotion_pipeline_tests.sources.reference import assert_same, expected
+from promotion_pipeline_tests.rollups.engines.reference import assert_same, expected
 
 END = SPRING + HOURS * HOUR
 ODD = {

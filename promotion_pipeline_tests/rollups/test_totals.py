@@ -42,7 +42,7 @@ ROLLUPS = """
 @pytest.fixture(autouse=True)
 def seeded(connection: Connection) -> None:
     for statement in SEED.split(";"):
-        connection.execute(statement, {"start": START})  # type: ignore[arg-type]
+        connection.execute(statement, {"start": START})
     connection.execute(ROLLUPS, {"end": END})
 
 
@@ -111,7 +111,7 @@ def test_hours_that_mature_later_are_read_one_by_one(store: Store) -> None:
 def test_a_change_of_an_earlier_hour_is_seen(store: Store, connection: Connection, change: str) -> None:
     refresh_totals(store, END - timedelta(days=5, hours=9))
     refresh_totals(store, END)
-    connection.execute(change)  # type: ignore[arg-type]
+    connection.execute(change)
     _assert_decided_alike(store, _hours(), END - HOUR - 30 * HOUR)
     refresh_totals(store, END)
     assert _rows_read(store) == 6 * (9 + 2)

@@ -31,7 +31,7 @@ def _add(connection: Connection, seeded: Seeded, at: datetime, variant: str = "c
     values = {"experiment_id": seeded.id, "variant_id": seeded.variant_ids[variant], "created_at": at, **columns}
     names = ", ".join(values)
     marks = ", ".join(["%s"] * len(values))
-    connection.execute(f"INSERT INTO ai_requests ({names}) VALUES ({marks})", list(values.values()))  # type: ignore[arg-type]
+    connection.execute(f"INSERT INTO ai_requests ({names}) VALUES ({marks})", list(values.values()))
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
 from promotion_pipeline_tests.hostile.drawing import HostileExperiment, HostileRequest, Whose, random_text
-from promotion_pipeline_tests.hostile.rounds import Arena, draw, run_rounds
+from promotion_pipeline_tests.hostile.rounds import HostileRounds, draw, run_rounds
 from promotion_pipeline_tests.orchestration.conftest import Stage, dagster_template, stage
 from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment
 
@@ -22,7 +22,7 @@ __all__ = ["dagster_template", "stage"]
 def hostile(name: str, start_date: str = "lately", config: str | None = None, **changes: str) -> HostileExperiment:
     values: dict[str, str | None] = {"user_id": "user 1", "latency_ms": "10", "value": "1"}
     values |= changes
-    row = HostileRequest(Whose.OWN, Whose.OWN, at=-90, is_error=False, converted=True, **values)  # type: ignore[arg-type]
+    row = HostileRequest(Whose.OWN, Whose.OWN, at=-90, is_error=False, converted=True, **values)
     return HostileExperiment(name, True, start_date, None, config, (True, False), (row,) * 3)
 
 
@@ -41,18 +41,18 @@ KNOWN = [
 
 
 @pytest.fixture(scope="module")
-def arena(server: EmbeddedServer) -> Arena:
-    return Arena(server, Settings(home=server.home), TEMPLATE)
+def rounds(server: EmbeddedServer) -> HostileRounds:
+    return HostileRounds(server, Settings(home=server.home), TEMPLATE)
 
 
-def test_what_once_stopped_the_hourly_run_stops_nobody(arena: Arena) -> None:
-    arena.meet(KNOWN)
-    assert arena.written == len(KNOWN)
+def test_what_once_stopped_the_hourly_run_stops_nobody(rounds: HostileRounds) -> None:
+    rounds.meet(KNOWN)
+    assert rounds.written == len(KNOWN)
 
 
-def test_hostile_experiments_beside_sound_ones_affect_nobody(arena: Arena) -> None:
+def test_hostile_experiments_beside_sound_ones_affect_nobody(rounds: HostileRounds) -> None:
     """The short form of `python -m promotion_pipeline_tests.hostile`."""
-    run_rounds(arena, draw(100), 100)
+    run_rounds(rounds, draw(100), 100)
 
 
 @pytest.mark.parametrize("start_date", DATES)

@@ -11,8 +11,8 @@ import pytest
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.rollups.pushdown import read_source_rollups
 from promotion_pipeline.store.connection import connect
-from promotion_pipeline_tests.sources.conftest import ENGINES, Open
-from promotion_pipeline_tests.sources.logs import (
+from promotion_pipeline_tests.rollups.engines.conftest import ENGINES, Open
+from promotion_pipeline_tests.rollups.engines.logs import (
     AUTUMN,
     HOUR,
     HOURS,
@@ -24,7 +24,7 @@ from promotion_pipeline_tests.sources.logs import (
     write_parquet,
     write_postgresql,
 )
-from promotion_pipeline_tests.sources.reference import assert_same, expected
+from promotion_pipeline_tests.rollups.engines.reference import assert_same, expected
 
 DAYS = {"spring": SPRING, "autumn": AUTUMN}
 
