@@ -17,6 +17,7 @@ from promotion_pipeline.promotion.record.result import Result as Result
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.record.watched import Alarm, WatchState
 
+
 class _Checks(Result):
     """A field a contract check, made of the rows."""
 
