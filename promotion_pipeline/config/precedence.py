@@ -90,7 +90,7 @@ def own_thresholds(value: object, source: str = "promotion_config") -> Promotion
     return parse_config(value, source=source)
 
 
-def in_force(
+def thresholds_in_force(
     environment: PromotionConfig,
     promotion_config: object,
     request: PromotionConfig | None = None,

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from promotion_pipeline.config import PromotionConfig, Settings, in_force
+from promotion_pipeline.config import PromotionConfig, Settings, thresholds_in_force
 from promotion_pipeline.config.precedence import ThresholdsInForce
 from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.promotion.record.splits import Split
@@ -134,7 +134,7 @@ def thresholds_of(
     Raises:
         ConfigError: the experiment's `promotion_config` is not valid.
     """
-    return in_force(
+    return thresholds_in_force(
         settings.thresholds,
         experiment.promotion_config,
         request,
