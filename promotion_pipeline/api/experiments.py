@@ -17,25 +17,19 @@ from promotion_pipeline.api.bodies import (
     AsOf,
     Body,
     DeclineBody,
-    EvidenceKind,
     History,
     HoldBody,
-    MaxErrorRate,
-    MinConfidence,
-    MinImprovement,
-    MinRuntime,
-    MinSampleSize,
     OverwriteSplitBody,
     PromoteBody,
     Promoted,
     ReleaseBody,
-    RequireManual,
     RollbackBody,
     Stands,
+    thresholds_in_query,
 )
 from promotion_pipeline.api.guard import GuardedRequest, GuardedRoute, context_of
 from promotion_pipeline.api.recall import acted_once
-from promotion_pipeline.config import parse_config
+from promotion_pipeline.config import PromotionConfig, parse_config
 from promotion_pipeline.promotion.act import offered
 from promotion_pipeline.promotion.act.approvals import approval_history
 from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
@@ -59,30 +53,11 @@ router = APIRouter(prefix=PREFIX, route_class=GuardedRoute, tags=["experiments"]
 
 @router.get("/{name:path}/promote", operation_id="checkEligibility")
 @needs(Access.VIEWER)
+@thresholds_in_query
 def check(
-    name: Name,
-    context: Context,
-    min_sample_size: MinSampleSize = None,
-    min_confidence: MinConfidence = None,
-    min_improvement: MinImprovement = None,
-    min_runtime: MinRuntime = None,
-    max_error_rate: MaxErrorRate = None,
-    require_manual_approval: RequireManual = None,
-    evidence: EvidenceKind = None,
-    as_of: AsOf = None,
+    name: Name, context: Context, config: PromotionConfig | None = None, as_of: AsOf = None
 ) -> Answer[PromotionEligibility]:
     """Whether the experiment has a winner, and why; changes nothing."""
-    given = {
-        "minSampleSize": min_sample_size,
-        "minConfidenceLevel": min_confidence,
-        "minImprovementPercent": min_improvement,
-        "minRuntimeHours": min_runtime,
-        "maxErrorRate": max_error_rate,
-        "requireManualApproval": require_manual_approval,
-        "evidence": evidence,
-    }
-    overrides = {key: value for key, value in given.items() if value is not None}
-    config = parse_config(overrides, source="query") if overrides else None
     return Answer(data=context.door.checks.check(name, config, as_of))
 
 

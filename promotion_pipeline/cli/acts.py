@@ -12,7 +12,18 @@ from promotion_pipeline.cli.check import print_eligibility, traffic_text
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.history import print_promotion
 from promotion_pipeline.cli.live import RequiredReason, is_to_be_done, print_stands
-from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
+from promotion_pipeline.cli.options import (
+    By,
+    DryRun,
+    Json,
+    Name,
+    Reason,
+    Yes,
+    actor,
+    command_class,
+    confirm,
+    takes_thresholds,
+)
 from promotion_pipeline.cli.output import shell_name
 from promotion_pipeline.errors import InputError, NotEligibleError, UntrustedError
 
@@ -29,7 +40,8 @@ To = Annotated[
     ),
 ]
 Kind = Annotated[
-    str, typer.Option("--type", metavar="KIND", help="manual: the five checks. auto: also what unattended ones need.")
+    str,
+    typer.Option("--type", metavar="KIND", help="manual: the checks. auto: also what unattended ones need."),
 ]
 Metadata = Annotated[
     list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Kept with the record; JSON values allowed.")
@@ -54,7 +66,7 @@ def register(app: typer.Typer) -> None:
         (
             "promote",
             takes_thresholds(promote),
-            "Move all traffic to the winner, if the five checks pass.",
+            "Move all traffic to the winner, if the contract checks pass.",
             (
                 "promotion-pipeline promote demo-payment-form --dry-run",
                 "promotion-pipeline promote demo-payment-form --by maria --reason 'agreed in the review'",
@@ -96,7 +108,7 @@ def register(app: typer.Typer) -> None:
             ("promotion-pipeline release demo-search-ranking --by maria",),
         ),
     ):
-        app.command(name, short_help=summary, help=examples(summary, *lines))(command)
+        app.command(name, cls=command_class(command), short_help=summary, help=examples(summary, *lines))(command)
 
 
 def promote(

@@ -9,7 +9,7 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import Json, takes_thresholds
+from promotion_pipeline.cli.options import Json, ThresholdCommand, takes_thresholds
 from promotion_pipeline.cli.simulate import numbers
 from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.text.numbers import rate_text, setting_text
@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
     summary = "Hold rules against past experiments: what each would have promoted, when, and whether it lasted."
     app.command(
         "backtest",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,
@@ -165,7 +166,7 @@ def _print_records(records: list[RuleRecord], unit: str) -> None:
     for srm in sorted({record.srm for record in records}):
         output.print_line(f"{srm} of {records[0].experiments} {unit} end with a sample ratio mismatch (p < 0.001)")
     output.note(
-        "With SRM: promoted, and a mismatch at the last look. Left to a person: the five checks passed at some look,"
+        "With SRM: promoted, and a mismatch at the last look. Left to a person: the checks passed at some look,"
         " the rule's evidence at none."
     )
 

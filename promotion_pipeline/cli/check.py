@@ -8,7 +8,7 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import AsOf, Json, parse_time, takes_thresholds
+from promotion_pipeline.cli.options import AsOf, Json, ThresholdCommand, parse_time, takes_thresholds
 from promotion_pipeline.errors import NotEligibleError
 from promotion_pipeline.text.numbers import interval_text, share_text
 
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     summary = "Say whether an experiment has a winner, and why; changes nothing."
     app.command(
         "check",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,
@@ -46,14 +47,12 @@ def register(app: typer.Typer) -> None:
 
 def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, config: Any = None) -> None:
     """Check one experiment, or all that run."""
-    from promotion_pipeline.config import parse_config
     from promotion_pipeline.promotion.judge.assess import assess
     from promotion_pipeline.store.database import current_store
 
     at = parse_time(as_of, "--as-of")
-    layer = None if config is None else parse_config(config, source="command line")
     with output.progress("Evaluating"):
-        found = assess(current_store(), None if name is None else [name], layer, as_of=at)
+        found = assess(current_store(), None if name is None else [name], config, as_of=at)
     if name is None:
         print_all(found, as_json)
         return

@@ -8,7 +8,7 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import Json, takes_thresholds
+from promotion_pipeline.cli.options import Json, ThresholdCommand, takes_thresholds
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.text.numbers import setting_text
 
@@ -94,6 +94,7 @@ def register(app: typer.Typer) -> None:
     summary = "Measure the rule on simulated experiments: false promotions, power, time to a decision."
     app.command(
         "simulate",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,
@@ -167,10 +168,10 @@ def simulate(
 def _run(scenario: Scenario, experiments: int, config: Any, seed: int, jobs: int | None) -> Campaign:
     import os
 
-    from promotion_pipeline.config import Settings
+    from promotion_pipeline.config import Settings, layered
     from promotion_pipeline.simulation import simulate as run
 
-    rule = Settings.from_environment().threshold_config(config)
+    rule = layered(Settings.from_environment().thresholds, config)
     with output.progress(f"Simulating {experiments:,} experiments") as advance:
         return run(
             scenario,

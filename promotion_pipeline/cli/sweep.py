@@ -8,7 +8,7 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import By, DryRun, Json, actor, takes_thresholds
+from promotion_pipeline.cli.options import By, DryRun, Json, ThresholdCommand, actor, takes_thresholds
 
 if TYPE_CHECKING:
     from promotion_pipeline.promotion.record.models import AutoCheckResult
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     summary = "Check every running experiment, promote what may be promoted unattended, ask a person for the rest."
     app.command(
         "auto-check",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,
@@ -46,10 +47,9 @@ def auto_check(by: By = None, dry_run: DryRun = False, as_json: Json = False, co
         from promotion_pipeline.cli.check import print_all
         from promotion_pipeline.evaluation.unattended import MadeBy
         from promotion_pipeline.promotion.judge.assess import judge
-        from promotion_pipeline.promotion.record.inputs import request_config
         from promotion_pipeline.store.database import current_store
 
-        judged = judge(current_store(), None, request_config(config), made_by=MadeBy.SWEEP)
+        judged = judge(current_store(), None, config, made_by=MadeBy.SWEEP)
         print_all([assessment.eligibility for assessment in judged.assessments], as_json)
         output.note("Nothing changed: without --dry-run, the eligible ones are promoted or put to a person.")
         return

@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.decisions.blocks import digest
+from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.store.bulk import identifiers
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import Level, enqueue
@@ -124,13 +125,7 @@ def forget_changes(store: Store, changes: Sequence[LateChange]) -> None:
         )
 
 
-THRESHOLDS = (
-    "min_sample_size_threshold",
-    "min_confidence_threshold",
-    "min_improvement_threshold",
-    "min_runtime_threshold",
-    "error_rate_threshold",
-)
+THRESHOLDS = tuple(check.threshold_column for check in CONTRACT)
 """Columns of what a decision was judged by."""
 
 

@@ -1,4 +1,4 @@
-"""From comparisons to one decision a unit and hour: candidate, five checks, verdict, reasons, warnings."""
+"""From comparisons to one decision a unit and hour: candidate, contract checks, verdict, reasons, warnings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from promotion_pipeline.evaluation.arms import Arms, known_by_user
 from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.evaluation.codes import ERROR_REASONS, INCONCLUSIVE_REASONS, Reason, Verdict, Warn, bit, bits
 from promotion_pipeline.evaluation.compare import Comparisons, TreatmentTests
+from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT, ContractCheck, TreatmentNumbers
 from promotion_pipeline.evaluation.guardrails import LATENCY_MARGIN
 from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Thresholds
@@ -38,13 +39,14 @@ class Decisions:
     verdict: NDArray[np.int8]
     """Position in `VERDICTS`."""
     is_promotable: Bools
-    checks: dict[Reason, Bools]
-    runtime_hours: Floats
-    """Since `measured_since_us`, less the attribution window: the stretch of time that was judged."""
+    checks: dict[str, Bools]
+    """Whether each contract check passes, by its name."""
+    observed: dict[str, Floats]
+    """What each check observed, by its column. The runtime is that since `measured_since_us`, less the attribution
+    window: the stretch of time that was judged."""
     measured_since_us: Ints
     """The first hour in which control and candidate had both had requests, where it began later than the phase; else
     far in the future."""
-    sample_size: Ints
     srm_p_value: Floats
     sequential_srm_p_value: Floats
     exposure: Floats
@@ -64,14 +66,17 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
     """Apply the contract of the design's section 6 to every unit and hour; O(cells)."""
     tests, limits, hours_us = compared.treatments, block.limits, block.hours_us
     since_us = measured_since_us(block)
-    runtimes = _runtimes(since_us, limits, hours_us)
     problems = _problems(block, own, tests)
     judged = problems == 0
-    per_arm = _checks(own, tests, limits, runtimes)
-    candidate = np.where(judged, _candidate(own, tests, np.logical_and.reduce(list(per_arm.values())), limits.sign), -1)
-    checks = {name: pick(passed, candidate, False) for name, passed in per_arm.items()}
-    runtime_hours = np.where(candidate >= 0, pick(runtimes, candidate, 0.0), runtimes.max(axis=0))
-    checks[Reason.MIN_RUNTIME] = runtime_hours >= limits.min_runtime_hours
+    seen = TreatmentNumbers(own, tests, _runtimes(since_us, limits, hours_us))
+    measured = {check.name: check.measure(seen) for check in CONTRACT}
+    passed = {
+        check.name: check.passes(seen, measured[check.name], limits.contract[check.threshold]) for check in CONTRACT
+    }
+    all_pass = np.logical_and.reduce(list(passed.values()))
+    candidate = np.where(judged, _candidate(own, tests, all_pass, limits.sign), -1)
+    observed = {check.observed: _observed(check, measured[check.name], candidate) for check in CONTRACT}
+    checks = {check.name: _passes(check, passed[check.name], observed, limits, candidate) for check in CONTRACT}
     eligible = judged & np.logical_and.reduce(list(checks.values()))
     srm_p_value, sequential_srm = compared.split.srm_p_value, compared.split.sequential_srm_p_value
     lower = pick(tests.always_valid_lower, candidate, np.nan)
@@ -86,18 +91,11 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
     largest = np.fmax.reduce(own.largest_user_share, axis=0)
     return Decisions(
         candidate=candidate,
-        verdict=_verdicts(
-            problems,
-            eligible,
-            checks,
-            _is_worse(tests, limits, candidate),
-            np.isfinite(pick(own.error_rate[1:], candidate, np.nan)),
-        ),
+        verdict=_verdicts(problems, eligible, checks, observed, _settled(seen, measured, limits, candidate)),
         is_promotable=eligible & evidence & kept & (limits.fixed_horizon | (exposed <= EXPOSURE_LIMIT)),
         checks=checks,
-        runtime_hours=runtime_hours,
+        observed=observed,
         measured_since_us=_since(since_us, candidate, block.layout.started_us[:, None], hours_us),
-        sample_size=pick(np.minimum(own.requests[:1], own.requests[1:]), candidate, 0).astype(np.int64),
         srm_p_value=srm_p_value,
         sequential_srm_p_value=sequential_srm,
         exposure=np.where(with_users, exposure, np.nan),
@@ -184,16 +182,19 @@ def _flags(code: Warn, where: Bools) -> Bits:
     return np.where(where, bit(code), 0).astype(np.int32)
 
 
-def _checks(own: Arms, tests: TreatmentTests, limits: Thresholds, runtimes: Floats) -> dict[Reason, Bools]:
-    """Each contract check of each treatment; a NaN passes none."""
-    with np.errstate(invalid="ignore"):
-        return {
-            Reason.MIN_SAMPLE_SIZE: np.minimum(own.requests[:1], own.requests[1:]) >= limits.min_sample_size,
-            Reason.MIN_CONFIDENCE: (tests.confidence >= limits.min_confidence_level) & (tests.z > 0),
-            Reason.MIN_IMPROVEMENT: tests.improvement >= limits.min_improvement_percent,
-            Reason.MIN_RUNTIME: runtimes >= limits.min_runtime_hours,
-            Reason.ERROR_RATE_ACCEPTABLE: own.error_rate[1:] <= limits.max_error_rate,
-        }
+def _observed(check: ContractCheck, measured: Floats, candidate: Ints) -> Floats:
+    """What a check observed of the candidate, (units, hours)."""
+    observed = pick(measured, candidate, check.without_candidate)
+    return np.where(candidate >= 0, observed, measured.max(axis=0)) if check.is_of_phase else observed
+
+
+def _passes(
+    check: ContractCheck, passed: Bools, observed: dict[str, Floats], limits: Thresholds, candidate: Ints
+) -> Bools:
+    """Whether the candidate passes a check, (units, hours); without a candidate only what speaks of the phase can."""
+    if check.is_of_phase:
+        return check.reaches(observed[check.observed], limits.contract[check.threshold])
+    return pick(passed, candidate, False)
 
 
 def _candidate(own: Arms, tests: TreatmentTests, passed: Bools, sign: Floats) -> Ints:
@@ -253,32 +254,47 @@ def _problems(block: Block, own: Arms, tests: TreatmentTests) -> Bits:
     return problems
 
 
-def _is_worse(tests: TreatmentTests, limits: Thresholds, candidate: Ints) -> Bools:
-    """Whether even the nearest treatment is behind control by more than chance explains."""
+def _settled(
+    seen: TreatmentNumbers, measured: dict[str, Floats], limits: Thresholds, candidate: Ints
+) -> dict[str, Bools]:
+    """By check, where more data would not settle what fails: even the nearest treatment is behind beyond chance."""
     with np.errstate(invalid="ignore"):
-        sure = pick(tests.confidence, candidate, np.nan) >= limits.min_confidence_level
-        return sure & (pick(tests.z, candidate, np.nan) < 0)
+        return {
+            check.name: pick(
+                check.reaches(measured[check.name], limits.contract[check.threshold]) & check.is_settled(seen),
+                candidate,
+                False,
+            )
+            for check in CONTRACT
+            if check.is_settled is not None
+        }
 
 
 def _verdicts(
-    problems: Bits, eligible: Bools, checks: dict[Reason, Bools], is_worse: Bools, errors_measured: Bools
+    problems: Bits, eligible: Bools, checks: dict[str, Bools], observed: dict[str, Floats], settled: dict[str, Bools]
 ) -> NDArray[np.int8]:
-    is_sure = checks[Reason.MIN_CONFIDENCE] | is_worse
-    enough = checks[Reason.MIN_RUNTIME] & checks[Reason.MIN_SAMPLE_SIZE] & is_sure
+    enough, rest_passes, all_measured = (np.ones(eligible.shape, dtype=bool) for _ in range(3))
+    for check in CONTRACT:
+        passes = checks[check.name]
+        if check.fails_as is Verdict.NOT_YET:
+            enough &= passes | settled.get(check.name, False)
+        else:
+            measured = np.isfinite(observed[check.observed])
+            rest_passes &= passes | ~measured
+            all_measured &= measured
     verdict = np.where(enough, VERDICTS.index(Verdict.REJECTED), VERDICTS.index(Verdict.NOT_YET))
-    # Nobody looked whether it fails: that rejects nothing.
-    unknown = enough & checks[Reason.MIN_IMPROVEMENT] & ~errors_measured
-    verdict = np.where(unknown, VERDICTS.index(Verdict.INCONCLUSIVE), verdict)
+    # What nobody looked at (whether requests fail, say) rejects nothing.
+    verdict = np.where(enough & rest_passes & ~all_measured, VERDICTS.index(Verdict.INCONCLUSIVE), verdict)
     verdict = np.where(eligible, VERDICTS.index(Verdict.ELIGIBLE), verdict)
     verdict = np.where(problems & bits(INCONCLUSIVE_REASONS), VERDICTS.index(Verdict.INCONCLUSIVE), verdict)
     return np.where(problems & bits(ERROR_REASONS), VERDICTS.index(Verdict.ERROR), verdict).astype(np.int8)
 
 
-def _reasons(problems: Bits, eligible: Bools, checks: dict[Reason, Bools]) -> Bits:
+def _reasons(problems: Bits, eligible: Bools, checks: dict[str, Bools]) -> Bits:
     """What stands in the way; without a candidate the checks have nothing to say."""
     failed = np.zeros_like(problems)
     for name, passed in checks.items():
-        failed |= np.where(passed, 0, bit(name)).astype(np.int32)
+        failed |= np.where(passed, 0, CODE_BITS[name]).astype(np.int32)
     reasons = np.where(problems != 0, problems, failed)
     return np.where(eligible, bit(Reason.ALL_CHECKS_PASSED), reasons).astype(np.int32)
 

@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from promotion_pipeline.evaluation.arms import Arms
-from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Verdict, Warn, tuples_of
+from promotion_pipeline.evaluation.codes import WARNING_BITS, AnalysisUnit, Verdict, tuples_of
 from promotion_pipeline.evaluation.compare import Comparisons, TreatmentTests
+from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT
 from promotion_pipeline.evaluation.decide import VERDICTS, Decisions, pick
 from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
 from promotion_pipeline.evaluation.layout import Bools, Ints, Layout
@@ -20,19 +21,7 @@ from promotion_pipeline.evaluation.sums import Block
 
 Columns = dict[str, Any]
 
-THRESHOLD_COLUMNS = {
-    "min_sample_size_threshold": "min_sample_size",
-    "min_confidence_threshold": "min_confidence_level",
-    "min_improvement_threshold": "min_improvement_percent",
-    "min_runtime_threshold": "min_runtime_hours",
-    "error_rate_threshold": "max_error_rate",
-    "planned_sample_size": "planned_sample_size",
-    "lift_prior_sd": "lift_prior_sd",
-}
-
 CANDIDATE_TESTS = (
-    "confidence",
-    "improvement",
     "z",
     "p_value",
     "always_valid_p_value",
@@ -145,14 +134,12 @@ def _decision_columns(block: Block, own: Arms, tests: TreatmentTests, decided: D
         "candidate": np.where(candidate[shown] >= 0, own_rows, -1),
         "control": layout.row[0, units],
     }
+    columns |= {check.observed: decided.observed[check.observed][shown] for check in CONTRACT}
     for name in CANDIDATE_TESTS:
         columns[name] = pick(getattr(tests, name), candidate, np.nan)[shown]
     columns["lift_lower"] = pick(tests.always_valid_lower, candidate, np.nan)[shown]
     columns["lift_upper"] = pick(tests.always_valid_upper, candidate, np.nan)[shown]
-    columns["sample_size"] = decided.sample_size[shown]
-    columns["runtime_hours"] = decided.runtime_hours[shown]
     columns["measured_since"] = decided.measured_since_us[shown]
-    columns["error_rate"] = pick(own.error_rate[1:], candidate, np.nan)[shown]
     columns["conversion_rate"] = pick(own.rate[1:], candidate, np.nan)[shown]
     columns["control_conversion_rate"] = own.rate[0][shown]
     columns["srm_p_value"] = decided.srm_p_value[shown]
@@ -162,10 +149,10 @@ def _decision_columns(block: Block, own: Arms, tests: TreatmentTests, decided: D
     columns["largest_user_share"] = decided.largest_user_share[shown]
     columns["group_sequential_crossed"] = decided.crossed[shown]
     columns["by_user"] = decided.by_user[shown]
-    for check, passed in decided.checks.items():
-        columns[check.value] = passed[shown]
-    for column, threshold in THRESHOLD_COLUMNS.items():
-        columns[column] = getattr(layout.thresholds, threshold)[units]
+    columns |= {check.name: decided.checks[check.name][shown] for check in CONTRACT}
+    columns |= {check.threshold_column: layout.thresholds.contract[check.threshold][units] for check in CONTRACT}
+    columns["planned_sample_size"] = layout.thresholds.planned_sample_size[units]
+    columns["lift_prior_sd"] = layout.thresholds.lift_prior_sd[units]
     columns["reasons"] = decided.reasons[shown]
     columns["warnings"] = decided.warnings[shown]
     return columns
@@ -215,9 +202,9 @@ def _named_column(experiments: pd.DataFrame, name: str, values: NDArray[Any]) ->
             units = [AnalysisUnit.REQUEST.value, AnalysisUnit.USER.value]
             return {"analysis_unit": _coded(values.astype(np.int8), units)}
         case "reasons":
-            return {name: tuples_of(Reason, values)}
+            return {name: tuples_of(CODE_BITS, values)}
         case "warnings":
-            return {name: tuples_of(Warn, values)}
+            return {name: tuples_of(WARNING_BITS, values)}
         case "measured_since":
             since = np.where(values == FAR_FUTURE_US, np.iinfo(np.int64).min, values).view("M8[us]")
             return {name: pd.DatetimeIndex(since, tz="UTC")}
@@ -225,6 +212,8 @@ def _named_column(experiments: pd.DataFrame, name: str, values: NDArray[Any]) ->
             crossed = np.full(len(values), None, dtype=object)
             crossed[values == 1], crossed[values == 0] = True, False
             return {name: crossed}
+        case "sample_size":
+            return {name: values.astype(np.int64)}
         case "requests" | "conversions" | "errors" | "users":
             whole = np.isfinite(values).all()
             return {name: values.astype(np.int64) if whole else values}

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from promotion_pipeline.config import (
+    CONTRACT_THRESHOLDS,
     Direction,
     Evidence,
     GroupSequentialSpending,
@@ -34,11 +35,8 @@ Bools = NDArray[np.bool_]
 class Thresholds:
     """Thresholds of each unit, shape (units,); percent and hours as in `PromotionConfig`."""
 
-    min_sample_size: Floats
-    min_confidence_level: Floats
-    min_improvement_percent: Floats
-    min_runtime_hours: Floats
-    max_error_rate: Floats
+    contract: dict[str, Floats]
+    """Of the contract checks, by field of `PromotionConfig`."""
     planned_sample_size: Floats
     spending: Ints
     """Position in `GroupSequentialSpending`."""
@@ -53,9 +51,19 @@ class Thresholds:
     guards_errors: Bools
     guards_latency: Bools
 
+    @property
+    def min_confidence_level(self) -> Floats:
+        """Also the level of every interval and guardrail."""
+        return self.contract["min_confidence_level"]
+
     def by_hour(self) -> Thresholds:
         """The same with an axis for the hours, each (units, 1)."""
-        return Thresholds(**{name: values[:, None] for name, values in vars(self).items()})
+        return self.at((slice(None), None))
+
+    def at(self, index: Any) -> Thresholds:
+        """Each array at an index, without a copy."""
+        others = {name: values[index] for name, values in vars(self).items() if name != "contract"}
+        return Thresholds(**others, contract={name: values[index] for name, values in self.contract.items()})
 
 
 @dataclass(frozen=True)
@@ -86,8 +94,7 @@ class Layout:
     def of(self, units: slice) -> Layout:
         """What it says of some units, without a copy; `row` goes on counting in the whole frame."""
         parts = {name: values[..., units] for name, values in vars(self).items() if isinstance(values, np.ndarray)}
-        limits = {name: values[units] for name, values in vars(self.thresholds).items()}
-        return Layout(frame=self.frame, thresholds=Thresholds(**limits), **parts)
+        return Layout(frame=self.frame, thresholds=self.thresholds.at(units), **parts)
 
 
 def build_layout(experiments: pd.DataFrame, config: PromotionConfig) -> Layout:
@@ -206,11 +213,7 @@ def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Th
     spending = _column(frame, "group_sequential_spending", first, config.group_sequential_spending)
     guardrails = _column(frame, "guardrails", first, tuple(config.guardrails))
     return Thresholds(
-        min_sample_size=number("min_sample_size"),
-        min_confidence_level=number("min_confidence_level"),
-        min_improvement_percent=number("min_improvement_percent"),
-        min_runtime_hours=number("min_runtime_hours"),
-        max_error_rate=number("max_error_rate"),
+        contract={name: number(name) for name in CONTRACT_THRESHOLDS},
         planned_sample_size=number("planned_sample_size"),
         spending=np.array(
             [list(GroupSequentialSpending).index(GroupSequentialSpending(value)) for value in spending], dtype=np.int64

@@ -73,7 +73,7 @@ def _untrusted(n: Notification, payload: ApprovalRequestedPayload) -> Message:
     return n.message(
         f"{n.name}: the numbers cannot be trusted ({payload.candidate} waits for an answer)",
         f"The numbers cannot be trusted: {payload.distrust[0]}.",
-        f"On them {payload.candidate} passes the five checks; assignment or logging is broken, so find out what first.",
+        f"On them {payload.candidate} passes the checks; assignment or logging is broken, so find out what first.",
         *(f"Warning: {warning}" for warning in payload.warnings),
         facts=_three_numbers(n, payload),
         next_step=f"Find out what is broken, and decline meanwhile: {_command('decline', n)} --reason '...'. To promote"

@@ -156,7 +156,7 @@ promote_job = _act_job(
     offered.PROMOTE,
     lambda _, promotion: f"{promotion.promoted_variant_name!r} is promoted: {promotion.state.value}",
     description="Promote the winner of an experiment by hand.",
-    what="Promote the winner of one experiment; the five contract checks must pass now.",
+    what="Promote the winner of one experiment; the contract checks must pass now.",
 )
 approve_job = _act_job(
     names.APPROVE_JOB,

@@ -23,7 +23,7 @@ class PromotionRule(StrEnum):
     """Which rule promotes; each acts at its first look that allows it, and then the experiment is over."""
 
     CONTRACT = "contract"
-    """The five contract checks, at every look."""
+    """The contract checks, at every look."""
     UNATTENDED = "unattended"
     """What is promoted without a person: the contract and the configured evidence, by user where users are known."""
     UNATTENDED_BY_REQUEST = "unattended_by_request"

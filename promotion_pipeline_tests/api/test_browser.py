@@ -145,7 +145,7 @@ def test_reading_and_acting_need_no_script(shared_api: Api, open_page: Open) -> 
     page = open_page(scripts=False)
 
     page.get_by_role("link", name="without-scripts").click()
-    expect(page.get_by_role("region", name="The five checks")).to_contain_text("Improvement: passes")
+    expect(page.get_by_role("region", name="The contract checks")).to_contain_text("Improvement: passes")
     _act(page, "Approve and promote", "agreed")
     assert split_of(shared_api.store, seeded)["treatment"] == 100
     _act(page, "Roll back", "changed our minds")

@@ -47,4 +47,4 @@ def _codes(tree: ast.Module) -> Iterator[str]:
             case ast.Call(func=ast.Name(id="Problem"), args=[_, ast.Constant(value=str(code)), *_]):
                 yield code
             case ast.Assign(targets=[ast.Name(id="_CODES")], value=ast.Dict(values=values)):
-                yield from (value.value for value in values if isinstance(value, ast.Constant))
+                yield from (str(value.value) for value in values if isinstance(value, ast.Constant))

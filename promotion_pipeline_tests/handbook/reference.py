@@ -14,17 +14,13 @@ from typing import Any
 
 import typer
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from promotion_pipeline.cli.main import app
-from promotion_pipeline.config import (
-    ENVIRONMENT_PREFIX,
-    PASSED_THROUGH,
-    THRESHOLD_NAMES,
-    PromotionConfig,
-    Settings,
-    choices,
-)
+from promotion_pipeline.config import ENVIRONMENT_PREFIX, PASSED_THROUGH, PromotionConfig, Settings, choices, meaning_of
+from promotion_pipeline.config.aliases import aliases_of, variable_of
+from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline_tests.handbook.door_codes import DOOR_CODES, product_errors
 from promotion_pipeline_tests.handbook.fields import meanings
 from promotion_pipeline_tests.handbook.rooms import CONTRIBUTING, with_map
@@ -53,21 +49,26 @@ def settings_page() -> str:
 
 def thresholds_page() -> str:
     """Every threshold with its names at the doors, its default and meaning; then the words that some can be."""
-    said = meanings(PromotionConfig)
     rows = [
         (
             f"`{name}`",
             f"`{field.alias}`",
-            f"`{THRESHOLD_NAMES[name]}`",
+            f"`{variable_of(name)}`",
+            _also(name),
             _default(PromotionConfig, name, field),
-            said.get(name, _plain(name)),
+            meaning_of(name),
         )
         for name, field in PromotionConfig.model_fields.items()
     ]
     return (
-        "# Thresholds\n\nWeakest first: default, environment, the experiment's `promotion_config`, the request. The"
-        " command line takes `--set name=value` for each; those of the contract also have an option of their own.\n\n"
-        + _table(("Python, `promotion_config`", "HTTP", "environment", "default", "meaning"), rows)
+        "# Thresholds\n\nWeakest first: default, environment, the experiment's `promotion_config`, the request. In an"
+        " unattended act a request may tighten what the experiment's own say, and never loosen it.\n\nA threshold has"
+        " one name, written as each place writes names. The command line takes `--set name=value` for each; those of"
+        " the contract, `--require-manual-approval` and `--evidence` also have an option and a query parameter of"
+        " their own. The names under *also* are those of the first specification: they mean the same wherever a name"
+        " is written, but in the Launchpad. Two names of one threshold with two values are refused.\n\n"
+        + _table(("Python, `promotion_config`", "HTTP", "environment", "also", "default", "meaning"), rows)
+        + _checks()
         + "".join(_words(kind) for kind in _kinds())
     )
 
@@ -108,6 +109,26 @@ def _kinds() -> Iterator[type[StrEnum]]:
     for _, kind in inspect.getmembers(choices, inspect.isclass):
         if issubclass(kind, StrEnum) and kind is not StrEnum:
             yield kind
+
+
+def _also(field: str) -> str:
+    names = [name for alias in aliases_of(field) for name in (alias, to_camel(alias), variable_of(alias))]
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _checks() -> str:
+    rows = [
+        (
+            f"`{check.name}`",
+            f"`{to_camel(check.name)}`",
+            f"`{check.observed}` {check.sign} `{check.threshold}`{check.also_words and f' and {check.also_words}'}",
+            f"`{check.fails_as.value}`",
+        )
+        for check in CONTRACT
+    ]
+    return "\n## Contract checks\n\nAll must pass for `is_eligible`.\n\n" + _table(
+        ("check", "in `safetyChecks`", "passes when", "else the verdict is"), rows
+    )
 
 
 def _words(kind: type[StrEnum]) -> str:

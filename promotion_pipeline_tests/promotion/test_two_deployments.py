@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from promotion_pipeline import auto_check_promotions
-from promotion_pipeline.config import Mode, PromotionConfig
+from promotion_pipeline.config import Mode, PromotionConfig, layered, parse_config
 from promotion_pipeline.decisions.deployments import note_deployment, second_deployment
 from promotion_pipeline.decisions.window import evaluate_window, first_undecided_hour
 from promotion_pipeline.errors import InputError
@@ -88,7 +88,7 @@ def test_a_what_if_does_not_take_a_name_that_decisions_are_kept_under(store: Sto
 
 
 def with_thresholds(store: Store, **thresholds: object) -> Store:
-    config = store.settings.thresholds.overridden_by(thresholds)
+    config = layered(store.settings.thresholds, parse_config(thresholds))
     return Store(store.url, store.settings.model_copy(update={"thresholds": config}))
 
 

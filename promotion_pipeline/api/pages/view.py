@@ -12,7 +12,8 @@ from uuid import UUID
 from promotion_pipeline.api.pages.charts import MOST_POINTS, LiftChart, lift_chart
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.errors import ConflictError
-from promotion_pipeline.evaluation.outlook import Need
+from promotion_pipeline.evaluation import Need
+from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.promotion.act.approvals import approval_history
 from promotion_pipeline.promotion.act.ramp import plan_advance
 from promotion_pipeline.promotion.act.rollback import RollbackTarget, plan_rollback
@@ -30,13 +31,7 @@ from promotion_pipeline.promotion.watch.alarms import alarms_of
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.text.numbers import split_text
 
-CHECK_TITLES = {
-    "min_sample_size": "Enough requests",
-    "min_confidence": "Confidence",
-    "min_improvement": "Improvement",
-    "min_runtime": "Runtime",
-    "error_rate_acceptable": "Error rate",
-}
+CHECK_TITLES = {check.name: check.title for check in CONTRACT}
 TABLE_POINTS = 24
 
 

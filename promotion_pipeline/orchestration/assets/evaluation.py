@@ -78,9 +78,9 @@ Every treatment against control at the end of each hour.
 - `group_sequential_*`: planned looks, where an experiment states its `planned_sample_size`.
 """
 DECISIONS_DESCRIPTION = f"""\
-The verdict on every experiment at the end of each hour, with the five checks and both numbers of each.
+The verdict on every experiment at the end of each hour, with the contract checks and both numbers of each.
 
-`eligible` all five pass; `not_yet` more data may settle it; `rejected` enough data, and no; `inconclusive` cannot be
+`eligible` all checks pass; `not_yet` more data may settle it; `rejected` enough data, and no; `inconclusive` cannot be
 judged; `error` contradicts itself. Not eligible is an answer, not a failure.
 
 **Decisions of record are written once.** The first decision about an hour stays as it was made. Only a decision of

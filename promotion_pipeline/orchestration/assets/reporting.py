@@ -18,9 +18,9 @@ from promotion_pipeline.text.tables import cell, raw_markdown_table
 
 VERDICT_COLUMNS = ("experiment", "verdict", "candidate", "lift", "confidence", "why")
 LEGEND = """
-- **promotable**: all five checks pass and the evidence holds: promoted unattended, unless it is on hold, its data is \
+- **promotable**: all checks pass and the evidence holds: promoted unattended, unless it is on hold, its data is \
 stale, or a person is to be asked.
-- **eligible**: all five checks pass, but looking every hour could have made this winner: a person may approve it, or \
+- **eligible**: all checks pass, but looking every hour could have made this winner: a person may approve it, or \
 the next hours settle it.
 - **not_yet**: too little runtime, sample or confidence; more data may settle it.
 - **rejected**: enough data, and the nearest treatment falls short on improvement or fails too often.

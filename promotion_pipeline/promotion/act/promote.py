@@ -23,7 +23,7 @@ from promotion_pipeline.promotion.judge.assess import Assessment, judge_experime
 from promotion_pipeline.promotion.judge.distrust import Despite, acknowledgement, despite_of
 from promotion_pipeline.promotion.judge.wording import withheld_sentence
 from promotion_pipeline.promotion.record.events import Action, Event
-from promotion_pipeline.promotion.record.experiments import resolved_config
+from promotion_pipeline.promotion.record.experiments import thresholds_of
 from promotion_pipeline.promotion.record.faults import FaultPoint, reached
 from promotion_pipeline.promotion.record.inputs import (
     ConfigLike,
@@ -106,7 +106,7 @@ def promote_winner(
 
     Args:
         experiment_name: exactly as in `ab_experiments`.
-        promotion_type: `manual` (a person decides: the five contract checks) or `auto` (unattended: also the
+        promotion_type: `manual` (a person decides: the contract checks) or `auto` (unattended: also the
             evidence, fresh data, no hold, no approval asked for, AUTO_PROMOTION_ENABLED).
         promoted_by: who promotes; kept in the history.
         config: thresholds that override the environment's and the experiment's own; `auto`: that only tighten them.
@@ -229,7 +229,7 @@ def assess_under_lock(
     Raises:
         ConfigError: the experiment's `promotion_config` is not valid.
     """
-    resolved_config(context.store.settings, context.experiment)
+    thresholds_of(context.store.settings, context.experiment)
     judged = judge_experiments(
         context.store,
         context.connection,

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from promotion_pipeline.config import PromotionConfig, parse_config
+from promotion_pipeline.evaluation.contract import CHECKS
 from promotion_pipeline.promotion.act.snapshot import json_ready
 from promotion_pipeline.promotion.history.history import get_promotion_history
 from promotion_pipeline.promotion.judge.assess import Assessment, judge_experiments
@@ -32,11 +33,7 @@ COMPARED = (
     "sample_size",
     "runtime_hours",
     "srm_p_value",
-    "min_sample_size",
-    "min_confidence",
-    "min_improvement",
-    "min_runtime",
-    "error_rate_acceptable",
+    *CHECKS,
 )
 FLIPS = frozenset({"verdict", "is_eligible", "candidate_variant_name"})
 COUNTS = ("requests", "conversions", "errors")
@@ -120,7 +117,8 @@ def _differences(promotion: Promotion, again: Assessment) -> list[Difference]:
     return [
         Difference(field=name, recorded=recorded.get(name), recomputed=now.get(name))
         for name in COMPARED
-        if not _same(recorded.get(name), now.get(name))
+        # A record from before a check was added says nothing of it.
+        if (name in recorded or name not in CHECKS) and not _same(recorded.get(name), now.get(name))
     ]
 
 

@@ -16,9 +16,9 @@ from uuid import UUID
 import pandas as pd
 
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
 from promotion_pipeline.evaluation import evaluate
-from promotion_pipeline.evaluation.stricter import Overruled
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.judge.data import DataState, data_state
 from promotion_pipeline.promotion.judge.eligibility import eligibility_of

@@ -18,7 +18,7 @@ def check_promotion_eligibility(
     as_of: datetime | None = None,
     store: Store | None = None,
 ) -> PromotionEligibility:
-    """Whether an experiment passes the five contract checks, with every number behind the answer.
+    """Whether an experiment passes the contract checks, with every number behind the answer.
 
     Args:
         experiment_name: exactly as in `ab_experiments`.

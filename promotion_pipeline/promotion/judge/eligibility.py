@@ -10,6 +10,7 @@ from uuid import UUID
 
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.evaluation import Reason, Verdict
+from promotion_pipeline.evaluation.contract import CHECKS, CHECKS_IN_WORDS
 from promotion_pipeline.evaluation.explain import Explanation, explain
 from promotion_pipeline.evaluation.unattended import WithheldReason
 from promotion_pipeline.promotion.judge.distrust import distrust_of
@@ -27,7 +28,6 @@ from promotion_pipeline.promotion.record.models import (
 from promotion_pipeline.promotion.record.splits import steps_above
 from promotion_pipeline.text.numbers import instant_text
 
-CHECKS = tuple(SafetyChecks.model_fields)
 METRICS = (
     "requests",
     "conversions",
@@ -78,7 +78,7 @@ def eligibility_of(judged: Judged) -> PromotionEligibility:
         warnings=(*words.warnings, *(_data_warnings(judged).values() if eligible else ())),
         warning_codes=(*row["warnings"], *(_data_warnings(judged) if eligible else ())),
         notes=words.notes,
-        safety_checks=SafetyChecks(**{name: bool(row[name]) for name in CHECKS}),
+        safety_checks=SafetyChecks(**{name: bool(row.get(name)) for name in CHECKS}),
         checks=tuple(CheckResult(**vars(check)) for check in words.checks),
         evidence=_evidence(judged, row),
         hold=judged.experiment.hold,
@@ -132,8 +132,8 @@ def _summary(judged: Judged, words: Explanation, *, is_eligible: bool) -> str:
         return f"the numbers cannot be trusted: {distrust}; {words.summary}"
     candidate = judged.decision["candidate_variant_name"]
     return (
-        f"the numbers cannot be trusted: {distrust}; {candidate!r} passes all five checks on them: find out what is"
-        " broken before anybody promotes it"
+        f"the numbers cannot be trusted: {distrust}; {candidate!r} passes all {CHECKS_IN_WORDS} on them: find out"
+        " what is broken before anybody promotes it"
     )
 
 

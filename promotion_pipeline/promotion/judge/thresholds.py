@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, Settings
+from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.evaluation.stricter import Overruled, stricter_of
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.promotion.record.experiments import Experiment, resolved_config
+from promotion_pipeline.promotion.record.experiments import Experiment, thresholds_of
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ def judged_on(
     """The thresholds of one experiment; whoever acts without being a person gets the stricter of both."""
     is_unattended = made_by is not None and made_by is not MadeBy.PERSON
     try:
-        own = resolved_config(settings, experiment)
-        used, overruled = stricter_of(request, own) if is_unattended else (settings.threshold_config(own, request), ())
+        found = thresholds_of(settings, experiment, request, is_unattended=is_unattended)
     except ConfigError as error:
         return JudgedOn(problem=str(error))
     deciding = set() if request is None else request.model_fields_set - ACTING_FIELDS
-    return JudgedOn(used, overruled, any(getattr(used, name) != getattr(own, name) for name in deciding))
+    is_overridden = any(getattr(found.used, name) != getattr(found.own, name) for name in deciding)
+    return JudgedOn(found.used, found.overruled, is_overridden)

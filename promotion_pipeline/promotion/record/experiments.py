@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from promotion_pipeline.config import PromotionConfig, Settings, parse_config
-from promotion_pipeline.errors import ConfigError, NotFoundError
+from promotion_pipeline.config import PromotionConfig, Settings, in_force
+from promotion_pipeline.config.precedence import InForce
+from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.promotion.record.splits import Split
 from promotion_pipeline.store.database import Connection
 
@@ -126,17 +126,18 @@ def split_of(variants: Sequence[Variant]) -> Split:
     return {str(variant.id): variant.traffic for variant in variants}
 
 
-def resolved_config(
-    settings: Settings, experiment: Experiment, request: PromotionConfig | None = None
-) -> PromotionConfig:
-    """Default < environment < the experiment's `promotion_config` < the request.
+def thresholds_of(
+    settings: Settings, experiment: Experiment, request: PromotionConfig | None = None, *, is_unattended: bool = False
+) -> InForce:
+    """The thresholds that an experiment is judged with: `promotion_pipeline.config.precedence`.
 
     Raises:
         ConfigError: the experiment's `promotion_config` is not valid.
     """
-    own = experiment.promotion_config
-    source = f"promotion_config of {experiment.name!r}"
-    if own is not None and not isinstance(own, Mapping):
-        raise ConfigError(f"{source}={own!r} must be a JSON object of thresholds, or null")
-    values: Mapping[str, Any] = own or {}
-    return settings.threshold_config(parse_config(values, source=source), request)
+    return in_force(
+        settings.thresholds,
+        experiment.promotion_config,
+        request,
+        is_unattended=is_unattended,
+        source=f"promotion_config of {experiment.name!r}",
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from promotion_pipeline.evaluation import Verdict
+from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.evaluation.unattended import WithheldReason as WithheldReason
 from promotion_pipeline.promotion.record.result import Measured as Measured
 from promotion_pipeline.promotion.record.result import Result as Result
@@ -17,14 +18,21 @@ from promotion_pipeline.promotion.record.states import ApprovalState, PromotionS
 from promotion_pipeline.promotion.record.watched import Alarm, WatchState
 
 
-class SafetyChecks(Result):
-    """Whether each of the five contract checks passed."""
+class _ByCheck(Result):
+    """A yes or no for each row of the contract, read by the row's name."""
 
-    min_sample_size: bool = False
-    min_confidence: bool = False
-    min_improvement: bool = False
-    min_runtime: bool = False
-    error_rate_acceptable: bool = False
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> bool: ...
+
+
+SafetyChecks = create_model(
+    "SafetyChecks",
+    __base__=_ByCheck,
+    __doc__="Whether each contract check passed; one that was not asked did not.",
+    **{check.name: (bool, False) for check in CONTRACT},  # type: ignore[call-overload]
+)
+"""Whether each contract check passed, by its name."""
 
 
 class CheckResult(Result):
@@ -98,7 +106,7 @@ class PromotionEligibility(Result):
 
     experiment_name: str
     is_eligible: bool
-    """All five contract checks pass."""
+    """Every contract check passes."""
     is_promotable: bool = False
     """Eligible, and the evidence that an unattended promotion needs is there (freshness apart)."""
     verdict: Verdict

@@ -13,11 +13,11 @@ import psycopg
 from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.config import ACTING_FIELDS, Mode, PromotionConfig
+from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.decisions.deployments import note_deployment
 from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.evaluation import Verdict
-from promotion_pipeline.evaluation.stricter import Overruled
 from promotion_pipeline.evaluation.unattended import WAITING, MadeBy, WithheldReason
 from promotion_pipeline.promotion.act.approvals import expire_approvals, request_approval
 from promotion_pipeline.promotion.act.promote import (
