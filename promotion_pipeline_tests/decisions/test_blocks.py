@@ -48,7 +48,7 @@ REFUSES = """
         WHEN (NEW.experiment_id = '{id}' AND NEW.hour = '{hour}') EXECUTE FUNCTION refuse()
     """
 EVALUATE = f"""
-from promotion_pipeline.store import window
+from promotion_pipeline.decisions import window
 window.DECISIONS_PER_BLOCK = {PER_BLOCK * HOURS}
 from promotion_pipeline.cli.main import main
 main()
