@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,8 @@ from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.connection import connect
 from promotion_pipeline.store.database import Connection, Store, open_store
+from promotion_pipeline.store.windows import HOUR
 
-HOUR = timedelta(hours=1)
 HISTORY_HOURS = 336
 REQUESTS_AN_HOUR = 100
 """Of each variant. The newest hour is still in `ai_requests`, as it is before the hourly run."""

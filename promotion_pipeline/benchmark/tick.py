@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from promotion_pipeline.benchmark.measure import Run, dagster_process
-from promotion_pipeline.benchmark.seed import HOUR, seed_hours
+from promotion_pipeline.benchmark.seed import seed_hours
 from promotion_pipeline.config import Settings
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.instance import instance_environment
 from promotion_pipeline.orchestration.partitions import range_tags
 from promotion_pipeline.store.database import open_store
+from promotion_pipeline.store.windows import HOUR
 
 TICKS = 5
 EXPERIMENTS = 1_000

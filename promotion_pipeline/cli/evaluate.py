@@ -69,7 +69,8 @@ def evaluate(
     config: Any = None,
 ) -> None:
     """Evaluate a range of hours."""
-    from promotion_pipeline.decisions.window import evaluate_window, redecide_late
+    from promotion_pipeline.decisions.redecide import redecide_late
+    from promotion_pipeline.decisions.window import evaluate_window
     from promotion_pipeline.rollups import catch_up
     from promotion_pipeline.rollups.catching_up import roll_up as roll_up_hours
     from promotion_pipeline.store.clock import newest_complete_hour

@@ -15,9 +15,9 @@ from promotion_pipeline.rollups import incomplete_phases, landed
 from promotion_pipeline.rollups.conservation import unbalanced_hours
 from promotion_pipeline.rollups.postgresql.unusable import unusable_since
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
+from promotion_pipeline.store.windows import HOUR
 from promotion_pipeline.text.numbers import instant_text
 
-HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)
 MINUTES_TO_DECIDE = 15
 """Minutes after the schedule's minute until which the hour just over may be undecided."""

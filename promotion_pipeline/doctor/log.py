@@ -10,9 +10,9 @@ from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.rollups import log_name, open_log
 from promotion_pipeline.rollups.log_gaps import gap_sentence, log_gaps
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
+from promotion_pipeline.store.windows import HOUR
 from promotion_pipeline.text.numbers import instant_text
 
-HOUR = timedelta(hours=1)
 SILENT_HOURS = 2
 """Hours without a request after which a log that somebody should write is silent."""
 MAP_IT = "name it under [columns] in the file of AUTO_PROMOTION_SOURCE"

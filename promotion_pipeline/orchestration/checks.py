@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 from promotion_pipeline.decisions import health
-from promotion_pipeline.decisions.window import first_undecided_hour
+from promotion_pipeline.decisions.recorded import first_undecided_hour
 from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.rollups.conservation import unbalanced_hours, unbalanced_old_hours

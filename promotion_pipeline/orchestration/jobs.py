@@ -10,7 +10,9 @@ import dagster as dg
 from pydantic import Field
 
 from promotion_pipeline.decisions.labels import LATEST
-from promotion_pipeline.decisions.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff
+from promotion_pipeline.decisions.redecide import redecide_late, what_if_diff
+from promotion_pipeline.decisions.window import WindowResult, evaluate_window
+from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.act_events import told_in_run

@@ -8,11 +8,12 @@ import dagster as dg
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.recorded import first_unfinished_hour
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.orchestration.partitions import HOUR, first_hour, range_tags
+from promotion_pipeline.orchestration.partitions import first_hour, range_tags
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.rollups import landed
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.windows import HOUR
 from promotion_pipeline.text.numbers import instant_text
 
 COME_BACK_MINUTES = 10

@@ -111,8 +111,9 @@ def test_an_unrelated_experiment_changes_nothing(
     elsewhere = [frame.replace({"experiment_id": {"button": "other"}}) for frame in other]
     for frame in elsewhere:
         frame["variant_id"] = "other-" + frame["variant_id"]
-    alone = evaluate(rollups, own)
-    both = evaluate(pd.concat([elsewhere[0], rollups]), pd.concat([elsewhere[1], own]))
+    hours = pd.date_range(START, periods=HOURS, freq="h")
+    alone = evaluate(rollups, own, hours=hours)
+    both = evaluate(pd.concat([elsewhere[0], rollups]), pd.concat([elsewhere[1], own]), hours=hours)
     for name in ("metrics", "significance", "decisions"):
         among = _rows(both, name)
         among = among[among["experiment_id"] == "button"].reset_index(drop=True)

@@ -15,7 +15,8 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.decisions.window import Table, evaluate_window
+from promotion_pipeline.decisions.window import evaluate_window
+from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.act.rollback import rollback_promotion

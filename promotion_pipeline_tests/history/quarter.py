@@ -21,7 +21,8 @@ import pandas as pd
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.config import PromotionConfig, Settings
-from promotion_pipeline.decisions.window import Table, evaluate_window
+from promotion_pipeline.decisions.window import evaluate_window
+from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store, open_store

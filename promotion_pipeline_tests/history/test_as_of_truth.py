@@ -11,7 +11,8 @@ import pytest
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.decisions.experiments import read_experiments, read_present_experiments
-from promotion_pipeline.decisions.window import Table, evaluate_window
+from promotion_pipeline.decisions.window import evaluate_window
+from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.promotion.act.holds import release_hold
 from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.act.rollback import rollback_promotion

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline.decisions.late import late_changes
-from promotion_pipeline.decisions.window import evaluate_window, redecide_late
+from promotion_pipeline.decisions.redecide import redecide_late
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.notification import Notification
 from promotion_pipeline.promotion.act.promote import promote_winner

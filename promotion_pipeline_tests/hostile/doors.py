@@ -13,7 +13,8 @@ import httpx
 
 from promotion_pipeline.api.app import create_app
 from promotion_pipeline.api.tokens import Role, create_token
-from promotion_pipeline.decisions.window import evaluate_window, redecide_late
+from promotion_pipeline.decisions.redecide import redecide_late
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.doctor import data
 from promotion_pipeline.doctor.environment import ReadSettings
 from promotion_pipeline.doctor.subject import Subject

@@ -9,7 +9,8 @@ import pytest
 from promotion_pipeline import auto_check_promotions
 from promotion_pipeline.config import Mode, PromotionConfig, layered, parse_config
 from promotion_pipeline.decisions.deployments import note_deployment, second_deployment
-from promotion_pipeline.decisions.window import evaluate_window, first_undecided_hour
+from promotion_pipeline.decisions.recorded import first_undecided_hour
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.record.models import Outcome

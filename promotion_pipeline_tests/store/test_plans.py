@@ -17,7 +17,8 @@ from psycopg import sql
 from promotion_pipeline.benchmark.seed import HISTORY_HOURS, seed_hours
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions import health
-from promotion_pipeline.decisions.window import evaluate_window, first_undecided_hour
+from promotion_pipeline.decisions.recorded import first_undecided_hour
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.promotion.history.evidence import lift_series, sparklines
 from promotion_pipeline.promotion.history.history import get_promotion_history
 from promotion_pipeline.promotion.history.overview import experiment_overviews

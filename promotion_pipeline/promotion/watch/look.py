@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from promotion_pipeline.config import parse_config
@@ -18,8 +18,7 @@ from promotion_pipeline.promotion.watch.rules import WINDOWS, Sums, WatchCheck, 
 from promotion_pipeline.promotion.watch.state import OPEN, WATCHED, live_where, standings
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
-
-HOUR = timedelta(hours=1)
+from promotion_pipeline.store.windows import HOUR
 
 
 @dataclass(frozen=True)

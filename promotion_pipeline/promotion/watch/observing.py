@@ -18,8 +18,8 @@ from promotion_pipeline.promotion.watch.rules import WINDOWS, Sums, Window
 from promotion_pipeline.rollups.log import Span
 from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.windows import HOUR
 
-HOUR = timedelta(hours=1)
 HOURS_SHOWN = 24
 
 _IMPORTED = """
