@@ -25,7 +25,6 @@ from promotion_pipeline.config.thresholds import (
     parse_config,
     parse_texts,
 )
-from promotion_pipeline.promotion.judge.in_force import in_force
 
 __all__ = [
     "ACTING_FIELDS",
