@@ -14,7 +14,7 @@ from promotion_pipeline.config.choices import (
     Mode,
     PrimaryMetric,
 )
-from promotion_pipeline.config.precedence import in_force, layered
+from promotion_pipeline.config.precedence import layered, thresholds_in_force
 from promotion_pipeline.config.settings import MINIMUM_SECRET_LENGTH, PASSED_THROUGH, Settings, known_variables
 from promotion_pipeline.config.thresholds import (
     ACTING_FIELDS,
@@ -41,10 +41,10 @@ __all__ = [
     "PrimaryMetric",
     "PromotionConfig",
     "Settings",
-    "in_force",
     "known_variables",
     "layered",
     "meaning_of",
     "parse_config",
     "parse_texts",
+    "thresholds_in_force",
 ]

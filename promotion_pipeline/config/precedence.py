@@ -58,7 +58,7 @@ class Overruled:
 
 
 @dataclass(frozen=True)
-class InForce:
+class ThresholdsInForce:
     """The thresholds of one experiment."""
 
     own: PromotionConfig
@@ -90,14 +90,14 @@ def own_thresholds(value: object, source: str = "promotion_config") -> Promotion
     return parse_config(value, source=source)
 
 
-def in_force(
+def thresholds_in_force(
     environment: PromotionConfig,
     promotion_config: object,
     request: PromotionConfig | None = None,
     *,
     is_unattended: bool = False,
     source: str = "promotion_config",
-) -> InForce:
+) -> ThresholdsInForce:
     """The thresholds that an experiment is judged and acted upon with.
 
     Args:
@@ -110,8 +110,8 @@ def in_force(
     own = layered(environment, own_thresholds(promotion_config, source))
     if is_unattended:
         used, overruled = stricter_of(request, own)
-        return InForce(own, used, overruled)
-    return InForce(own, layered(own, request))
+        return ThresholdsInForce(own, used, overruled)
+    return ThresholdsInForce(own, layered(own, request))
 
 
 def stricter_of(request: PromotionConfig | None, own: PromotionConfig) -> tuple[PromotionConfig, tuple[Overruled, ...]]:

@@ -19,7 +19,7 @@ from promotion_pipeline.decisions.experiments import overridden, read_experiment
 from promotion_pipeline.decisions.judge import judged, outcome_counts, settled_before
 from promotion_pipeline.decisions.labels import label_beside, record_label
 from promotion_pipeline.decisions.late import LateVerdict, tell_late_verdicts
-from promotion_pipeline.decisions.write import Table, WindowPlan, Written, write_evaluation
+from promotion_pipeline.decisions.write import Table, WindowPlan, WrittenRows, write_evaluation
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
@@ -116,7 +116,7 @@ class _Part:
     experiments: int
     hours: pd.DataFrame
     newest: pd.DataFrame
-    written: Written
+    written: WrittenRows
     seconds: tuple[float, float, float]
     """Spent on reading, evaluating and writing."""
 

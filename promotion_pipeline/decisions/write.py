@@ -63,7 +63,7 @@ class WindowPlan:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenRows:
     """Rows of a block that were written."""
 
     metrics: int = 0
@@ -72,20 +72,20 @@ class Written:
     relabelled: int = 0
 
 
-def write_evaluation(store: Store, plan: WindowPlan, block: ExperimentBlock, found: Evaluation) -> Written:
+def write_evaluation(store: Store, plan: WindowPlan, block: ExperimentBlock, found: Evaluation) -> WrittenRows:
     """Write what was found of a block, unless just that was written before the evaluation was cut off."""
     fingerprint = ""
     if plan.notes is not None:
         fingerprint = fingerprint_of([found.metrics, found.significance, found.decisions])
         if plan.notes.is_written(block, fingerprint):
-            return Written()
+            return WrittenRows()
     metrics = significance = 0
     if Table.METRICS in plan.tables:
         metrics = replace_metrics(store, found.metrics, plan.start, plan.end, block.ids)
     if Table.SIGNIFICANCE in plan.tables:
         significance = replace_significance(store, found.significance, plan.start, plan.end, block.ids)
     if Table.DECISIONS not in plan.tables:
-        return Written(metrics, significance)
+        return WrittenRows(metrics, significance)
     decisions = write_decisions(
         store,
         found.decisions,
@@ -96,7 +96,7 @@ def write_evaluation(store: Store, plan: WindowPlan, block: ExperimentBlock, fou
         record=record_label(store.settings),
         within=partial(_note, store, plan, block, fingerprint),
     )
-    return Written(metrics, significance, decisions.recorded, decisions.relabelled)
+    return WrittenRows(metrics, significance, decisions.recorded, decisions.relabelled)
 
 
 def _note(

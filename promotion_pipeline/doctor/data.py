@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from promotion_pipeline.config import in_force
+from promotion_pipeline.config import thresholds_in_force
 from promotion_pipeline.decisions.deployments import second_deployment
 from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.decisions.phases import unnoted_experiments
@@ -205,7 +205,7 @@ def thresholds(subject: Subject) -> CheckOutcome:
     bad: dict[str, str] = {}
     for row in rows:
         try:
-            in_force(subject.settings.thresholds, row["promotion_config"])
+            thresholds_in_force(subject.settings.thresholds, row["promotion_config"])
         except ConfigError as error:
             bad[row["name"]] = str(error)
     if bad:

@@ -8,7 +8,7 @@ import numpy as np
 
 from promotion_pipeline.evaluation.clusters import Clusters, clusters_of
 from promotion_pipeline.evaluation.layout import Bools, Floats
-from promotion_pipeline.evaluation.metrics import Estimate, estimates
+from promotion_pipeline.evaluation.metrics import MetricEstimate, estimates
 from promotion_pipeline.evaluation.sums import Block
 
 
@@ -25,7 +25,7 @@ class Arms:
     error_rate: Floats
     mean_latency_ms: Floats
     mean_value: Floats
-    primary: Estimate
+    primary: MetricEstimate
     """The metric that the unit is decided on."""
 
     @property

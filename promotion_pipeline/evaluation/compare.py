@@ -10,7 +10,7 @@ from promotion_pipeline.evaluation.arms import Arms
 from promotion_pipeline.evaluation.guardrails import guarded
 from promotion_pipeline.evaluation.hours import HOUR_US
 from promotion_pipeline.evaluation.layout import Bools, Floats
-from promotion_pipeline.evaluation.metrics import Estimate, are_proportions, improvements_percent, z_tests
+from promotion_pipeline.evaluation.metrics import MetricEstimate, are_proportions, improvements_percent, z_tests
 from promotion_pipeline.evaluation.planned import planned_looks
 from promotion_pipeline.evaluation.split import SplitTests, split_tests
 from promotion_pipeline.evaluation.sums import FIRST_TRAFFIC_HOURS, Block
@@ -136,7 +136,7 @@ def _fixed_interval(block: Block, own: Arms, lift: Lift, alpha: Floats, unsure: 
     return Interval(np.where(sign > 0, fixed.lower, -fixed.upper), np.where(sign > 0, fixed.upper, -fixed.lower))
 
 
-def _inverse_freedom(primary: Estimate) -> Floats | None:
+def _inverse_freedom(primary: MetricEstimate) -> Floats | None:
     """1 / degrees of freedom of the lift's variance, (treatments, units, hours); None where no unit knows its users."""
     if not primary.inverse_freedom.any():
         return None

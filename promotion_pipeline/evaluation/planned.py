@@ -13,7 +13,7 @@ import numpy as np
 
 from promotion_pipeline.config import GroupSequentialSpending
 from promotion_pipeline.evaluation.layout import Bools, Floats, Thresholds
-from promotion_pipeline.evaluation.metrics import Estimate
+from promotion_pipeline.evaluation.metrics import MetricEstimate
 from promotion_pipeline.statistics import Spending, combined_inverse_freedom, continuous_boundary, normal_equivalent
 
 OVERRUN = 1.1
@@ -38,7 +38,7 @@ class PlannedLooks:
     """Critical z, one-sided; NaN also past the plan, when no error is left to spend."""
 
 
-def planned_looks(primary: Estimate, requests: Floats, limits: Thresholds, alpha: Floats) -> PlannedLooks:
+def planned_looks(primary: MetricEstimate, requests: Floats, limits: Thresholds, alpha: Floats) -> PlannedLooks:
     """The looks of the units that state a plan; O(cells of these).
 
     Where users come back, information grows slower than requests late in a plan: the boundary is then on the safe side.

@@ -89,9 +89,8 @@ def test_the_rule_wins_over_the_experiment_which_wins_over_the_default() -> None
     assert replay(KEPT, strict, [parse_rule("contract,min_improvement_percent=20")])["is_promoted"].all()
     default = PromotionConfig(min_improvement_percent=40)
     assert not replay(KEPT, experiment("kept"), [parse_rule("contract")], config=default)["is_promoted"].any()
-    weaker = parse_rule("min-runtime-hours=72").on_top_of(
-        PromotionConfig(min_runtime_hours=200, min_improvement_percent=20)
-    )
+    given = PromotionConfig(min_runtime_hours=200, min_improvement_percent=20)
+    weaker = parse_rule("min-runtime-hours=72").on_top_of(given)
     assert replay(KEPT, strict, [weaker])["hours"].tolist() == [72]
 
 

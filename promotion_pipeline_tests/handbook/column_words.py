@@ -1,4 +1,4 @@
-"""What columns mean that say nothing themselves in the database: by name, where it means the same in all tables."""
+"""What columns mean of which the database says nothing, by name: it means the same in every table."""
 
 MEANINGS = """
 acknowledged_at: when a person kept the promotion in spite of the breach

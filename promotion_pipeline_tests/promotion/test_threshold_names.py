@@ -18,7 +18,7 @@ from promotion_pipeline.backtest import parse_rule
 from promotion_pipeline.cli.options import ThresholdCommand, takes_thresholds
 from promotion_pipeline.config import DOOR_THRESHOLDS, PromotionConfig, Settings, parse_config
 from promotion_pipeline.config.aliases import ALIASES
-from promotion_pipeline.config.precedence import in_force
+from promotion_pipeline.config.precedence import thresholds_in_force
 from promotion_pipeline.decisions.experiments import _parse
 from promotion_pipeline.errors import ConfigError
 
@@ -48,7 +48,7 @@ def _environment(name: str, value: str) -> PromotionConfig:
 
 
 def _stored(name: str, value: str) -> PromotionConfig:
-    return in_force(PromotionConfig(), {to_camel(name): value}).used
+    return thresholds_in_force(PromotionConfig(), {to_camel(name): value}).used
 
 
 def _frame(name: str, value: str) -> PromotionConfig:

@@ -1,6 +1,6 @@
 """The metrics that an experiment can be decided on: one class a kind, and the dispatch from `PrimaryMetric` to it.
 
-What does not belong here: what is done with a metric (compare, guardrails, decide), whatever its kind.
+Not here: what is done with a metric (compare, guardrails, decide), whatever its kind.
 """
 
 from promotion_pipeline.evaluation.metrics.dispatch import (
@@ -10,11 +10,11 @@ from promotion_pipeline.evaluation.metrics.dispatch import (
     kind_of,
     z_tests,
 )
-from promotion_pipeline.evaluation.metrics.kind import Estimate, MaturedSums, MetricKind
+from promotion_pipeline.evaluation.metrics.kind import MaturedSums, MetricEstimate, MetricKind
 
 __all__ = [
-    "Estimate",
     "MaturedSums",
+    "MetricEstimate",
     "MetricKind",
     "are_proportions",
     "estimates",

@@ -8,7 +8,7 @@ import numpy as np
 
 from promotion_pipeline.evaluation.clusters import Clusters
 from promotion_pipeline.evaluation.layout import Floats
-from promotion_pipeline.evaluation.metrics.kind import Estimate, MaturedSums, MetricKind, by_user, user_level
+from promotion_pipeline.evaluation.metrics.kind import MaturedSums, MetricEstimate, MetricKind, by_user, user_level
 from promotion_pipeline.statistics import (
     ZTest,
     more_often_z,
@@ -24,7 +24,7 @@ class Conversion(MetricKind):
     is_proportion: ClassVar[bool] = True
     watched_as: ClassVar[Literal["conversion", "value"]] = "conversion"
 
-    def estimate(self, sums: dict[str, Floats], clusters: Clusters) -> Estimate:
+    def estimate(self, sums: dict[str, Floats], clusters: Clusters) -> MetricEstimate:
         """The rate; its variance by the delta method over users."""
         n, x = sums["requests"], sums["conversions"]
         with np.errstate(all="ignore"):
@@ -32,7 +32,7 @@ class Conversion(MetricKind):
             rate = np.where(n > 0, x / n, np.nan)
         by_request = proportion_variance_of_mean(x, n)
         if not by_user(sums, clusters):
-            return Estimate(rate, by_request, clusters.inverse_freedom, x, n)
+            return MetricEstimate(rate, by_request, clusters.inverse_freedom, x, n)
         known, alone = clusters.users > 0, clusters.anonymous
         known_x = sums["user_conversions"] if "user_conversions" in sums else np.where(known, x, 0.0)
         variance = ratio_of_sums(
@@ -43,14 +43,14 @@ class Conversion(MetricKind):
             sums["user_requests_sum_squares"] + alone,
             sums["user_conversions_requests_sum_products"] + (x - known_x),
         ).variance_of_ratio
-        return Estimate(rate, user_level(variance, by_request, known, clusters), clusters.inverse_freedom, x, n)
+        return MetricEstimate(rate, user_level(variance, by_request, known, clusters), clusters.inverse_freedom, x, n)
 
-    def z_test(self, estimate: Estimate) -> ZTest:
+    def z_test(self, estimate: MetricEstimate) -> ZTest:
         """The pooled test of the contract, at request level."""
         x, n = estimate.total, estimate.sample
         return two_proportion_z(x[:1], n[:1], x[1:], n[1:])
 
-    def improvement_percent(self, estimate: Estimate) -> Floats:
+    def improvement_percent(self, estimate: MetricEstimate) -> Floats:
         """As one quotient of whole numbers, so that exactly +5 % is 5.0; NaN where control has no conversion."""
         x, n = estimate.total, estimate.sample
         x0, n0, x1, n1 = x[:1], n[:1], x[1:], n[1:]

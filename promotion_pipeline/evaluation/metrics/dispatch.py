@@ -12,12 +12,12 @@ from promotion_pipeline.config import PrimaryMetric
 from promotion_pipeline.evaluation.clusters import Clusters
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints
 from promotion_pipeline.evaluation.metrics.conversion import Conversion
-from promotion_pipeline.evaluation.metrics.kind import Estimate, MetricKind
+from promotion_pipeline.evaluation.metrics.kind import MetricEstimate, MetricKind
 from promotion_pipeline.evaluation.metrics.value import ValueMean, ValuePerUser
 from promotion_pipeline.statistics import ZTest
 
 Units = slice | Bools
-Found = TypeVar("Found", Estimate, ZTest)
+Found = TypeVar("Found", MetricEstimate, ZTest)
 ALL = slice(None)
 
 
@@ -38,17 +38,17 @@ def kind_of(metric: PrimaryMetric) -> MetricKind:
             assert_never(metric)
 
 
-def estimates(metric: Ints, sums: dict[str, Floats], clusters: Clusters) -> Estimate:
+def estimates(metric: Ints, sums: dict[str, Floats], clusters: Clusters) -> MetricEstimate:
     """Each unit's metric in each arm; `metric` is the position in `PrimaryMetric`, shape (units,). O(cells)."""
     return _by_kind(metric, lambda kind, units: kind.estimate(_of(sums, units), clusters.of(units)))
 
 
-def z_tests(metric: Ints, estimate: Estimate) -> ZTest:
+def z_tests(metric: Ints, estimate: MetricEstimate) -> ZTest:
     """Each treatment against control on each unit's metric. O(cells)."""
     return _by_kind(metric, lambda kind, units: kind.z_test(_parts(estimate, units)))
 
 
-def improvements_percent(metric: Ints, estimate: Estimate) -> Floats:
+def improvements_percent(metric: Ints, estimate: MetricEstimate) -> Floats:
     """Each treatment's improvement over control on each unit's metric, in percent. O(cells)."""
     parts = [(units, kind.improvement_percent(_parts(estimate, units))) for kind, units in _kinds(metric)]
     return _joined(parts, metric)
@@ -63,8 +63,8 @@ def _of(arrays: dict[str, Floats], units: Units) -> dict[str, Floats]:
     return arrays if units is ALL else {name: values[:, units] for name, values in arrays.items()}
 
 
-def _parts(estimate: Estimate, units: Units) -> Estimate:
-    return Estimate(**_of(vars(estimate), units))
+def _parts(estimate: MetricEstimate, units: Units) -> MetricEstimate:
+    return MetricEstimate(**_of(vars(estimate), units))
 
 
 def _kinds(metric: Ints) -> list[tuple[MetricKind, Units]]:

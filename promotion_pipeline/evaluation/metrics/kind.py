@@ -14,7 +14,7 @@ from promotion_pipeline.statistics import ZTest, leverage_inflation
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MetricEstimate:
     """Mean of a metric in each arm and the variance of that mean, (slots, units, hours); NaN where not measured.
 
     Where users are known the variance is user-level: several requests of one user are one observation, by the delta
@@ -53,15 +53,15 @@ class MetricKind(ABC):
     """What the watch after a promotion calls it; it keeps no users."""
 
     @abstractmethod
-    def estimate(self, sums: dict[str, Floats], clusters: Clusters) -> Estimate:
+    def estimate(self, sums: dict[str, Floats], clusters: Clusters) -> MetricEstimate:
         """Mean and variance from cumulative sums; O(cells)."""
 
     @abstractmethod
-    def z_test(self, estimate: Estimate) -> ZTest:
+    def z_test(self, estimate: MetricEstimate) -> ZTest:
         """Each treatment against control; positive where the treatment has more."""
 
     @abstractmethod
-    def improvement_percent(self, estimate: Estimate) -> Floats:
+    def improvement_percent(self, estimate: MetricEstimate) -> Floats:
         """100 (m1 / m0 - 1) of each treatment, positive where the treatment has more."""
 
     @abstractmethod

@@ -8,7 +8,7 @@ import numpy as np
 
 from promotion_pipeline.evaluation.clusters import Clusters
 from promotion_pipeline.evaluation.layout import Floats
-from promotion_pipeline.evaluation.metrics.kind import Estimate, MaturedSums, MetricKind, by_user, user_level
+from promotion_pipeline.evaluation.metrics.kind import MaturedSums, MetricEstimate, MetricKind, by_user, user_level
 from promotion_pipeline.statistics import (
     ZTest,
     mean_variance_of_mean,
@@ -32,7 +32,7 @@ class ValueMean(MetricKind):
     is_proportion: ClassVar[bool] = False
     watched_as: ClassVar[Literal["conversion", "value"]] = "value"
 
-    def estimate(self, sums: dict[str, Floats], clusters: Clusters) -> Estimate:
+    def estimate(self, sums: dict[str, Floats], clusters: Clusters) -> MetricEstimate:
         """The mean of requests; its variance by the delta method over users. NaN where no value is kept."""
         n, total = sums["requests"], sums.get("value_sum")
         if total is None or "value_sum_squares" not in sums:
@@ -41,7 +41,7 @@ class ValueMean(MetricKind):
             mean = np.where(n > 0, total / n, np.nan)
             by_request = np.where(n > 1, np.maximum(sums["value_sum_squares"] - n * mean**2, 0) / ((n - 1) * n), np.nan)
             if not by_user(sums, clusters):
-                return Estimate(mean, by_request, np.zeros_like(n), total, n)
+                return MetricEstimate(mean, by_request, np.zeros_like(n), total, n)
             variance = by_request * clusters.sum_square_shares * n
             if all(name in sums for name in USER_VALUE_SUMS):
                 nobody = np.where(n > 0, clusters.anonymous / n, 0.0)
@@ -56,9 +56,9 @@ class ValueMean(MetricKind):
                 variance = np.where(sums["user_value_sum_squares"] > 0, measured, variance)
         known = clusters.users > 0
         variance = user_level(variance, by_request, known, clusters)
-        return Estimate(mean, variance, clusters.inverse_freedom, total, n)
+        return MetricEstimate(mean, variance, clusters.inverse_freedom, total, n)
 
-    def z_test(self, estimate: Estimate) -> ZTest:
+    def z_test(self, estimate: MetricEstimate) -> ZTest:
         """(m1 - m0) / sqrt(v0 + v1), the z-test of Welch's form."""
         mean, variance = estimate.mean, estimate.variance
         with np.errstate(all="ignore"):
@@ -66,7 +66,7 @@ class ValueMean(MetricKind):
             z = np.where(total > 0, (mean[1:] - mean[:1]) / np.sqrt(total), np.nan)
         return ZTest(z, two_sided_p_value(z))
 
-    def improvement_percent(self, estimate: Estimate) -> Floats:
+    def improvement_percent(self, estimate: MetricEstimate) -> Floats:
         """Of the means."""
         mean, variance = estimate.mean, estimate.variance
         return np.asarray(100.0 * relative_lift(mean[:1], variance[:1], mean[1:], variance[1:]).lift)
@@ -91,7 +91,7 @@ class ValuePerUser(ValueMean):
     The watch keeps no users: it looks at the value of a request.
     """
 
-    def estimate(self, sums: dict[str, Floats], clusters: Clusters) -> Estimate:
+    def estimate(self, sums: dict[str, Floats], clusters: Clusters) -> MetricEstimate:
         """The mean of users and the variance of that."""
         users, total = clusters.users, sums.get("value_sum")
         if total is None or "user_value_sum_squares" not in sums:
@@ -101,12 +101,12 @@ class ValuePerUser(ValueMean):
             mean = np.where(usable, total / users, np.nan)
             variance = np.maximum(sums["user_value_sum_squares"] - users * mean**2, 0) / ((users - 1) * users)
             freedom = np.where(usable, 1.0 / (users - 1.0), np.nan)
-            return Estimate(mean, np.where(usable, variance, np.nan), freedom, total, users)
+            return MetricEstimate(mean, np.where(usable, variance, np.nan), freedom, total, users)
 
 
-def _unknown(like: Floats) -> Estimate:
+def _unknown(like: Floats) -> MetricEstimate:
     nothing = np.full_like(like, np.nan)
-    return Estimate(nothing, nothing, np.zeros_like(like), nothing, like)
+    return MetricEstimate(nothing, nothing, np.zeros_like(like), nothing, like)
 
 
 def _mean(sums: MaturedSums) -> tuple[float, float, float]:

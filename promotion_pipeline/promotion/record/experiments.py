@@ -9,8 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from promotion_pipeline.config import PromotionConfig, Settings, in_force
-from promotion_pipeline.config.precedence import InForce
+from promotion_pipeline.config import PromotionConfig, Settings, thresholds_in_force
+from promotion_pipeline.config.precedence import ThresholdsInForce
 from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.promotion.record.splits import Split
 from promotion_pipeline.store.database import Connection
@@ -128,13 +128,13 @@ def split_of(variants: Sequence[Variant]) -> Split:
 
 def thresholds_of(
     settings: Settings, experiment: Experiment, request: PromotionConfig | None = None, *, is_unattended: bool = False
-) -> InForce:
+) -> ThresholdsInForce:
     """The thresholds that an experiment is judged with: `promotion_pipeline.config.precedence`.
 
     Raises:
         ConfigError: the experiment's `promotion_config` is not valid.
     """
-    return in_force(
+    return thresholds_in_force(
         settings.thresholds,
         experiment.promotion_config,
         request,

@@ -18,8 +18,8 @@ from promotion_pipeline.promotion.record.states import ApprovalState, PromotionS
 from promotion_pipeline.promotion.record.watched import Alarm, WatchState
 
 
-class _ByCheck(Result):
-    """A yes or no for each row of the contract, read by the row's name."""
+class _Checks(Result):
+    """A field a contract check, made of the rows."""
 
     if TYPE_CHECKING:
 
@@ -28,7 +28,7 @@ class _ByCheck(Result):
 
 SafetyChecks = create_model(
     "SafetyChecks",
-    __base__=_ByCheck,
+    __base__=_Checks,
     __doc__="Whether each contract check passed; one that was not asked did not.",
     **{check.name: (bool, False) for check in CONTRACT},  # type: ignore[call-overload]
 )

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from promotion_pipeline.config import Mode, Settings, in_force
+from promotion_pipeline.config import Mode, Settings, thresholds_in_force
 from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.errors import ConfigError, PromotionError
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, asks_a_person, may_go_unattended
@@ -144,7 +144,7 @@ def _to_do(connection: Connection, settings: Settings, decided: list[dict[str, A
 def _facts(settings: Settings, row: dict[str, Any]) -> UnattendedFacts | None:
     """What the stored decision and the tables say; None where the experiment's own thresholds are not valid."""
     try:
-        config = in_force(settings.thresholds, row["promotion_config"]).used
+        config = thresholds_in_force(settings.thresholds, row["promotion_config"]).used
     except ConfigError:
         return None
     return UnattendedFacts(

@@ -17,7 +17,7 @@ import pandas as pd
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.imports.asos import asos_sums
-from promotion_pipeline.rollups.imports.write import Written, write_import
+from promotion_pipeline.rollups.imports.write import ImportedRows, write_import
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR, require_hours
@@ -266,7 +266,7 @@ def _import(
         )
     if negative:
         warnings.append(f"in {negative} rows a sum fell since the look before: kept as measured")
-    written: Written = write_import(store, hourly, sums, str(file), replace_all=replace_all, started_at=started_at)
+    written: ImportedRows = write_import(store, hourly, sums, str(file), replace_all=replace_all, started_at=started_at)
     if written.unplaced_rows:
         warnings.append(
             f"{written.unplaced_rows} rows lie before the first phase of their experiment and were left out"

@@ -26,7 +26,7 @@ NEEDED_SUMS = ("requests", "conversions", "errors", "latency_samples", *REAL_COL
 
 
 @dataclass(frozen=True)
-class Written:
+class ImportedRows:
     """What `write_import` wrote."""
 
     variants: int
@@ -43,7 +43,7 @@ def write_import(
     *,
     replace_all: bool,
     started_at: datetime | None,
-) -> Written:
+) -> ImportedRows:
     """Write one row an (experiment, variant, hour) as rollups of imported experiments.
 
     Args:
@@ -70,7 +70,7 @@ def write_import(
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         rows = _write_rollups(connection, sums)
         variants = hourly[["experiment", "variant"]].drop_duplicates().shape[0]
-        return Written(variants=variants, rows=rows, unplaced_rows=len(hourly) - rows)
+        return ImportedRows(variants=variants, rows=rows, unplaced_rows=len(hourly) - rows)
 
 
 def _refuse_future(connection: psycopg.Connection[Any], hourly: pd.DataFrame, what: str) -> None:
