@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import psycopg
 from psycopg.rows import DictRow
@@ -272,18 +272,18 @@ def _http_lines(replies: Sequence[Reply], floor: Sequence[Reply], rate: int, bus
 
 async def _send(address: str, headers: dict[str, str], calls: Sequence[Call], rate: int) -> list[Reply]:
     # Connections are dropped before the server would: else one may be closed with a request under way.
-    limits = httpx.Limits(max_connections=100, keepalive_expiry=2)
-    async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60, limits=limits) as client:
+    limits = httpx2.Limits(max_connections=100, keepalive_expiry=2)
+    async with httpx2.AsyncClient(base_url=address, headers=headers, timeout=60, limits=limits) as client:
         begin = time.perf_counter() + 0.1
         return await asyncio.gather(*(_one(client, call, begin + n / rate) for n, call in enumerate(calls)))
 
 
-async def _one(client: httpx.AsyncClient, call: Call, due: float) -> Reply:
+async def _one(client: httpx2.AsyncClient, call: Call, due: float) -> Reply:
     await asyncio.sleep(due - time.perf_counter())
     headers = {"Idempotency-Key": call.key} if call.key else {}
     try:
         status = (await client.request(call.method, call.path, json=call.body, headers=headers)).status_code
-    except httpx.TransportError:
+    except httpx2.TransportError:
         status = NO_ANSWER
     return Reply(call.kind, time.perf_counter() - due, status)
 

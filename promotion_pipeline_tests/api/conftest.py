@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -26,7 +26,7 @@ from promotion_pipeline_tests.conftest import TEMPLATE
 from promotion_pipeline_tests.databases import copied_database
 
 TLS = ssl.create_default_context()
-"""Made once: httpx would make one for each client."""
+"""Made once: httpx2 would make one for each client."""
 CRON_SECRET = "a cron secret, ünïcödé 秘密"
 
 
@@ -59,24 +59,24 @@ class Api:
     store: Store
     secrets: dict[str, str]
     """Role -> its token."""
-    clients: dict[str, httpx.Client] = field(default_factory=dict)
+    clients: dict[str, httpx2.Client] = field(default_factory=dict)
 
-    def as_role(self, role: str | None) -> httpx.Client:
+    def as_role(self, role: str | None) -> httpx2.Client:
         """A client with the token of a role; None: without any."""
         return self.clients[role or "nobody"]
 
     @property
-    def viewer(self) -> httpx.Client:
+    def viewer(self) -> httpx2.Client:
         """May read."""
         return self.clients["viewer"]
 
     @property
-    def operator(self) -> httpx.Client:
+    def operator(self) -> httpx2.Client:
         """May act; the history calls it `operator-token`."""
         return self.clients["operator"]
 
     @property
-    def nobody(self) -> httpx.Client:
+    def nobody(self) -> httpx2.Client:
         """Has no credential."""
         return self.clients["nobody"]
 
@@ -101,7 +101,7 @@ def running_api(store: Store, **settings: Any) -> Iterator[Api]:
         api = Api(app, url, where, secrets)
         for role, secret in {"nobody": None, **secrets}.items():
             headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-            client = httpx.Client(base_url=url, headers=headers, timeout=60, verify=TLS)
+            client = httpx2.Client(base_url=url, headers=headers, timeout=60, verify=TLS)
             api.clients[role] = stack.enter_context(client)
         yield api
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing.connection import Connection as Pipe
 
-import httpx
+import httpx2
 import pytest
 
 from promotion_pipeline import promote_winner
@@ -49,7 +49,7 @@ def dying_server(url: str, settings: Settings, pipe: Pipe) -> None:
 
 
 def send_to_a_server_that_dies(api: Api, path: str, body: dict[str, str]) -> None:
-    with a_process(dying_server, api.store.url, api.store.settings) as pipe, pytest.raises(httpx.TransportError):
+    with a_process(dying_server, api.store.url, api.store.settings) as pipe, pytest.raises(httpx2.TransportError):
         api.operator.post(f"{pipe.recv()}{path}", json=body, headers=KEY)
     assert api.rows("SELECT 1 FROM api_idempotency_keys") == []
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-import httpx
+import httpx2
 import uvicorn
 
 from promotion_pipeline.api import create_app
@@ -33,7 +33,7 @@ PROMOTES = {
 class Door:
     """A client with an operator's token."""
 
-    client: httpx.Client
+    client: httpx2.Client
 
     def post(self, subject: Subject, act: str, body: dict[str, Any] | None = None, key: str | None = None) -> Reply:
         """One act over HTTP."""
@@ -93,5 +93,5 @@ def operator_headers(store: Store, name: str = "operator") -> dict[str, str]:
 def open_door(store: Store, served: Store) -> Iterator[Door]:
     """A server on `served`, which may lose its connections, and a client of it."""
     headers = operator_headers(store)
-    with serving(served) as url, httpx.Client(base_url=url, headers=headers, timeout=120) as client:
+    with serving(served) as url, httpx2.Client(base_url=url, headers=headers, timeout=120) as client:
         yield Door(client)

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
-import httpx
+import httpx2
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConflictError, NotEligibleError
@@ -105,7 +105,7 @@ def race(
 ) -> None:
     """A process of racers: for each round hear (subject, moves), wait for all the others, act, tell."""
     store = Store(url, settings)
-    with httpx.Client(base_url=address, headers=headers, timeout=120) as client, ThreadPoolExecutor(moves) as pool:
+    with httpx2.Client(base_url=address, headers=headers, timeout=120) as client, ThreadPoolExecutor(moves) as pool:
         door = Door(client)
         while (told := pipe.recv()) is not None:
             subject, chosen = told

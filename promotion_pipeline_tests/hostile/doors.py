@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2
 
 from promotion_pipeline.api.app import create_app
 from promotion_pipeline.api.tokens import Role, create_token
@@ -141,12 +141,12 @@ def _through_http(store: Store, names: Sequence[str]) -> None:
         assert answer.json() is not None
 
 
-async def _get(store: Store, token: str, paths: Sequence[str]) -> dict[str, httpx.Response]:
+async def _get(store: Store, token: str, paths: Sequence[str]) -> dict[str, httpx2.Response]:
     app = create_app(store)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {token}"}
     try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
             return {path: await client.get(path) for path in paths}
     finally:
         app.state.door.store.close()

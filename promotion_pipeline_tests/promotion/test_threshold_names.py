@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import typer
 from fastapi import FastAPI
@@ -93,8 +93,8 @@ def _query(name: str, value: str) -> PromotionConfig:
     application.get("/")(thresholds_in_query(echo))
 
     async def ask() -> Any:
-        transport = httpx.ASGITransport(app=application)
-        async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+        transport = httpx2.ASGITransport(app=application)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://door") as client:
             return (await client.get("/", params={to_camel(name): value})).json()
 
     return parse_config(asyncio.run(ask()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
@@ -37,7 +37,7 @@ class PagerDutySender:
         self._routing_key = settings.pagerduty_routing_key.get_secret_value()
         self._base_url = settings.pagerduty_base_url.rstrip("/")
         self._public_url = settings.public_url
-        self._client = httpx.Client(timeout=answer_seconds)
+        self._client = httpx2.Client(timeout=answer_seconds)
 
     @property
     def channel(self) -> Channel:
@@ -49,8 +49,8 @@ class PagerDutySender:
         event = {"routing_key": self._routing_key, **event_of(envelope, self._public_url)}
         try:
             response = self._client.post(f"{self._base_url}/v2/enqueue", json=event)
-        except httpx.HTTPError as error:
-            hung = isinstance(error, httpx.TimeoutException)
+        except httpx2.HTTPError as error:
+            hung = isinstance(error, httpx2.TimeoutException)
             return Attempt(AttemptKind.RETRY, f"PagerDuty cannot be reached: {_named(error)}", hung=hung)
         return self._attempt_of(response, str(event["dedup_key"]))
 
@@ -62,7 +62,7 @@ class PagerDutySender:
         """Ask the server for anything: an event would page somebody, and nothing else tells about the key."""
         try:
             response = self._client.get(f"{self._base_url}/v2/enqueue")
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise DependencyError(f"PagerDuty cannot be reached: {_named(error)}; check the network") from None
         if response.status_code >= 500:
             raise DependencyError(f"PagerDuty answered HTTP {response.status_code}: see https://status.pagerduty.com")
@@ -72,7 +72,7 @@ class PagerDutySender:
         """Close the connections."""
         self._client.close()
 
-    def _attempt_of(self, response: httpx.Response, dedup_key: str) -> Attempt:
+    def _attempt_of(self, response: httpx2.Response, dedup_key: str) -> Attempt:
         status = response.status_code
         if status == 202:
             return Attempt(AttemptKind.DELIVERED, receipt={"dedup_key": dedup_key})
@@ -118,7 +118,7 @@ def _details(message: Message) -> dict[str, str]:
     }
 
 
-def _named(error: httpx.HTTPError) -> str:
+def _named(error: httpx2.HTTPError) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

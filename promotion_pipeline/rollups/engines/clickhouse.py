@@ -93,35 +93,35 @@ class ClickhouseServer(_ClickhouseSource):
     """A server at `url`: http(s)://user:password@host:8123/database."""
 
     def __init__(self, config: SourceConfig) -> None:
-        import httpx
+        import httpx2
 
         super().__init__(config)
         try:
-            url = httpx.URL(config.url.get_secret_value() if config.url else "")
-        except httpx.InvalidURL:
-            url = httpx.URL("")
+            url = httpx2.URL(config.url.get_secret_value() if config.url else "")
+        except httpx2.InvalidURL:
+            url = httpx2.URL("")
         if url.scheme not in {"http", "https"} or not url.host:
             raise ConfigError("the url of a ClickHouse source is http(s)://user:password@host:8123/database")
         self._shown = f"{url.scheme}://{url.host}:{url.port or ''}".rstrip(":")
         headers = {"X-ClickHouse-User": url.username, "X-ClickHouse-Key": url.password}
         database = url.path.strip("/")
-        self._client = httpx.Client(
+        self._client = httpx2.Client(
             base_url=self._shown,
             headers={name: value for name, value in headers.items() if value},
             params={"database": database} if database else {},
-            timeout=httpx.Timeout(SECONDS, connect=CONNECT_SECONDS),
+            timeout=httpx2.Timeout(SECONDS, connect=CONNECT_SECONDS),
         )
 
     def _answer(self, query: str, output: str) -> bytes:
-        import httpx
+        import httpx2
 
         # Wait for the end: a failure after the first rows would otherwise come with the status of success.
         params = {"default_format": output, "wait_end_of_query": "1", "max_query_size": str(2 * len(query) + 1024)}
         try:
             answer = self._client.post("/", content=query.encode(), params=params)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise DependencyError(f"ClickHouse at {self._shown} cannot be reached: {one_line(error)}") from None
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != httpx2.codes.OK:
             raise self._refused(one_line(Exception(answer.text)))
         return answer.content
 
