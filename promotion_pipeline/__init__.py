@@ -30,21 +30,27 @@ if TYPE_CHECKING:
         UntrustedError,
         WithheldError,
     )
-    from promotion_pipeline.promotion.approvals import (
+    from promotion_pipeline.promotion.act.approvals import (
         approval_history,
         approve_promotion,
         decline_promotion,
         open_approvals,
     )
-    from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
-    from promotion_pipeline.promotion.history import get_promotion_history
-    from promotion_pipeline.promotion.holds import hold_promotion, release_hold
-    from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
-    from promotion_pipeline.promotion.models import Approval, AutoCheckResult, Hold, Promotion, PromotionEligibility
-    from promotion_pipeline.promotion.promote import promote_winner
-    from promotion_pipeline.promotion.ramp import advance_ramp
-    from promotion_pipeline.promotion.rollback import plan_rollback, rollback_promotion
-    from promotion_pipeline.promotion.sweep import auto_check_promotions
+    from promotion_pipeline.promotion.act.holds import hold_promotion, release_hold
+    from promotion_pipeline.promotion.act.keeping import acknowledge_breach, overwrite_split
+    from promotion_pipeline.promotion.act.promote import promote_winner
+    from promotion_pipeline.promotion.act.ramp import advance_ramp
+    from promotion_pipeline.promotion.act.rollback import plan_rollback, rollback_promotion
+    from promotion_pipeline.promotion.history.history import get_promotion_history
+    from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
+    from promotion_pipeline.promotion.record.models import (
+        Approval,
+        AutoCheckResult,
+        Hold,
+        Promotion,
+        PromotionEligibility,
+    )
+    from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 
 __all__ = [
     "AlreadyPromotedError",
@@ -87,26 +93,26 @@ __all__ = [
 
 _MODULES = {
     "PromotionConfig": "config",
-    "Approval": "promotion.models",
-    "AutoCheckResult": "promotion.models",
-    "Hold": "promotion.models",
-    "Promotion": "promotion.models",
-    "PromotionEligibility": "promotion.models",
-    "acknowledge_breach": "promotion.keeping",
-    "advance_ramp": "promotion.ramp",
-    "approval_history": "promotion.approvals",
-    "approve_promotion": "promotion.approvals",
-    "auto_check_promotions": "promotion.sweep",
-    "check_promotion_eligibility": "promotion.eligibility",
-    "decline_promotion": "promotion.approvals",
-    "get_promotion_history": "promotion.history",
-    "hold_promotion": "promotion.holds",
-    "open_approvals": "promotion.approvals",
-    "overwrite_split": "promotion.keeping",
-    "plan_rollback": "promotion.rollback",
-    "promote_winner": "promotion.promote",
-    "release_hold": "promotion.holds",
-    "rollback_promotion": "promotion.rollback",
+    "Approval": "promotion.record.models",
+    "AutoCheckResult": "promotion.record.models",
+    "Hold": "promotion.record.models",
+    "Promotion": "promotion.record.models",
+    "PromotionEligibility": "promotion.record.models",
+    "acknowledge_breach": "promotion.act.keeping",
+    "advance_ramp": "promotion.act.ramp",
+    "approval_history": "promotion.act.approvals",
+    "approve_promotion": "promotion.act.approvals",
+    "auto_check_promotions": "promotion.unattended.sweep",
+    "check_promotion_eligibility": "promotion.judge.check",
+    "decline_promotion": "promotion.act.approvals",
+    "get_promotion_history": "promotion.history.history",
+    "hold_promotion": "promotion.act.holds",
+    "open_approvals": "promotion.act.approvals",
+    "overwrite_split": "promotion.act.keeping",
+    "plan_rollback": "promotion.act.rollback",
+    "promote_winner": "promotion.act.promote",
+    "release_hold": "promotion.act.holds",
+    "rollback_promotion": "promotion.act.rollback",
     "run_sweep": "cron",
 }
 

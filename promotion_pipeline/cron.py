@@ -10,13 +10,13 @@ import psycopg
 from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
-from promotion_pipeline.notifications.routing import configured_channels
-from promotion_pipeline.promotion.acts import chosen
-from promotion_pipeline.promotion.inputs import ConfigLike, request_config, required_text
-from promotion_pipeline.promotion.models import AutoCheckResult, Delivered, Outcome, Watched
-from promotion_pipeline.promotion.ramp import advance_ramps
-from promotion_pipeline.promotion.sweep import auto_check_promotions
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.notifications.channels.registry import configured_channels
+from promotion_pipeline.promotion.act.ramp import advance_ramps
+from promotion_pipeline.promotion.record.inputs import ConfigLike, request_config, required_text
+from promotion_pipeline.promotion.record.models import AutoCheckResult, Delivered, Outcome, Watched
+from promotion_pipeline.promotion.record.transaction import store_or_current
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.rollups import catch_up
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
@@ -39,8 +39,8 @@ def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = 
         ConfigError, InputError: a value cannot be used.
         DependencyError: the database is down.
     """
-    actor, request, where = required_text(user_id, "user_id"), request_config(config), chosen(store)
-    # The winner that got worse is rolled back before its ramp would go on.
+    actor, request, where = required_text(user_id, "user_id"), request_config(config), store_or_current(store)
+    # The watch comes first, so that a winner that got worse is rolled back before its ramp takes the next step.
     watched = watch_promotions(where)
     steps = advance_ramps(where, actor=actor)
     unread = _catch_up(where)
@@ -75,7 +75,7 @@ def _catch_up(store: Store) -> str | None:
             newest = newest_complete_hour(connection)
         catch_up(store, newest)
     except (PromotionError, psycopg.Error) as error:
-        # Where it is the database that is down, the check says so next.
+        # If it was the database, not the log, the check that follows raises.
         unread = " ".join(str(error).split())
         log.warning("what is missing of the log was not read: %s", unread)
         return unread

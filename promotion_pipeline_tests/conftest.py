@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,17 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg import sql
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import Connection, Store, close_current_stores, connect, create_database
+from promotion_pipeline.store.connection import create_database
+from promotion_pipeline.store.database import Connection, Store, close_current_stores
 from promotion_pipeline.store.embedded.server import EmbeddedServer
+from promotion_pipeline_tests.databases import copied_database, memory_folder
 
 TEMPLATE = "promotion_template"
-FAST_AND_UNSAFE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-_numbers = itertools.count()
+FAST_AND_UNSAFE = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    # Dropping a database is a checkpoint already.
+    "checkpoint_timeout": "1h",
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,9 +40,10 @@ def _plain_environment() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Home of the session's server."""
-    return tmp_path_factory.mktemp("home")
+    with memory_folder(otherwise=tmp_path_factory.mktemp("home")) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -52,13 +58,14 @@ def server(server_home: Path) -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def empty_database(server: EmbeddedServer) -> Iterator[str]:
     """URL of a fresh database without the schema."""
-    yield from _database(server, "template1")
+    with copied_database(server, "template1") as url:
+        yield url
 
 
 @pytest.fixture
 def store(server: EmbeddedServer, server_home: Path) -> Iterator[Store]:
     """A fresh database with the schema; `store.settings.database_url` names it too."""
-    for url in _database(server, TEMPLATE):
+    with copied_database(server, TEMPLATE) as url:
         yield Store(url, Settings(home=server_home, database_url=SecretStr(url)))
 
 
@@ -100,6 +107,8 @@ def spark() -> Iterator[Any]:
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.shuffle.partitions", "2")
+        # A query of a test runs once: the fastest machine code for it costs more than it saves.
+        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .getOrCreate()
@@ -107,13 +116,3 @@ def spark() -> Iterator[Any]:
     session.sparkContext.setLogLevel("OFF")
     yield session
     session.stop()
-
-
-def _database(server: EmbeddedServer, template: str) -> Iterator[str]:
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    create_database(server.url("postgres"), name, template)
-    try:
-        yield server.url(name)
-    finally:
-        with connect(server.url("postgres")) as admin:
-            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

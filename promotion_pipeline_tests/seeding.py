@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from promotion_pipeline.store.connection import Connection
 from promotion_pipeline.store.database import Store
 
 DEFAULT_RUNTIME = timedelta(hours=96)
@@ -146,44 +148,80 @@ def add_requests(
         )
 
 
+TIMES = """
+SELECT owner.relname AS name,
+    coalesce(array_agg(part.attname) FILTER (WHERE part.atttypid = 'timestamptz'::regtype), '{}') AS instants,
+    coalesce(array_agg(part.attname) FILTER (WHERE part.atttypid = 'tstzmultirange'::regtype), '{}') AS spans,
+    array_agg(part.attname) AS columns,
+    bool_or(part.atttypid = 'timestamptz'::regtype AND EXISTS (
+        SELECT 1 FROM pg_index AS key
+        WHERE key.indrelid = owner.oid AND (key.indisunique OR key.indisexclusion) AND part.attnum = ANY (key.indkey)
+    )) AS is_key
+FROM pg_class AS owner JOIN pg_attribute AS part ON part.attrelid = owner.oid AND part.attnum > 0
+WHERE owner.relnamespace = 'public'::regnamespace AND owner.relkind IN ('r', 'p') AND NOT owner.relispartition
+    AND NOT part.attisdropped
+GROUP BY owner.oid
+HAVING bool_or(part.atttypid IN ('timestamptz'::regtype, 'tstzmultirange'::regtype))
+ORDER BY owner.relname
+"""
+"""Every table with a column of time, as the catalog has them."""
+ROWS_OF_AN_EXPERIMENT = {
+    "experiment_id": "experiment_id = %(id)s",
+    "phase_id": "phase_id IN (SELECT id FROM ab_experiment_phases WHERE experiment_id = %(id)s)",
+    "promotion_id": "promotion_id IN (SELECT id FROM experiment_promotions WHERE experiment_id = %(id)s)",
+    "outbox_id": "outbox_id IN (SELECT id FROM notification_outbox WHERE experiment_id = %(id)s)",
+}
+"""How a table says whose its rows are: the first of these columns that it has."""
+FAR = timedelta(hours=9_000_000)
+
+
+@dataclass(frozen=True)
+class TimedTable:
+    """A table, its columns of time, and which of its rows are an experiment's; None: they are nobody's."""
+
+    name: str
+    instants: list[str]
+    spans: list[str]
+    of_experiment: str | None
+    is_key: bool
+    """A time is part of a unique key: neighbouring hours would meet on the way, so that they go in two moves."""
+
+    def moves(self, step: timedelta) -> Iterator[tuple[str, timedelta]]:
+        """The statements that move an experiment's rows by `step`, with the `by` of each."""
+        instants = ", ".join(f"{column} = {column} + %(by)s" for column in self.instants)
+        spans = ", ".join(
+            f"{column} = coalesce((SELECT range_agg(tstzrange(lower(span) + %(by)s, upper(span) + %(by)s))"
+            f" FROM unnest({column}) AS span), '{{}}')"
+            for column in self.spans
+        )
+        changes = ", ".join(part for part in (instants, spans) if part)
+        for by in (FAR, step - FAR) if self.is_key else (step,):
+            yield f"UPDATE {self.name} SET {changes} WHERE {self.of_experiment}", by
+
+
+def timed_tables(connection: Connection) -> list[TimedTable]:
+    """Every table that has a column of time."""
+    found = []
+    for row in connection.execute(TIMES).fetchall():
+        ways = [way for column, way in ROWS_OF_AN_EXPERIMENT.items() if column in row["columns"]]
+        if row["name"] == "ab_experiments":
+            ways = ["id = %(id)s"]
+        whose = ways[0] if ways else None
+        found.append(TimedTable(row["name"], row["instants"], row["spans"], whose, row["is_key"]))
+    return found
+
+
 def let_time_pass(store: Store, seeded: Seeded, hours: int) -> None:
     """Move everything about an experiment into the past, as if `hours` whole hours went by.
 
     The database's clock is the only clock that the product reads, so the tests move the rows instead.
-    Rules that keep history are off meanwhile. Not for experiments whose requests were rolled up.
+    Rules that keep history are off meanwhile. Times within JSON, and what belongs to no experiment, stay.
     """
-    step = timedelta(hours=hours)
-    statements = (
-        "UPDATE ab_experiments SET start_date = start_date - %(step)s WHERE id = %(id)s",
-        "UPDATE ab_experiment_phases SET started_at = started_at - %(step)s, ended_at = ended_at - %(step)s"
-        " WHERE experiment_id = %(id)s",
-        "UPDATE ab_experiment_history SET valid_from = valid_from - %(step)s, valid_until = valid_until - %(step)s,"
-        " noted_at = noted_at - %(step)s, start_date = start_date - %(step)s WHERE experiment_id = %(id)s",
-        "UPDATE ab_hold_history SET valid_from = valid_from - %(step)s, valid_until = valid_until - %(step)s"
-        " WHERE experiment_id = %(id)s",
-        "UPDATE ai_requests SET created_at = created_at - %(step)s WHERE experiment_id = %(id)s",
-        "UPDATE experiment_promotions SET promoted_at = promoted_at - %(step)s, rollback_at = rollback_at - %(step)s,"
-        " step_started_at = step_started_at - %(step)s, evaluated_as_of = evaluated_as_of - %(step)s"
-        " WHERE experiment_id = %(id)s",
-        "UPDATE promotion_watch w SET looked_at = looked_at - %(step)s, breached_at = breached_at - %(step)s,"
-        " blind_since = blind_since - %(step)s, blind_told_at = blind_told_at - %(step)s,"
-        " drifted_at = drifted_at - %(step)s FROM experiment_promotions p"
-        " WHERE p.id = w.promotion_id AND p.experiment_id = %(id)s",
-        "UPDATE promotion_approvals SET requested_at = requested_at - %(step)s, expires_at = expires_at - %(step)s,"
-        " answered_at = answered_at - %(step)s, as_of = as_of - %(step)s WHERE experiment_id = %(id)s",
-        # In two moves, since neighbouring hours would meet on the way.
-        "UPDATE hourly_variant_rollups SET hour = hour + interval '9000000 hours' WHERE experiment_id = %(id)s",
-        "UPDATE hourly_variant_rollups SET hour = hour - interval '9000000 hours' - %(step)s"
-        " WHERE experiment_id = %(id)s",
-        "UPDATE phase_rollups AS known SET covered = (SELECT range_agg(tstzrange(lower(part) - %(step)s,"
-        " upper(part) - %(step)s)) FROM unnest(known.covered) AS part) FROM ab_experiment_phases AS phase"
-        " WHERE phase.id = known.phase_id AND phase.experiment_id = %(id)s",
-        "DELETE FROM eligibility_decisions WHERE experiment_id = %(id)s",
-    )
     with store.connect() as connection, connection.transaction():
         connection.execute("SET LOCAL session_replication_role = replica")
-        for statement in statements:
-            connection.execute(statement, {"step": step, "id": seeded.id})
+        for table in timed_tables(connection):
+            for statement, by in table.moves(timedelta(hours=-hours)) if table.of_experiment else ():
+                connection.execute(statement, {"id": seeded.id, "by": by})
 
 
 def split_of(store: Store, seeded: Seeded) -> dict[str, Decimal]:
@@ -198,6 +236,6 @@ def split_of(store: Store, seeded: Seeded) -> dict[str, Decimal]:
 def count(store: Store, query: str, *parameters: object) -> int:
     """The single number that a query gives."""
     with store.connect() as connection:
-        row = connection.execute(query, parameters).fetchone()  # type: ignore[arg-type]
+        row = connection.execute(query, parameters).fetchone()
     assert row is not None
     return int(next(iter(row.values())))

@@ -49,9 +49,10 @@ def create_app(store: Store, settings: Settings | None = None) -> FastAPI:
     )
     app.state.door = Door(kept, settings or store.settings, CheckBatcher(kept))
     for part in (system, experiments, sweep, pages):
-        # Flat, as they are: what is in `app.routes` is all there is, and each says who may call it.
+        # Added one by one, not as routers: so `app.routes` lists every route, and it is checked that each says who may
+        # call it.
         app.router.routes.extend(part.router.routes)
-    # The last one added is the outermost.
+    # Starlette calls the middleware that was added last first.
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestContext)
     for kind in (HTTPException, RequestValidationError):

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import PromotionError
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
-from promotion_pipeline.promotion.inputs import experiment_name_of
-from promotion_pipeline.promotion.models import PromotionEligibility
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
+from promotion_pipeline.promotion.record.inputs import experiment_name_of
+from promotion_pipeline.promotion.record.models import PromotionEligibility
 from promotion_pipeline.store.database import Store
 
 _Question = tuple[str, datetime | None]
@@ -22,23 +22,27 @@ _Question = tuple[str, datetime | None]
 
 @dataclass
 class _Ticket:
+    """One check that waits; `answer` is None until an evaluation gave it."""
+
     name: str
     answer: PromotionEligibility | None = None
 
 
 @dataclass
 class _Group:
-    """Those who ask the same about different experiments."""
+    """The checks that ask with the same thresholds and as-of, so that one evaluation can answer them all."""
 
     turn: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the thread that evaluates; meanwhile the next batch gathers in `waiting`."""
     waiting: list[_Ticket] = field(default_factory=list)
     members: int = 0
+    """Threads that are in here; without any, the group is forgotten."""
 
 
 class CheckBatcher:
-    """Answers checks; whoever gets the turn evaluates for everybody who waits.
+    """Answers checks in batches: the first thread that is free to evaluate does it for all that wait by then.
 
-    A check is evaluated after it was asked, never before: nothing is kept from one batch to the next.
+    A check is answered by an evaluation that began after it was asked. Nothing is kept from one batch to the next.
     """
 
     def __init__(self, store: Store) -> None:
@@ -63,7 +67,8 @@ class CheckBatcher:
                 if ticket.answer is None:
                     self._evaluate(group, config, as_of)
         if ticket.answer is None:
-            # The batch failed, perhaps for somebody else's sake: this one alone says whether for its own.
+            # The common evaluation failed, maybe because of another experiment in it. Evaluated alone, this one
+            # gets its answer, or the error that is its own.
             return check_promotion_eligibility(name, config, as_of=as_of, store=self._store)
         return ticket.answer
 

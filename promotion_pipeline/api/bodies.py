@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_type_hints
 from uuid import UUID
 
 from fastapi import Query
@@ -25,17 +27,18 @@ from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.api.problems import suggestion
 from promotion_pipeline.api.tokens import Role
-from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.config import DOOR_THRESHOLDS, PromotionConfig, meaning_of, parse_texts
+from promotion_pipeline.config.aliases import aliases_of
 from promotion_pipeline.config.values import shortened
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.promotion.distrust import Despite
-from promotion_pipeline.promotion.happened import Happened
-from promotion_pipeline.promotion.inputs import LONGEST_TEXT
-from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
-from promotion_pipeline.promotion.overview import ExperimentOverview
-from promotion_pipeline.promotion.rollback import RollbackTarget
-from promotion_pipeline.promotion.states import PromotionType
-from promotion_pipeline.promotion.watched import Alarm
+from promotion_pipeline.promotion.act.rollback import RollbackTarget
+from promotion_pipeline.promotion.history.happened import Happened
+from promotion_pipeline.promotion.history.overview import ExperimentOverview
+from promotion_pipeline.promotion.judge.distrust import Despite
+from promotion_pipeline.promotion.record.inputs import LONGEST_TEXT
+from promotion_pipeline.promotion.record.models import Promotion, PromotionEligibility
+from promotion_pipeline.promotion.record.states import PromotionType
+from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.store.clock import require_utc
 
 _Data = TypeVar("_Data")
@@ -107,21 +110,42 @@ Config = Annotated[
 """Checked by `parse_config`, whose messages say what would be right."""
 
 
-def _threshold(name: str, description: str) -> tuple[Any, Any]:
-    """Metadata of a threshold as a query parameter: taken as text, since `parse_config` words what is wrong."""
-    return Query(alias=name, description=description), WithJsonSchema(THRESHOLDS[name])
+def thresholds_in_query(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a route a query parameter for each of the usual thresholds; they arrive as its `config` (None: none).
+
+    They are taken as text, since `parse_texts` words what is wrong.
+    """
+    hints = get_type_hints(endpoint, include_extras=True)
+    parameters = [parameter for field in DOOR_THRESHOLDS for parameter in _query_parameters(field)]
+    names = [parameter.name for parameter in parameters]
+
+    @functools.wraps(endpoint)
+    def with_thresholds(**values: Any) -> Any:
+        asked = {name: values.pop(name) for name in names}
+        given = {name: value for name, value in asked.items() if value is not None}
+        return endpoint(**values, config=parse_texts(given, source="query") if given else None)
+
+    own = [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(endpoint).parameters.items()
+        if name != "config"
+    ]
+    signature = inspect.Signature([*own, *parameters], return_annotation=hints["return"])
+    with_thresholds.__signature__ = signature  # type: ignore[attr-defined]
+    return with_thresholds
 
 
-MinSampleSize = Annotated[str | None, *_threshold("minSampleSize", "Requests that control and winner must have.")]
-MinConfidence = Annotated[str | None, *_threshold("minConfidenceLevel", "Percent; confidence of the z-test.")]
-MinImprovement = Annotated[str | None, *_threshold("minImprovementPercent", "Percent; lift over control.")]
-MinRuntime = Annotated[str | None, *_threshold("minRuntimeHours", "Hours that the phase must have lasted.")]
-MaxErrorRate = Annotated[str | None, *_threshold("maxErrorRate", "Fraction of the winner's requests that may fail.")]
-
-RequireManual = Annotated[
-    str | None, *_threshold("requireManualApproval", "Whether a person must approve: true or false.")
-]
-EvidenceKind = Annotated[str | None, *_threshold("evidence", "What an unattended promotion needs.")]
+def _query_parameters(field: str) -> Iterator[inspect.Parameter]:
+    """A threshold by its name, and by its other names, of which the schema is silent."""
+    schema = THRESHOLDS[to_camel(field)]
+    for name in (field, *aliases_of(field)):
+        asked = Query(description=meaning_of(field), include_in_schema=name == field)
+        yield inspect.Parameter(
+            to_camel(name),
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[str | None, asked, WithJsonSchema(schema)],
+        )
 
 
 class Body(BaseModel):
@@ -143,7 +167,7 @@ class PromoteBody(Body):
     """Promote the winner."""
 
     promotion_type: PromotionType = PromotionType.MANUAL
-    """`manual`: the five contract checks; `auto`: also the evidence, fresh data, no hold."""
+    """`manual`: the contract checks; `auto`: also the evidence, fresh data, no hold."""
     promoted_by: Text | None = None
     """Who is said to promote: `promotedBy` of the record if the token was made with --on-behalf, else `claimedBy`."""
     user_id: Text | None = None

@@ -22,12 +22,12 @@ from promotion_pipeline.api import door_audit, problems
 from promotion_pipeline.api.access import NOBODY, Access, Principal, access_of, identify, json_object
 from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.api.health import HealthProbe
-from promotion_pipeline.api.idempotency import Claim, StoredAnswer, try_claim
+from promotion_pipeline.api.idempotency import KeyClaim, StoredAnswer, try_claim
 from promotion_pipeline.api.problems import Problem, suggestion
 from promotion_pipeline.api.tokens import checked_name
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import PromotionError
-from promotion_pipeline.promotion.acts import asked_through
+from promotion_pipeline.promotion.record.transaction import asked_through
 from promotion_pipeline.store.database import Store
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -60,7 +60,7 @@ class Door:
 
 
 @dataclass
-class Visit:
+class GuardedRequest:
     """One request: who came, and what the body said about who is acting."""
 
     door: Door
@@ -126,21 +126,21 @@ class GuardedRoute(APIRoute):
         original, access = super().get_route_handler(), access_of(self.endpoint)
 
         async def handler(request: Request) -> Response:
-            visit = Visit(request.app.state.door, request.scope["request_id"])
-            request.scope["visit"] = visit
+            context = GuardedRequest(request.app.state.door, request.scope["request_id"])
+            request.scope["context"] = context
             try:
-                response = await self.let_in(visit, access, request, original)
+                response = await self.let_in(context, access, request, original)
             except Exception as error:
                 problem = problems.problem_of(error)
-                visit.code = problem.code
-                response = self.refuse(visit, request, problem)
-            if (request.method in WRITES or access is Access.SWEEP) and visit.principal is not NOBODY:
-                await _record(visit, request, response.status_code)
+                context.code = problem.code
+                response = self.refuse(context, request, problem)
+            if (request.method in WRITES or access is Access.SWEEP) and context.principal is not NOBODY:
+                await _record(context, request, response.status_code)
             return response
 
         return handler
 
-    async def let_in(self, visit: Visit, access: Access, request: Request, act: Handler) -> Response:
+    async def let_in(self, context: GuardedRequest, access: Access, request: Request, act: Handler) -> Response:
         """Identify, check the query, act.
 
         Raises:
@@ -149,33 +149,37 @@ class GuardedRoute(APIRoute):
         is_write = request.method in WRITES
         body = await request.body() if is_write else b""
         if access is not Access.PUBLIC:
-            # Whoever may come without a credential waits for no thread.
-            visit.principal = await run_in_threadpool(identify, visit.store, visit.door.settings, access, request, body)
-        request.state.principal = visit.principal
+            # In a thread, as it asks the database. Public routes need none, so they answer though all threads are busy.
+            context.principal = await run_in_threadpool(
+                identify, context.store, context.door.settings, access, request, body
+            )
+        request.state.principal = context.principal
         _check_query(request, sorted(parameter.alias for parameter in self.dependant.query_params))
         if is_write and access is not Access.PUBLIC:
-            visit.idempotency_key = _key_of(request)
-        with asked_through(visit.audit_mark):
-            if visit.idempotency_key is None:
+            context.idempotency_key = _key_of(request)
+        with asked_through(context.audit_mark):
+            if context.idempotency_key is None:
                 return await act(request)
-            visit.fingerprint = _fingerprint(request, body)
-            return await _once(visit, visit.idempotency_key, request, act)
+            context.fingerprint = _fingerprint(request, body)
+            return await _once(context, context.idempotency_key, request, act)
 
-    def refuse(self, visit: Visit, request: Request, problem: Problem) -> Response:  # noqa: ARG002
+    def refuse(self, context: GuardedRequest, request: Request, problem: Problem) -> Response:  # noqa: ARG002
         """The answer to a request that was not let in, or whose act was refused."""
         return problems.response_of(request, problem)
 
 
-def visit_of(request: Request) -> Visit:
-    """Dependency: the visit that the guard let in."""
-    visit = request.scope["visit"]
-    assert isinstance(visit, Visit)
-    return visit
+def context_of(request: Request) -> GuardedRequest:
+    """Dependency: the context that the guard let in."""
+    context = request.scope["context"]
+    assert isinstance(context, GuardedRequest)
+    return context
 
 
 def _check_query(request: Request, known: list[str]) -> None:
-    """Raises:
-    Problem: a parameter is unknown or given twice.
+    """Refuse query parameters that the route does not have, and those that are given twice.
+
+    Raises:
+        Problem: there is one; says which, and what it could have meant.
     """
     given = [name for name, _ in request.query_params.multi_items()]
     for name in given:
@@ -209,9 +213,9 @@ def _fingerprint(request: Request, body: bytes) -> bytes:
     return hashlib.sha256(address + content).digest()
 
 
-async def _once(visit: Visit, key: str, request: Request, act: Handler) -> Response:
+async def _once(context: GuardedRequest, key: str, request: Request, act: Handler) -> Response:
     """Act unless this key has an answer already; a second request with the key waits for the first."""
-    claim = await _claimed(visit, key, visit.fingerprint)
+    claim = await _claimed(context, key, context.fingerprint)
     try:
         if claim.stored is not None:
             return Response(
@@ -220,19 +224,19 @@ async def _once(visit: Visit, key: str, request: Request, act: Handler) -> Respo
                 {REPLAYED_HEADER: "true"},
                 claim.stored.media_type,
             )
-        response = await _answered(visit, request, act)
+        response = await _answered(context, request, act)
         await _keep(claim, response)
         return response
     finally:
         await _even_if_cancelled(claim.release)
 
 
-async def _claimed(visit: Visit, key: str, fingerprint: bytes) -> Claim:
+async def _claimed(context: GuardedRequest, key: str, fingerprint: bytes) -> KeyClaim:
     """Wait for the key without holding a thread: those who wait must not starve the one that acts."""
     pause = _FIRST_PAUSE_SECONDS
     with anyio.move_on_after(LONGEST_WAIT_SECONDS):
         while True:
-            claim = await run_in_threadpool(try_claim, visit.store, visit.principal.key, key, fingerprint)
+            claim = await run_in_threadpool(try_claim, context.store, context.principal.key, key, fingerprint)
             if claim is not None:
                 return claim
             await anyio.sleep(pause)
@@ -245,17 +249,17 @@ async def _claimed(visit: Visit, key: str, fingerprint: bytes) -> Claim:
     )
 
 
-async def _answered(visit: Visit, request: Request, act: Handler) -> Response:
+async def _answered(context: GuardedRequest, request: Request, act: Handler) -> Response:
     """The answer, refusals included."""
     try:
         return await act(request)
     except PromotionError as error:
         problem = problems.problem_of(error)
-        visit.code = problem.code
+        context.code = problem.code
         return problems.response_of(request, problem)
 
 
-async def _keep(claim: Claim, response: Response) -> None:
+async def _keep(claim: KeyClaim, response: Response) -> None:
     if not (response.status_code < 300 or response.status_code in _STORED):
         return
     media_type = response.headers.get("content-type", "application/json")
@@ -271,23 +275,23 @@ async def _even_if_cancelled(work: Callable[[], None]) -> None:
         await run_in_threadpool(work)
 
 
-async def _record(visit: Visit, request: Request, status: int) -> None:
+async def _record(context: GuardedRequest, request: Request, status: int) -> None:
     name = request.path_params.get("name")
     route = getattr(request.scope.get("route"), "path", request.url.path)
     record = door_audit.DoorRecord(
-        request_id=visit.request_id,
-        actor=visit.principal.actor,
-        role=visit.principal.role,
-        token_id=visit.principal.token_id,
+        request_id=context.request_id,
+        actor=context.principal.actor,
+        role=context.principal.role,
+        token_id=context.principal.token_id,
         method=request.method,
         route=route,
         experiment_name=None if name is None else str(name).replace("\x00", "\ufffd"),
-        claims=visit.claims,
+        claims=context.claims,
         status=status,
-        code=visit.code,
+        code=context.code,
     )
     try:
-        await run_in_threadpool(door_audit.append, visit.store, record)
+        await run_in_threadpool(door_audit.append, context.store, record)
     except (PromotionError, psycopg.Error):
-        # The act itself is in promotion_audit, in the transaction of the act.
+        # Nothing is lost: the act's own transaction wrote it to promotion_audit.
         logger.exception("the request could not be written to api_audit")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from promotion_pipeline.errors import DependencyError, PromotionError
-from promotion_pipeline.store.database import Store, cannot_reach
+from promotion_pipeline.store.connection import cannot_reach
+from promotion_pipeline.store.database import Store
 
 if TYPE_CHECKING:
     from promotion_pipeline.store.embedded.server import EmbeddedServer
@@ -22,7 +23,7 @@ ANSWER_SECONDS = 1.5
 """Until the probe is given up; what calls it has two seconds."""
 MOST_GIVEN_UP = 3
 """Questions that may still wait for the server: each holds a connection until the driver lets go."""
-# What every request reads. A lock that is held on it stalls them all.
+# The table that every request reads: while somebody holds a lock on it, no request is served.
 _PROBE = """
     SELECT (SELECT count(*) FROM (SELECT FROM api_tokens LIMIT 1) AS a),
         (SELECT count(*) FROM (SELECT FROM ab_experiments LIMIT 1) AS b),
@@ -47,14 +48,14 @@ class HealthProbe:
         """
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
-        # One caller that goes away must not end it for the others.
+        # Callers share one look at the database; one that goes away must not cancel it for the others.
         await asyncio.shield(self._looking)
 
     async def _look(self) -> None:
         if len(self._given_up) >= MOST_GIVEN_UP:
             raise DependencyError("the database does not answer: earlier questions are still waiting for it")
         asking = asyncio.create_task(self._ask())
-        # Not `wait_for`, which waits for the end of what it cancels: the driver waits for the server then.
+        # Not `wait_for`: it waits until what it cancels has ended, and the driver waits for the server that is down.
         done, _ = await asyncio.wait({asking}, timeout=ANSWER_SECONDS)
         if not done:
             self._give_up(asking)
@@ -76,11 +77,11 @@ class HealthProbe:
     def _has_ended(self, asking: asyncio.Task[None]) -> None:
         self._given_up.discard(asking)
         if not asking.cancelled():
-            # Read, so that nobody is told that it never was.
+            # The exception is fetched, or asyncio would log that it never was.
             asking.exception()
 
     async def _ask(self) -> None:
-        # A new connection: one that was kept may belong to a server that is gone, and is found out late.
+        # A new connection: a pooled one may lead to a server that is gone, which shows only after a time-out.
         connection = await psycopg.AsyncConnection.connect(self._store.url, autocommit=True)
         try:
             await connection.execute(_PROBE)

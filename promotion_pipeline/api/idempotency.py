@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
-from uuid import UUID
 
 import psycopg
 
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.promotion.record.events import AuditEntry
 from promotion_pipeline.store.database import Connection, Store
 
 RETENTION = "7 days"
@@ -33,7 +30,7 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True)
-class Claim:
+class KeyClaim:
     """The right to act under a key, held by an open transaction: it ends with the process or the connection.
 
     `stored` is the earlier answer; None: act, then `finish`. Call `release` in any case.
@@ -65,7 +62,7 @@ class Claim:
             self._open.close()
 
 
-def try_claim(store: Store, principal: str, key: str, fingerprint: bytes) -> Claim | None:
+def try_claim(store: Store, principal: str, key: str, fingerprint: bytes) -> KeyClaim | None:
     """Claim a key; None: a request with this key is at work right now.
 
     Raises:
@@ -82,21 +79,12 @@ def try_claim(store: Store, principal: str, key: str, fingerprint: bytes) -> Cla
         if locked is None or not locked["granted"]:
             return None
         stored = _stored(connection, principal, key, fingerprint)
-        return Claim(stored, principal, key, fingerprint, connection, stack.pop_all())
-
-
-@dataclass(frozen=True)
-class EarlierAct:
-    """A row of the audit."""
-
-    at: datetime
-    promotion_id: UUID | None
-    details: Mapping[str, Any]
+        return KeyClaim(stored, principal, key, fingerprint, connection, stack.pop_all())
 
 
 def act_under_key(
     store: Store, experiment_name: str, action: str, actor: str, key: str, fingerprint: bytes
-) -> EarlierAct | None:
+) -> AuditEntry | None:
     """The act that was done under a key, whether or not its answer was kept: the audit is written with the act.
 
     Raises:
@@ -105,7 +93,8 @@ def act_under_key(
     """
     with store.connect() as connection:
         row = connection.execute(
-            "SELECT a.at, a.promotion_id, a.details FROM promotion_audit a JOIN ab_experiments e"
+            "SELECT a.at, a.actor, a.action, e.name AS experiment_name, a.promotion_id, a.details"
+            " FROM promotion_audit a JOIN ab_experiments e"
             " ON e.id = a.experiment_id WHERE e.name = %s AND a.action = %s AND a.actor = %s"
             " AND a.details #>> '{http,idempotencyKey}' = %s AND a.at >= now() - %s::interval ORDER BY a.id LIMIT 1",
             [experiment_name, action, actor, key, RETENTION],
@@ -114,7 +103,7 @@ def act_under_key(
         return None
     if row["details"]["http"].get("fingerprint") != fingerprint.hex():
         raise _reused(key)
-    return EarlierAct(**row)
+    return AuditEntry(**row)
 
 
 def _stored(connection: Connection, principal: str, key: str, fingerprint: bytes) -> StoredAnswer | None:
@@ -124,7 +113,7 @@ def _stored(connection: Connection, principal: str, key: str, fingerprint: bytes
         [principal, key, RETENTION],
     ).fetchone()
     if row is None:
-        # An answer past its time must not stand in the way of the new one.
+        # There may be an answer past its time: it goes, because the new one takes its key.
         connection.execute("DELETE FROM api_idempotency_keys WHERE principal = %s AND key = %s", [principal, key])
         return None
     if bytes(row["fingerprint"]) != fingerprint:

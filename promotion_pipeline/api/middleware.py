@@ -39,7 +39,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         request_id = scope["request_id"] = clean_request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
-        # Routes get a copy of the scope, but the same state.
+        # The scope is copied on the way to a route, its `state` is shared: what the route sets is seen here.
         state = scope.setdefault("state", {})
         started, status = time.perf_counter(), 0
 
@@ -61,7 +61,7 @@ class RequestContext:
             await response_of(Request(scope), problem_of(error))(scope, receive, send_with_id)
         finally:
             milliseconds = (time.perf_counter() - started) * 1000
-            # The query is left out: it is the caller's, and may hold what does not belong in a log.
+            # Without the query string, which may hold secrets.
             path = scope.get("raw_path", b"").decode("ascii", "replace").partition("?")[0]
             actor = getattr(state.get("principal"), "actor", "-")
             logger.info("%s %s %s %d %.1fms %r", request_id, scope["method"], path, status, milliseconds, actor)

@@ -93,7 +93,7 @@ def response_of(request: Request, problem: Problem) -> JSONResponse:
     if problem.errors:
         body["errors"] = problem.errors
     if problem.eligibility is not None:
-        # What a person who is refused wants to know next: which check, and by how much.
+        # So that the answer tells which check failed, and by how much.
         body["checks"] = problem.eligibility["checks"]
         body["eligibility"] = problem.eligibility
     return JSONResponse(body, problem.status, problem.headers, MEDIA_TYPE)
@@ -136,7 +136,7 @@ def _from_product(error: PromotionError) -> Problem:
 
 
 def _unavailable(code: str) -> Problem:
-    # The product's own sentence names the server, which is nobody's business who has no credential yet.
+    # The error's own sentence names the database server, and this may answer somebody without a credential.
     detail = (
         "the database cannot be reached at the moment, the log has more under this requestId; try again:"
         " if this was a write, the history tells whether it was recorded"

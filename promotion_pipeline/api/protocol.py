@@ -61,5 +61,5 @@ class BoundedProtocol(H11Protocol):
     def _too_slow(self) -> None:
         self._deadline = None
         if not self.transport.is_closing():
-            # Abort, since a peer that reads nothing would keep a polite end open.
+            # Not `close`, which first sends what is buffered: a peer that reads nothing would keep that waiting.
             self.transport.abort()

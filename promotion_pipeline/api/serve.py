@@ -32,18 +32,18 @@ def serve(host: str = "127.0.0.1", port: int = 8000, settings: Settings | None =
         ConfigError: a setting is wrong; an empty or short cron secret is refused here.
         DependencyError: the port is in use, the database cannot be reached, or its schema is behind or ahead.
     """
-    chosen = Settings.from_environment() if settings is None else settings
-    require_sound_secret(chosen, os.environ)
+    known = Settings.from_environment() if settings is None else settings
+    require_sound_secret(known, os.environ)
     require_free(host, port)
     _log_to_stderr()
     if not _is_loopback(host):
         logger.warning("listening on %s: put a proxy with TLS in front, tokens travel in every request", host)
-    with open_store(chosen) as store:
+    with open_store(known) as store:
         uvicorn.run(
-            create_app(store, chosen),
+            create_app(store, known),
             host=host,
             port=port,
-            # Our own line has the request id, and leaves the query out.
+            # uvicorn's line would show the query string; ours does not, and has the request's id.
             access_log=False,
             log_config=None,
             server_header=False,

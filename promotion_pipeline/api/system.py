@@ -11,14 +11,14 @@ from starlette.requests import Request
 
 from promotion_pipeline.api.access import Access, needs
 from promotion_pipeline.api.bodies import Answer, Health, Listed, TokenInfo
-from promotion_pipeline.api.guard import GuardedRoute, Visit, visit_of
+from promotion_pipeline.api.guard import GuardedRequest, GuardedRoute, context_of
 from promotion_pipeline.api.tokens import Token, list_tokens, revoke_token
-from promotion_pipeline.promotion.alarms import open_alarms
-from promotion_pipeline.promotion.approvals import open_approvals
-from promotion_pipeline.promotion.models import Approval
-from promotion_pipeline.promotion.overview import experiment_overviews
+from promotion_pipeline.promotion.act.approvals import open_approvals
+from promotion_pipeline.promotion.history.overview import experiment_overviews
+from promotion_pipeline.promotion.record.models import Approval
+from promotion_pipeline.promotion.watch.alarms import open_alarms
 
-Here = Annotated[Visit, Depends(visit_of)]
+Context = Annotated[GuardedRequest, Depends(context_of)]
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -41,32 +41,32 @@ def describe(request: Request) -> JSONResponse:
 
 @router.get("/api/monitoring/experiments", operation_id="listExperiments", tags=["experiments"])
 @needs(Access.VIEWER)
-def experiments(here: Here) -> Answer[list[Listed]]:
+def experiments(context: Context) -> Answer[list[Listed]]:
     """Every experiment with its alarms, its traffic, its newest decision of record, and what it waits for."""
-    alarms = open_alarms(here.store)
-    found = experiment_overviews(here.store)
+    alarms = open_alarms(context.store)
+    found = experiment_overviews(context.store)
     return Answer(data=[Listed(**dict(one), alarms=alarms.get(one.id, ())) for one in found])
 
 
 @router.get("/api/monitoring/approvals", operation_id="listOpenApprovals", tags=["experiments"])
 @needs(Access.VIEWER)
-def waiting(here: Here) -> Answer[list[Approval]]:
+def waiting(context: Context) -> Answer[list[Approval]]:
     """Every request that waits for an answer or to be applied, newest first."""
-    return Answer(data=open_approvals(here.store))
+    return Answer(data=open_approvals(context.store))
 
 
 @router.get("/api/monitoring/tokens", operation_id="listTokens", tags=["tokens"])
 @needs(Access.ADMIN)
-def tokens(here: Here) -> Answer[list[TokenInfo]]:
+def tokens(context: Context) -> Answer[list[TokenInfo]]:
     """Every token without its secret, revoked ones too; new ones are made on the command line."""
-    return Answer(data=[_info(token) for token in list_tokens(here.store)])
+    return Answer(data=[_info(token) for token in list_tokens(context.store)])
 
 
 @router.delete("/api/monitoring/tokens/{token_id}", operation_id="revokeToken", tags=["tokens"])
 @needs(Access.ADMIN)
-def revoke(token_id: Annotated[UUID, Path(description="Id of the token.")], here: Here) -> Answer[TokenInfo]:
+def revoke(token_id: Annotated[UUID, Path(description="Id of the token.")], context: Context) -> Answer[TokenInfo]:
     """Make a token useless from now on."""
-    return Answer(data=_info(revoke_token(here.store, str(token_id), here.actor)))
+    return Answer(data=_info(revoke_token(context.store, str(token_id), context.actor)))
 
 
 def _info(token: Token) -> TokenInfo:

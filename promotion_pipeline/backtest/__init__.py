@@ -3,8 +3,8 @@
 Not here: made-up data (that is `simulation`) and a second copy of a rule.
 """
 
-from promotion_pipeline.backtest.acts import Outcome, replay
-from promotion_pipeline.backtest.rules import Rule, parse_rule
+from promotion_pipeline.backtest.acts import ReplayOutcome, replay
+from promotion_pipeline.backtest.rules import ReplayRule, parse_rule
 from promotion_pipeline.backtest.summary import RuleRecord, summarise
 
-__all__ = ["Outcome", "Rule", "RuleRecord", "parse_rule", "replay", "summarise"]
+__all__ = ["ReplayOutcome", "ReplayRule", "RuleRecord", "parse_rule", "replay", "summarise"]

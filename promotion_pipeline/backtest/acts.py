@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
-from promotion_pipeline.backtest.rules import Rule
+from promotion_pipeline.backtest.rules import ReplayRule
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation import Evaluation, Warn, evaluate
@@ -17,7 +17,7 @@ DECISIONS_AT_ONCE = 500_000
 UNIT = ["experiment_id", "phase_id"]
 
 
-class Outcome(StrEnum):
+class ReplayOutcome(StrEnum):
     """What the experiment's final data says of a promotion."""
 
     KEPT = "kept"
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 def replay(
     rollups: pd.DataFrame,
     experiments: pd.DataFrame,
-    rules: Sequence[Rule],
+    rules: Sequence[ReplayRule],
     *,
     config: PromotionConfig | None = None,
 ) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def _groups(rollups: pd.DataFrame, experiments: pd.DataFrame) -> Iterator[tuple[
 
 
 def _replay_rule(
-    rule: Rule, rollups: pd.DataFrame, experiments: pd.DataFrame, config: PromotionConfig | None
+    rule: ReplayRule, rollups: pd.DataFrame, experiments: pd.DataFrame, config: PromotionConfig | None
 ) -> pd.DataFrame:
     found = evaluate(rollups, rule.laid_over(experiments), hours=rollups["hour"].unique(), config=config)
     looks = _at_own_looks(found.decisions, rollups, experiments)
@@ -127,12 +127,12 @@ def _final(acts: pd.DataFrame, looks: pd.DataFrame, found: Evaluation) -> pd.Dat
         right_on=["experiment_id", "variant_id", "hour"],
     ).set_index("experiment_id")
     is_behind = (joined["z"] < 0) & (joined["confidence"] >= joined["min_confidence_threshold"])
-    outcome = np.where(joined["lift"] > 0, Outcome.KEPT.value, Outcome.FADED.value)
+    outcome = np.where(joined["lift"] > 0, ReplayOutcome.KEPT.value, ReplayOutcome.FADED.value)
     return pd.DataFrame(
         {
             "final_lift": joined["lift"],
             "final_z": joined["z"],
-            "outcome": np.where(is_behind, Outcome.REVERSED.value, outcome).astype(object),
+            "outcome": np.where(is_behind, ReplayOutcome.REVERSED.value, outcome).astype(object),
         },
         index=joined.index,
     )

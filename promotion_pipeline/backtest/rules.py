@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from promotion_pipeline.config import Evidence, PromotionConfig, parse_config
+from promotion_pipeline.config import Evidence, PromotionConfig, layered, parse_config, parse_texts
+from promotion_pipeline.decisions.experiments import overridden
 from promotion_pipeline.errors import InputError
 
 SHORTHANDS: dict[str, dict[str, Any]] = {
@@ -19,27 +20,26 @@ SHORTHANDS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Rule:
+class ReplayRule:
     """A name and the thresholds that were given; what was not given is the experiment's own, else the default."""
 
     name: str
     given: PromotionConfig
 
-    def with_values(self, values: Mapping[str, Any], name: str) -> Rule:
+    def with_values(self, values: Mapping[str, Any], name: str) -> ReplayRule:
         """This rule under another name, with more thresholds given."""
-        return Rule(name, self.given.overridden_by(values))
+        return ReplayRule(name, layered(self.given, parse_config(values)))
 
-    def on_top_of(self, weaker: PromotionConfig | Mapping[str, Any] | None) -> Rule:
+    def on_top_of(self, weaker: PromotionConfig | None) -> ReplayRule:
         """This rule where its own thresholds win over `weaker`."""
-        return Rule(self.name, PromotionConfig().overridden_by(weaker).overridden_by(self.given))
+        return ReplayRule(self.name, layered(weaker, self.given))
 
     def laid_over(self, experiments: pd.DataFrame) -> pd.DataFrame:
         """The experiments frame with the given thresholds in every row."""
-        columns = {name: getattr(self.given, name) for name in self.given.model_fields_set}
-        return experiments.assign(**{name: [value] * len(experiments) for name, value in columns.items()})
+        return overridden(experiments, self.given)
 
 
-def parse_rule(text: str) -> Rule:
+def parse_rule(text: str) -> ReplayRule:
     """A rule from `contract`, `unattended`, NAME=VALUE or several of these with commas between; later ones win.
 
     Raises:
@@ -50,7 +50,7 @@ def parse_rule(text: str) -> Rule:
     for part in (piece.strip() for piece in text.split(",")):
         name, separator, value = part.partition("=")
         if separator and name.strip():
-            values[name.strip().replace("-", "_")] = value.strip()
+            values[name] = value.strip()
         elif part in SHORTHANDS:
             values |= SHORTHANDS[part]
         else:
@@ -58,4 +58,4 @@ def parse_rule(text: str) -> Rule:
                 f"rule {text!r}: {part!r} is neither {' nor '.join(SHORTHANDS)} nor NAME=VALUE;"
                 " write for example unattended,min_improvement_percent=1"
             )
-    return Rule(text, parse_config(values, source=f"rule {text!r}"))
+    return ReplayRule(text, parse_texts(values, source=f"rule {text!r}"))

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from pydantic.alias_generators import to_camel
 
-from promotion_pipeline.backtest.acts import Outcome
+from promotion_pipeline.backtest.acts import ReplayOutcome
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def _record(rule: str, own: pd.DataFrame) -> RuleRecord:
         experiments=len(own),
         promoted=len(promoted),
         median_hours=float(promoted["hours"].median()) if len(promoted) else None,
-        kept=int(outcomes.get(Outcome.KEPT.value, 0)),
-        faded=int(outcomes.get(Outcome.FADED.value, 0)),
-        reversed=int(outcomes.get(Outcome.REVERSED.value, 0)),
+        kept=int(outcomes.get(ReplayOutcome.KEPT.value, 0)),
+        faded=int(outcomes.get(ReplayOutcome.FADED.value, 0)),
+        reversed=int(outcomes.get(ReplayOutcome.REVERSED.value, 0)),
         withheld=int((own["was_eligible"] & ~own["is_promoted"]).sum()),
         withheld_by_srm=int(own["withheld_by_srm"].sum()),
         srm=int(own["has_srm"].sum()),

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from promotion_pipeline.benchmark.measure import Run, dagster_process
-from promotion_pipeline.benchmark.seed import HOUR, seed_experiments, seed_history
+from promotion_pipeline.benchmark.seed import seed_experiments, seed_history
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.window import WindowResult, evaluate_window
 from promotion_pipeline.orchestration import names
@@ -17,6 +17,7 @@ from promotion_pipeline.orchestration.instance import instance_environment
 from promotion_pipeline.orchestration.partitions import hour_key
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store, open_store
+from promotion_pipeline.store.windows import HOUR
 
 HOURS = 720
 SIZES = (100, 1_000)

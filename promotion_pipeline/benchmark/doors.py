@@ -16,23 +16,23 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import psycopg
 from psycopg.rows import DictRow
 
 from promotion_pipeline.api.tokens import Role, create_token
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Connection, Store, connect, open_store
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Connection, Store, open_store
+from promotion_pipeline.store.windows import HOUR
 
-HOUR = timedelta(hours=1)
 HISTORY_HOURS = 336
 REQUESTS_AN_HOUR = 100
 """Of each variant. The newest hour is still in `ai_requests`, as it is before the hourly run."""
@@ -234,7 +234,7 @@ def _http(store: Store, calls: Sequence[Call], rate: int) -> list[str]:
     try:
         address = pipe.recv()
         floor = asyncio.run(_send(address, headers, [Call("health", "GET", "/health")] * 100, rate))
-        # Imports, first connections: what a server pays once.
+        # A warm-up: imports and first connections are paid once.
         asyncio.run(_send(address, headers, [call for call in calls if call.kind == "check"][:20], 10))
         busy_before = _ask(pipe)
         begin = time.perf_counter()
@@ -272,18 +272,18 @@ def _http_lines(replies: Sequence[Reply], floor: Sequence[Reply], rate: int, bus
 
 async def _send(address: str, headers: dict[str, str], calls: Sequence[Call], rate: int) -> list[Reply]:
     # Connections are dropped before the server would: else one may be closed with a request under way.
-    limits = httpx.Limits(max_connections=100, keepalive_expiry=2)
-    async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60, limits=limits) as client:
+    limits = httpx2.Limits(max_connections=100, keepalive_expiry=2)
+    async with httpx2.AsyncClient(base_url=address, headers=headers, timeout=60, limits=limits) as client:
         begin = time.perf_counter() + 0.1
         return await asyncio.gather(*(_one(client, call, begin + n / rate) for n, call in enumerate(calls)))
 
 
-async def _one(client: httpx.AsyncClient, call: Call, due: float) -> Reply:
+async def _one(client: httpx2.AsyncClient, call: Call, due: float) -> Reply:
     await asyncio.sleep(due - time.perf_counter())
     headers = {"Idempotency-Key": call.key} if call.key else {}
     try:
         status = (await client.request(call.method, call.path, json=call.body, headers=headers)).status_code
-    except httpx.TransportError:
+    except httpx2.TransportError:
         status = NO_ANSWER
     return Reply(call.kind, time.perf_counter() - due, status)
 

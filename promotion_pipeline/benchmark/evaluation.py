@@ -12,6 +12,7 @@ from scipy.special import chdtrc, ndtr, ndtri
 
 from promotion_pipeline.benchmark.measure import interleaved, peak_memory_mb
 from promotion_pipeline.evaluation import Evaluation, evaluate
+from promotion_pipeline.evaluation.split import SRM_ALPHA
 
 START = pd.Timestamp("2026-01-01T00:00:00Z")
 Floats = NDArray[np.float64]
@@ -110,7 +111,7 @@ def bare_numpy(load: Workload) -> dict[str, Floats]:
         candidate = np.argmax(score, axis=0)[None]
         chosen = [np.take_along_axis(a, candidate, axis=0)[0] for a in (z, p_value, lift, lift - half, lift + half)]
         eligible = np.take_along_axis(passed, candidate, axis=0)[0]
-        promotable = eligible & (chosen[3] > 0) & (srm >= 0.001)
+        promotable = eligible & (chosen[3] > 0) & (srm >= SRM_ALPHA)
     return {
         "z": z,
         "fixed": fixed[0],

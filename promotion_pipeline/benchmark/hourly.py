@@ -10,12 +10,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from promotion_pipeline.benchmark.seed import HOUR, seed_hours
+from promotion_pipeline.benchmark.seed import seed_hours
 from promotion_pipeline.config import Settings
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.orchestration.instance import open_instance
 from promotion_pipeline.store.database import open_store
+from promotion_pipeline.store.windows import HOUR
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,11 @@ from promotion_pipeline.benchmark.doors import percentiles, seed_experiments
 from promotion_pipeline.benchmark.measure import Timing, interleaved
 from promotion_pipeline.config import Settings
 from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import Store, create_database
+from promotion_pipeline.store.connection import create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 WARM_UP = 10
@@ -116,7 +117,7 @@ def _delivering(store: Store, channels: Channels) -> Iterator[None]:
         ready.wait()
         yield
     finally:
-        # It may be inside a message that is never answered.
+        # Stopped hard: it may be waiting for a message that is never answered.
         process.kill()
         process.join()
 

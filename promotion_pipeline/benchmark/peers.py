@@ -28,7 +28,7 @@ LOOKS_OF_PEERS = 1000
 
 
 @dataclass(frozen=True)
-class Look:
+class PeerLook:
     """Cumulative requests and conversions of control and treatment, and the tuning of the always-valid interval."""
 
     n0: int
@@ -38,7 +38,7 @@ class Look:
     n_star: float
 
 
-def sample_of_looks(load: Workload, count: int, seed: int = 0) -> list[Look]:
+def sample_of_looks(load: Workload, count: int, seed: int = 0) -> list[PeerLook]:
     """Some looks of a two-arm workload, after the first day."""
     experiments, hours, variants = load.shape
     assert variants == 2
@@ -49,11 +49,11 @@ def sample_of_looks(load: Workload, count: int, seed: int = 0) -> list[Look]:
     rng = np.random.default_rng(seed)
     chosen = zip(rng.integers(0, experiments, count), rng.integers(24, hours, count), strict=True)
     return [
-        Look(int(n[e, h, 0]), int(x[e, h, 0]), int(n[e, h, 1]), int(x[e, h, 1]), n_star=20_000.0) for e, h in chosen
+        PeerLook(int(n[e, h, 0]), int(x[e, h, 0]), int(n[e, h, 1]), int(x[e, h, 1]), n_star=20_000.0) for e, h in chosen
     ]
 
 
-def with_statsmodels(looks: list[Look]) -> float:
+def with_statsmodels(looks: list[PeerLook]) -> float:
     """Pooled z-test, interval of the ratio, chi-square of the split (it has no always-valid test); a checksum."""
     from scipy.stats import chisquare
     from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
@@ -68,7 +68,7 @@ def with_statsmodels(looks: list[Look]) -> float:
     return float(total)
 
 
-def with_gbstats(looks: list[Look]) -> float:
+def with_gbstats(looks: list[PeerLook]) -> float:
     """Welch's test and the always-valid test of the lift, with intervals, chi-square of the split; a checksum."""
     from gbstats.frequentist.tests import FrequentistConfig, SequentialConfig, SequentialTwoSidedTTest, TwoSidedTTest
     from gbstats.models.statistics import ProportionStatistic
@@ -84,7 +84,7 @@ def with_gbstats(looks: list[Look]) -> float:
     return float(total)
 
 
-PEERS: dict[str, tuple[Callable[[list[Look]], float], str]] = {
+PEERS: dict[str, tuple[Callable[[list[PeerLook]], float], str]] = {
     "statsmodels": (with_statsmodels, "z-test, interval of the ratio, SRM"),
     "gbstats": (with_gbstats, "Welch's test, always-valid test, SRM"),
 }

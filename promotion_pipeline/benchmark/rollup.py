@@ -26,10 +26,10 @@ from promotion_pipeline.rollups.configuration import parse_source
 from promotion_pipeline.rollups.engines.base import RequestSource, needed
 from promotion_pipeline.rollups.engines.duckdb import DuckdbSource
 from promotion_pipeline.rollups.engines.postgresql import PostgresqlSource
+from promotion_pipeline.rollups.phases import read_phases
 from promotion_pipeline.rollups.postgresql.days import ensure_days
 from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rollup_window
 from promotion_pipeline.rollups.pushdown import read_source_rollups
-from promotion_pipeline.rollups.sql.arms import read_phases
 from promotion_pipeline.store.database import Store, open_store
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ COLUMNS = "experiment_id, variant_id, user_id, created_at, latency_ms, is_error,
 
 
 @dataclass(frozen=True)
-class Comparison:
+class HandComparison:
     """The same sums by the product and by hand."""
 
     what: str
@@ -115,7 +115,7 @@ def _load(store: Store, files: Path) -> None:
         connection.execute("VACUUM (ANALYZE) ai_requests")
 
 
-def _postgresql(store: Store, phases: pd.DataFrame, runs: int) -> Iterator[Comparison]:
+def _postgresql(store: Store, phases: pd.DataFrame, runs: int) -> Iterator[HandComparison]:
     def source(*, users: bool) -> PostgresqlSource:
         return PostgresqlSource(parse_source({"engine": "postgresql", "users": users}), store.url)
 
@@ -129,10 +129,10 @@ def _postgresql(store: Store, phases: pd.DataFrame, runs: int) -> Iterator[Compa
         },
         runs=runs,
     )
-    yield Comparison("PostgreSQL, sums of the product's own table", times["product"], times["hand"])
+    yield HandComparison("PostgreSQL, sums of the product's own table", times["product"], times["hand"])
 
 
-def _duckdb(files: Path, phases: pd.DataFrame, runs: int) -> Iterator[Comparison]:
+def _duckdb(files: Path, phases: pd.DataFrame, runs: int) -> Iterator[HandComparison]:
     for what, users, query in (
         ("DuckDB over Parquet, sums pushed down", False, by_hand.DUCKDB_SUMS),
         ("DuckDB over Parquet, with user-level sums", True, by_hand.DUCKDB_USERS),
@@ -142,7 +142,7 @@ def _duckdb(files: Path, phases: pd.DataFrame, runs: int) -> Iterator[Comparison
         source.close()
 
 
-def _compare(what: str, source: RequestSource, phases: pd.DataFrame, query: str, runs: int) -> Comparison:
+def _compare(what: str, source: RequestSource, phases: pd.DataFrame, query: str, runs: int) -> HandComparison:
     times = interleaved(
         {
             "product": lambda: read_source_rollups(source, phases, START, END),
@@ -151,7 +151,7 @@ def _compare(what: str, source: RequestSource, phases: pd.DataFrame, query: str,
         runs=runs,
     )
     _require_equal(read_source_rollups(source, phases, START, END), source.run(_bound(query)))
-    return Comparison(what, times["product"], times["hand"])
+    return HandComparison(what, times["product"], times["hand"])
 
 
 def _bound(query: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection
+from promotion_pipeline.store.windows import HOUR
 
-HOUR = timedelta(hours=1)
 ARMS = 3
 USERS_PER_ARM = 150
 HISTORY_HOURS = 336

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from promotion_pipeline.benchmark.measure import Run, dagster_process
-from promotion_pipeline.benchmark.seed import HOUR, seed_hours
+from promotion_pipeline.benchmark.seed import seed_hours
 from promotion_pipeline.config import Settings
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.instance import instance_environment
 from promotion_pipeline.orchestration.partitions import range_tags
 from promotion_pipeline.store.database import open_store
+from promotion_pipeline.store.windows import HOUR
 
 TICKS = 5
 EXPERIMENTS = 1_000
@@ -49,7 +50,7 @@ def _report(experiments: int, requests_each: int) -> str:
                     "promotion_pipeline.definitions", names.HOURLY_JOB, range_tags(hour, hour + HOUR), environment
                 ),
             }
-            # The first hour also adds up two weeks, which is done once a day, and only for what ran on.
+            # Not measured: the first hour also adds up two weeks of totals, which is done once a day.
             if tick > 0:
                 for name, run in found.items():
                     runs[name].append(run)

@@ -8,20 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from promotion_pipeline.cli import output
-from promotion_pipeline.cli.check import print_eligibility, shell_name, traffic_text
+from promotion_pipeline.cli.check import print_eligibility, traffic_text
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.history import print_promotion
-from promotion_pipeline.cli.live import plan_json, print_stands, stands_json
-from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm, takes_thresholds
+from promotion_pipeline.cli.live import RequiredReason, is_to_be_done, print_stands
+from promotion_pipeline.cli.options import (
+    By,
+    DryRun,
+    Json,
+    Name,
+    Reason,
+    Yes,
+    actor,
+    command_class,
+    confirm,
+    takes_thresholds,
+)
+from promotion_pipeline.cli.output import shell_name
 from promotion_pipeline.errors import InputError, NotEligibleError, UntrustedError
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.models import Promotion, PromotionEligibility
-    from promotion_pipeline.promotion.rollback import RollbackPlan
+    from promotion_pipeline.promotion.act.rollback import RollbackPlan
+    from promotion_pipeline.promotion.record.models import Promotion, PromotionEligibility
 
-RequiredReason = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="Why, for the history.", show_default=False)
-]
 To = Annotated[
     str,
     typer.Option(
@@ -31,7 +40,8 @@ To = Annotated[
     ),
 ]
 Kind = Annotated[
-    str, typer.Option("--type", metavar="KIND", help="manual: the five checks. auto: also what unattended ones need.")
+    str,
+    typer.Option("--type", metavar="KIND", help="manual: the checks. auto: also what unattended ones need."),
 ]
 Metadata = Annotated[
     list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Kept with the record; JSON values allowed.")
@@ -56,7 +66,7 @@ def register(app: typer.Typer) -> None:
         (
             "promote",
             takes_thresholds(promote),
-            "Move all traffic to the winner, if the five checks pass.",
+            "Move all traffic to the winner, if the contract checks pass.",
             (
                 "promotion-pipeline promote demo-payment-form --dry-run",
                 "promotion-pipeline promote demo-payment-form --by maria --reason 'agreed in the review'",
@@ -98,7 +108,7 @@ def register(app: typer.Typer) -> None:
             ("promotion-pipeline release demo-search-ranking --by maria",),
         ),
     ):
-        app.command(name, short_help=summary, help=examples(summary, *lines))(command)
+        app.command(name, cls=command_class(command), short_help=summary, help=examples(summary, *lines))(command)
 
 
 def promote(
@@ -114,8 +124,8 @@ def promote(
     config: Any = None,
 ) -> None:
     """Promote the winner of one experiment."""
-    from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
-    from promotion_pipeline.promotion.promote import promote_winner
+    from promotion_pipeline.promotion.act.promote import promote_winner
+    from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
 
     details = _metadata(metadata, reason)
     eligibility = check_promotion_eligibility(name, config)
@@ -143,12 +153,12 @@ def _require_seen(eligibility: PromotionEligibility, despite: list[str] | None) 
 
 def _show_promoted(promotion: Promotion, as_json: bool) -> None:
     if as_json:
-        from promotion_pipeline.api.recall import eligibility_when_promoted
+        from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
 
         eligibility = eligibility_when_promoted(promotion)
         output.print_json({"promotion": promotion.to_json(), "eligibility": eligibility.to_json()})
         return
-    from promotion_pipeline.promotion.standing import in_spite_of_hold
+    from promotion_pipeline.promotion.history.standing import in_spite_of_hold
 
     print_promotion(promotion)
     held = in_spite_of_hold(promotion)
@@ -192,7 +202,7 @@ def approve(
     config: Any = None,
 ) -> None:
     """Approve and promote."""
-    from promotion_pipeline.promotion.approvals import approve_promotion
+    from promotion_pipeline.promotion.act.approvals import approve_promotion
 
     confirm(f"Promote the waiting winner of {name!r}?", yes=yes)
     details = _metadata(metadata, None)
@@ -202,7 +212,7 @@ def approve(
 
 def decline(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:
     """Decline a waiting promotion."""
-    from promotion_pipeline.promotion.approvals import decline_promotion
+    from promotion_pipeline.promotion.act.approvals import decline_promotion
 
     approval = decline_promotion(name, actor(by), reason)
     if as_json:
@@ -222,28 +232,19 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Roll back the live promotion of one experiment."""
-    from promotion_pipeline.promotion.rollback import plan_rollback, rollback_promotion
+    from promotion_pipeline.promotion.act.rollback import plan_rollback, rollback_promotion
 
-    # What the real one would refuse, the plan refuses too: nobody is asked about what cannot be done.
+    # Planning raises what the act would raise, so that nobody is asked to confirm what cannot be done.
     plan = plan_rollback(name, to=to, confirm_drift=overwrite)
     said = _rollback_text(plan)
-    if dry_run:
-        if as_json:
-            output.print_json(plan_json(plan.promotion, plan.before, plan.split))
-        overwrites = plan.drift and plan.to != "close"  # A close leaves the traffic as it stands.
-        drift = f" It would overwrite this: {plan.drift}." if overwrites else ""
-        output.note(f"Would {said}, and hold automatic promotion.{drift} Nothing changed.")
-        return
-    confirm(f"{said[0].upper()}{said[1:]}?", yes=yes, is_needed=True)
-    promotion = rollback_promotion(name, reason, actor(by), to=to, confirm_drift=overwrite)
-    if as_json:
-        output.print_json(stands_json(promotion))
-        return
-    print_rollback(promotion)
+    overwrites = plan.drift and plan.to != "close"  # A close leaves the traffic as it stands.
+    more = ", and hold automatic promotion." + (f" It would overwrite this: {plan.drift}." if overwrites else "")
+    if is_to_be_done(plan, said, more, dry_run=dry_run, as_json=as_json, yes=yes, must_ask=True):
+        print_rollback(rollback_promotion(name, reason, actor(by), to=to, confirm_drift=overwrite), as_json=as_json)
 
 
 def _rollback_text(plan: RollbackPlan) -> str:
-    from promotion_pipeline.promotion.standing import split_text
+    from promotion_pipeline.text.numbers import split_text
 
     name = plan.promotion.experiment_name
     if plan.to == "close":
@@ -261,15 +262,13 @@ def _is_unrecorded(promotion: Promotion, to: str | None) -> bool:
     return to == "previous" and bool(promotion.snapshot.get("adopted"))
 
 
-def print_rollback(promotion: Promotion) -> None:
+def print_rollback(promotion: Promotion, *, as_json: bool = False) -> None:
     """What a rollback did, and what to type next."""
     is_close = promotion.rollback_to == "close"
-    output.print_styled(
-        f"{promotion.experiment_name}: {promotion.promoted_variant_name} {'closed' if is_close else 'rolled back'} by"
-        f" {promotion.reverser} ({promotion.rollback_reason})",
-        "bold yellow",
-    )
-    print_stands(promotion)
+    did = f"{'closed' if is_close else 'rolled back'} by {promotion.reverser} ({promotion.rollback_reason})"
+    print_stands(promotion, f"{promotion.promoted_variant_name} {did}", "bold yellow", as_json=as_json)
+    if as_json:
+        return
     if _is_unrecorded(promotion, promotion.rollback_to):
         output.print_styled(f"  {NOT_RECORDED}")
     said = "the promotion is over" if is_close else "the experiment runs again"
@@ -279,7 +278,7 @@ def print_rollback(promotion: Promotion) -> None:
 
 def hold(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:
     """Hold one experiment."""
-    from promotion_pipeline.promotion.holds import hold_promotion
+    from promotion_pipeline.promotion.act.holds import hold_promotion
 
     held = hold_promotion(name, reason, actor(by))
     if as_json:
@@ -290,7 +289,7 @@ def hold(name: Name, reason: RequiredReason, by: By = None, as_json: Json = Fals
 
 def release(name: Name, by: By = None, reason: Reason = None, as_json: Json = False) -> None:
     """Lift the hold of one experiment."""
-    from promotion_pipeline.promotion.holds import release_hold
+    from promotion_pipeline.promotion.act.holds import release_hold
 
     released = release_hold(name, actor(by), reason=reason)
     if as_json:

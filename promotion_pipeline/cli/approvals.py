@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from promotion_pipeline.cli import output
-from promotion_pipeline.cli.check import shell_name
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json
+from promotion_pipeline.cli.output import shell_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from promotion_pipeline.api.tokens import Token
-    from promotion_pipeline.promotion.models import Approval
+    from promotion_pipeline.promotion.record.models import Approval
 
 COLUMNS = ["experiment", "candidate", "lift", "confidence", "requests", "asked because", "since", "expires"]
 NUMBERS = ("confidence", "improvement", "sampleSize")
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def approvals(as_json: Json = False) -> None:
     """List the open requests, the oldest first."""
     from promotion_pipeline.api.tokens import Role, live_tokens
-    from promotion_pipeline.promotion.approvals import open_approvals
+    from promotion_pipeline.promotion.act.approvals import open_approvals
     from promotion_pipeline.store.database import current_store
 
     waiting = sorted(open_approvals(), key=lambda approval: approval.requested_at)

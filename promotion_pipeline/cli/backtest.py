@@ -9,14 +9,15 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import Json, takes_thresholds
+from promotion_pipeline.cli.options import Json, ThresholdCommand, takes_thresholds
 from promotion_pipeline.cli.simulate import numbers
 from promotion_pipeline.errors import NotFoundError
+from promotion_pipeline.text.numbers import rate_text, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from promotion_pipeline.backtest import Rule, RuleRecord
+    from promotion_pipeline.backtest import ReplayRule, RuleRecord
 
 Names = Annotated[
     list[str] | None,
@@ -55,6 +56,7 @@ def register(app: typer.Typer) -> None:
     summary = "Hold rules against past experiments: what each would have promoted, when, and whether it lasted."
     app.command(
         "backtest",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,
@@ -106,7 +108,7 @@ def backtest(
         _print_promotions(acts, [one.name for one in rules])
 
 
-def _rules(texts: list[str], improvements: str | None, config: Any) -> list[Rule]:
+def _rules(texts: list[str], improvements: str | None, config: Any) -> list[ReplayRule]:
     from promotion_pipeline.backtest import parse_rule
 
     rules = [parse_rule(text).on_top_of(config) for text in texts]
@@ -114,7 +116,7 @@ def _rules(texts: list[str], improvements: str | None, config: Any) -> list[Rule
         return rules
     percents = numbers(improvements, "--improvements")
     return [
-        rule.with_values({"min_improvement_percent": percent}, f"{rule.name}, at least +{percent:g} %")
+        rule.with_values({"min_improvement_percent": percent}, f"{rule.name}, at least +{setting_text(percent)}")
         for percent in percents
         for rule in rules
     ]
@@ -131,8 +133,8 @@ def _frames(names: list[str] | None, file: Path | None) -> tuple[pd.DataFrame, p
     missing = sorted(set(names or ()) - set(experiments["name"]))
     if missing:
         raise NotFoundError(f"{file} has no experiment called {', '.join(missing)}")
-    chosen = experiments[experiments["name"].isin(names)] if names else experiments
-    return rollups[rollups["experiment_id"].isin(chosen["experiment_id"])], chosen
+    wanted = experiments[experiments["name"].isin(names)] if names else experiments
+    return rollups[rollups["experiment_id"].isin(wanted["experiment_id"])], wanted
 
 
 def _print_records(records: list[RuleRecord], unit: str) -> None:
@@ -160,11 +162,11 @@ def _print_records(records: list[RuleRecord], unit: str) -> None:
         for record in records
     ]
     output.print_table(columns, rows)
-    # An attribution window moves the last look, so two rules may see different mismatches.
+    # Rules with different attribution windows end at different looks, so the mismatches that they see may differ.
     for srm in sorted({record.srm for record in records}):
         output.print_line(f"{srm} of {records[0].experiments} {unit} end with a sample ratio mismatch (p < 0.001)")
     output.note(
-        "With SRM: promoted, and a mismatch at the last look. Left to a person: the five checks passed at some look,"
+        "With SRM: promoted, and a mismatch at the last look. Left to a person: the checks passed at some look,"
         " the rule's evidence at none."
     )
 
@@ -197,7 +199,7 @@ def _cell(row: dict[str, Any] | None) -> Any:
     if row is None:
         return "-"
     text = (
-        f"{row['variant']} at {row['hours']:,.0f} h, {row['lift'] * 100:+.1f} %; {row['outcome']},"
-        f" {row['finalLift'] * 100:+.1f} % at the end"
+        f"{row['variant']} at {row['hours']:,.0f} h, {rate_text(row['lift'], 1, signed=True)}; {row['outcome']},"
+        f" {rate_text(row['finalLift'], 1, signed=True)} at the end"
     )
     return output.styled(text, OUTCOME_STYLES[row["outcome"]])

@@ -8,11 +8,12 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import AsOf, Json, parse_time, takes_thresholds
+from promotion_pipeline.cli.options import AsOf, Json, ThresholdCommand, parse_time, takes_thresholds
 from promotion_pipeline.errors import NotEligibleError
+from promotion_pipeline.text.numbers import interval_text, share_text
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.models import PromotionEligibility, VariantMetrics
+    from promotion_pipeline.promotion.record.models import PromotionEligibility, VariantMetrics
 
 VERDICT_STYLES = {
     "eligible": "green",
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
     summary = "Say whether an experiment has a winner, and why; changes nothing."
     app.command(
         "check",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,
@@ -45,14 +47,12 @@ def register(app: typer.Typer) -> None:
 
 def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, config: Any = None) -> None:
     """Check one experiment, or all that run."""
-    from promotion_pipeline.config import parse_config
-    from promotion_pipeline.promotion.assess import assess
+    from promotion_pipeline.promotion.judge.assess import assess
     from promotion_pipeline.store.database import current_store
 
     at = parse_time(as_of, "--as-of")
-    layer = None if config is None else parse_config(config, source="command line")
     with output.progress("Evaluating"):
-        found = assess(current_store(), None if name is None else [name], layer, as_of=at)
+        found = assess(current_store(), None if name is None else [name], config, as_of=at)
     if name is None:
         print_all(found, as_json)
         return
@@ -69,10 +69,10 @@ def check(name: NameOrNone = None, as_of: AsOf = None, as_json: Json = False, co
 def print_all(found: list[PromotionEligibility], as_json: bool) -> None:
     """Every experiment in a table, or as JSON."""
     from promotion_pipeline.cli.live import print_alarms
-    from promotion_pipeline.promotion.alarms import open_alarms
+    from promotion_pipeline.promotion.watch.alarms import open_alarms
 
     if not as_json:
-        # Also of experiments that do not run any more: those are the promoted ones.
+        # Of all experiments: a promoted one does not run, so it is not among those that are checked.
         print_alarms([alarm for alarms in open_alarms().values() for alarm in alarms])
     if as_json:
         output.print_json([eligibility.to_json() for eligibility in found])
@@ -87,7 +87,7 @@ def _row(eligibility: PromotionEligibility) -> list[object]:
         eligibility.experiment_name,
         verdict_cell(eligibility.verdict),
         eligibility.candidate or "-",
-        output.percent(eligibility.improvement, signed=True, digits=1),
+        output.percent(eligibility.improvement, signed=True),
         output.confidence(eligibility.confidence),
         why(eligibility),
     ]
@@ -145,14 +145,14 @@ def traffic_text(eligibility: PromotionEligibility) -> str:
     first, *rest = eligibility.ramp or (100.0,)
     if not rest:
         return f"move the traffic of {name!r} to {winner!r}"
-    then = ", ".join(f"{percent:g} %" for percent in rest)
+    then = ", ".join(share_text(percent) for percent in rest)
     hold = f"each step held for {eligibility.ramp_hold_hours or 0:g} h"
-    return f"give {winner!r} {first:g} % of the traffic of {name!r}, then {then} ({hold})"
+    return f"give {winner!r} {share_text(first)} of the traffic of {name!r}, then {then} ({hold})"
 
 
 def _print_next(eligibility: PromotionEligibility) -> None:
     """What to type next: an answer where one is waited for."""
-    from promotion_pipeline.promotion.approvals import open_approvals
+    from promotion_pipeline.promotion.act.approvals import open_approvals
 
     if not eligibility.is_eligible:
         return
@@ -160,14 +160,12 @@ def _print_next(eligibility: PromotionEligibility) -> None:
     act = "approve {}" if waits else "promote {} --dry-run"
     if eligibility.distrust is not None:
         act = "decline {} --reason TEXT" if waits else "hold {} --reason TEXT"
-    output.note(f"Next: {output.program()} {act.format(shell_name(eligibility.experiment_name))}")
+    output.note(f"Next: {output.program()} {act.format(output.shell_name(eligibility.experiment_name))}")
 
 
 def _evidence(eligibility: PromotionEligibility) -> str:
     evidence = eligibility.evidence
-    lift = "unknown"
-    if evidence.lift_lower is not None and evidence.lift_upper is not None:
-        lift = f"{evidence.lift_lower * 100:+.1f} % to {evidence.lift_upper * 100:+.1f} %"
+    lift = interval_text(evidence.lift_lower, evidence.lift_upper)
     unit = f" by {evidence.analysis_unit}" if evidence.analysis_unit else ""
     text = f"evidence ({evidence.required}): lift that holds at every look{unit} {lift}"
     if evidence.is_met and not evidence.withheld:
@@ -181,20 +179,13 @@ def print_variants(variants: tuple[VariantMetrics, ...]) -> None:
     rows = [
         [
             f"{variant.name} (control)" if variant.is_control else variant.name,
-            output.percent(variant.traffic_percentage, digits=0),
+            output.share(variant.traffic_percentage),
             output.number(variant.requests),
             output.rate(variant.conversion_rate),
             output.rate(variant.error_rate),
-            "-" if variant.mean_latency_ms is None else f"{variant.mean_latency_ms:,.0f} ms",
+            output.milliseconds(variant.mean_latency_ms),
         ]
         for variant in variants
     ]
     if rows:
         output.print_table(["variant", "traffic", "requests", "conversion", "errors", "latency"], rows)
-
-
-def shell_name(name: str) -> str:
-    """A name as one types it in a shell."""
-    import shlex
-
-    return shlex.quote(name)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promotion_pipeline.cli import output
-from promotion_pipeline.cli.check import shell_name
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json, parse_time
+from promotion_pipeline.cli.output import shell_name
 from promotion_pipeline.errors import InputError
 
 if TYPE_CHECKING:

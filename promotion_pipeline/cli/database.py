@@ -48,17 +48,18 @@ def upgrade(as_json: Json = False) -> None:
     """Upgrade the schema to the newest revision."""
     from promotion_pipeline.config import Settings
     from promotion_pipeline.store import migrate
-    from promotion_pipeline.store.database import checked_url, open_store
+    from promotion_pipeline.store.connection import checked_url
+    from promotion_pipeline.store.database import open_store
 
     settings, made = Settings.from_environment(), None
+    before: str | None = None
     if settings.database_url is None:
         with open_store(settings) as store:
-            before, after = None, migrate.current_revision(store.url)
+            after = migrate.upgrade(store.url)
     else:
         url = checked_url(settings.database_url.get_secret_value())
         before = migrate.current_revision(url)
-        migrate.upgrade(url)
-        after = migrate.current_revision(url)
+        after = migrate.upgrade(url)
         made = _made(url) if before is None else None
     if as_json:
         output.print_json({"before": before, "after": after} | (made or {}))
@@ -74,7 +75,7 @@ def _made(url: str) -> dict[str, Any]:
     """What the first upgrade found, and what it made."""
     from promotion_pipeline.store.adoption.catalog import ADOPTED_TABLES, creation_schema
     from promotion_pipeline.store.adoption.ours import adopted_tables, our_tables
-    from promotion_pipeline.store.database import connect
+    from promotion_pipeline.store.connection import connect
 
     with connect(url) as connection:
         adopted, schema = adopted_tables(connection), creation_schema(connection)

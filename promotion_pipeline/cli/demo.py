@@ -11,6 +11,7 @@ from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json
 from promotion_pipeline.demo.experiments import DEFAULT_REQUESTS, FEWEST_REQUESTS
+from promotion_pipeline.text.numbers import seconds_text
 
 if TYPE_CHECKING:
     from promotion_pipeline.demo.run import DemoResult
@@ -90,7 +91,7 @@ def _print(result: DemoResult, seconds: float) -> None:
     output.print_line("A rollback:")
     print_rollback(result.rolled_back)
     output.print_line()
-    output.print_line(f"Done in {seconds:.0f} s. What to type next:")
+    output.print_line(f"Done in {seconds_text(seconds, 0)}. What to type next:")
     for line in NEXT:
         output.print_line(f"  {output.program()} {line}")
 

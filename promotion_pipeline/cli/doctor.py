@@ -35,7 +35,7 @@ def doctor(as_json: Json = False) -> None:
     """Examine and report."""
     from promotion_pipeline.doctor import examine
 
-    diagnosis = examine(told=None if as_json else _tell)
+    diagnosis = examine(on_finding=None if as_json else _tell)
     if as_json:
         output.print_json(diagnosis.to_json())
     else:

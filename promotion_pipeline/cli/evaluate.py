@@ -9,8 +9,9 @@ import typer
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.check import verdict_cell
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import Json, parse_time, takes_thresholds
+from promotion_pipeline.cli.options import Json, ThresholdCommand, parse_time, takes_thresholds
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.text.numbers import seconds_text
 
 if TYPE_CHECKING:
     from promotion_pipeline.decisions.late import LateVerdict
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     summary = "Decide about past hours again, under other thresholds if you like; promotes nothing."
     app.command(
         "evaluate",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,
@@ -67,15 +69,14 @@ def evaluate(
     config: Any = None,
 ) -> None:
     """Evaluate a range of hours."""
-    from promotion_pipeline.config import parse_config
-    from promotion_pipeline.decisions.window import evaluate_window, redecide_late
+    from promotion_pipeline.decisions.redecide import redecide_late
+    from promotion_pipeline.decisions.window import evaluate_window
     from promotion_pipeline.rollups import catch_up
-    from promotion_pipeline.rollups.dispatch import roll_up as roll_up_hours
+    from promotion_pipeline.rollups.catching_up import roll_up as roll_up_hours
     from promotion_pipeline.store.clock import newest_complete_hour
     from promotion_pipeline.store.database import current_store
 
     first, last = parse_time(start, "--from"), parse_time(end, "--to")
-    thresholds = None if config is None else parse_config(config, source="command line")
     store = current_store()
     with store.connect() as connection:
         newest = newest_complete_hour(connection)
@@ -92,7 +93,7 @@ def evaluate(
             first,
             last,
             experiments=experiment or (),
-            config=thresholds,
+            config=config,
             label=label,
             progress=lambda done, total: advance(done / max(total, 1)),
             tell=output.note,
@@ -149,5 +150,5 @@ def _print(result: WindowResult) -> None:
         output.print_table(["experiment", "verdict", "why"], rows, title="At the newest hour of the range:")
     output.note(
         f"{len(result.hours):,} hours: {result.recorded:,} decisions of record, {result.relabelled:,} beside it,"
-        f" in {sum(result.seconds.values()):.1f} s. Nothing was promoted."
+        f" in {seconds_text(sum(result.seconds.values()))}. Nothing was promoted."
     )

@@ -13,8 +13,8 @@ from promotion_pipeline.cli.options import Json, Name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promotion_pipeline.promotion.happened import Happened
-    from promotion_pipeline.promotion.models import Promotion
+    from promotion_pipeline.promotion.history.happened import Happened
+    from promotion_pipeline.promotion.record.models import Promotion
 
 Verify = Annotated[
     bool, typer.Option("--verify", help="Recompute each decision from the log of the requests and compare.")
@@ -41,9 +41,9 @@ def register(app: typer.Typer) -> None:
 def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json: Json = False) -> None:
     """Show the promotions of one experiment, and its events."""
     from promotion_pipeline.cli.live import print_alarms
-    from promotion_pipeline.promotion.alarms import alarms_of
-    from promotion_pipeline.promotion.happened import events_of
-    from promotion_pipeline.promotion.history import get_promotion_history
+    from promotion_pipeline.promotion.history.happened import events_of
+    from promotion_pipeline.promotion.history.history import get_promotion_history
+    from promotion_pipeline.promotion.watch.alarms import alarms_of
 
     if verify:
         _verify(name, shadow, as_json)
@@ -80,7 +80,7 @@ def _print_events(events: Sequence[Happened]) -> None:
 
 
 def _verify(name: str, shadow: bool, as_json: bool) -> None:
-    from promotion_pipeline.promotion.verify import verify_history
+    from promotion_pipeline.promotion.history.verify import verify_history
 
     with output.progress(f"Recomputing the decisions about {name}"):
         found = verify_history(name, shadow=shadow)
@@ -99,7 +99,7 @@ def _verify(name: str, shadow: bool, as_json: bool) -> None:
 
 def _row(promotion: Promotion) -> list[object]:
     """What is known: of a promotion that was recorded before us, not everything is."""
-    from promotion_pipeline.promotion.records import NOT_RECORDED
+    from promotion_pipeline.promotion.record.queries import NOT_RECORDED
 
     ended = promotion.rollback_reason or ""
     if promotion.rollback_at is not None:
@@ -145,7 +145,8 @@ def print_promotion(promotion: Promotion) -> None:
     output.print_styled(
         f"  {output.percent(promotion.improvement, signed=True)} over {promotion.control_variant_name}"
         f" at {output.confidence(promotion.confidence)} confidence,"
-        f" {promotion.sample_size:,} requests in the smaller arm, evidence {str(promotion.evidence).replace('_', ' ')},"
+        f" {output.number(promotion.sample_size)} requests in the smaller arm,"
+        f" evidence {str(promotion.evidence).replace('_', ' ')},"
         f" as of {output.when(promotion.evaluated_as_of)}"
     )
     for warning in promotion.warnings:
@@ -156,14 +157,14 @@ def print_promotion(promotion: Promotion) -> None:
     percents = promotion.ramp_percents
     if len(percents) > 1:
         hold_hours = float(promotion.config["ramp_hold_hours"])
-        now = f"ramp: {percents[promotion.ramp_step]:g} % now"
+        now = f"ramp: {output.share(percents[promotion.ramp_step])} now"
         following = ramp_text(percents[promotion.ramp_step + 1 :], hold_hours)
         output.print_styled(f"  {now}{', then ' + following if following else ', its last step'}")
 
 
 def ramp_text(percents: Sequence[float], hold_hours: float) -> str:
     """The steps of a ramp in words."""
-    steps = ", ".join(f"{percent:g} %" for percent in percents)
+    steps = ", ".join(output.share(percent) for percent in percents)
     return f"{steps} (each step held for {hold_hours:g} h and watched)" if steps else ""
 
 
@@ -176,8 +177,8 @@ def _snapshot_rows(promotion: Promotion) -> list[list[object]]:
             output.number(variant["requests"]),
             output.rate(variant["conversion_rate"]),
             output.rate(variant["error_rate"]),
-            f"{float(before[variant['variant_id']]):g} %",
-            f"{float(after[variant['variant_id']]):g} %",
+            output.share(before[variant["variant_id"]]),
+            output.share(after[variant["variant_id"]]),
         ]
         for variant in snapshot["variants"]
     ]

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promotion_pipeline.cli import output
-from promotion_pipeline.cli.check import shell_name
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, actor, confirm
+from promotion_pipeline.cli.output import shell_name
 from promotion_pipeline.errors import DependencyError
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.models import Promotion
-    from promotion_pipeline.promotion.splits import Split
-    from promotion_pipeline.promotion.watch import WatchResult
-    from promotion_pipeline.promotion.watched import Alarm
+    from promotion_pipeline.promotion.act.keeping import OverwritePlan
+    from promotion_pipeline.promotion.act.ramp import NextStep
+    from promotion_pipeline.promotion.act.rollback import RollbackPlan
+    from promotion_pipeline.promotion.record.models import Promotion
+    from promotion_pipeline.promotion.record.watched import Alarm
+    from promotion_pipeline.promotion.unattended.watch import WatchResult
 
 RequiredReason = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why, for the history.", show_default=False)
@@ -84,7 +86,7 @@ def register(app: typer.Typer) -> None:
 def watch(by: WatchedBy = None, as_json: Json = False) -> None:
     """Look once."""
     from promotion_pipeline.notifications import deliver_everything
-    from promotion_pipeline.promotion.watch import watch_promotions
+    from promotion_pipeline.promotion.unattended.watch import watch_promotions
     from promotion_pipeline.store.database import current_store
 
     store = current_store()
@@ -96,7 +98,7 @@ def watch(by: WatchedBy = None, as_json: Json = False) -> None:
         _print(found)
     for channel, done in deliver_everything(store).channels.items():
         if done.error:
-            output.note(f"{channel.value}: {done.error}")
+            output.note(f"{channel}: {done.error}")
     if any(result.is_harmed for result in found):
         raise typer.Exit(1)
     if any(result.is_unreadable for result in found):
@@ -129,27 +131,45 @@ def print_alarms(alarms: Sequence[Alarm]) -> None:
             output.print_styled(f"    {way}")
 
 
-def print_stands(promotion: Promotion) -> None:
-    """The split that results."""
-    from promotion_pipeline.promotion.standing import split_text, traffic_now
+def is_to_be_done(
+    plan: RollbackPlan | NextStep | OverwritePlan,
+    said: str,
+    more: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    yes: bool,
+    must_ask: bool = False,
+) -> bool:
+    """Say what an act would do, in a dry run; else ask whether it shall be done.
 
-    output.print_styled(f"  traffic now: {split_text(traffic_now(promotion.experiment_name))}")
+    Args:
+        said: what it does, in words that follow "Would".
+        more: what follows them in a dry run, with the full stop.
+        must_ask: without a terminal to ask at, `yes` is needed.
+    """
+    if not dry_run:
+        confirm(f"{said[0].upper()}{said[1:]}?", yes=yes, is_needed=must_ask)
+        return True
+    if as_json:
+        # As after the act, but the traffic as it stands, and beside it what it would become.
+        traffic, after = ({name: float(share) for name, share in split.items()} for split in (plan.before, plan.split))
+        output.print_json({"promotion": plan.promotion.to_json(), "traffic": traffic, "trafficAfter": after})
+    output.note(f"Would {said}{more} Nothing changed.")
+    return False
 
 
-def stands_json(promotion: Promotion) -> dict[str, object]:
-    """The `data` of an act on a live promotion."""
-    from promotion_pipeline.promotion.standing import traffic_now
+def print_stands(promotion: Promotion, said: str, style: str, *, as_json: bool) -> None:
+    """What an act on a live promotion did, and the split that results; or its `data` as JSON."""
+    from promotion_pipeline.promotion.history.standing import traffic_now
+    from promotion_pipeline.text.numbers import split_text
 
-    return {"promotion": promotion.to_json(), "traffic": traffic_now(promotion.experiment_name)}
-
-
-def plan_json(promotion: Promotion, before: Split, after: Split) -> dict[str, object]:
-    """The same of an act that was not done: the traffic as it stands, and what it would become."""
-    return {
-        "promotion": promotion.to_json(),
-        "traffic": {name: float(share) for name, share in before.items()},
-        "trafficAfter": {name: float(share) for name, share in after.items()},
-    }
+    traffic = traffic_now(promotion.experiment_name)
+    if as_json:
+        output.print_json({"promotion": promotion.to_json(), "traffic": traffic})
+        return
+    output.print_styled(f"{promotion.experiment_name}: {said}", style)
+    output.print_styled(f"  traffic now: {split_text(traffic)}")
 
 
 def advance(
@@ -162,37 +182,29 @@ def advance(
     as_json: Json = False,
 ) -> None:
     """Take the next step of a ramp."""
-    from promotion_pipeline.promotion.ramp import advance_ramp, plan_advance
-    from promotion_pipeline.promotion.standing import split_text
+    from promotion_pipeline.promotion.act.ramp import advance_ramp, plan_advance
+    from promotion_pipeline.text.numbers import split_text
 
     plan = plan_advance(name, to_percent=to_percent)
     said = f"set the traffic of {name!r} from {split_text(plan.before)} to {split_text(plan.split)}"
-    if dry_run:
-        if as_json:
-            output.print_json(plan_json(plan.promotion, plan.before, plan.split))
-        output.note(f"Would {said}. Nothing changed.")
+    if not is_to_be_done(plan, said, ".", dry_run=dry_run, as_json=as_json, yes=yes):
         return
-    confirm(f"{said[0].upper()}{said[1:]}?", yes=yes)
-    # The step that was shown, not one more if somebody was faster.
+    # By its percent, so that it is a conflict, not one step more, if somebody else took this step meanwhile.
     promotion = advance_ramp(name, actor(by), reason=reason, to_percent=plan.percent)
-    if as_json:
-        output.print_json(stands_json(promotion))
-        return
-    output.print_styled(f"{name}: {promotion.promoted_variant_name} has {plan.percent:g} %", "bold green")
-    print_stands(promotion)
-    output.note(f"To undo: {output.program()} rollback {shell_name(name)} --reason TEXT")
+    print_stands(
+        promotion, f"{promotion.promoted_variant_name} has {output.share(plan.percent)}", "bold green", as_json=as_json
+    )
+    if not as_json:
+        output.note(f"To undo: {output.program()} rollback {shell_name(name)} --reason TEXT")
 
 
 def acknowledge(name: Name, reason: RequiredReason, by: By = None, as_json: Json = False) -> None:
     """Acknowledge a breach."""
-    from promotion_pipeline.promotion.keeping import acknowledge_breach
+    from promotion_pipeline.promotion.act.keeping import acknowledge_breach
 
     promotion = acknowledge_breach(name, reason, actor(by))
-    if as_json:
-        output.print_json(stands_json(promotion))
-        return
-    output.print_styled(f"{name}: the breach is acknowledged, {promotion.promoted_variant_name} stays", "bold yellow")
-    print_stands(promotion)
+    said = f"the breach is acknowledged, {promotion.promoted_variant_name} stays"
+    print_stands(promotion, said, "bold yellow", as_json=as_json)
 
 
 @traffic_app.command(
@@ -215,20 +227,13 @@ def overwrite(
     as_json: Json = False,
 ) -> None:
     """Put a split back."""
-    from promotion_pipeline.promotion.keeping import overwrite_split, plan_overwrite
-    from promotion_pipeline.promotion.standing import split_text
+    from promotion_pipeline.promotion.act.keeping import overwrite_split, plan_overwrite
+    from promotion_pipeline.text.numbers import split_text
 
     plan = plan_overwrite(name)
     said = f"set the traffic of {name!r} from {split_text(plan.before)} back to {split_text(plan.split)}"
-    if dry_run:
-        if as_json:
-            output.print_json(plan_json(plan.promotion, plan.before, plan.split))
-        output.note(f"Would {said}, and stop the experiment. Nothing changed.")
+    if not is_to_be_done(plan, said, ", and stop the experiment.", dry_run=dry_run, as_json=as_json, yes=yes):
         return
-    confirm(f"{said[0].upper()}{said[1:]}?", yes=yes)
     promotion = overwrite_split(name, reason, actor(by))
-    if as_json:
-        output.print_json(stands_json(promotion))
-        return
-    output.print_styled(f"{name}: the split of the promotion of {promotion.promoted_variant_name} is back", "bold")
-    print_stands(promotion)
+    said = f"the split of the promotion of {promotion.promoted_variant_name} is back"
+    print_stands(promotion, said, "bold", as_json=as_json)

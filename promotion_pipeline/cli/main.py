@@ -86,7 +86,7 @@ def main() -> None:
             fail(DependencyError(READ_ONLY))
         if not _is_database_fault(error):
             raise
-        # SQLAlchemy's own text goes on with the statement and its parameters.
+        # Only the driver's error: SQLAlchemy's adds the statement and its parameters.
         fail(DependencyError(f"the database went away: {getattr(error, 'orig', None) or error}"))
 
 

@@ -26,9 +26,7 @@ State = Annotated[
         help="pending, sending, uncertain, dead, delivered, all, or waiting (not delivered).",
     ),
 ]
-ChannelName = Annotated[
-    str | None, typer.Option("--channel", metavar="NAME", help="Only this one: slack, pagerduty or email.")
-]
+ChannelName = Annotated[str | None, typer.Option("--channel", metavar="NAME", help="Only this one, for example slack.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As `list` shows them, for example 17:slack.")]
 MOST_SHOWN = 200
 
@@ -138,7 +136,7 @@ def confirm_notifications(ids: Ids = None) -> None:
 )
 def resolve(name: Name, reason: Annotated[str, typer.Option("--reason", metavar="TEXT")], by: By = None) -> None:
     """End the incident of a promotion with warnings."""
-    from promotion_pipeline.promotion.warnings import acknowledge_warnings
+    from promotion_pipeline.promotion.act.warnings import acknowledge_warnings
 
     promotion = acknowledge_warnings(name, actor(by), reason)
     output.print_line(f"{name}: the warnings of the promotion of {promotion.promoted_variant_name} are settled")
@@ -159,23 +157,16 @@ def deliver_notifications(as_json: Json = False) -> None:
 
     report = deliver_everything(_store())
     if as_json:
-        output.print_json({channel.value: vars(done) for channel, done in report.channels.items()})
+        output.print_json({channel: vars(done) for channel, done in report.channels.items()})
     else:
         for channel, done in report.channels.items():
-            output.print_line(
-                f"{channel.value}: {done.delivered} delivered" + (f"; {done.error}" if done.error else "")
-            )
+            output.print_line(f"{channel}: {done.delivered} delivered" + (f"; {done.error}" if done.error else ""))
     if not report.channels:
-        output.note(NO_CHANNEL)
-    failed = [channel.value for channel, done in report.channels.items() if done.error and not done.delivered]
+        _no_channel_is_on()
+    failed = [channel for channel, done in report.channels.items() if done.error and not done.delivered]
     if failed and not report.delivered:
         output.note(f"nothing was delivered by {', '.join(failed)}; see `notifications list`")
         raise typer.Exit(1)
-
-
-NO_CHANNEL = (
-    "no channel is on: set AUTO_PROMOTION_SLACK_TOKEN, AUTO_PROMOTION_PAGERDUTY_ROUTING_KEY or AUTO_PROMOTION_SMTP_HOST"
-)
 
 
 @notifications_app.command(
@@ -195,12 +186,12 @@ def try_channels(channel: ChannelName = None, as_json: Json = False) -> None:
     chosen = _channel(channel)
     results = send_test_messages(Settings.from_environment(), None if chosen is None else [chosen])
     if as_json:
-        output.print_json([{**vars(result), "channel": result.channel.value} for result in results])
+        output.print_json([{**vars(result), "channel": result.channel.name} for result in results])
     else:
         for result in results:
-            output.print_line(f"{result.channel.value}: {'OK' if result.works else result.message}")
+            output.print_line(f"{result.channel.name}: {'OK' if result.works else result.message}")
     if not results:
-        output.note(NO_CHANNEL)
+        _no_channel_is_on()
     if not results or not all(result.works for result in results):
         raise typer.Exit(1)
 
@@ -239,8 +230,8 @@ def _store() -> Store:
 
 
 def _states(text: str) -> list[DeliveryState]:
-    from promotion_pipeline.notifications.channels import DeliveryState
     from promotion_pipeline.notifications.review import WAITING_STATES
+    from promotion_pipeline.notifications.states import DeliveryState
 
     if text == "all":
         return list(DeliveryState)
@@ -254,14 +245,15 @@ def _states(text: str) -> list[DeliveryState]:
 
 
 def _channel(text: str | None) -> Channel | None:
-    from promotion_pipeline.notifications.channels import Channel
+    from promotion_pipeline.notifications import channel_named
 
-    if text is None:
-        return None
-    try:
-        return Channel(text)
-    except ValueError:
-        raise InputError(f"--channel {text!r} is unknown: it is slack, pagerduty or email") from None
+    return None if text is None else channel_named(text)
+
+
+def _no_channel_is_on() -> None:
+    from promotion_pipeline.notifications.channels.registry import how_to_switch_on
+
+    output.note(f"no channel is on: {how_to_switch_on()}")
 
 
 def _parsed(ids: list[str] | None, hint: str) -> list[DeliveryId]:

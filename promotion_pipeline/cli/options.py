@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from promotion_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from promotion_pipeline.config import PromotionConfig
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print the `data` of the HTTP API as JSON.")]
@@ -30,82 +33,112 @@ Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to
 Command = Callable[..., None]
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """A field of `PromotionConfig` as an option: `min_sample_size` is `--min-sample-size`."""
-
-    field: str
-    kind: type
-    metavar: str | None
-    help: str
-
-
-THRESHOLDS = (
-    Threshold("min_sample_size", int, "N", "Requests that control and winner must have; default 1000."),
-    Threshold("min_confidence_level", float, "PERCENT", "Confidence of the z-test; default 95."),
-    Threshold("min_improvement_percent", float, "PERCENT", "Lift over control; default 5."),
-    Threshold("min_runtime_hours", float, "HOURS", "Hours that control and winner were measured; default 48."),
-    Threshold("max_error_rate", float, "FRACTION", "Errors per request of the winner, 0 to 1; default 0.05."),
-    Threshold("require_manual_approval", bool, None, "Whether a person must approve; default no."),
-    Threshold("evidence", str, "KIND", "What an unattended promotion needs: always_valid (default) or fixed_horizon."),
-)
-"""The thresholds that have an option of their own; `--set` reaches the others."""
-
-
 def takes_thresholds(command: Command) -> Command:
-    """Give a command the threshold options; the ones on the command line arrive as its `config` (None: none)."""
+    """Give a command `--set`; what it was given arrives as its `config` (None: nothing). Register it with `cls=` of
+    `command_class`, which adds an option for each of the usual thresholds."""
     hints = get_type_hints(command, include_extras=True)
     signature = inspect.signature(command)
 
     @functools.wraps(command)
     def with_options(**values: Any) -> None:
-        others = values.pop("others") or []
-        given = {option.field: values.pop(option.field) for option in THRESHOLDS}
-        config = {name: value for name, value in given.items() if value is not None}
-        command(**values, config=(config | dict(_pair(text) for text in others)) or None)
+        texts = dict(_pair(text) for text in values.pop("thresholds") or ())
+        command(**values, config=_parsed(texts) if texts else None)
 
     own = [
         parameter.replace(annotation=hints[name])
         for name, parameter in signature.parameters.items()
         if name != "config"
     ]
-    added = [*map(_parameter, THRESHOLDS), _OTHERS]
-    with_options.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in own + added}
+    added = [*own, _SET]
+    with_options.__signature__ = inspect.Signature(added)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in added}
     return with_options
 
 
-def _parameter(threshold: Threshold) -> inspect.Parameter:
-    flag = "--" + threshold.field.replace("_", "-")
-    name = f"{flag}/--no-{flag.removeprefix('--')}" if threshold.kind is bool else flag
-    option = typer.Option(name, metavar=threshold.metavar, help=threshold.help, show_default=False)
-    return inspect.Parameter(
-        threshold.field,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[threshold.kind | None, option],
-    )
-
-
-_OTHERS = inspect.Parameter(
-    "others",
+_SET = inspect.Parameter(
+    "thresholds",
     inspect.Parameter.KEYWORD_ONLY,
     default=None,
     annotation=Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other threshold, for example --set ramp_steps=75,100."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Any threshold, for example --set ramp_steps=75,100."),
     ],
 )
 
 
-def _pair(text: str) -> tuple[str, object]:
+class ThresholdCommand(TyperCommand):
+    """A command with an option for each of the usual thresholds: `--max-error-rate 0.1` is `--set max_error_rate=0.1`.
+
+    They are made when the command is run or helped: no other command waits for the thresholds to be imported.
+    """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Those of the function, the thresholds, and `--help`."""
+        *own, last = super().get_params(ctx)
+        return [*own, *self._threshold_options, last]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the function, whose `--set` gets what the options were given; it comes after them, so it wins."""
+        given = [
+            f"{option.name}={value}"
+            for option in self._threshold_options
+            if (value := ctx.params.pop(option.name)) is not None
+        ]
+        ctx.params["thresholds"] = [*given, *(ctx.params["thresholds"] or ())]
+        return super().invoke(ctx)
+
+    @functools.cached_property
+    def _threshold_options(self) -> list[Any]:
+        from promotion_pipeline.config import DOOR_THRESHOLDS
+
+        def carrier(**values: Any) -> None:
+            raise AssertionError(f"{values}: only its options are used")
+
+        carrier.__signature__ = inspect.Signature(list(map(_option, DOOR_THRESHOLDS)))  # type: ignore[attr-defined]
+        application = typer.Typer(add_completion=False)
+        application.command()(carrier)
+        return typer.main.get_command(application).params
+
+
+def command_class(command: Command) -> type[TyperCommand] | None:
+    """What to register a command as; None: like any other."""
+    return ThresholdCommand if "thresholds" in inspect.signature(command).parameters else None
+
+
+def _option(field: str) -> inspect.Parameter:
+    """A threshold as an option: `min_sample_size` is `--min-sample-size`."""
+    from promotion_pipeline.config import CONTRACT_THRESHOLDS, PromotionConfig, meaning_of
+    from promotion_pipeline.config.aliases import aliases_of
+
+    about = PromotionConfig.model_fields[field]
+    names = [name.replace("_", "-") for name in (field, *aliases_of(field))]
+    kind = about.annotation if about.annotation in (int, float, bool) else str
+    metavar = "WORD"
+    if field in CONTRACT_THRESHOLDS:
+        metavar = "N" if kind is int else CONTRACT_THRESHOLDS[field].unit.name
+    default = f"{about.default:g}" if isinstance(about.default, float) else str(about.default)
+    option = typer.Option(
+        *(f"--{name}/--no-{name}" if kind is bool else f"--{name}" for name in names),
+        metavar=None if kind is bool else metavar,
+        help=f"{meaning_of(field).rstrip('.')}; default {default.lower()}.",
+        show_default=False,
+    )
+    return inspect.Parameter(
+        field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name.strip():
         raise InputError(f"--set {text!r} is not NAME=VALUE: write for example --set ramp_steps=75,100")
-    field = name.strip().replace("-", "_")
-    if field in {"ramp_steps", "rampSteps", "guardrails"}:
-        return field, [part.strip() for part in value.split(",") if part.strip()]
-    return field, value.strip()
+    return name.strip().replace("-", "_"), value.strip()
+
+
+def _parsed(texts: dict[str, str]) -> PromotionConfig:
+    from promotion_pipeline.config import parse_texts
+
+    return parse_texts(texts, source="command line")
 
 
 def parse_time(text: str | None, option: str) -> datetime | None:

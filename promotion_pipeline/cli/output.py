@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from promotion_pipeline.text import numbers
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,6 +53,11 @@ def program() -> str:
     return os.path.relpath(name) if name.resolve().is_relative_to(Path.cwd()) else str(name)
 
 
+def shell_name(name: str) -> str:
+    """The name of an experiment as one types it in a shell."""
+    return shlex.quote(name)
+
+
 def note(text: str) -> None:
     """One line for the person at the terminal, on stderr."""
     sys.stderr.write(text + "\n")
@@ -72,7 +80,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
 
 
 def _is_number(cell: object) -> bool:
-    text = str(cell).strip().removeprefix(">").removesuffix("%").strip().replace(",", "").replace("+", "")
+    text = str(cell).strip().removeprefix("over ").removesuffix("%").strip().replace(",", "").replace("+", "")
     return text in {"", "-"} or text.lstrip("-").replace(".", "", 1).isdigit()
 
 
@@ -88,39 +96,14 @@ def print_styled(text: str, style: str = "") -> None:
     console().print(styled(text, style))
 
 
-def percent(value: float | None, *, signed: bool = False, digits: int = 2) -> str:
-    """A number that is percent already; "-" where it is unknown."""
-    if value is None:
-        return "-"
-    return f"{value:+,.{digits}f} %" if signed else f"{value:,.{digits}f} %"
-
-
-def confidence(value: float | None) -> str:
-    """Percent; what is short of certainty never reads as certain."""
-    return "> 99.99 %" if value is not None and value >= 99.995 else percent(value)
-
-
-def rate(value: float | None) -> str:
-    """A fraction as percent."""
-    return percent(None if value is None else value * 100)
-
-
-def number(value: float | None, digits: int = 0) -> str:
-    """A count or a measure; "-" where it is unknown."""
-    return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def when(value: datetime | str | None) -> str:
-    """An instant in UTC, to the minute."""
-    if value is None:
-        return "-"
-    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def split_text(split: Mapping[str, Any]) -> str:
-    """A traffic split in one line, by variant name."""
-    return ", ".join(f"{name} {float(share):g} %" for name, share in split.items())
+percent = partial(numbers.percent_text, unknown=numbers.DASH)
+rate = partial(numbers.rate_text, unknown=numbers.DASH)
+confidence = partial(numbers.confidence_text, unknown=numbers.DASH)
+number = partial(numbers.count_text, unknown=numbers.DASH)
+milliseconds = partial(numbers.milliseconds_text, unknown=numbers.DASH)
+share = partial(numbers.share_text, unknown=numbers.DASH)
+when = partial(numbers.instant_text, unknown=numbers.DASH)
+"""Cells of tables: what is not known is a dash."""
 
 
 QUICK_SECONDS = 2.0
@@ -174,4 +157,4 @@ class Steps:
         with progress(label.replace("[", "\\[", 1)) as advance:
             yield advance
         self.seconds[title] = time.perf_counter() - started
-        note(f"{label} ({self.seconds[title]:.1f} s)")
+        note(f"{label} ({numbers.seconds_text(self.seconds[title])})")

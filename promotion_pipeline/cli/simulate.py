@@ -8,8 +8,9 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import Json, takes_thresholds
+from promotion_pipeline.cli.options import Json, ThresholdCommand, takes_thresholds
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.text.numbers import setting_text
 
 if TYPE_CHECKING:
     from promotion_pipeline.simulation import Campaign, Estimate, RuleSummary, Scenario
@@ -93,6 +94,7 @@ def register(app: typer.Typer) -> None:
     summary = "Measure the rule on simulated experiments: false promotions, power, time to a decision."
     app.command(
         "simulate",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,
@@ -166,10 +168,10 @@ def simulate(
 def _run(scenario: Scenario, experiments: int, config: Any, seed: int, jobs: int | None) -> Campaign:
     import os
 
-    from promotion_pipeline.config import Settings
+    from promotion_pipeline.config import Settings, layered
     from promotion_pipeline.simulation import simulate as run
 
-    rule = Settings.from_environment().threshold_config(config)
+    rule = layered(Settings.from_environment().thresholds, config)
     with output.progress(f"Simulating {experiments:,} experiments") as advance:
         return run(
             scenario,
@@ -236,11 +238,11 @@ def _measure(estimate: Estimate, digits: int, unit: str, scale: float = 1.0) -> 
 
 
 def _sentence(scenario: Scenario, experiments: int) -> str:
-    lifts = ", ".join(f"{lift * 100:+g} %" for lift in scenario.arm_lifts)
+    lifts = ", ".join(setting_text(lift * 100, signed=True) for lift in scenario.arm_lifts)
     parts = [
         f"{experiments:,} experiments of {scenario.days:g} days, a look every {scenario.look_every_hours} h",
         f"{scenario.arms} arms, {scenario.requests_per_hour:g} requests an hour and arm",
-        f"{scenario.base_rate * 100:g} % convert",
+        f"{setting_text(scenario.base_rate * 100)} convert",
         f"true lift {lifts}" if max(map(abs, scenario.arm_lifts)) > 0 else "no treatment differs from control",
     ]
     if scenario.requests_per_user is not None:
@@ -263,8 +265,10 @@ def _giants(scenario: Scenario) -> list[str]:
     if scenario.power_law is not None:
         parts.append(f"a user makes c requests or more with a chance like c^-{scenario.power_law:g}")
     if scenario.guest_share > 0:
-        parts.append(f"{scenario.guest_share * 100:g} % of the requests under one user_id for many people")
+        parts.append(f"{setting_text(scenario.guest_share * 100)} of the requests under one user_id for many people")
     if scenario.bot_share > 0:
         where = "another one in each arm" if scenario.bots_apart else "the same in every arm"
-        parts.append(f"{scenario.bot_share * 100:g} % of the requests by a bot with a rate of its own, {where}")
+        parts.append(
+            f"{setting_text(scenario.bot_share * 100)} of the requests by a bot with a rate of its own, {where}"
+        )
     return parts

@@ -8,10 +8,10 @@ import typer
 
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
-from promotion_pipeline.cli.options import By, DryRun, Json, actor, takes_thresholds
+from promotion_pipeline.cli.options import By, DryRun, Json, ThresholdCommand, actor, takes_thresholds
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.models import AutoCheckResult
+    from promotion_pipeline.promotion.record.models import AutoCheckResult
 
 OUTCOME_STYLES = {
     "promoted": "green",
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     summary = "Check every running experiment, promote what may be promoted unattended, ask a person for the rest."
     app.command(
         "auto-check",
+        cls=ThresholdCommand,
         short_help=summary,
         help=examples(
             summary,
@@ -45,11 +46,10 @@ def auto_check(by: By = None, dry_run: DryRun = False, as_json: Json = False, co
     if dry_run:
         from promotion_pipeline.cli.check import print_all
         from promotion_pipeline.evaluation.unattended import MadeBy
-        from promotion_pipeline.promotion.assess import judge
-        from promotion_pipeline.promotion.inputs import request_config
+        from promotion_pipeline.promotion.judge.assess import judge
         from promotion_pipeline.store.database import current_store
 
-        judged = judge(current_store(), None, request_config(config), made_by=MadeBy.SWEEP)
+        judged = judge(current_store(), None, config, made_by=MadeBy.SWEEP)
         print_all([assessment.eligibility for assessment in judged.assessments], as_json)
         output.note("Nothing changed: without --dry-run, the eligible ones are promoted or put to a person.")
         return
@@ -81,10 +81,10 @@ def _print(result: AutoCheckResult) -> None:
         output.print_styled(f"{seen.experiment_name}: watch {seen.status}: {seen.message}", style)
     if result.unread is not None:
         output.print_styled(f"What is missing of the log was not read: {result.unread}", "bold red")
-    told = result.notifications
+    sent = result.notifications
     output.note(
         f"{result.checked} checked, {result.promoted} promoted, {result.ramped} ramped,"
         f" {result.awaiting_approval} awaiting approval, {result.failed} failed, {result.recorded} decisions recorded"
         f" (as of {output.when(result.as_of)})"
-        + ("" if told is None else f"; {told.delivered} messages delivered, {told.waiting} waiting, {told.dead} dead")
+        + ("" if sent is None else f"; {sent.delivered} messages delivered, {sent.waiting} waiting, {sent.dead} dead")
     )

@@ -5,6 +5,7 @@ Not here: what a threshold does: that belongs to the room that reads it.
 Precedence, weakest first: default < environment < the experiment's `promotion_config` < the request.
 """
 
+from promotion_pipeline.config.aliases import ENVIRONMENT_PREFIX
 from promotion_pipeline.config.choices import (
     Direction,
     Evidence,
@@ -13,22 +14,25 @@ from promotion_pipeline.config.choices import (
     Mode,
     PrimaryMetric,
 )
-from promotion_pipeline.config.settings import (
-    ENVIRONMENT_PREFIX,
-    MINIMUM_SECRET_LENGTH,
-    PASSED_THROUGH,
-    THRESHOLD_NAMES,
-    Settings,
-    known_variables,
+from promotion_pipeline.config.precedence import layered, thresholds_in_force
+from promotion_pipeline.config.settings import MINIMUM_SECRET_LENGTH, PASSED_THROUGH, Settings, known_variables
+from promotion_pipeline.config.thresholds import (
+    ACTING_FIELDS,
+    CONTRACT_THRESHOLDS,
+    DOOR_THRESHOLDS,
+    PromotionConfig,
+    meaning_of,
+    parse_config,
+    parse_texts,
 )
-from promotion_pipeline.config.thresholds import ACTING_FIELDS, PromotionConfig, parse_config
 
 __all__ = [
     "ACTING_FIELDS",
+    "CONTRACT_THRESHOLDS",
+    "DOOR_THRESHOLDS",
     "ENVIRONMENT_PREFIX",
     "MINIMUM_SECRET_LENGTH",
     "PASSED_THROUGH",
-    "THRESHOLD_NAMES",
     "Direction",
     "Evidence",
     "GroupSequentialSpending",
@@ -38,5 +42,9 @@ __all__ = [
     "PromotionConfig",
     "Settings",
     "known_variables",
+    "layered",
+    "meaning_of",
     "parse_config",
+    "parse_texts",
+    "thresholds_in_force",
 ]

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Evidence(StrEnum):
-    """What an unattended promotion needs beyond the five contract checks."""
+    """What an unattended promotion needs beyond the contract checks."""
 
     ALWAYS_VALID = "always_valid"
     """The lower end of the always-valid interval is above 0 and the sample ratio is sound."""

@@ -17,29 +17,14 @@ from pydantic import (
     model_validator,
 )
 
+from promotion_pipeline.config.aliases import ALIASES, ENVIRONMENT_PREFIX, variable_of
 from promotion_pipeline.config.checking import suggestion, validated
-from promotion_pipeline.config.choices import (
-    Mode,
-)
-from promotion_pipeline.config.thresholds import PromotionConfig
+from promotion_pipeline.config.choices import Mode
+from promotion_pipeline.config.thresholds import PromotionConfig, parse_texts
 from promotion_pipeline.config.values import hmac_keys
 from promotion_pipeline.errors import ConfigError
 
-ENVIRONMENT_PREFIX = "AUTO_PROMOTION_"
 MINIMUM_SECRET_LENGTH = 16
-
-THRESHOLD_VARIABLES: dict[str, str] = {
-    "REQUIRE_MANUAL": "require_manual_approval",
-    "MIN_CONFIDENCE": "min_confidence_level",
-    "MIN_IMPROVEMENT": "min_improvement_percent",
-} | {
-    name.upper(): name
-    for name in PromotionConfig.model_fields
-    if name not in {"require_manual_approval", "min_confidence_level", "min_improvement_percent"}
-}
-"""Environment name without its prefix -> field of `PromotionConfig`."""
-
-THRESHOLD_NAMES = {field: ENVIRONMENT_PREFIX + variable for variable, field in THRESHOLD_VARIABLES.items()}
 
 PASSED_THROUGH = {
     "EXECUTOR": "How Dagster executes the steps of a run: `in_process` (default), `multiprocess`, `k8s`, `celery`,"
@@ -169,32 +154,22 @@ class Settings(BaseModel):
         source = os.environ if environment is None else environment
         given = {k: v for k, v in source.items() if k.startswith(ENVIRONMENT_PREFIX) and v.strip()}
         settings: dict[str, Any] = {}
-        thresholds: dict[str, Any] = {}
+        thresholds: dict[str, str] = {}
         for variable, value in given.items():
             name = variable.removeprefix(ENVIRONMENT_PREFIX)
-            if name in THRESHOLD_VARIABLES:
-                thresholds[THRESHOLD_VARIABLES[name]] = _threshold_value(name, value)
+            if name.lower() in ALIASES or name.lower() in PromotionConfig.model_fields:
+                thresholds[name.lower()] = value
             elif name.lower() in cls.model_fields and name != "THRESHOLDS":
                 settings[name.lower()] = value
             elif name not in PASSED_THROUGH:
                 raise ConfigError(f"unknown setting {variable}{suggestion(variable, known_variables())}")
-        config = validated(PromotionConfig, thresholds, "environment", THRESHOLD_NAMES)
+        config = parse_texts(thresholds, source="environment", shown=variable_of)
         names = {name: ENVIRONMENT_PREFIX + name.upper() for name in cls.model_fields}
         return validated(cls, settings | {"thresholds": config}, "environment", names)
-
-    def threshold_config(self, *layers: PromotionConfig | Mapping[str, Any] | None) -> PromotionConfig:
-        """The environment's thresholds with the given layers on top, weakest first."""
-        config = self.thresholds
-        for layer in layers:
-            config = config.overridden_by(layer)
-        return config
 
 
 def known_variables() -> list[str]:
     """Every environment variable that the product reads."""
     own = [ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields if name != "thresholds"]
-    return sorted(own + list(THRESHOLD_NAMES.values()) + [ENVIRONMENT_PREFIX + name for name in PASSED_THROUGH])
-
-
-def _threshold_value(variable: str, value: str) -> object:
-    return [part.strip() for part in value.split(",")] if variable in {"RAMP_STEPS", "GUARDRAILS"} else value
+    thresholds = [variable_of(name) for name in (*PromotionConfig.model_fields, *ALIASES)]
+    return sorted(own + thresholds + [ENVIRONMENT_PREFIX + name for name in PASSED_THROUGH])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, get_origin
 
 from pydantic import (
     BaseModel,
@@ -15,21 +17,37 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from promotion_pipeline.config.checking import suggestion, validated
-from promotion_pipeline.config.choices import (
-    Direction,
-    Evidence,
-    GroupSequentialSpending,
-    Guardrail,
-    PrimaryMetric,
-)
-from promotion_pipeline.config.values import LONGEST_SHOWN, as_number, shortened
-from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.config.aliases import by_field, known_names
+from promotion_pipeline.config.checking import validated
+from promotion_pipeline.config.choices import Direction, Evidence, GroupSequentialSpending, Guardrail, PrimaryMetric
+from promotion_pipeline.config.values import LONGEST_SHOWN, as_number
 
 MOST_REQUESTS = 10**15
 """Of a sample size: a number that no experiment reaches is a mistake, and beyond it numbers are not exact."""
 HIGHEST_MARGIN = 0.25
 """Of an error rate: above it percent were meant."""
+
+
+class Unit(StrEnum):
+    """What a contract check counts in."""
+
+    REQUESTS = "requests"
+    """Whole requests."""
+    PERCENT = "%"
+    """Percent already, not a fraction."""
+    HOURS = "hours"
+    """Hours, with a fraction."""
+    FRACTION = "fraction"
+    """Between 0 and 1; shown as percent."""
+
+
+@dataclass(frozen=True)
+class OfContract:
+    """Marks the field of `PromotionConfig` that is the threshold of a contract check."""
+
+    unit: Unit
+    is_most: bool = False
+    """What is observed may at most be this much; else it must be at least this much."""
 
 
 class PromotionConfig(BaseModel):
@@ -40,18 +58,23 @@ class PromotionConfig(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel, allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        alias_generator=to_camel,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
-    min_sample_size: Annotated[int, Field(ge=1, le=MOST_REQUESTS)] = 1000
+    min_sample_size: Annotated[int, Field(ge=1, le=MOST_REQUESTS), OfContract(Unit.REQUESTS)] = 1000
     """Requests that the smaller of control and candidate must have."""
-    min_confidence_level: Annotated[float, Field(gt=50.0, lt=100.0)] = 95.0
+    min_confidence_level: Annotated[float, Field(gt=50.0, lt=100.0), OfContract(Unit.PERCENT)] = 95.0
     """Percent; 100 * (1 - two-sided p-value) of the pooled z-test must reach it."""
-    min_improvement_percent: Annotated[float, Field(ge=0.0, le=1000.0)] = 5.0
+    min_improvement_percent: Annotated[float, Field(ge=0.0, le=1000.0), OfContract(Unit.PERCENT)] = 5.0
     """Percent by which the candidate's rate must exceed control's."""
-    min_runtime_hours: Annotated[float, Field(ge=0.0, le=24 * 366)] = 48.0
+    min_runtime_hours: Annotated[float, Field(ge=0.0, le=24 * 366), OfContract(Unit.HOURS)] = 48.0
     """Hours that control and candidate must both have been measured for in this phase, at the as-of."""
-    max_error_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    max_error_rate: Annotated[float, Field(ge=0.0, le=1.0), OfContract(Unit.FRACTION, is_most=True)] = 0.05
     """Fraction of the candidate's requests that may have failed."""
     require_manual_approval: bool = False
     """Eligible experiments wait for a person even when the evidence is there."""
@@ -126,23 +149,21 @@ class PromotionConfig(BaseModel):
             raise ValueError(f"{list(steps)} must rise and end at 100, for example [75, 100]")
         return steps
 
-    def overridden_by(self, other: PromotionConfig | Mapping[str, Any] | None) -> PromotionConfig:
-        """This config with the fields that were explicitly set in `other`.
-
-        Raises:
-            ConfigError: a name is unknown or a value out of bounds.
-        """
-        if other is None:
-            return self
-        layer = other if isinstance(other, PromotionConfig) else parse_config(other)
-        given = {name: getattr(layer, name) for name in layer.model_fields_set}
-        merged = {name: getattr(self, name) for name in self.model_fields_set} | given
-        return PromotionConfig(**merged)
-
     def to_json(self) -> dict[str, Any]:
         """Every threshold by its snake_case name, as JSON values: what a record of the config holds."""
         return self.model_dump(mode="json")
 
+
+CONTRACT_THRESHOLDS: dict[str, OfContract] = {
+    name: mark
+    for name, field in PromotionConfig.model_fields.items()
+    for mark in field.metadata
+    if isinstance(mark, OfContract)
+}
+"""Field of `PromotionConfig` -> what marks it as the threshold of a contract check; `evaluation/contract.py` has the
+check."""
+DOOR_THRESHOLDS = (*CONTRACT_THRESHOLDS, "require_manual_approval", "evidence")
+"""Those that have an option of the command line, and a query parameter, of their own."""
 
 ACTING_FIELDS = frozenset(
     {
@@ -162,16 +183,47 @@ ACTING_FIELDS = frozenset(
 """Thresholds that say what to do with a decision; every other one changes the decision."""
 
 
+def meaning_of(field: str) -> str:
+    """What a threshold means, in the words below its field."""
+    return " ".join((PromotionConfig.model_fields[field].description or "").split())
+
+
+_LISTS = frozenset(
+    name for name, field in PromotionConfig.model_fields.items() if get_origin(field.annotation) is tuple
+)
+
+
 def parse_config(values: Mapping[str, Any], *, source: str = "config") -> PromotionConfig:
     """Check a mapping of thresholds, names in snake_case or camelCase.
 
     Raises:
         ConfigError: a name is unknown (with a suggestion) or a value out of bounds.
     """
-    known = {name: name for name in PromotionConfig.model_fields} | {
-        to_camel(name): name for name in PromotionConfig.model_fields
-    }
-    for name in values:
-        if name not in known:
-            raise ConfigError(f"{source}: unknown threshold {shortened(name)}{suggestion(name, list(known))}")
-    return validated(PromotionConfig, values, source)
+    return _parsed(values, source, str)
+
+
+def parse_texts(values: Mapping[str, object], *, source: str, shown: Callable[[str], str] = str) -> PromotionConfig:
+    """The same of what people wrote as text: names may have hyphens, and commas part the members of a list.
+
+    Args:
+        shown: how the source writes a name, for the messages.
+
+    Raises:
+        ConfigError: a name is unknown (with a suggestion) or a value out of bounds.
+    """
+    texts = {name.strip().replace("-", "_"): value for name, value in values.items()}
+    known = known_names(PromotionConfig.model_fields)
+    return _parsed({name: _members(known.get(name, name), value) for name, value in texts.items()}, source, shown)
+
+
+def _parsed(values: Mapping[str, object], source: str, shown: Callable[[str], str]) -> PromotionConfig:
+    given, names = dict[str, object](), dict[str, str]()
+    for field, name, value in by_field(values, PromotionConfig.model_fields, source):
+        given[field], names[field] = value, shown(name)
+    return validated(PromotionConfig, given, source, names)
+
+
+def _members(field: str, value: object) -> object:
+    if field not in _LISTS or not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import psycopg
@@ -21,10 +21,11 @@ FORGOTTEN_AFTER = timedelta(days=7)
 """An evaluation that was cut off and not started again by then is taken for given up."""
 
 Tell = Callable[[str], object]
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
-class Block:
+class ExperimentBlock:
     """Experiments that are evaluated and written together."""
 
     number: int
@@ -42,36 +43,39 @@ class Block:
         return f"block {self.number} of {self.total} (experiments {names.iloc[0]!r} to {names.iloc[-1]!r})"
 
 
-def blocks_of(frame: pd.DataFrame, size: int, ids: list[str] | None) -> list[Block]:
+def blocks_of(frame: pd.DataFrame, size: int, ids: list[str] | None) -> list[ExperimentBlock]:
     """The experiments in blocks of `size`; one block replaces whatever is there."""
     distinct = list(frame["experiment_id"].unique())
     if len(distinct) <= size:
-        return [Block(1, 1, frame, ids)]
+        return [ExperimentBlock(1, 1, frame, ids)]
     chosen = [[str(value) for value in distinct[first : first + size]] for first in range(0, len(distinct), size)]
     return [
-        Block(number, len(chosen), frame[frame["experiment_id"].isin(own)], own)
+        ExperimentBlock(number, len(chosen), frame[frame["experiment_id"].isin(own)], own)
         for number, own in enumerate(chosen, start=1)
     ]
 
 
-def each_block(store: Store, blocks: Sequence[Block], act: Callable[[Block], None], tell: Tell) -> Iterator[Block]:
-    """Do every block, and give it out; one that fails is tried again, and then left out while the others go on.
+def each_block(
+    store: Store, blocks: Sequence[ExperimentBlock], act: Callable[[ExperimentBlock], Done], tell: Tell
+) -> Iterator[Done]:
+    """Do every block and give out what came of it; one that fails is tried again, then left out while the others go on.
 
     Raises:
         PromotionError: some block failed for good; the message names it and its error.
         DependencyError: the database is down.
     """
-    failed: list[tuple[Block, Exception]] = []
+    failed: list[tuple[ExperimentBlock, Exception]] = []
     for block in blocks:
-        error = _tried(block, act, tell)
-        if error is None:
-            yield block
-            continue
-        if len(blocks) == 1:
-            raise error
-        failed.append((block, error))
-        with store.connect():
-            tell(f"{block.name} is left out: {_line(error)}")
+        try:
+            done = _tried(block, act, tell)
+        except (PromotionError, psycopg.Error) as error:
+            if len(blocks) == 1:
+                raise
+            failed.append((block, error))
+            with store.connect():
+                tell(f"{block.name} is left out: {_line(error)}")
+        else:
+            yield done
     if failed:
         kind = DependencyError if all(_may_pass(error) for _, error in failed) else PromotionError
         said = "; ".join(f"{block.name}: {_line(error)}" for block, error in failed)
@@ -81,18 +85,16 @@ def each_block(store: Store, blocks: Sequence[Block], act: Callable[[Block], Non
         ) from failed[0][1]
 
 
-def _tried(block: Block, act: Callable[[Block], None], tell: Tell) -> Exception | None:
-    for attempt in range(1, TRIES + 1):
+def _tried(block: ExperimentBlock, act: Callable[[ExperimentBlock], Done], tell: Tell) -> Done:
+    for attempt in range(1, TRIES):
         try:
-            act(block)
+            return act(block)
         except (PromotionError, psycopg.Error) as error:
-            if attempt == TRIES or not _may_pass(error):
-                return error
+            if not _may_pass(error):
+                raise
             tell(f"{block.name} failed ({attempt} of {TRIES} tries): {_line(error)}")
             time.sleep(WAIT_SECONDS * attempt)
-        else:
-            return None
-    raise AssertionError("TRIES is at least 1")
+    return act(block)
 
 
 def _may_pass(error: Exception) -> bool:
@@ -114,7 +116,7 @@ class Notes:
     evaluation: str
     """Names the window, the experiments, the thresholds and the label."""
 
-    def is_written(self, block: Block, fingerprint: str) -> bool:
+    def is_written(self, block: ExperimentBlock, fingerprint: str) -> bool:
         """Whether the evaluation wrote exactly this before it was cut off."""
         with self.store.connect() as connection:
             row = connection.execute(
@@ -123,7 +125,7 @@ class Notes:
             ).fetchone()
         return row is not None and row["fingerprint"] == fingerprint
 
-    def note(self, connection: psycopg.Connection[Any], block: Block, fingerprint: str) -> None:
+    def note(self, connection: psycopg.Connection[Any], block: ExperimentBlock, fingerprint: str) -> None:
         """Note a block in the transaction that writes its decisions."""
         connection.execute(
             "INSERT INTO evaluation_blocks (evaluation, block, fingerprint) VALUES (%s, %s, %s)"
@@ -140,7 +142,7 @@ class Notes:
             )
 
 
-def _key(block: Block) -> str:
+def _key(block: ExperimentBlock) -> str:
     return digest(*(block.ids or ()))
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 from uuid import UUID
 
-from promotion_pipeline.decisions.late import OUTCOME
+from psycopg import sql
+
+from promotion_pipeline.decisions.late import outcome_of
 from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.statements import statements
+from promotion_pipeline.text.numbers import hour_text
+
+_SQL = statements(__file__)
 
 
 class Effect(StrEnum):
@@ -102,56 +108,6 @@ class LabelDiff:
         )
 
 
-_SIDE = """
-    SELECT experiment_id, hour, as_of, is_eligible, is_promotable, candidate_variant_id, {outcome} AS outcome
-    FROM eligibility_decisions AS decided
-    WHERE label = %({label})s AND hour >= coalesce(%(start)s::timestamptz, '-infinity')
-        AND hour < coalesce(%(end)s::timestamptz, 'infinity')
-        AND (%(ids)s::uuid[] IS NULL OR experiment_id = ANY(%(ids)s))
-"""
-_DIFF = f"""
-    WITH a AS ({_SIDE.format(label="a", outcome=OUTCOME.format("decided"))}),
-    b AS ({_SIDE.format(label="b", outcome=OUTCOME.format("decided"))}),
-    joined AS MATERIALIZED (
-        SELECT experiment_id, hour, coalesce(a.as_of, b.as_of) AS as_of, a.outcome AS outcome_a, b.outcome AS outcome_b,
-            a.is_eligible AS eligible_a, b.is_eligible AS eligible_b, a.is_promotable AS promotable_a,
-            b.is_promotable AS promotable_b, b.candidate_variant_id AS candidate_b,
-            a.hour IS NOT NULL AND b.hour IS NOT NULL AS is_both
-        FROM a FULL JOIN b USING (experiment_id, hour)
-    ), summed AS (
-        SELECT experiment_id, count(*) FILTER (WHERE is_both) AS hours,
-            count(*) FILTER (WHERE outcome_b IS NULL) AS only_a, count(*) FILTER (WHERE outcome_a IS NULL) AS only_b,
-            count(*) FILTER (WHERE outcome_a <> outcome_b) AS differing,
-            min(hour) FILTER (WHERE outcome_a <> outcome_b) AS first_hour,
-            max(hour) FILTER (WHERE outcome_a <> outcome_b) AS last_hour,
-            min(as_of) FILTER (WHERE is_both AND eligible_a) AS eligible_a,
-            min(as_of) FILTER (WHERE is_both AND eligible_b) AS eligible_b,
-            min(as_of) FILTER (WHERE is_both AND promotable_a) AS promotable_a,
-            min(as_of) FILTER (WHERE is_both AND promotable_b) AS promotable_b
-        FROM joined GROUP BY 1
-    ), ways AS (
-        SELECT experiment_id, jsonb_object_agg(way, hours ORDER BY hours DESC) AS changes
-        FROM (SELECT experiment_id, outcome_a || ' -> ' || outcome_b AS way, count(*) AS hours
-            FROM joined WHERE outcome_a <> outcome_b GROUP BY 1, 2) AS counted
-        GROUP BY 1
-    ), promotions AS (
-        SELECT DISTINCT ON (promotion.experiment_id) promotion.experiment_id,
-            promotion.evaluated_as_of AS promoted_at, promotion.promoted_variant_name AS promoted,
-            joined.candidate_b = promotion.promoted_variant_id
-                AND CASE promotion.promotion_type WHEN 'auto' THEN promotable_b ELSE eligible_b END AS holds
-        FROM experiment_promotions AS promotion JOIN joined
-            ON joined.experiment_id = promotion.experiment_id AND joined.as_of = promotion.evaluated_as_of
-        WHERE promotion.state <> 'shadow' AND joined.is_both
-        ORDER BY promotion.experiment_id, promotion.promoted_at
-    )
-    SELECT summed.*, experiment.name, coalesce(ways.changes, '{{}}') AS changes,
-        promotions.promoted_at, promotions.promoted, coalesce(promotions.holds, false) AS holds
-    FROM summed JOIN ab_experiments AS experiment ON experiment.id = summed.experiment_id
-    LEFT JOIN ways USING (experiment_id) LEFT JOIN promotions USING (experiment_id)
-    ORDER BY summed.differing DESC, experiment.name
-"""
-
-
 def compare_labels(
     store: Store,
     label_a: str,
@@ -176,7 +132,14 @@ def compare_labels(
         for label in (label_a, label_b):
             _require_label(connection, label)
         ids = ids_of(connection, experiments) if experiments else None
-        rows = connection.execute(_DIFF, {"a": label_a, "b": label_b, "start": start, "end": end, "ids": ids})
+        sides = {
+            f"decisions_{side}": _SQL["decisions_of_label"].format(
+                label=sql.Placeholder(side), outcome=outcome_of("decided")
+            )
+            for side in ("a", "b")
+        }
+        values = {"a": label_a, "b": label_b, "start": start, "end": end, "ids": ids}
+        rows = connection.execute(_SQL["diff"].format(**sides), values)
         return LabelDiff(label_a, label_b, tuple(_diff(row) for row in rows))
 
 
@@ -217,7 +180,7 @@ def _effect_text(one: ExperimentDiff) -> str:
 
 
 def _time(at: datetime | None) -> str:
-    return "never" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return "never" if at is None else hour_text(at)
 
 
 def _diff(row: dict[str, Any]) -> ExperimentDiff:

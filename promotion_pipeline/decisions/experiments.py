@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, parse_config
+from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig
+from promotion_pipeline.config.precedence import own_thresholds
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.rollups.postgresql.arms import hour_of
 from promotion_pipeline.store.bulk import Source, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import require_utc
 from promotion_pipeline.store.usable import read_json, start_error
-
-LONGEST_SAID = 200
 
 _FRAME = sql.SQL(
     """
@@ -151,18 +150,8 @@ def _with_thresholds(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _parse(text: str) -> tuple[dict[str, Any], str | None]:
-    value = read_json(text)
-    if value is None:
-        return {}, None
-    if not isinstance(value, dict):
-        return {}, f"promotion_config is {_said(value)}: it must be an object of thresholds"
     try:
-        config: PromotionConfig = parse_config(value, source="promotion_config")
+        config = own_thresholds(read_json(text))
     except ConfigError as error:
         return {}, str(error)
     return {name: getattr(config, name) for name in config.model_fields_set}, None
-
-
-def _said(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST_SAID else f"{text[:LONGEST_SAID]}..."

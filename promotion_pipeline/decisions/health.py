@@ -6,12 +6,9 @@ from datetime import datetime
 from typing import LiteralString
 
 from promotion_pipeline.decisions.labels import record_label
+from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import require_hours
-
-SRM_THRESHOLD = 0.001
-"""A sample ratio less likely than this is broken, not unlucky."""
-
 
 METRIC_RULES: dict[str, LiteralString] = {
     "more conversions or errors than requests": "conversions > requests OR errors > requests",
@@ -68,6 +65,6 @@ def sample_ratio_mismatches(store: Store, hour: datetime) -> dict[str, float]:
         WHERE decided.hour = %(hour)s AND decided.label = %(label)s AND decided.srm_p_value < %(threshold)s
         ORDER BY 2, 1
         """,
-        {"hour": hour, "threshold": SRM_THRESHOLD, "label": record_label(store.settings)},
+        {"hour": hour, "threshold": SRM_ALPHA, "label": record_label(store.settings)},
     )
     return {row["name"]: row["srm_p_value"] for row in rows}

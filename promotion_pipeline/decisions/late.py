@@ -16,14 +16,29 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 
 from promotion_pipeline.decisions.blocks import digest
+from promotion_pipeline.evaluation.contract import CONTRACT
+from promotion_pipeline.store.bulk import identifiers
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import Level, enqueue
+from promotion_pipeline.store.payload import OwnWords, Text
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR
+from promotion_pipeline.text.numbers import UNKNOWN, hour_text
+
+_SQL = statements(__file__)
 
 EVENT = "late_verdict"
 """The outbox event."""
+
+
+class LateVerdictPayload(OwnWords):
+    """What the notification of a late verdict says; hour, outcome of record and outcome now of each flip."""
+
+    experiment_name: Text = UNKNOWN
+    flips: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +91,7 @@ class LateVerdict:
     @property
     def summary(self) -> str:
         """Which decisions, and what became of them, in one sentence."""
-        first, last = (f"{flip.hour + HOUR:%Y-%m-%d %H:%M}" for flip in (self.flips[0], self.flips[-1]))
+        first, last = (hour_text(flip.hour + HOUR) for flip in (self.flips[0], self.flips[-1]))
         ways = Counter((flip.recorded, flip.outcome) for flip in self.flips)
         said = ", ".join(f"{was} -> {now} ({number})" for (was, now), number in ways.most_common(5))
         when = f"the decision of {first} UTC" if first == last else f"decisions from {first} to {last} UTC"
@@ -110,44 +125,13 @@ def forget_changes(store: Store, changes: Sequence[LateChange]) -> None:
         )
 
 
-OUTCOME = """CASE WHEN {0}.is_eligible
-    THEN CASE WHEN {0}.is_promotable THEN 'promotable' ELSE 'eligible' END || ': ' || {0}.candidate_variant_name
-    ELSE {0}.verdict END"""
-"""SQL of what a decision comes to: `promotable` or the verdict, with the candidate of an eligible one."""
-# Hours that were decided before their environment was kept may be judged on another one now: that is no late row.
-_THRESHOLDS = (
-    "{0}.min_sample_size_threshold, {0}.min_confidence_threshold, {0}.min_improvement_threshold,"
-    " {0}.min_runtime_threshold, {0}.error_rate_threshold"
-)
-_NEW_FLIPS = f"""
-    WITH flips AS (
-        SELECT record.experiment_id, record.hour, {OUTCOME.format("record")} AS recorded,
-            {OUTCOME.format("latest")} AS outcome, latest.is_eligible, latest.candidate_variant_id
-        FROM eligibility_decisions AS record
-        JOIN eligibility_decisions AS latest ON latest.experiment_id = record.experiment_id
-            AND latest.hour = record.hour AND latest.label = 'latest'
-        WHERE record.label = 'record' AND record.hour >= %(start)s AND record.hour < %(end)s
-            AND (%(ids)s::uuid[] IS NULL OR record.experiment_id = ANY(%(ids)s))
-            AND {OUTCOME.format("record")} IS DISTINCT FROM {OUTCOME.format("latest")}
-            AND ({_THRESHOLDS.format("record")}) = ({_THRESHOLDS.format("latest")})
-    ), told AS (
-        INSERT INTO late_verdicts (experiment_id, hour, recorded, outcome, promotion_id)
-        SELECT flips.experiment_id, flips.hour, flips.recorded, flips.outcome, promotion.id
-        FROM flips LEFT JOIN experiment_promotions AS promotion ON promotion.experiment_id = flips.experiment_id
-            AND promotion.evaluated_as_of = flips.hour + interval '1 hour' AND promotion.state <> 'shadow'
-        ORDER BY flips.experiment_id, flips.hour
-        ON CONFLICT DO NOTHING
-        RETURNING experiment_id, hour, promotion_id
-    )
-    SELECT experiment.id AS experiment_id, experiment.name, flips.hour, flips.recorded, flips.outcome,
-        told.promotion_id, promotion.promoted_variant_name AS winner,
-        promotion.state IN ('ramping', 'promoted') AS is_live,
-        flips.is_eligible AND flips.candidate_variant_id = promotion.promoted_variant_id AS is_still_eligible
-    FROM told JOIN flips USING (experiment_id, hour)
-    JOIN ab_experiments AS experiment ON experiment.id = told.experiment_id
-    LEFT JOIN experiment_promotions AS promotion ON promotion.id = told.promotion_id
-    ORDER BY experiment.name, flips.hour
-"""
+THRESHOLDS = tuple(check.threshold_column for check in CONTRACT)
+"""Columns of what a decision was judged by."""
+
+
+def outcome_of(alias: str) -> sql.Composed:
+    """SQL of what a decision of the rowset `alias` comes to, in a word or two."""
+    return _SQL["outcome"].format(decided=sql.Identifier(alias))
 
 
 def tell_late_verdicts(
@@ -164,7 +148,14 @@ def tell_late_verdicts(
         # One after the other: a flip that two runs find is told by the first.
         connection.execute("LOCK TABLE late_verdicts IN SHARE ROW EXCLUSIVE MODE")
         connection.execute("SET LOCAL enable_nestloop = off")
-        rows = connection.execute(_NEW_FLIPS, {"start": start, "end": end, "ids": experiment_ids}).fetchall()
+        query = _SQL["new_flips"].format(
+            outcome_of_record=outcome_of("record"),
+            outcome_of_latest=outcome_of("latest"),
+            same_thresholds=sql.SQL("({}) = ({})").format(
+                identifiers(THRESHOLDS, "record"), identifiers(THRESHOLDS, "latest")
+            ),
+        )
+        rows = connection.execute(query, {"start": start, "end": end, "ids": experiment_ids}).fetchall()
         found = tuple(_verdict(list(own)) for _, own in groupby(rows, key=lambda row: row["name"]))
         for late in found:
             _announce(connection, late)
@@ -188,17 +179,17 @@ def _announce(connection: psycopg.Connection[Any], late: LateVerdict) -> None:
     live = next((stood for stood in late.promotions if stood.is_live and not stood.is_still_eligible), None)
     compare = f"promotion-pipeline diff record latest --experiment {name}"
     undo = f"promotion-pipeline rollback {name} --reason '...'"
-    payload = {
-        "experiment_name": late.experiment_name,
-        "title": f"late rows would change {len(late.flips)} decision{'s' if len(late.flips) > 1 else ''}",
-        "messages": [
+    payload = LateVerdictPayload(
+        experiment_name=late.experiment_name,
+        title=f"late rows would change {len(late.flips)} decision{'s' if len(late.flips) > 1 else ''}",
+        messages=(
             f"{late.summary[0].upper()}{late.summary[1:]}.",
             *(_stood_on(stood) for stood in late.promotions),
             "The decisions of record stay as they were made.",
-        ],
-        "next_step": f"Compare: {compare}" + (f". To undo the promotion: {undo}" if live else ""),
-        "flips": [[flip.hour.isoformat(), flip.recorded, flip.outcome] for flip in late.flips[:100]],
-    }
+        ),
+        next_step=f"Compare: {compare}" + (f". To undo the promotion: {undo}" if live else ""),
+        flips=tuple((flip.hour.isoformat(), flip.recorded, flip.outcome) for flip in late.flips[:100]),
+    )
     key = digest(*(part for flip in late.flips for part in (flip.hour.isoformat(), flip.outcome)))
     promotion = live or (late.promotions[0] if late.promotions else None)
     enqueue(
@@ -208,7 +199,7 @@ def _announce(connection: psycopg.Connection[Any], late: LateVerdict) -> None:
         late.experiment_id,
         None if promotion is None else promotion.id,
         f"{EVENT}:{late.experiment_id}:{key}",
-        payload,
+        payload.stored(),
     )
 
 

@@ -7,11 +7,10 @@ from datetime import datetime
 import pandas as pd
 
 from promotion_pipeline.decisions.labels import record_label
-from promotion_pipeline.decisions.window import first_undecided_hour
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.windows import HOUR
+from promotion_pipeline.store.windows import HOUR, require_hours
 
 
 def recorded_counts(store: Store, start: datetime, end: datetime) -> pd.DataFrame:
@@ -57,3 +56,37 @@ def first_unfinished_hour(store: Store, start: datetime, end: datetime) -> datet
     assert row is not None
     found = [hour for hour in (undecided, row["hour"]) if hour is not None]
     return min(found, default=None)
+
+
+def first_undecided_hour(store: Store, start: datetime, end: datetime) -> datetime | None:
+    """The first hour in [start, end) at whose end an experiment was running that has no decision of record.
+
+    None: every hour is decided. An experiment without variants is never decided, and nobody waits for it.
+
+    Raises:
+        InputError: the window is naive, empty or not of whole hours.
+        DependencyError: the database cannot be reached.
+    """
+    require_hours(start, end)
+    with store.connect() as connection:
+        row = connection.execute(
+            """
+            SELECT passed.hour FROM generate_series(%(start)s::timestamptz, %(last)s, '1 hour') AS passed(hour)
+            WHERE EXISTS (
+                SELECT 1 FROM ab_experiment_phases AS phase
+                WHERE phase.is_running AND phase.started_at < passed.hour + interval '1 hour'
+                    AND coalesce(phase.ended_at, 'infinity') >= passed.hour + interval '1 hour'
+                    AND EXISTS (
+                        SELECT 1 FROM ab_experiment_history AS known
+                        WHERE known.experiment_id = phase.experiment_id AND known.variants <> '{}'
+                            AND known.valid_from < passed.hour + interval '1 hour'
+                            AND known.valid_until >= passed.hour + interval '1 hour')
+                    AND NOT EXISTS (
+                        SELECT 1 FROM eligibility_decisions AS decided
+                        WHERE decided.hour = passed.hour AND decided.experiment_id = phase.experiment_id
+                            AND decided.label = %(label)s))
+            ORDER BY passed.hour LIMIT 1
+            """,
+            {"start": start, "last": end - HOUR, "label": record_label(store.settings)},
+        ).fetchone()
+    return None if row is None else row["hour"]

@@ -87,7 +87,7 @@ DEMO_EXPERIMENTS = (
     ),
     DemoExperiment(
         "demo-email-subject",
-        "passes the five checks, but repeated looks could explain it",
+        "passes the contract checks, but repeated looks could explain it",
         (Arm("plain", 50, 0.100), Arm("question", 50, 0.100, z=2.45, error_rate=0.008)),
         50,
     ),

@@ -66,7 +66,7 @@ def require_own_database(connection: Connection, *, force: bool) -> None:
 
 
 RETIRE = (
-    # They never ran: no later evaluation of those hours judges them again, no promotion of theirs is watched.
+    # As if they had never run: no later evaluation judges these hours again, and no promotion of theirs is watched.
     "UPDATE ab_experiment_phases SET is_running = false WHERE experiment_id = ANY(%(ids)s)",
     "UPDATE experiment_promotions SET state = 'rolled_back', rollback_at = now(), rolled_back_by = 'demo',"
     " rollback_reason = 'replaced by a new demo'"

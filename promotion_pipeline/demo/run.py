@@ -19,10 +19,10 @@ from promotion_pipeline.orchestration.in_process import AS_SCHEDULED, InProcess
 from promotion_pipeline.orchestration.instance import open_instance
 from promotion_pipeline.orchestration.names import APPLY_JOB, EVALUATION_OP, HOURLY_JOB
 from promotion_pipeline.orchestration.partitions import range_tags
-from promotion_pipeline.promotion.approvals import open_approvals
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.models import Promotion
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.approvals import open_approvals
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 

@@ -4,54 +4,34 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from promotion_pipeline.doctor.findings import Result, ok, problem
+from promotion_pipeline.doctor.findings import CheckOutcome, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.channels import Channel
-from promotion_pipeline.notifications.deliver import senders_of
-from promotion_pipeline.notifications.mail import encrypts_from_the_start
+from promotion_pipeline.notifications.channels.port import Channel
 
 ANSWER_SECONDS = 5.0
 OLDEST_WAITING = timedelta(minutes=30)
-SWITCHES = {
-    Channel.SLACK: "AUTO_PROMOTION_SLACK_TOKEN",
-    Channel.PAGERDUTY: "AUTO_PROMOTION_PAGERDUTY_ROUTING_KEY",
-    Channel.EMAIL: "AUTO_PROMOTION_SMTP_HOST and AUTO_PROMOTION_EMAIL_TO",
-}
 LIST = "promotion-pipeline notifications list"
 
 
-def slack(subject: Subject) -> Result:
-    """Whether Slack knows the token."""
-    return _channel(subject, Channel.SLACK, "export AUTO_PROMOTION_SLACK_TOKEN=xoxb-...  (a bot token with chat:write)")
-
-
-def pagerduty(subject: Subject) -> Result:
-    """Whether PagerDuty can be reached."""
-    return _channel(subject, Channel.PAGERDUTY, "promotion-pipeline notifications test --channel pagerduty")
-
-
-def email(subject: Subject) -> Result:
-    """Whether the mail server lets us in."""
+def reaches(channel: Channel, subject: Subject) -> CheckOutcome:
+    """Whether a channel lets us in."""
     settings = subject.settings
-    is_local = settings.smtp_host in {"127.0.0.1", "localhost", "::1"}
-    if settings.smtp_user and not (settings.smtp_starttls or encrypts_from_the_start(settings) or is_local):
-        return problem("the mail password would travel in the clear", "export AUTO_PROMOTION_SMTP_STARTTLS=true")
-    return _channel(subject, Channel.EMAIL, "promotion-pipeline notifications test --channel email")
+    mistake = channel.mistake(settings)
+    if mistake is not None:
+        return problem(*mistake)
+    if not channel.is_on(settings):
+        return ok(f"off; {channel.switch} switches it on")
+    sender = channel.open(settings, ANSWER_SECONDS)
+    try:
+        return ok(sender.probe())
+    except DependencyError as error:
+        return problem(str(error), channel.fix or f"promotion-pipeline notifications test --channel {channel}")
+    finally:
+        sender.close()
 
 
-def _channel(subject: Subject, channel: Channel, fix: str) -> Result:
-    for sender in senders_of(subject.settings, ANSWER_SECONDS, [channel]):
-        try:
-            return ok(sender.probe())
-        except DependencyError as error:
-            return problem(str(error), fix)
-        finally:
-            sender.close()
-    return ok(f"off; {SWITCHES[channel]} switches it on")
-
-
-def deliveries(subject: Subject) -> Result:
+def deliveries(subject: Subject) -> CheckOutcome:
     """Whether everything that people are to be told gets through."""
     row = subject.database.execute(
         """

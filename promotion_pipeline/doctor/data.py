@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
-from promotion_pipeline.config import parse_config
+from promotion_pipeline.config import thresholds_in_force
 from promotion_pipeline.decisions.deployments import second_deployment
 from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.decisions.phases import unnoted_experiments
-from promotion_pipeline.doctor.findings import Result, listed, ok, problem, sql_command, sql_text
+from promotion_pipeline.doctor.findings import CheckOutcome, listed, ok, problem, sql_command, sql_text
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.rollups import incomplete_phases, landed
-from promotion_pipeline.rollups.dispatch import unbalanced_hours
+from promotion_pipeline.rollups.conservation import unbalanced_hours
+from promotion_pipeline.rollups.postgresql.unusable import unusable_since
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
+from promotion_pipeline.store.windows import HOUR
 from promotion_pipeline.text.numbers import instant_text
 
-HOUR = timedelta(hours=1)
+DAY = timedelta(hours=24)
 MINUTES_TO_DECIDE = 15
 """Minutes after the schedule's minute until which the hour just over may be undecided."""
 LOST_WINDOW = timedelta(hours=24)
@@ -26,7 +28,7 @@ ROLL_UP_AGAIN = (
 )
 
 
-def last_hour(subject: Subject) -> Result:
+def last_hour(subject: Subject) -> CheckOutcome:
     """Whether the newest complete hour was decided."""
     row = subject.database.execute(
         """
@@ -57,11 +59,11 @@ def last_hour(subject: Subject) -> Result:
     return ok(f"decided up to {instant_text(decided_to)}")
 
 
-def _evaluate(due: object) -> str:
-    return f"promotion-pipeline dev  (decides up to {due:%Y-%m-%d %H:%M} UTC and every hour from then on)"
+def _evaluate(due: datetime) -> str:
+    return f"promotion-pipeline dev  (decides up to {instant_text(due)} and every hour from then on)"
 
 
-def late_rows(subject: Subject) -> Result:
+def late_rows(subject: Subject) -> CheckOutcome:
     """Rows that came after the last time that their hour was looked at, and rows from the future."""
     lookback = timedelta(hours=subject.settings.lookback_hours)
     end = newest_complete_hour(subject.database) - lookback
@@ -89,7 +91,20 @@ def late_rows(subject: Subject) -> Result:
     return ok(f"every row older than {subject.settings.lookback_hours} hours is counted; newer ones are read again")
 
 
-def complete(subject: Subject) -> Result:
+def usable_numbers(subject: Subject) -> CheckOutcome:
+    """Whether every latency and value of the newest day can be summed up; what cannot is left out of the sums."""
+    since = newest_complete_hour(subject.database) - DAY
+    found = unusable_since(subject.database, since)
+    if not found:
+        return ok(f"every latency_ms and value since {instant_text(since)} can be used")
+    more = f" (and of {len(found) - 1} more experiments)" if len(found) > 1 else ""
+    return problem(
+        f"since {instant_text(since)}, {found[0].sentence}{more}",
+        "see what writes them: latency_ms is 0 or more, both are finite and below 1e100, or null",
+    )
+
+
+def complete(subject: Subject) -> CheckOutcome:
     """Whether every running experiment is judged on all its data: its requests in the log against those in its sums."""
     until = newest_complete_hour(subject.database) - timedelta(hours=subject.settings.lookback_hours)
     found = incomplete_phases(subject.opened, subject.database, until)
@@ -108,7 +123,7 @@ def complete(subject: Subject) -> Result:
     )
 
 
-def splits(subject: Subject) -> Result:
+def splits(subject: Subject) -> CheckOutcome:
     """Whether every running experiment hands out all of its traffic."""
     rows = subject.database.execute(
         """
@@ -131,7 +146,7 @@ def splits(subject: Subject) -> Result:
     return problem(said, f"{sql_command(statement)}  (or with the shares that you mean)")
 
 
-def controls(subject: Subject) -> Result:
+def controls(subject: Subject) -> CheckOutcome:
     """Whether every running experiment has one control and a treatment."""
     rows = subject.database.execute(
         """
@@ -155,7 +170,7 @@ def controls(subject: Subject) -> Result:
     return problem(said, f"{sql_command(statement)}  (with the name of its control variant)")
 
 
-def deployments(subject: Subject) -> Result:
+def deployments(subject: Subject) -> CheckOutcome:
     """Whether one deployment alone acts on this database."""
     said = second_deployment(subject.database)
     if said is None:
@@ -165,7 +180,7 @@ def deployments(subject: Subject) -> Result:
     )
 
 
-def phases(subject: Subject) -> Result:
+def phases(subject: Subject) -> CheckOutcome:
     """Whether what is measured is what the experiments' tables say."""
     unnoted = unnoted_experiments(subject.database)
     rows = subject.database.execute(
@@ -181,7 +196,7 @@ def phases(subject: Subject) -> Result:
     )
 
 
-def thresholds(subject: Subject) -> Result:
+def thresholds(subject: Subject) -> CheckOutcome:
     """Whether every running experiment's own thresholds can be read."""
     rows = subject.database.execute(
         "SELECT name, promotion_config FROM ab_experiments"
@@ -190,10 +205,7 @@ def thresholds(subject: Subject) -> Result:
     bad: dict[str, str] = {}
     for row in rows:
         try:
-            config = row["promotion_config"]
-            if not isinstance(config, dict):
-                raise ConfigError(f"{config!r} is no object of thresholds")
-            subject.settings.threshold_config(parse_config(config, source="promotion_config"))
+            thresholds_in_force(subject.settings.thresholds, row["promotion_config"])
         except ConfigError as error:
             bad[row["name"]] = str(error)
     if bad:

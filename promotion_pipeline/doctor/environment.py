@@ -13,7 +13,7 @@ NEEDED_BY_OTHERS = (ENVIRONMENT_PREFIX + "EMAIL_TO",)
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadSettings:
     """What the environment says."""
 
     settings: Settings
@@ -26,7 +26,7 @@ class Reading:
     """Variable with a value that cannot be used -> what the settings say about it."""
 
 
-def read_environment(environment: Mapping[str, str]) -> Reading:
+def read_environment(environment: Mapping[str, str]) -> ReadSettings:
     """Read AUTO_PROMOTION_*, variable by variable where together they are refused."""
     given = {k: v for k, v in environment.items() if k.startswith(ENVIRONMENT_PREFIX) and v.strip()}
     known = set(known_variables())
@@ -40,4 +40,4 @@ def read_environment(environment: Mapping[str, str]) -> Reading:
             (invalid if name in known else unknown)[name] = str(error).removeprefix("environment: ")
         else:
             kept[name] = given[name]
-    return Reading(Settings.from_environment(kept), given, unknown, invalid)
+    return ReadSettings(Settings.from_environment(kept), given, unknown, invalid)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -15,9 +16,10 @@ import psycopg
 from promotion_pipeline.doctor import channels, data, installation, orchestration, promotions
 from promotion_pipeline.doctor import log as log_of_requests
 from promotion_pipeline.doctor.environment import read_environment
-from promotion_pipeline.doctor.findings import Finding, Result, Status
+from promotion_pipeline.doctor.findings import CheckOutcome, Finding, Status
 from promotion_pipeline.doctor.subject import Subject, host_clock
 from promotion_pipeline.errors import DependencyError, PromotionError
+from promotion_pipeline.notifications.channels.registry import CHANNELS
 from promotion_pipeline.notifications.scrub import scrubbed
 
 log = logging.getLogger(__name__)
@@ -37,48 +39,47 @@ class Needs(StrEnum):
 
 
 @dataclass(frozen=True)
-class Check:
+class DoctorCheck:
     """One line of the diagnosis."""
 
     name: str
     needs: Needs
-    look: Callable[[Subject], Result]
+    look: Callable[[Subject], CheckOutcome]
 
 
 CHECKS = (
-    Check("settings", Needs.NOTHING, installation.settings),
-    Check("secret strength", Needs.NOTHING, installation.secret),
-    Check("database", Needs.NOTHING, installation.database),
-    Check("version", Needs.NOTHING, installation.version),
-    Check("migrations", Needs.DATABASE, installation.migrations),
-    Check("clock", Needs.DATABASE, installation.clock),
-    Check("time zone", Needs.DATABASE, installation.time_zone),
-    Check("Dagster home", Needs.NOTHING, orchestration.dagster_home),
-    Check("Dagster storage", Needs.DATABASE, orchestration.dagster_storage),
-    Check("daemon", Needs.DAGSTER, orchestration.daemon),
-    Check("schedule", Needs.DAGSTER, orchestration.schedule),
-    Check("sensor", Needs.DAGSTER, orchestration.sensor),
-    Check("watch sensor", Needs.DAGSTER, orchestration.watch_sensor),
-    Check("delivery sensor", Needs.DAGSTER, orchestration.delivery_sensor),
-    Check("promotions", Needs.SCHEMA, promotions.promotions),
-    Check("watch", Needs.SCHEMA, promotions.watch),
-    Check("last hour", Needs.SCHEMA, data.last_hour),
-    Check("log", Needs.SCHEMA, log_of_requests.newest),
-    Check("log columns", Needs.SCHEMA, log_of_requests.columns),
-    Check("log kept since", Needs.SCHEMA, log_of_requests.kept_since),
-    Check("log files", Needs.SCHEMA, log_of_requests.files),
-    Check("late rows", Needs.SCHEMA, data.late_rows),
-    Check("complete data", Needs.SCHEMA, data.complete),
-    Check("splits", Needs.SCHEMA, data.splits),
-    Check("controls", Needs.SCHEMA, data.controls),
-    Check("thresholds", Needs.SCHEMA, data.thresholds),
-    Check("phases", Needs.SCHEMA, data.phases),
-    Check("deployments", Needs.SCHEMA, data.deployments),
-    Check("Slack", Needs.NOTHING, channels.slack),
-    Check("PagerDuty", Needs.NOTHING, channels.pagerduty),
-    Check("e-mail", Needs.NOTHING, channels.email),
-    Check("links", Needs.NOTHING, installation.links),
-    Check("deliveries", Needs.SCHEMA, channels.deliveries),
+    DoctorCheck("settings", Needs.NOTHING, installation.settings),
+    DoctorCheck("secret strength", Needs.NOTHING, installation.secret),
+    DoctorCheck("database", Needs.NOTHING, installation.database),
+    DoctorCheck("version", Needs.NOTHING, installation.version),
+    DoctorCheck("migrations", Needs.DATABASE, installation.migrations),
+    DoctorCheck("clock", Needs.DATABASE, installation.clock),
+    DoctorCheck("time zone", Needs.DATABASE, installation.time_zone),
+    DoctorCheck("Dagster home", Needs.NOTHING, orchestration.dagster_home),
+    DoctorCheck("Dagster storage", Needs.DATABASE, orchestration.dagster_storage),
+    DoctorCheck("daemon", Needs.DAGSTER, orchestration.daemon),
+    DoctorCheck("schedule", Needs.DAGSTER, orchestration.schedule),
+    DoctorCheck("sensor", Needs.DAGSTER, orchestration.sensor),
+    DoctorCheck("watch sensor", Needs.DAGSTER, orchestration.watch_sensor),
+    DoctorCheck("delivery sensor", Needs.DAGSTER, orchestration.delivery_sensor),
+    DoctorCheck("promotions", Needs.SCHEMA, promotions.promotions),
+    DoctorCheck("watch", Needs.SCHEMA, promotions.watch),
+    DoctorCheck("last hour", Needs.SCHEMA, data.last_hour),
+    DoctorCheck("log", Needs.SCHEMA, log_of_requests.newest),
+    DoctorCheck("log columns", Needs.SCHEMA, log_of_requests.columns),
+    DoctorCheck("log kept since", Needs.SCHEMA, log_of_requests.kept_since),
+    DoctorCheck("log files", Needs.SCHEMA, log_of_requests.files),
+    DoctorCheck("late rows", Needs.SCHEMA, data.late_rows),
+    DoctorCheck("usable numbers", Needs.SCHEMA, data.usable_numbers),
+    DoctorCheck("complete data", Needs.SCHEMA, data.complete),
+    DoctorCheck("splits", Needs.SCHEMA, data.splits),
+    DoctorCheck("controls", Needs.SCHEMA, data.controls),
+    DoctorCheck("thresholds", Needs.SCHEMA, data.thresholds),
+    DoctorCheck("phases", Needs.SCHEMA, data.phases),
+    DoctorCheck("deployments", Needs.SCHEMA, data.deployments),
+    *(DoctorCheck(channel.title, Needs.NOTHING, partial(channels.reaches, channel)) for channel in CHANNELS),
+    DoctorCheck("links", Needs.NOTHING, installation.links),
+    DoctorCheck("deliveries", Needs.SCHEMA, channels.deliveries),
 )
 """In the order in which they are run and shown: what others need comes first."""
 
@@ -116,14 +117,14 @@ def examine(
     environment: Mapping[str, str] | None = None,
     *,
     clock: Callable[[], datetime] = host_clock,
-    told: Callable[[Finding], None] | None = None,
+    on_finding: Callable[[Finding], None] | None = None,
 ) -> Diagnosis:
     """Look at everything; changes nothing and raises nothing.
 
     Args:
         environment: default that of this process.
         clock: this machine's clock.
-        told: called with each finding as soon as it is there.
+        on_finding: called with each finding as soon as it is there.
     """
     variables = os.environ if environment is None else environment
     subject = Subject(read_environment(variables), variables, clock)
@@ -131,8 +132,8 @@ def examine(
     with subject.closing:
         for finding in _findings(subject):
             findings.append(finding)
-            if told is not None:
-                told(finding)
+            if on_finding is not None:
+                on_finding(finding)
     return Diagnosis(tuple(findings))
 
 
@@ -146,18 +147,20 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         yield finding
 
 
-def _finding(check: Check, subject: Subject, well: set[str]) -> Finding:
+def _finding(check: DoctorCheck, subject: Subject, well: set[str]) -> Finding:
     met = set(MEETS.get(check.needs, ())) <= well
     if (check.needs is not Needs.NOTHING and subject.connection is None) or not met:
         return Finding(check.name, Status.SKIPPED, f"needs {check.needs.value} to be in order")
     try:
         result = check.look(subject)
     except (PromotionError, psycopg.Error) as error:
-        result = Result(Status.PROBLEM, f"could not be looked at: {_one_line(error)}", "promotion-pipeline doctor")
+        result = CheckOutcome(
+            Status.PROBLEM, f"could not be looked at: {_one_line(error)}", "promotion-pipeline doctor"
+        )
     except Exception as error:
         log.debug("check %s failed", check.name, exc_info=True)
         said = f"could not be looked at: {type(error).__name__}: {_one_line(error)}"
-        result = Result(Status.PROBLEM, said, "promotion-pipeline doctor  (and report it if it stays)")
+        result = CheckOutcome(Status.PROBLEM, said, "promotion-pipeline doctor  (and report it if it stays)")
     message = scrubbed(_one_line(result.message), subject.settings)
     return Finding(check.name, result.status, message, result.fix and scrubbed(result.fix, subject.settings))
 

@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckOutcome:
     """What a check found, before it is given the check's name."""
 
     status: Status
@@ -51,19 +51,19 @@ class Result:
     fix: str | None = None
 
 
-def ok(message: str) -> Result:
+def ok(message: str) -> CheckOutcome:
     """All is well."""
-    return Result(Status.OK, message)
+    return CheckOutcome(Status.OK, message)
 
 
-def advice(message: str, fix: str) -> Result:
+def advice(message: str, fix: str) -> CheckOutcome:
     """It works, and could be better."""
-    return Result(Status.ADVICE, message, fix)
+    return CheckOutcome(Status.ADVICE, message, fix)
 
 
-def problem(message: str, fix: str) -> Result:
+def problem(message: str, fix: str) -> CheckOutcome:
     """It does not work."""
-    return Result(Status.PROBLEM, message, fix)
+    return CheckOutcome(Status.PROBLEM, message, fix)
 
 
 def sql_command(statement: str) -> str:

@@ -7,11 +7,12 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from promotion_pipeline.config import ENVIRONMENT_PREFIX, MINIMUM_SECRET_LENGTH, Mode
-from promotion_pipeline.doctor.findings import Result, Status, advice, listed, ok, problem
+from promotion_pipeline.doctor.findings import CheckOutcome, Status, advice, listed, ok, problem
 from promotion_pipeline.doctor.subject import NothingYetError, Subject
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.routing import configured_channels
+from promotion_pipeline.notifications.channels.registry import configured_channels
 from promotion_pipeline.store import migrate
+from promotion_pipeline.store.adoption.settle import REQUESTS_VIEW, is_view_current
 from promotion_pipeline.store.clock import database_now
 
 OLDEST_POSTGRESQL = 15
@@ -27,7 +28,7 @@ UPGRADE = "promotion-pipeline db upgrade"
 TIMES = {"ai_requests": ["created_at"], "ab_experiments": ["start_date", "end_date"]}
 
 
-def version(subject: Subject) -> Result:
+def version(subject: Subject) -> CheckOutcome:
     """The package, Python and PostgreSQL."""
     from importlib.metadata import version as installed
 
@@ -43,7 +44,7 @@ def version(subject: Subject) -> Result:
     return ok(f"{said} with PostgreSQL {number // 10_000}.{number % 10_000}")
 
 
-def settings(subject: Subject) -> Result:
+def settings(subject: Subject) -> CheckOutcome:
     """Names and values of the environment; secrets have a check of their own."""
     reading = subject.reading
     if reading.unknown:
@@ -58,7 +59,7 @@ def settings(subject: Subject) -> Result:
     return ok(f"{len(reading.given)} set by {ENVIRONMENT_PREFIX}*, all known and within their bounds{off}{shadow}")
 
 
-def secret(subject: Subject) -> Result:
+def secret(subject: Subject) -> CheckOutcome:
     """The secret that lets a cron job promote."""
     given = subject.reading.given.get(CRON_SECRET, "")
     if not given:
@@ -72,7 +73,7 @@ def secret(subject: Subject) -> Result:
     return ok(f"the cron secret has {len(given)} characters")
 
 
-def database(subject: Subject) -> Result:
+def database(subject: Subject) -> CheckOutcome:
     """Whether it answers."""
     if isinstance(subject.problem, NothingYetError):
         return problem(str(subject.problem), SET_UP)
@@ -80,8 +81,14 @@ def database(subject: Subject) -> Result:
         return problem(str(subject.problem), f"export {DATABASE_URL}=postgresql://user:password@host:5432/database")
     if subject.problem is not None:
         said, _, _ = str(subject.problem).partition("; check that")
-        return Result(Status.DOWN, said, _start_command(subject))
+        return CheckOutcome(Status.DOWN, said, _start_command(subject))
     info = subject.database.info
+    if info.parameter_status("server_encoding") == "SQL_ASCII":
+        return problem(
+            f"{info.dbname} has the encoding SQL_ASCII: one name that is no UTF-8 stops every experiment",
+            f"createdb -E UTF8 --locale=C -T template0 {info.dbname}_utf8 && pg_dump {info.dbname} | psql"
+            f" {info.dbname}_utf8  (then name {info.dbname}_utf8 in {DATABASE_URL})",
+        )
     return ok(f"{'embedded, in ' + str(subject.settings.home) if subject.is_embedded else info.host} answers")
 
 
@@ -91,10 +98,12 @@ def _start_command(subject: Subject) -> str:
     return f"sudo systemctl start postgresql  (on the database's host; or correct {DATABASE_URL})"
 
 
-def migrations(subject: Subject) -> Result:
+def migrations(subject: Subject) -> CheckOutcome:
     """Whether the schema is the one that this version needs."""
     current, head = migrate.revision_of(subject.database), migrate.head_revision()
     if current == head:
+        if not is_view_current(subject.database):
+            return problem(f"{REQUESTS_VIEW} does not read the columns that ai_requests has now", UPGRADE)
         subject.has_schema = True
         return ok(f"the schema is at revision {head}")
     if current is not None and current > head:
@@ -105,7 +114,7 @@ def migrations(subject: Subject) -> Result:
     return problem(f"the schema is at revision {current or 'none'}, {head} is needed", UPGRADE)
 
 
-def clock(subject: Subject) -> Result:
+def clock(subject: Subject) -> CheckOutcome:
     """This machine's clock against the database's: the schedule goes by the one, decisions by the other."""
     before = subject.clock()
     there = database_now(subject.database)
@@ -121,7 +130,7 @@ def clock(subject: Subject) -> Result:
     return ok(f"this machine and the database agree within {max(seconds, 0.1):.1f} s")
 
 
-def time_zone(subject: Subject) -> Result:
+def time_zone(subject: Subject) -> CheckOutcome:
     """Whether the application's times carry their zone."""
     rows = subject.database.execute(
         "SELECT table_name, column_name FROM information_schema.columns"
@@ -136,7 +145,7 @@ def time_zone(subject: Subject) -> Result:
     return ok(f"times carry their zone; hours are UTC (the server's default is {default and default['reset_val']})")
 
 
-def links(subject: Subject) -> Result:
+def links(subject: Subject) -> CheckOutcome:
     """Whether people can follow the links of messages."""
     on = configured_channels(subject.settings)
     url = subject.settings.public_url

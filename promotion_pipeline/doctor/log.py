@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from promotion_pipeline.doctor.findings import Result, advice, ok, problem
+from promotion_pipeline.doctor.findings import CheckOutcome, advice, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.rollups import log_name, open_log
-from promotion_pipeline.rollups.gaps import gap_sentence, log_gaps
+from promotion_pipeline.rollups.log_gaps import gap_sentence, log_gaps
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
+from promotion_pipeline.store.windows import HOUR
 from promotion_pipeline.text.numbers import instant_text
 
-HOUR = timedelta(hours=1)
 SILENT_HOURS = 2
 """Hours without a request after which a log that somebody should write is silent."""
 MAP_IT = "name it under [columns] in the file of AUTO_PROMOTION_SOURCE"
 
 
-def newest(subject: Subject) -> Result:
+def newest(subject: Subject) -> CheckOutcome:
     """Whether the log can be reached, and how old its newest request is."""
     with open_log(subject.opened) as log:
         found = log.newest_request()
@@ -37,7 +37,7 @@ def newest(subject: Subject) -> Result:
     return ok(said)
 
 
-def columns(subject: Subject) -> Result:
+def columns(subject: Subject) -> CheckOutcome:
     """Whether the log has what is decided on."""
     with open_log(subject.opened) as log:
         found, name = log.columns(), log.name
@@ -55,7 +55,7 @@ def columns(subject: Subject) -> Result:
     return ok(f"{name} has {there}" + (f"; not {', '.join(missing)}" if missing else ""))
 
 
-def kept_since(subject: Subject) -> Result:
+def kept_since(subject: Subject) -> CheckOutcome:
     """Whether the log reaches back to the start of what runs, and has what was counted."""
     with open_log(subject.opened) as log:
         ends, name = log.ends(), log.name
@@ -85,7 +85,7 @@ def kept_since(subject: Subject) -> Result:
     return ok(said)
 
 
-def files(subject: Subject) -> Result:
+def files(subject: Subject) -> CheckOutcome:
     """Whether files of the last hour are there, and every file can be read."""
     end = newest_complete_hour(subject.database)
     with open_log(subject.opened) as log:

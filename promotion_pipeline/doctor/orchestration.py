@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from promotion_pipeline.doctor.findings import Result, ok, problem
+from promotion_pipeline.doctor.findings import CheckOutcome, ok, problem
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.notifications.routing import configured_channels
+from promotion_pipeline.notifications.channels.registry import configured_channels
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.process_environment import variables
 from promotion_pipeline.store.database import SQLALCHEMY_SCHEME
@@ -30,7 +30,7 @@ SILENT_SECONDS = 120.0
 NEEDED_DAEMONS = ("SCHEDULER", "SENSOR")
 
 
-def dagster_home(subject: Subject) -> Result:
+def dagster_home(subject: Subject) -> CheckOutcome:
     """The folder with `dagster.yaml`."""
     home = subject.dagster_home
     if not (home / "dagster.yaml").exists():
@@ -39,7 +39,7 @@ def dagster_home(subject: Subject) -> Result:
     return ok(str(home))
 
 
-def dagster_storage(subject: Subject) -> Result:
+def dagster_storage(subject: Subject) -> CheckOutcome:
     """The database of Dagster's runs and events."""
     try:
         with subject.dagster_connection() as connection:
@@ -52,7 +52,7 @@ def dagster_storage(subject: Subject) -> Result:
     return ok("PostgreSQL, tables are there")
 
 
-def daemon(subject: Subject) -> Result:
+def daemon(subject: Subject) -> CheckOutcome:
     """Whether the process that runs schedules and sensors is alive."""
     beats = _instance(subject).get_daemon_heartbeats()
     missing = [name for name in NEEDED_DAEMONS if name not in beats]
@@ -69,30 +69,30 @@ def daemon(subject: Subject) -> Result:
     return ok(f"last sign of life {now - newest:.0f} s ago")
 
 
-def schedule(subject: Subject) -> Result:
+def schedule(subject: Subject) -> CheckOutcome:
     """Whether the hourly run is started by itself."""
     start = f"dagster schedule start {names.SCHEDULE} -m {MODULE}"
     return _instigator(subject, names.SCHEDULE, start)
 
 
-def sensor(subject: Subject) -> Result:
+def sensor(subject: Subject) -> CheckOutcome:
     """Whether decisions are applied by themselves."""
     return _instigator(subject, names.SENSOR, f"dagster sensor start {names.SENSOR} -m {MODULE}")
 
 
-def watch_sensor(subject: Subject) -> Result:
+def watch_sensor(subject: Subject) -> CheckOutcome:
     """Whether what was promoted is watched by itself."""
     return _instigator(subject, names.WATCH_SENSOR, f"dagster sensor start {names.WATCH_SENSOR} -m {MODULE}")
 
 
-def delivery_sensor(subject: Subject) -> Result:
+def delivery_sensor(subject: Subject) -> CheckOutcome:
     """Whether people are told by itself."""
     if not configured_channels(subject.settings):
         return ok("no channel is on, so nothing is to be delivered")
     return _instigator(subject, names.DELIVERY_SENSOR, f"dagster sensor start {names.DELIVERY_SENSOR} -m {MODULE}")
 
 
-def _instigator(subject: Subject, name: str, start: str) -> Result:
+def _instigator(subject: Subject, name: str, start: str) -> CheckOutcome:
     instance = _instance(subject)
     states = [state for state in instance.all_instigator_state() if state.instigator_name == name]
     if not states:
@@ -103,7 +103,7 @@ def _instigator(subject: Subject, name: str, start: str) -> Result:
     return _last_tick(instance, running, name)
 
 
-def _last_tick(instance: dg.DagsterInstance, states: list[InstigatorState], name: str) -> Result:
+def _last_tick(instance: dg.DagsterInstance, states: list[InstigatorState], name: str) -> CheckOutcome:
     from promotion_pipeline.orchestration.dagster_private import TickStatus
 
     ticks = [

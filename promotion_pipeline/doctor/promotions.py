@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from promotion_pipeline.doctor.findings import Result, ok, problem
+from promotion_pipeline.doctor.findings import CheckOutcome, ok, problem
 from promotion_pipeline.doctor.subject import Subject
-from promotion_pipeline.promotion.alarms import alarms_in
-from promotion_pipeline.promotion.look import look
-from promotion_pipeline.promotion.watch_rules import WatchStatus
-from promotion_pipeline.promotion.watched import AlarmKind
+from promotion_pipeline.promotion.record.watched import AlarmKind
+from promotion_pipeline.promotion.watch.alarms import alarms_in
+from promotion_pipeline.promotion.watch.look import look
+from promotion_pipeline.promotion.watch.rules import WatchStatus
 
 
-def promotions(subject: Subject) -> Result:
+def promotions(subject: Subject) -> CheckOutcome:
     """Whether an alarm about a live promotion is open; the worst is named, with the command that ends it."""
     alarms = [alarm for of_one in alarms_in(subject.database).values() for alarm in of_one]
     if not alarms:
@@ -20,7 +20,7 @@ def promotions(subject: Subject) -> Result:
     return problem(f"{first.experiment_name!r} is {first.sentence}{more}", first.commands[0])
 
 
-def watch(subject: Subject) -> Result:
+def watch(subject: Subject) -> CheckOutcome:
     """Whether the watch can see what it has to: a look of its own, that changes nothing."""
     looks = [one for one in look(subject.opened) if one.is_watched]
     if not looks:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.doctor.environment import Reading
+from promotion_pipeline.doctor.environment import ReadSettings
 from promotion_pipeline.errors import DependencyError, PromotionError
-from promotion_pipeline.store.database import DAGSTER_DATABASE, DATABASE, Connection, Store, checked_url, connect
+from promotion_pipeline.store.connection import DATABASE, checked_url, connect
+from promotion_pipeline.store.database import DAGSTER_DATABASE, Connection, Store
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -27,7 +28,7 @@ def host_clock() -> datetime:
 class Subject:
     """One installation; `store` and `connection` are set once the database answers."""
 
-    reading: Reading
+    reading: ReadSettings
     environment: Mapping[str, str]
     clock: Callable[[], datetime] = host_clock
     store: Store | None = None

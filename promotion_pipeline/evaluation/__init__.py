@@ -4,9 +4,11 @@ Not here: SQL, Dagster, the clock, and a loop over experiments or hours.
 """
 
 from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Verdict, Warn
-from promotion_pipeline.evaluation.engine import Evaluation, evaluate
+from promotion_pipeline.evaluation.engine import evaluate
 from promotion_pipeline.evaluation.explain import Check, Explanation, explain
-from promotion_pipeline.evaluation.outlook import Need, Outlook, outlook
+from promotion_pipeline.evaluation.frames import Evaluation
+from promotion_pipeline.evaluation.needs import Need
+from promotion_pipeline.evaluation.outlook import Outlook, outlook
 
 __all__ = [
     "AnalysisUnit",

@@ -25,6 +25,10 @@ LARGE_SHARE = 0.01
 class Clusters:
     """Arrays (slots, units, hours); where no user is known, each request is a cluster."""
 
+    users: Floats
+    """Known users."""
+    anonymous: Floats
+    """Requests without a user."""
     count: Floats
     """Independent units: users, and each request without a user by itself."""
     sum_square_shares: Floats
@@ -36,24 +40,19 @@ class Clusters:
     inverse_freedom: Floats
     """1 / degrees of freedom of a variance that is taken over the users; 0 where no user is known."""
 
-
-def known_users(sums: dict[str, Floats]) -> tuple[Floats, Floats]:
-    """Known users, and requests without one; sums without user columns know none."""
-    requests = sums["requests"]
-    if "new_users" not in sums:
-        return np.zeros_like(requests), requests
-    known = sums["user_requests"] if "user_requests" in sums else np.where(sums["new_users"] > 0, requests, 0.0)
-    return sums["new_users"], requests - known
+    def of(self, units: slice | Bools) -> Clusters:
+        """Those of some units."""
+        return Clusters(**{name: values[:, units] for name, values in vars(self).items()})
 
 
 def clusters_of(sums: dict[str, Floats]) -> Clusters:
     """The clusters behind each arm; O(cells)."""
     n = sums["requests"]
-    users, alone = known_users(sums)
+    users, alone = _known_users(sums)
     count = users + alone
     if not (users > 0).any() or "user_requests_sum_squares" not in sums:
         nothing = np.broadcast_to(0.0, n.shape)
-        return Clusters(count, nothing, nothing, np.broadcast_to(False, n.shape), nothing)
+        return Clusters(users, alone, count, nothing, nothing, np.broadcast_to(False, n.shape), nothing)
     with np.errstate(all="ignore"):
         squares = np.minimum((sums["user_requests_sum_squares"] + alone) / (n * n), 1.0)
         by_squares = largest_share_bound(count, squares)
@@ -66,23 +65,13 @@ def clusters_of(sums: dict[str, Floats]) -> Clusters:
         largest = np.maximum(np.fmin(by_squares, by_power), squares)
         large = known & np.where(np.isnan(by_power), squares > LARGE_SHARE, largest > LARGE_SHARE)
         freedom = np.where(known, squares / (1.0 - squares), 0.0)
-    return Clusters(count, squares, largest, large, freedom)
+    return Clusters(users, alone, count, squares, largest, large, freedom)
 
 
-def units_of_the_split(clusters: Clusters, sums: dict[str, Floats]) -> Floats:
-    """What the tests of the split count in each arm: users, and the requests of what only looks like one.
-
-    A placeholder ('guest', 'unknown') is served by every variant, request by request; counted as one user an arm it
-    would hide whatever happened to its requests. It is known by what it leaves: the largest user of each arm has more
-    than `LARGE_SHARE` of it, and these make most of the requests of users that several variants served.
-    """
-    if POWER_SUM not in sums or "crossed_requests" not in sums:
-        return clusters.count
-    n, crossed = sums["requests"], sums["crossed_requests"].sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        largest = np.round(clusters.largest_share * n)
-        together = np.where(n > 0, largest, 0.0).sum(axis=0)
-        # The largest are known from above only, by a few percent.
-        is_placeholder = (clusters.large_user | (n == 0)).all(axis=0) & (2 * together >= crossed)
-        is_placeholder &= (crossed > 0) & (0.95 * together <= crossed)
-        return np.where(is_placeholder & (n > 0), clusters.count + largest - 1.0, clusters.count)
+def _known_users(sums: dict[str, Floats]) -> tuple[Floats, Floats]:
+    """Known users, and requests without one; sums without user columns know none."""
+    requests = sums["requests"]
+    if "new_users" not in sums:
+        return np.zeros_like(requests), requests
+    known = sums["user_requests"] if "user_requests" in sums else np.where(sums["new_users"] > 0, requests, 0.0)
+    return sums["new_users"], requests - known

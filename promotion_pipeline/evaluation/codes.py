@@ -1,11 +1,13 @@
 """Verdicts, reasons and warnings: codes in the frames, sentences only when somebody reads one.
 
-A set of codes travels through the arrays as bits (code number i is bit 1 << i) and leaves as a tuple.
+A set of codes travels through the arrays as bits (code number i is bit 1 << i) and leaves as a tuple. What a contract
+check is called, and when it fails, is in `contract.py`.
 """
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ class Verdict(StrEnum):
     """What one evaluation says of one experiment."""
 
     ELIGIBLE = "eligible"
-    """All five contract checks pass."""
+    """Every contract check passes."""
     NOT_YET = "not_yet"
     """Runtime, sample or confidence is short: more data may settle it."""
     REJECTED = "rejected"
@@ -38,20 +40,10 @@ class AnalysisUnit(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why the verdict is what it is; the first five are the contract checks that failed."""
+    """Why the verdict is what it is, beside the contract checks that failed: those are codes by their own names."""
 
-    MIN_SAMPLE_SIZE = "min_sample_size"
-    """The smaller of control and candidate has too few requests."""
-    MIN_CONFIDENCE = "min_confidence"
-    """The z-test is short of the confidence level, or the candidate is behind."""
-    MIN_IMPROVEMENT = "min_improvement"
-    """The lift is under the threshold."""
-    MIN_RUNTIME = "min_runtime"
-    """The phase is too young."""
-    ERROR_RATE_ACCEPTABLE = "error_rate_acceptable"
-    """The candidate fails too often."""
     ALL_CHECKS_PASSED = "all_checks_passed"
-    """All five contract checks pass."""
+    """Every contract check passes."""
     NOT_STARTED = "not_started"
     """The experiment starts after the as-of."""
     NO_CONTROL = "no_control"
@@ -130,25 +122,25 @@ INCONCLUSIVE_REASONS = (
     Reason.METRIC_MISSING,
 )
 
-_BITS: dict[Enum, np.int32] = {
-    code: np.int32(1 << number) for kind in (Reason, Warn) for number, code in enumerate(kind)
-}
+REASON_BITS = {reason.value: np.int32(1 << number) for number, reason in enumerate(Reason)}
+"""The contract checks get theirs in `contract.py`, after these."""
+WARNING_BITS = {warning.value: np.int32(1 << number) for number, warning in enumerate(Warn)}
 
 
 def bit(code: Reason | Warn) -> np.int32:
     """The bit that stands for a code."""
-    return _BITS[code]
+    return (REASON_BITS if isinstance(code, Reason) else WARNING_BITS)[code.value]
 
 
 def bits(codes: tuple[Reason | Warn, ...]) -> np.int32:
     """The bits of several codes."""
-    return np.int32(sum(int(_BITS[code]) for code in codes))
+    return np.int32(sum(int(bit(code)) for code in codes))
 
 
-def tuples_of(kind: type[Reason] | type[Warn], masks: NDArray[np.int32]) -> NDArray[Any]:
-    """Masks, shape (n,), as an object array of tuples of codes; equal masks share one tuple."""
+def tuples_of(known: Mapping[str, np.int32], masks: NDArray[np.int32]) -> NDArray[Any]:
+    """Masks, shape (n,), as an object array of tuples of codes in the order of `known`; equal masks share one tuple."""
     numbers, distinct = pd.factorize(masks)
     table = np.empty(len(distinct), dtype=object)
     for row, mask in enumerate(distinct):
-        table[row] = tuple(code.value for code in kind if int(mask) & int(_BITS[code]))
+        table[row] = tuple(code for code, own in known.items() if int(mask) & int(own))
     return table[numbers] if len(distinct) else np.empty(0, dtype=object)

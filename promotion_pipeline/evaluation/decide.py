@@ -1,4 +1,4 @@
-"""From comparisons to one decision a unit and hour: candidate, five checks, verdict, reasons, warnings."""
+"""From comparisons to one decision a unit and hour: candidate, contract checks, verdict, reasons, warnings."""
 
 from __future__ import annotations
 
@@ -8,23 +8,20 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from promotion_pipeline.evaluation.arms import Arms, known_by_user
 from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.evaluation.codes import ERROR_REASONS, INCONCLUSIVE_REASONS, Reason, Verdict, Warn, bit, bits
-from promotion_pipeline.evaluation.compare import (
-    CONVERSION,
-    Arms,
-    Comparison,
-    known_by_user,
-    sample_ratio_p_value,
-    sequential_ratio_p_value,
-)
-from promotion_pipeline.evaluation.dense import Block
-from promotion_pipeline.evaluation.guardrails import guarded
-from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Floats, Ints, Layout, Thresholds
+from promotion_pipeline.evaluation.compare import Comparisons, TreatmentTests
+from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT, ContractCheck, TreatmentNumbers
+from promotion_pipeline.evaluation.guardrails import LATENCY_MARGIN
+from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
+from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Thresholds
+from promotion_pipeline.evaluation.metrics import are_proportions
+from promotion_pipeline.evaluation.split import SRM_ALPHA
+from promotion_pipeline.evaluation.sums import Block
 
-SRM_ALPHA = 0.001
-LATENCY_MARGIN = 1.2 * (1 - 1e-9)
-"""20 percent, and a difference of exactly that much in spite of how floats round."""
+SLOWER = (1.0 + LATENCY_MARGIN) * (1 - 1e-9)
+"""Times control's latency, and a difference of exactly that much in spite of how floats round."""
 SMALL_SAMPLE = 1000
 EXPOSURE_WARNING = 0.01
 EXPOSURE_LIMIT = 0.1
@@ -42,13 +39,14 @@ class Decisions:
     verdict: NDArray[np.int8]
     """Position in `VERDICTS`."""
     is_promotable: Bools
-    checks: dict[Reason, Bools]
-    runtime_hours: Floats
-    """Since `measured_since_us`, less the attribution window: the stretch of time that was judged."""
+    checks: dict[str, Bools]
+    """Whether each contract check passes, by its name."""
+    observed: dict[str, Floats]
+    """What each check observed, by its column. The runtime is that since `measured_since_us`, less the attribution
+    window: the stretch of time that was judged."""
     measured_since_us: Ints
     """The first hour in which control and candidate had both had requests, where it began later than the phase; else
     far in the future."""
-    sample_size: Ints
     srm_p_value: Floats
     sequential_srm_p_value: Floats
     exposure: Floats
@@ -64,21 +62,23 @@ class Decisions:
     warnings: Bits
 
 
-def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us: Ints) -> Decisions:
+def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
     """Apply the contract of the design's section 6 to every unit and hour; O(cells)."""
-    limits = _window(layout.thresholds, block.units)
-    age_hours = (hours_us[None, :] + HOUR_US - layout.started_us[block.units][:, None]) / HOUR_US
-    since_us = measured_since_us(block, layout)
-    runtimes = _runtimes(since_us, limits, hours_us)
-    problems = _problems(own, tests, block, layout, age_hours)
+    tests, limits, hours_us = compared.treatments, block.limits, block.hours_us
+    since_us = measured_since_us(block)
+    problems = _problems(block, own, tests)
     judged = problems == 0
-    per_arm = _checks(own, tests, limits, runtimes)
-    candidate = np.where(judged, _candidate(own, tests, np.logical_and.reduce(list(per_arm.values())), limits.sign), -1)
-    checks = {name: pick(passed, candidate, False) for name, passed in per_arm.items()}
-    runtime_hours = np.where(candidate >= 0, pick(runtimes, candidate, 0.0), runtimes.max(axis=0))
-    checks[Reason.MIN_RUNTIME] = runtime_hours >= limits.min_runtime_hours
+    seen = TreatmentNumbers(own, tests, _runtimes(since_us, limits, hours_us))
+    measured = {check.name: check.measure(seen) for check in CONTRACT}
+    passed = {
+        check.name: check.passes(seen, measured[check.name], limits.contract[check.threshold]) for check in CONTRACT
+    }
+    all_pass = np.logical_and.reduce(list(passed.values()))
+    candidate = np.where(judged, _candidate(own, tests, all_pass, limits.sign), -1)
+    observed = {check.observed: _observed(check, measured[check.name], candidate) for check in CONTRACT}
+    checks = {check.name: _passes(check, passed[check.name], observed, limits, candidate) for check in CONTRACT}
     eligible = judged & np.logical_and.reduce(list(checks.values()))
-    srm_p_value, sequential_srm = sample_ratio_p_value(own, block, layout), sequential_ratio_p_value(own, block, layout)
+    srm_p_value, sequential_srm = compared.split.srm_p_value, compared.split.sequential_srm_p_value
     lower = pick(tests.always_valid_lower, candidate, np.nan)
     with np.errstate(invalid="ignore"):
         sound = (srm_p_value >= SRM_ALPHA) & (sequential_srm >= SRM_ALPHA)
@@ -86,23 +86,16 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
     exposure, exposed_requests = multiple_exposure(block)
     exposed = np.maximum(exposure, exposed_requests)
     with_users = (own.users > 0).any(axis=0)
-    kept = pick(guarded(own, block, layout, hours_us), candidate, False)
+    kept = pick(compared.keeps_guardrails, candidate, False)
     by_user = known_by_user(own)
     largest = np.fmax.reduce(own.largest_user_share, axis=0)
     return Decisions(
         candidate=candidate,
-        verdict=_verdicts(
-            problems,
-            eligible,
-            checks,
-            _is_worse(tests, limits, candidate),
-            np.isfinite(pick(own.error_rate[1:], candidate, np.nan)),
-        ),
+        verdict=_verdicts(problems, eligible, checks, observed, _settled(seen, measured, limits, candidate)),
         is_promotable=eligible & evidence & kept & (limits.fixed_horizon | (exposed <= EXPOSURE_LIMIT)),
         checks=checks,
-        runtime_hours=runtime_hours,
-        measured_since_us=_since(since_us, candidate, layout.started_us[block.units][:, None], hours_us),
-        sample_size=pick(np.minimum(own.requests[:1], own.requests[1:]), candidate, 0).astype(np.int64),
+        observed=observed,
+        measured_since_us=_since(since_us, candidate, block.layout.started_us[:, None], hours_us),
         srm_p_value=srm_p_value,
         sequential_srm_p_value=sequential_srm,
         exposure=np.where(with_users, exposure, np.nan),
@@ -111,7 +104,7 @@ def decide(own: Arms, tests: Comparison, block: Block, layout: Layout, hours_us:
         crossed=_crossed(tests, candidate),
         by_user=by_user,
         reasons=_reasons(problems, eligible, checks),
-        warnings=_warnings(own, block, layout, candidate, srm_p_value, by_user)
+        warnings=_warnings(block, own, candidate, srm_p_value, by_user)
         | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0))
         | _flags(Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH, sequential_srm < SRM_ALPHA)
         | _flags(Warn.GUARDRAIL, (candidate >= 0) & ~kept)
@@ -134,13 +127,13 @@ def pick(values: NDArray[Scalar], candidate: Ints, default: float) -> NDArray[Sc
     return np.where(candidate >= 0, chosen, values.dtype.type(default))
 
 
-def measured_since_us(block: Block, layout: Layout) -> Ints:
+def measured_since_us(block: Block) -> Ints:
     """The later of the phase's start and the first hours with requests of control and treatment, (treatments, units).
 
     Rollups are by the hour, so a first request counts from the start of its hour; far in the future without one.
     """
     first = np.maximum(block.first_hour_us[:1], block.first_hour_us[1:])
-    return np.asarray(np.maximum(first, layout.started_us[block.units]))
+    return np.asarray(np.maximum(first, block.layout.started_us))
 
 
 def _runtimes(since_us: Ints, limits: Thresholds, hours_us: Ints) -> Floats:
@@ -178,7 +171,7 @@ def multiple_exposure(block: Block) -> tuple[Floats, Floats]:
         return users, np.where(known > 0, np.clip(requests, 0.0, 1.0), 0.0)
 
 
-def _crossed(tests: Comparison, candidate: Ints) -> Floats:
+def _crossed(tests: TreatmentTests, candidate: Ints) -> Floats:
     z = pick(tests.group_sequential_z, candidate, np.nan)
     boundary = pick(tests.group_sequential_boundary_z, candidate, np.nan)
     with np.errstate(invalid="ignore"):
@@ -189,24 +182,22 @@ def _flags(code: Warn, where: Bools) -> Bits:
     return np.where(where, bit(code), 0).astype(np.int32)
 
 
-def _window(thresholds: Thresholds, units: slice) -> Thresholds:
-    """The thresholds of a block, each (units, 1)."""
-    return Thresholds(**{name: values[units][:, None] for name, values in vars(thresholds).items()})
+def _observed(check: ContractCheck, measured: Floats, candidate: Ints) -> Floats:
+    """What a check observed of the candidate, (units, hours)."""
+    observed = pick(measured, candidate, check.without_candidate)
+    return np.where(candidate >= 0, observed, measured.max(axis=0)) if check.is_of_phase else observed
 
 
-def _checks(own: Arms, tests: Comparison, limits: Thresholds, runtimes: Floats) -> dict[Reason, Bools]:
-    """Each contract check of each treatment; a NaN passes none."""
-    with np.errstate(invalid="ignore"):
-        return {
-            Reason.MIN_SAMPLE_SIZE: np.minimum(own.requests[:1], own.requests[1:]) >= limits.min_sample_size,
-            Reason.MIN_CONFIDENCE: (tests.confidence >= limits.min_confidence_level) & (tests.z > 0),
-            Reason.MIN_IMPROVEMENT: tests.improvement >= limits.min_improvement_percent,
-            Reason.MIN_RUNTIME: runtimes >= limits.min_runtime_hours,
-            Reason.ERROR_RATE_ACCEPTABLE: own.error_rate[1:] <= limits.max_error_rate,
-        }
+def _passes(
+    check: ContractCheck, passed: Bools, observed: dict[str, Floats], limits: Thresholds, candidate: Ints
+) -> Bools:
+    """Whether the candidate passes a check, (units, hours); without a candidate only what speaks of the phase can."""
+    if check.is_of_phase:
+        return check.reaches(observed[check.observed], limits.contract[check.threshold])
+    return pick(passed, candidate, False)
 
 
-def _candidate(own: Arms, tests: Comparison, passed: Bools, sign: Floats) -> Ints:
+def _candidate(own: Arms, tests: TreatmentTests, passed: Bools, sign: Floats) -> Ints:
     """Of the treatments that pass all checks the one with the highest rate, else the one with the highest z.
 
     Treatments come in the order of their names, so at a tie of score and sample the smaller name stays.
@@ -227,10 +218,10 @@ def _candidate(own: Arms, tests: Comparison, passed: Bools, sign: Floats) -> Int
     return best
 
 
-def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_hours: Floats) -> Bits:
+def _problems(block: Block, own: Arms, tests: TreatmentTests) -> Bits:
     """Why a unit cannot be judged at an hour, as bits; 0 where it can."""
     n, x, errors = own.requests, own.conversions, own.errors
-    problems = np.repeat(layout.problems[block.units][:, None], n.shape[2], axis=1)
+    problems = np.repeat(block.layout.problems[:, None], n.shape[2], axis=1)
     # NaN errors are errors that nobody measured: the check of them fails, the rest can be judged. A power sum of rows
     # from before it was kept is not known, and needed for nothing.
     finite = np.logical_and.reduce(
@@ -242,70 +233,87 @@ def _problems(own: Arms, tests: Comparison, block: Block, layout: Layout, age_ho
     )
     with np.errstate(invalid="ignore"):
         impossible = ((x > n) | (errors > n) | (n < 0) | (x < 0) | (errors < 0)).any(axis=0)
-        impossible |= block.shrunk & ~layout.allows_corrections[block.units][:, None]
+        impossible |= block.shrunk & ~block.layout.allows_corrections[:, None]
         comparable = (np.isfinite(tests.z) & np.isfinite(tests.improvement)).any(axis=0)
         no_traffic = (n[0] == 0) | (n[1:] == 0).all(axis=0)
         no_base = (x[0] == 0) & (x[1:] > 0).any(axis=0)
     problems[~finite] |= bit(Reason.NOT_A_NUMBER)
     problems[impossible] |= bit(Reason.COUNTS_IMPOSSIBLE)
-    problems[age_hours <= 0] |= bit(Reason.NOT_STARTED)
+    # Only from its first row on: the hours before say nothing about it, and may be decided together with later ones.
+    problems[block.unknown_since_us[:, None] <= block.hours_us] |= bit(Reason.UNKNOWN_VARIANT)
+    problems[block.hours_us + HOUR_US <= block.layout.started_us[:, None]] |= bit(Reason.NOT_STARTED)
     open_question = problems == 0
     no_rows = (n == 0).all(axis=0)
     problems[open_question & no_rows] |= bit(Reason.NO_ROWS)
     problems[open_question & ~no_rows & no_traffic] |= bit(Reason.ZERO_REQUESTS)
     rest = open_question & ~no_traffic & ~comparable
-    by_value = (layout.thresholds.metric[block.units] != CONVERSION)[:, None]
+    by_value = ~are_proportions(block.limits.metric)
     problems[rest & by_value] |= bit(Reason.METRIC_MISSING)
     problems[rest & no_base & ~by_value] |= bit(Reason.CONTROL_RATE_ZERO)
     problems[rest & ~no_base & ~by_value] |= bit(Reason.NO_VARIATION)
     return problems
 
 
-def _is_worse(tests: Comparison, limits: Thresholds, candidate: Ints) -> Bools:
-    """Whether even the nearest treatment is behind control by more than chance explains."""
+def _settled(
+    seen: TreatmentNumbers, measured: dict[str, Floats], limits: Thresholds, candidate: Ints
+) -> dict[str, Bools]:
+    """By check, where more data would not settle what fails: even the nearest treatment is behind beyond chance."""
     with np.errstate(invalid="ignore"):
-        sure = pick(tests.confidence, candidate, np.nan) >= limits.min_confidence_level
-        return sure & (pick(tests.z, candidate, np.nan) < 0)
+        return {
+            check.name: pick(
+                check.reaches(measured[check.name], limits.contract[check.threshold]) & check.is_settled(seen),
+                candidate,
+                False,
+            )
+            for check in CONTRACT
+            if check.is_settled is not None
+        }
 
 
 def _verdicts(
-    problems: Bits, eligible: Bools, checks: dict[Reason, Bools], is_worse: Bools, errors_measured: Bools
+    problems: Bits, eligible: Bools, checks: dict[str, Bools], observed: dict[str, Floats], settled: dict[str, Bools]
 ) -> NDArray[np.int8]:
-    is_sure = checks[Reason.MIN_CONFIDENCE] | is_worse
-    enough = checks[Reason.MIN_RUNTIME] & checks[Reason.MIN_SAMPLE_SIZE] & is_sure
+    enough, rest_passes, all_measured = (np.ones(eligible.shape, dtype=bool) for _ in range(3))
+    for check in CONTRACT:
+        passes = checks[check.name]
+        if check.fails_as is Verdict.NOT_YET:
+            enough &= passes | settled.get(check.name, False)
+        else:
+            measured = np.isfinite(observed[check.observed])
+            rest_passes &= passes | ~measured
+            all_measured &= measured
     verdict = np.where(enough, VERDICTS.index(Verdict.REJECTED), VERDICTS.index(Verdict.NOT_YET))
-    # Nobody looked whether it fails: that rejects nothing.
-    unknown = enough & checks[Reason.MIN_IMPROVEMENT] & ~errors_measured
-    verdict = np.where(unknown, VERDICTS.index(Verdict.INCONCLUSIVE), verdict)
+    # What nobody looked at (whether requests fail, say) rejects nothing.
+    verdict = np.where(enough & rest_passes & ~all_measured, VERDICTS.index(Verdict.INCONCLUSIVE), verdict)
     verdict = np.where(eligible, VERDICTS.index(Verdict.ELIGIBLE), verdict)
     verdict = np.where(problems & bits(INCONCLUSIVE_REASONS), VERDICTS.index(Verdict.INCONCLUSIVE), verdict)
     return np.where(problems & bits(ERROR_REASONS), VERDICTS.index(Verdict.ERROR), verdict).astype(np.int8)
 
 
-def _reasons(problems: Bits, eligible: Bools, checks: dict[Reason, Bools]) -> Bits:
+def _reasons(problems: Bits, eligible: Bools, checks: dict[str, Bools]) -> Bits:
     """What stands in the way; without a candidate the checks have nothing to say."""
     failed = np.zeros_like(problems)
     for name, passed in checks.items():
-        failed |= np.where(passed, 0, bit(name)).astype(np.int32)
+        failed |= np.where(passed, 0, CODE_BITS[name]).astype(np.int32)
     reasons = np.where(problems != 0, problems, failed)
     return np.where(eligible, bit(Reason.ALL_CHECKS_PASSED), reasons).astype(np.int32)
 
 
-def _warnings(own: Arms, block: Block, layout: Layout, candidate: Ints, srm_p_value: Floats, by_user: Bools) -> Bits:
+def _warnings(block: Block, own: Arms, candidate: Ints, srm_p_value: Floats, by_user: Bools) -> Bits:
     has = candidate >= 0
     smaller = np.minimum(own.requests[:1], own.requests[1:])
-    declared = (layout.traffic_percent[:, block.units] > 0)[:, :, None] & layout.exists[:, block.units][:, :, None]
+    declared = ((block.layout.traffic_percent > 0) & block.layout.exists)[:, :, None]
     silent = (declared & (own.requests == 0)).any(axis=0) & (own.requests > 0).any(axis=0)
     with np.errstate(invalid="ignore"):
         found = {
             Warn.HIGHER_ERROR_RATE: has & (pick(own.error_rate[1:], candidate, np.nan) > own.error_rate[0]),
             Warn.HIGHER_LATENCY: has
-            & (pick(own.mean_latency_ms[1:], candidate, np.nan) >= LATENCY_MARGIN * own.mean_latency_ms[0]),
+            & (pick(own.mean_latency_ms[1:], candidate, np.nan) >= SLOWER * own.mean_latency_ms[0]),
             Warn.SMALL_SAMPLE: has & (pick(smaller, candidate, 0) < SMALL_SAMPLE),
             Warn.SAMPLE_RATIO_MISMATCH: srm_p_value < SRM_ALPHA,
             Warn.REQUEST_LEVEL: has & ~by_user,
             Warn.VARIANT_WITHOUT_REQUESTS: silent,
-            Warn.CORRECTED_COUNTS: block.shrunk & layout.allows_corrections[block.units][:, None],
+            Warn.CORRECTED_COUNTS: block.shrunk & block.layout.allows_corrections[:, None],
         }
     warnings = np.zeros(candidate.shape, dtype=np.int32)
     for name, seen in found.items():

@@ -2,57 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
-
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from promotion_pipeline.config import PromotionConfig
-from promotion_pipeline.evaluation.codes import AnalysisUnit, Reason, Verdict, Warn, tuples_of
-from promotion_pipeline.evaluation.compare import Arms, Comparison, arms, compare
-from promotion_pipeline.evaluation.decide import VERDICTS, Decisions, decide, pick
-from promotion_pipeline.evaluation.dense import Block, blocks, index_rows, requested_hours
-from promotion_pipeline.evaluation.layout import FAR_FUTURE_US, HOUR_US, Bools, Ints, Layout, build_layout
-
-Columns = dict[str, Any]
-
-THRESHOLD_COLUMNS = {
-    "min_sample_size_threshold": "min_sample_size",
-    "min_confidence_threshold": "min_confidence_level",
-    "min_improvement_threshold": "min_improvement_percent",
-    "min_runtime_threshold": "min_runtime_hours",
-    "error_rate_threshold": "max_error_rate",
-    "planned_sample_size": "planned_sample_size",
-    "lift_prior_sd": "lift_prior_sd",
-}
-
-CANDIDATE_TESTS = (
-    "confidence",
-    "improvement",
-    "z",
-    "p_value",
-    "always_valid_p_value",
-    "shrunken_lift",
-    "information_fraction",
-    "group_sequential_z",
-    "group_sequential_boundary_z",
-)
-"""Of the comparisons, what a decision says of its candidate."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one call of `evaluate` found; rates and lifts are fractions, confidence and improvement percent."""
-
-    metrics: pd.DataFrame
-    """A row per (hour, experiment_id, variant_id): cumulative counts and rates since the phase's start."""
-    significance: pd.DataFrame
-    """A row per (hour, experiment_id, treatment variant_id). `lift_lower/upper` are the fixed-horizon interval,
-    `always_valid_lower/upper` the one that holds at every look."""
-    decisions: pd.DataFrame
-    """A row per (hour, experiment_id). `lift_lower/upper` are always-valid; reasons and warnings tuples of codes."""
+from promotion_pipeline.evaluation.arms import arms_of
+from promotion_pipeline.evaluation.compare import compare
+from promotion_pipeline.evaluation.decide import decide
+from promotion_pipeline.evaluation.frames import Evaluation, columns_of, frames_of
+from promotion_pipeline.evaluation.layout import build_layout
+from promotion_pipeline.evaluation.sums import cumulate
 
 
 def evaluate(
@@ -84,186 +42,10 @@ def evaluate(
     Cost: O(rollup rows + experiments x hours x variants) time; memory beyond the result is one block of cells.
     """
     layout = build_layout(experiments, config or PromotionConfig())
-    hours_us = requested_hours(rollups, hours)
-    rows, unknown = index_rows(rollups, layout, hours_us)
-    layout.problems[:] |= unknown
-    parts: list[tuple[Columns, Columns, Columns]] = []
-    for block in blocks(rows, layout, len(hours_us)):
-        own = arms(block, layout.thresholds.metric[block.units])
-        tests = compare(own, block, layout, hours_us)
-        decided = decide(own, tests, block, layout, hours_us)
-        shown = _governing(layout, block, hours_us)
-        parts.append(
-            (
-                _metric_columns(own, block, layout, shown),
-                _significance_columns(tests, block, layout, shown),
-                _decision_columns(own, tests, decided, block, layout, shown),
-            )
-        )
-    metrics, significance, decisions = (_frame(layout, hours_us, columns) for columns in _joined(parts))
-    return Evaluation(metrics, significance, decisions)
-
-
-def _governing(layout: Layout, block: Block, hours_us: Ints) -> Bools:
-    """Which (unit, hour) of the block has a row: the unit is its experiment's current phase at the as-of."""
-    as_of = hours_us[None, :] + HOUR_US
-    return np.asarray(
-        (as_of > layout.governs_from_us[block.units][:, None])
-        & (as_of <= layout.governs_until_us[block.units][:, None])
-    )
-
-
-def _cells(layout: Layout, block: Block, shown: Bools, first_slot: int) -> tuple[Bools, Columns]:
-    """Mask (units, hours, slots from `first_slot`) of the rows to give out, and their keys."""
-    row = layout.row[first_slot:, block.units].T
-    mask = shown[:, :, None] & (row >= 0)[:, None, :]
-    shape = mask.shape
-    return mask, {
-        "row": np.broadcast_to(row[:, None, :], shape)[mask].astype(np.int32),
-        "hour": np.broadcast_to(np.arange(shape[1], dtype=np.int32)[None, :, None], shape)[mask],
-    }
-
-
-def _by_row(values: NDArray[Any], mask: Bools) -> NDArray[Any]:
-    """An array (slots, units, hours) as the column of the masked rows."""
-    by_variant = np.moveaxis(values, 0, -1)
-    # A block in which every cell has a row, the usual one, needs a transposed copy and no look at the mask.
-    return by_variant.reshape(-1) if mask.all() else np.asarray(by_variant[mask])
-
-
-def _metric_columns(own: Arms, block: Block, layout: Layout, shown: Bools) -> Columns:
-    mask, columns = _cells(layout, block, shown, 0)
-    for name in ("requests", "conversions", "errors", "users"):
-        columns[name] = _by_row(getattr(own, name), mask)
-    columns["conversion_rate"] = _by_row(own.rate, mask)
-    for name in ("error_rate", "mean_latency_ms", "mean_value"):
-        columns[name] = _by_row(getattr(own, name), mask)
-    return columns
-
-
-def _significance_columns(tests: Comparison, block: Block, layout: Layout, shown: Bools) -> Columns:
-    mask, columns = _cells(layout, block, shown, 1)
-    control = layout.row[0, block.units]
-    columns["control"] = np.broadcast_to(control[:, None, None], mask.shape)[mask].astype(np.int32)
-    for field in fields(tests):
-        if field.name != "standard_error":
-            columns[field.name] = _by_row(getattr(tests, field.name), mask)
-    return columns
-
-
-def _decision_columns(
-    own: Arms, tests: Comparison, decided: Decisions, block: Block, layout: Layout, shown: Bools
-) -> Columns:
-    unit, hour = np.nonzero(shown)
-    units = unit + block.units.start
-    candidate = decided.candidate
-    own_rows = layout.row[1 + np.maximum(candidate[shown], 0), units]
-    columns: Columns = {
-        "row": np.where(layout.row[0, units] >= 0, layout.row[0, units], layout.row[1, units]),
-        "hour": hour.astype(np.int32),
-        "verdict": decided.verdict[shown],
-        "is_eligible": decided.verdict[shown] == VERDICTS.index(Verdict.ELIGIBLE),
-        "is_promotable": decided.is_promotable[shown],
-        "candidate": np.where(candidate[shown] >= 0, own_rows, -1),
-        "control": layout.row[0, units],
-    }
-    for name in CANDIDATE_TESTS:
-        columns[name] = pick(getattr(tests, name), candidate, np.nan)[shown]
-    columns["lift_lower"] = pick(tests.always_valid_lower, candidate, np.nan)[shown]
-    columns["lift_upper"] = pick(tests.always_valid_upper, candidate, np.nan)[shown]
-    columns["sample_size"] = decided.sample_size[shown]
-    columns["runtime_hours"] = decided.runtime_hours[shown]
-    columns["measured_since"] = decided.measured_since_us[shown]
-    columns["error_rate"] = pick(own.error_rate[1:], candidate, np.nan)[shown]
-    columns["conversion_rate"] = pick(own.rate[1:], candidate, np.nan)[shown]
-    columns["control_conversion_rate"] = own.rate[0][shown]
-    columns["srm_p_value"] = decided.srm_p_value[shown]
-    columns["sequential_srm_p_value"] = decided.sequential_srm_p_value[shown]
-    columns["multiple_exposure"] = decided.exposure[shown]
-    columns["multiple_exposure_requests"] = decided.exposed_requests[shown]
-    columns["largest_user_share"] = decided.largest_user_share[shown]
-    columns["group_sequential_crossed"] = decided.crossed[shown]
-    columns["by_user"] = decided.by_user[shown]
-    for check, passed in decided.checks.items():
-        columns[check.value] = passed[shown]
-    for column, threshold in THRESHOLD_COLUMNS.items():
-        columns[column] = getattr(layout.thresholds, threshold)[units]
-    columns["reasons"] = decided.reasons[shown]
-    columns["warnings"] = decided.warnings[shown]
-    return columns
-
-
-def _joined(parts: list[tuple[Columns, Columns, Columns]]) -> list[Columns]:
-    """The blocks' columns end to end."""
-    return [
-        {name: np.concatenate([part[kind][name] for part in parts]) for name in parts[0][kind]} for kind in range(3)
-    ]
-
-
-def _frame(layout: Layout, hours_us: Ints, columns: Columns) -> pd.DataFrame:
-    """Give rows their ids and times. Ids and names are categorical: a month of hours repeats them 720 times."""
-    row, hour = columns.pop("row"), hours_us[columns.pop("hour")]
-    frame: Columns = {
-        "hour": pd.DatetimeIndex(hour.view("M8[us]"), tz="UTC"),
-        "as_of": pd.DatetimeIndex((hour + HOUR_US).view("M8[us]"), tz="UTC"),
-        "experiment_id": _named(layout, "experiment_id", row),
-        "phase_id": _named(layout, "phase_id", row),
-    }
-    if "verdict" not in columns:
-        frame["variant_id"] = _named(layout, "variant_id", row)
-        frame["variant_name"] = _named(layout, "variant_name", row)
-    if "requests" in columns:
-        frame["is_control"] = layout.frame["is_control"].fillna(False).to_numpy(dtype=bool)[row]
-        frame["traffic_percentage"] = layout.frame["traffic_percentage"].astype(float).to_numpy()[row]
-    for name, values in columns.items():
-        frame |= _named_column(layout, name, values)
-    return pd.DataFrame(frame, copy=False)
-
-
-def _named_column(layout: Layout, name: str, values: NDArray[Any]) -> Columns:
-    """One raw column as it stands in the frame."""
-    match name:
-        case "verdict":
-            return {name: _coded(values, [v.value for v in VERDICTS])}
-        case "candidate":
-            return {
-                "candidate_variant_id": _named(layout, "variant_id", values),
-                "candidate_variant_name": _named(layout, "variant_name", values),
-            }
-        case "control":
-            return {
-                "control_variant_id": _named(layout, "variant_id", values),
-                "control_variant_name": _named(layout, "variant_name", values),
-            }
-        case "by_user":
-            units = [AnalysisUnit.REQUEST.value, AnalysisUnit.USER.value]
-            return {"analysis_unit": _coded(values.astype(np.int8), units)}
-        case "reasons":
-            return {name: tuples_of(Reason, values)}
-        case "warnings":
-            return {name: tuples_of(Warn, values)}
-        case "measured_since":
-            since = np.where(values == FAR_FUTURE_US, np.iinfo(np.int64).min, values).view("M8[us]")
-            return {name: pd.DatetimeIndex(since, tz="UTC")}
-        case "group_sequential_crossed":
-            crossed = np.full(len(values), None, dtype=object)
-            crossed[values == 1], crossed[values == 0] = True, False
-            return {name: crossed}
-        case "requests" | "conversions" | "errors" | "users":
-            whole = np.isfinite(values).all()
-            return {name: values.astype(np.int64) if whole else values}
-        case _:
-            return {name: values}
-
-
-def _named(layout: Layout, column: str, row: NDArray[Any]) -> pd.Categorical[Any]:
-    """The layout frame's value at each row, missing where the row is -1."""
-    if column not in layout.frame.columns:
-        return _coded(np.full(len(row), -1, dtype=np.int8), [])
-    codes, names = pd.factorize(layout.frame[column].astype(object))
-    of_row = np.append(codes, -1).astype(np.int8 if len(names) < 127 else np.int32)
-    return _coded(of_row[row], list(names))
-
-
-def _coded(codes: NDArray[Any], categories: list[Any]) -> pd.Categorical[Any]:
-    return pd.Categorical.from_codes(codes, pd.Index(categories, dtype=object))
+    parts = []
+    for block in cumulate(rollups, layout, hours):
+        arms = arms_of(block)
+        compared = compare(block, arms)
+        decided = decide(block, arms, compared)
+        parts.append(columns_of(block, arms, compared, decided))
+    return frames_of(layout, parts)

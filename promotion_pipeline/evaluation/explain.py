@@ -7,9 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+import numpy as np
 import pandas as pd
 
+from promotion_pipeline.config.thresholds import Unit
 from promotion_pipeline.evaluation.codes import Reason, Verdict, Warn
+from promotion_pipeline.evaluation.contract import CHECKS, CHECKS_IN_WORDS, CONTRACT, ContractCheck
+from promotion_pipeline.text.numbers import (
+    confidence_text,
+    count_text,
+    milliseconds_text,
+    p_sentence,
+    percent_text,
+    rate_text,
+    setting_text,
+)
 
 
 @dataclass(frozen=True)
@@ -36,38 +48,15 @@ class Explanation:
     """What the numbers say besides; nothing hangs on it."""
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """Where a check finds its numbers in a decision's row, and how it words them."""
-
-    observed: str
-    threshold: str
-    unit: str
-    what: str
-    sign: str
-    scale: float = 1.0
-
-
-_RULES = {
-    Reason.MIN_SAMPLE_SIZE: _Rule("sample_size", "min_sample_size_threshold", "requests", "smaller arm", ">="),
-    Reason.MIN_CONFIDENCE: _Rule("confidence", "min_confidence_threshold", "%", "confidence", ">="),
-    Reason.MIN_IMPROVEMENT: _Rule("improvement", "min_improvement_threshold", "%", "improvement over control", ">="),
-    Reason.MIN_RUNTIME: _Rule("runtime_hours", "min_runtime_threshold", "hours", "runtime", ">="),
-    Reason.ERROR_RATE_ACCEPTABLE: _Rule(
-        "error_rate", "error_rate_threshold", "fraction", "error rate of the candidate", "<="
-    ),
-}
-
-
 def explain(decision: Mapping[str, Any] | pd.Series, log: str = "the log") -> Explanation:
     """Word one row of `Evaluation.decisions`; `log` is what the log of the requests is called."""
     row: dict[str, Any] = {str(name): value for name, value in decision.items()}
-    reasons = tuple(Reason(code) for code in row["reasons"])
     warnings = tuple(Warn(code) for code in row["warnings"])
     return Explanation(
         summary=_summary(row, Verdict(row["verdict"])),
-        checks=tuple(_check(row, reason, rule) for reason, rule in _RULES.items()),
-        reasons=tuple(_reason(row, reason, log) for reason in reasons),
+        # A decision that was recorded before a check was added says nothing of it.
+        checks=tuple(_check(row, check) for check in CONTRACT if check.name in row),
+        reasons=tuple(_reason(row, code, log) for code in row["reasons"]),
         warnings=tuple(_warning(row, warning) for warning in warnings),
         notes=tuple(note for note in (_shrunken(row), _planned(row)) if note is not None),
     )
@@ -80,8 +69,8 @@ def _shrunken(row: Mapping[str, Any]) -> str | None:
     if lift is None or prior is None or seen is None or seen <= 0:
         return None
     return (
-        f"expected to be about {lift * 100:+.1f} % after shrinkage, where true lifts are usually within"
-        f" {prior * 100:g} % of 0: what was picked for its lift looks better than it is"
+        f"expected to be about {rate_text(lift, 1, signed=True)} after shrinkage, where true lifts are usually within"
+        f" {setting_text(prior * 100)} of 0: what was picked for its lift looks better than it is"
     )
 
 
@@ -93,7 +82,7 @@ def _planned(row: Mapping[str, Any]) -> str | None:
     )
     if planned is None or fraction is None:
         return None
-    seen = f"{fraction * 100:.0f} % of the planned {planned:,.0f} requests are there"
+    seen = f"{rate_text(fraction, 0)} of the planned {count_text(planned)} requests are there"
     if boundary is None and fraction >= 1:
         return f"{seen}, and more: looks past the plan have no error left to spend"
     if z is None or boundary is None:
@@ -106,56 +95,49 @@ def _number(value: Any) -> float | None:
     return None if value is None or pd.isna(value) or math.isinf(value) else float(value)
 
 
-def _text(value: float | None, unit: str) -> str:
-    if value is None:
-        return "unknown"
-    if unit == "requests":
-        return f"{value:,.0f} requests"
-    if unit == "hours":
-        return f"{max(value, 0.0):,.1f} hours"
-    percent = value * 100 if unit == "fraction" else value
-    # 99.9968 is not certainty, and must not be read as it.
-    return "over 99.99 %" if 99.995 <= percent < 100 else f"{percent:.2f} %"
+def _text(value: float, check: ContractCheck) -> str:
+    if check.said is not None:
+        return check.said(value)
+    match check.unit:
+        case Unit.REQUESTS:
+            return f"{count_text(value)} requests"
+        case Unit.HOURS:
+            return f"{count_text(max(value, 0.0), 1)} hours"
+        case Unit.PERCENT:
+            return percent_text(value)
+        case Unit.FRACTION:
+            return rate_text(value)
+        case _ as never:
+            assert_never(never)
 
 
-def _confidence(percent: float | None) -> str:
-    """A confidence in words: never certainty, not even where its p-value is too small for a float."""
-    return _text(None if percent is None else min(percent, 99.999), "%")
-
-
-def _check(row: Mapping[str, Any], reason: Reason, rule: _Rule) -> Check:
-    observed, threshold = _number(row.get(rule.observed)), float(row[rule.threshold])
-    if rule.unit == "hours" and observed is not None:
+def _check(row: Mapping[str, Any], check: ContractCheck) -> Check:
+    observed, threshold = _number(row.get(check.observed)), float(row[check.threshold_column])
+    if check.unit is Unit.HOURS and observed is not None:
         # Before its start, or while no request has matured, a phase has not run for a negative time.
         observed = max(observed, 0.0)
-    observed_text = _confidence(observed) if reason is Reason.MIN_CONFIDENCE else _text(observed, rule.unit)
-    passed = bool(row[reason.value])
-    relation = rule.sign if passed else ("<" if rule.sign == ">=" else ">")
-    message = f"{rule.what} {observed_text} {relation} {_text(threshold, rule.unit)}"
-    if observed is None and reason is Reason.ERROR_RATE_ACCEPTABLE and (_number(row.get("sample_size")) or 0) > 0:
-        message = (
-            f"{rule.what} not measured, needed {rule.sign} {_text(threshold, rule.unit)}: the log does not say which"
-            " requests failed; map is_error, or map it to 'never' where nothing can fail"
-        )
-    elif observed is None:
-        message = f"{rule.what} could not be measured; needed {rule.sign} {_text(threshold, rule.unit)}"
-    elif reason is Reason.MIN_CONFIDENCE and not passed and observed >= threshold:
-        message = f"confidence {observed_text}, but the candidate is behind control"
-    elif observed_text == _text(threshold, rule.unit) and observed != threshold:
+    passed = bool(row[check.name])
+    message = _check_sentence(row, check, observed, threshold, passed=passed)
+    if check.remark is not None:
+        message += check.remark(row)
+    return Check(check.name, passed, observed, threshold, check.unit.value, message)
+
+
+def _check_sentence(
+    row: Mapping[str, Any], check: ContractCheck, observed: float | None, threshold: float, *, passed: bool
+) -> str:
+    asked = _text(threshold, check)
+    if observed is None:
+        if check.unmeasured is not None and (_number(row.get("sample_size")) or 0) > 0:
+            return f"{check.subject} not measured, needed {check.sign} {asked}: {check.unmeasured}"
+        return f"{check.subject} could not be measured; needed {check.sign} {asked}"
+    seen = _text(observed, check)
+    if check.also_failed and not passed and check.reaches(np.array(observed), np.array(threshold)):
+        return f"{check.subject} {seen}, but {check.also_failed}"
+    if seen == asked and observed != threshold:
         seen, asked = _told_apart(observed, threshold)
-        message = f"{rule.what} {seen} {relation} {asked}"
-    if reason is Reason.MIN_RUNTIME:
-        message += _measured_since(row)
-    return Check(reason.value, passed, observed, threshold, rule.unit, message)
-
-
-def _measured_since(row: Mapping[str, Any]) -> str:
-    """Said where the phase is older than its requests: age in which nothing was measured is no runtime."""
-    since = row.get("measured_since")
-    if since is None or pd.isna(since):
-        return ""
-    begun = pd.Timestamp(since).tz_convert("UTC")
-    return f", counted from {begun:%Y-%m-%d %H:%M} UTC: both arms had requests from then on"
+    relation = check.sign if passed else {">=": "<", "<=": ">"}[check.sign]
+    return f"{check.subject} {seen} {relation} {asked}"
 
 
 def _told_apart(observed: float, threshold: float) -> tuple[str, str]:
@@ -175,11 +157,10 @@ def _summary(row: Mapping[str, Any], verdict: Verdict) -> str:
     candidate = "the candidate" if name is None or pd.isna(name) else f"{name!r}"
     match verdict:
         case Verdict.ELIGIBLE if row["is_promotable"]:
-            return f"{candidate} won: all five checks pass and the evidence for an unattended promotion is there"
+            return f"{candidate} won: all {CHECKS_IN_WORDS} pass and the evidence for an unattended promotion is there"
         case Verdict.ELIGIBLE:
-            return (
-                f"{candidate} passes all five checks; an unattended promotion needs more evidence, a person may approve"
-            )
+            missing = "an unattended promotion needs more evidence, a person may approve"
+            return f"{candidate} passes all {CHECKS_IN_WORDS}; {missing}"
         case Verdict.NOT_YET:
             return f"no decision yet; {candidate} is the nearest"
         case Verdict.REJECTED:
@@ -193,12 +174,13 @@ def _summary(row: Mapping[str, Any], verdict: Verdict) -> str:
             assert_never(never)
 
 
-def _reason(row: Mapping[str, Any], reason: Reason, log: str) -> str:
-    if reason in _RULES:
-        return _check(row, reason, _RULES[reason]).message
+def _reason(row: Mapping[str, Any], code: str, log: str) -> str:
+    if code in CHECKS:
+        return _check(row, CHECKS[code]).message
+    reason = Reason(code)
     if reason is Reason.ALL_CHECKS_PASSED:
         name, lead, sure = (row[key] for key in ("candidate_variant_name", "improvement", "confidence"))
-        return f"All safety checks passed: {name} leads by {lead:.2f} % at {_confidence(sure)} confidence"
+        return f"All safety checks passed: {name} leads by {percent_text(lead)} at {confidence_text(sure)} confidence"
     control = _number(row.get("control_conversion_rate"))
     silent, alike = "control" if control is None else "every treatment", "everybody" if control == 1 else "nobody"
     sentences = {
@@ -222,18 +204,7 @@ def _reason(row: Mapping[str, Any], reason: Reason, log: str) -> str:
 
 def _p(row: Mapping[str, Any], name: str) -> str:
     """A p-value in words; one that is too small for a float is not 0."""
-    value = _number(row.get(name))
-    if value is None:
-        return "p is unknown"
-    return f"p = {value:.2g}" if value > 0 else "p < 1e-300"
-
-
-def _rate(value: float) -> str:
-    return f"{value * 100:.2f} %"
-
-
-def _milliseconds(value: float) -> str:
-    return f"{value:,.1f} ms"
+    return p_sentence(_number(row.get(name)))
 
 
 def _both(row: Mapping[str, Any], name: str, shown: Callable[[float], str]) -> str:
@@ -245,13 +216,13 @@ def _both(row: Mapping[str, Any], name: str, shown: Callable[[float], str]) -> s
 def _warning(row: Mapping[str, Any], warning: Warn) -> str:
     match warning:
         case Warn.HIGHER_ERROR_RATE:
-            return "the candidate has a higher error rate than control" + _both(row, "error_rate", _rate)
+            return "the candidate has a higher error rate than control" + _both(row, "error_rate", rate_text)
         case Warn.HIGHER_LATENCY:
             return "the candidate's mean latency is 20 % or more above control's" + _both(
-                row, "mean_latency_ms", _milliseconds
+                row, "mean_latency_ms", milliseconds_text
             )
         case Warn.SMALL_SAMPLE:
-            return f"small sample: {row['sample_size']:,.0f} requests in the smaller arm, under 1,000"
+            return f"small sample: {count_text(row['sample_size'])} requests in the smaller arm, under 1,000"
         case Warn.SAMPLE_RATIO_MISMATCH:
             return f"sample ratio mismatch ({_p(row, 'srm_p_value')}): the traffic is not split as declared"
         case Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH:
@@ -272,7 +243,7 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
             return f"{_exposure(row)}; above 10 % of either nothing is promoted unattended"
         case Warn.LARGE_USER:
             share = _number(row.get("largest_user_share"))
-            found = "more than 1 %" if share is None else f"up to {share * 100:.1f} %"
+            found = "more than 1 %" if share is None else f"up to {rate_text(share, 1)}"
             return (
                 f"one user made {found} of an arm's requests: a placeholder for people who are not known, a bot or a"
                 " shared device? Log no user_id where nobody is known, and leave bots out"
@@ -286,8 +257,8 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
 def _exposure(row: Mapping[str, Any]) -> str:
     """The larger of the shares of users and of requests, or both where the requests say more."""
     users, requests = _number(row.get("multiple_exposure")), _number(row.get("multiple_exposure_requests"))
-    found = "more than 1 %" if users is None else f"{users * 100:.1f} %"
+    found = "more than 1 %" if users is None else rate_text(users, 1)
     if requests is None or users is None or requests <= users:
         return f"{found} of the users were served by several variants"
     found = found if users >= 0.001 else "under 0.1 %"
-    return f"{found} of the users, who made {requests * 100:.1f} % of the requests, were served by several variants"
+    return f"{found} of the users, who made {rate_text(requests, 1)} of the requests, were served by several variants"

@@ -7,31 +7,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from promotion_pipeline.evaluation.compare import Arms, n_star
-from promotion_pipeline.evaluation.dense import Block
-from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Layout
-from promotion_pipeline.statistics import (
-    always_valid_harm_p_value,
-    noninferiority_means,
-    proportion_variance_of_mean,
-)
+from promotion_pipeline.evaluation.arms import Arms
+from promotion_pipeline.evaluation.layout import Bools, Floats
+from promotion_pipeline.evaluation.sums import Block
+from promotion_pipeline.statistics import always_valid_harm_p_value, noninferiority_means, proportion_variance_of_mean
 
 LATENCY_MARGIN = 0.2
+"""A treatment may be this much slower than control, as a fraction of control's mean latency."""
 
 
-def guarded(own: Arms, block: Block, layout: Layout, hours_us: Ints) -> Bools:
+def guarded(block: Block, own: Arms, tuned_for: Floats) -> Bools:
     """Whether each treatment keeps the guardrails that its experiment names, (treatments, units, hours).
 
     A guardrail that cannot be measured is not kept. O(cells of the units that name one).
+
+    Args:
+        tuned_for: N* of the always-valid test, broadcastable to the result.
     """
-    limits = layout.thresholds
+    limits = block.layout.thresholds
     kept = np.ones((len(own.requests) - 1, *own.requests.shape[1:]), dtype=bool)
-    alpha = (1.0 - limits.min_confidence_level[block.units] / 100.0)[:, None]
-    errors, latency = limits.guards_errors[block.units], limits.guards_latency[block.units]
+    alpha = 1.0 - block.limits.min_confidence_level / 100.0
+    errors, latency = limits.guards_errors, limits.guards_latency
     if errors.any():
-        kept[:, errors] &= _no_harm_by_errors(own, n_star(block, layout, hours_us), alpha)[:, errors]
+        kept[:, errors] &= _no_harm_by_errors(own, tuned_for, alpha)[:, errors]
     if latency.any():
-        kept[:, latency] &= _latency_acceptable(own, block, alpha)[:, latency]
+        kept[:, latency] &= _latency_acceptable(block, own, alpha)[:, latency]
     return kept
 
 
@@ -45,7 +45,7 @@ def _no_harm_by_errors(own: Arms, tuned_for: Floats, alpha: Floats) -> Bools:
         return np.asarray((harm > alpha) | ((e[:1] == 0) & (e[1:] == 0)))
 
 
-def _latency_acceptable(own: Arms, block: Block, alpha: Floats) -> Bools:
+def _latency_acceptable(block: Block, own: Arms, alpha: Floats) -> Bools:
     sums = block.sums
     if "latency_ms_sum_squares" not in sums:
         return np.zeros((len(own.requests) - 1, *own.requests.shape[1:]), dtype=bool)

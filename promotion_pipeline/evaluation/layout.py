@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from promotion_pipeline.config import (
+    CONTRACT_THRESHOLDS,
     Direction,
     Evidence,
     GroupSequentialSpending,
@@ -19,12 +20,11 @@ from promotion_pipeline.config import (
 )
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.codes import Reason, bit
+from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, utc_us
 
 REQUIRED = ("experiment_id", "name", "variant_id", "variant_name", "is_control", "traffic_percentage", "started_at")
 GOVERNS_FROM, GOVERNS_UNTIL = "governs_from", "governs_until"
-FAR_FUTURE_US = np.iinfo(np.int64).max
 SPLIT_TOLERANCE_PERCENT = 0.05
-HOUR_US = 3_600_000_000
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -35,11 +35,8 @@ Bools = NDArray[np.bool_]
 class Thresholds:
     """Thresholds of each unit, shape (units,); percent and hours as in `PromotionConfig`."""
 
-    min_sample_size: Floats
-    min_confidence_level: Floats
-    min_improvement_percent: Floats
-    min_runtime_hours: Floats
-    max_error_rate: Floats
+    contract: dict[str, Floats]
+    """Of the contract checks, by field of `PromotionConfig`."""
     planned_sample_size: Floats
     spending: Ints
     """Position in `GroupSequentialSpending`."""
@@ -53,6 +50,20 @@ class Thresholds:
     """1 where more of the metric is better, -1 where less is."""
     guards_errors: Bools
     guards_latency: Bools
+
+    @property
+    def min_confidence_level(self) -> Floats:
+        """Also the level of every interval and guardrail."""
+        return self.contract["min_confidence_level"]
+
+    def by_hour(self) -> Thresholds:
+        """The same with an axis for the hours, each (units, 1)."""
+        return self.at((slice(None), None))
+
+    def at(self, index: Any) -> Thresholds:
+        """Each array at an index, without a copy."""
+        others = {name: values[index] for name, values in vars(self).items() if name != "contract"}
+        return Thresholds(**others, contract={name: values[index] for name, values in self.contract.items()})
 
 
 @dataclass(frozen=True)
@@ -80,22 +91,10 @@ class Layout:
         """Which slots hold a variant, shape (slots, units)."""
         return self.row >= 0
 
-
-def utc_us(values: pd.Series, column: str) -> Ints:
-    """Times as microseconds of UTC, shape (n,); NaT is the smallest integer.
-
-    Raises:
-        InputError: the column holds no time zone, or no times at all.
-    """
-    if len(values) == 0:
-        return np.empty(0, dtype=np.int64)
-    if not isinstance(values.dtype, pd.DatetimeTZDtype):
-        sample = next((v for v in values if not pd.isna(v)), None)
-        if sample is not None and getattr(sample, "tzinfo", None) is None:
-            raise InputError(f"{column}={sample!r} has no time zone; pass UTC times, e.g. pd.Timestamp(..., tz='UTC')")
-        values = pd.to_datetime(values, utc=True)
-    in_us = values.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
-    return np.asarray(in_us.astype("int64"), dtype=np.int64)
+    def of(self, units: slice) -> Layout:
+        """What it says of some units, without a copy; `row` goes on counting in the whole frame."""
+        parts = {name: values[..., units] for name, values in vars(self).items() if isinstance(values, np.ndarray)}
+        return Layout(frame=self.frame, thresholds=self.thresholds.at(units), **parts)
 
 
 def build_layout(experiments: pd.DataFrame, config: PromotionConfig) -> Layout:
@@ -186,7 +185,8 @@ def _problems(
     problems[controls == 0] |= bit(Reason.NO_CONTROL)
     problems[controls > 1] |= bit(Reason.SEVERAL_CONTROLS)
     problems[(row[1:] >= 0).sum(axis=0) == 0] |= bit(Reason.NO_TREATMENT)
-    off = ~(np.abs(traffic_percent.sum(axis=0) - 100.0) <= SPLIT_TOLERANCE_PERCENT)
+    # Slot after slot, so that the sum does not depend on how many units there are.
+    off = ~(np.abs(sum(traffic_percent, np.zeros(len(first))) - 100.0) <= SPLIT_TOLERANCE_PERCENT)
     problems[off | (traffic_percent < 0).any(axis=0)] |= bit(Reason.SPLIT_NOT_100)
     problems[frame["started_at"].isna().to_numpy()[first]] |= bit(Reason.NOT_A_NUMBER)
     if "config_error" in frame.columns:
@@ -213,11 +213,7 @@ def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Th
     spending = _column(frame, "group_sequential_spending", first, config.group_sequential_spending)
     guardrails = _column(frame, "guardrails", first, tuple(config.guardrails))
     return Thresholds(
-        min_sample_size=number("min_sample_size"),
-        min_confidence_level=number("min_confidence_level"),
-        min_improvement_percent=number("min_improvement_percent"),
-        min_runtime_hours=number("min_runtime_hours"),
-        max_error_rate=number("max_error_rate"),
+        contract={name: number(name) for name in CONTRACT_THRESHOLDS},
         planned_sample_size=number("planned_sample_size"),
         spending=np.array(
             [list(GroupSequentialSpending).index(GroupSequentialSpending(value)) for value in spending], dtype=np.int64

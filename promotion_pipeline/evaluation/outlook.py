@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,23 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from promotion_pipeline.evaluation.codes import Reason, Verdict, Warn
+from promotion_pipeline.evaluation.codes import Verdict, Warn
+from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.evaluation.decide import EXPOSURE_LIMIT
-from promotion_pipeline.statistics import critical_z
-
-LONG_HOURS = 72.0
-"""From here on, a wait is worded in days."""
-TOO_LONG_HOURS = 24.0 * 366
-
-
-@dataclass(frozen=True)
-class Need:
-    """One thing that is missing; `hours` from the as-of, None where waiting does not bring it."""
-
-    what: str
-    """Name of the check, or `evidence`."""
-    hours: float | None
-    message: str
+from promotion_pipeline.evaluation.needs import Need, Shortfall, awaited, number
+from promotion_pipeline.text.numbers import rate_text
 
 
 @dataclass(frozen=True)
@@ -50,11 +37,9 @@ def outlook(decision: Mapping[str, Any] | pd.Series, *, requests_per_hour: float
     row: dict[str, Any] = {str(name): value for name, value in decision.items()}
     if Verdict(row["verdict"]) in (Verdict.INCONCLUSIVE, Verdict.ERROR) or pd.isna(row["candidate_variant_name"]):
         return None
-    n, runtime = _number(row["sample_size"]), _number(row["runtime_hours"])
+    n, runtime = number(row["sample_size"]), number(row["runtime_hours"])
     rate = requests_per_hour if requests_per_hour is not None else (n / runtime if runtime > 0 else 0.0)
-    found = [_runtime(row, runtime), _sample(row, n, rate), _confidence(row, n, rate), _errors(row)]
-    if not row[Reason.MIN_IMPROVEMENT.value]:
-        found.append(_improvement(row))
+    found: list[Need | None] = [*_short(row, rate)]
     if row["is_eligible"] and not row["is_promotable"]:
         found += [_split(row), _exposure(row), _guardrail(row), _evidence(row, n, rate)]
     needs = tuple(need for need in found if need is not None)
@@ -62,56 +47,23 @@ def outlook(decision: Mapping[str, Any] | pd.Series, *, requests_per_hour: float
     return Outlook(None if None in waits else max((wait for wait in waits if wait is not None), default=0.0), needs)
 
 
-def _runtime(row: dict[str, Any], runtime: float) -> Need | None:
-    missing = float(row["min_runtime_threshold"]) - runtime
-    if missing <= 0:
-        return None
-    return Need(Reason.MIN_RUNTIME.value, missing, f"needs {_wait(missing, exact=True)} to reach the minimum runtime")
-
-
-def _sample(row: dict[str, Any], n: float, rate: float) -> Need | None:
-    missing = float(row["min_sample_size_threshold"]) - n
-    if missing <= 0:
-        return None
-    hours = missing / rate if rate > 0 else None
-    return _awaited(Reason.MIN_SAMPLE_SIZE.value, hours, f"for {missing:,.0f} more requests in the smaller arm")
-
-
-def _confidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
-    """The z-test at +target % reaches its critical value when n has grown by (z_critical * se / target)^2."""
-    if row[Reason.MIN_CONFIDENCE.value]:
-        return None
-    name, z, improvement = Reason.MIN_CONFIDENCE.value, _number(row["z"]), _number(row["improvement"])
-    minimum = float(row["min_improvement_threshold"])
-    if z < 0 and _number(row["confidence"]) >= float(row["min_confidence_threshold"]):
-        return Need(name, None, "the candidate is behind control beyond chance: a better variant is needed, not time")
-    target = max(improvement, minimum)
-    if not abs(z) > 0 or not target > 0:
-        return Need(name, None, "the candidate is not ahead of control, and waiting alone does not change that")
-    critical = float(critical_z(1.0 - float(row["min_confidence_threshold"]) / 100.0))
-    growth = (critical * improvement / z / target) ** 2
-    if growth <= 1:
-        seen = f"the lift seen is {improvement:+.2f} %"
-        return Need(name, None, f"a lift of {target:+.3g} % would have shown by now; {seen}")
-    lasting = " if it lasts" if improvement >= minimum else ""
-    return _awaited(name, n * (growth - 1) / rate if rate > 0 else None, f"to see {target:+.3g} %{lasting}")
-
-
-def _improvement(row: dict[str, Any]) -> Need:
-    seen, minimum = _number(row["improvement"]), float(row["min_improvement_threshold"])
-    return Need(
-        Reason.MIN_IMPROVEMENT.value,
-        None,
-        f"the lift is {seen:+.2f} %, short of {minimum:+.3g} %: only a better variant brings that, not time",
-    )
-
-
-def _errors(row: dict[str, Any]) -> Need | None:
-    if row[Reason.ERROR_RATE_ACCEPTABLE.value]:
-        return None
-    if pd.isna(row.get("error_rate")):
-        return Need(Reason.ERROR_RATE_ACCEPTABLE.value, None, "the log must say which requests failed: map is_error")
-    return Need(Reason.ERROR_RATE_ACCEPTABLE.value, None, "the candidate fails too often: its errors must be repaired")
+def _short(row: dict[str, Any], rate: float) -> list[Need]:
+    """What the contract checks that fail need."""
+    ordered = sorted(CONTRACT, key=lambda check: check.place_in_outlook)
+    return [
+        check.need(
+            Shortfall(
+                check=check.name,
+                subject=check.subject,
+                observed=number(row.get(check.observed)),
+                threshold=float(row[check.threshold_column]),
+                row=row,
+                requests_per_hour=rate,
+            )
+        )
+        for check in ordered
+        if not row.get(check.name, True)
+    ]
 
 
 def _split(row: dict[str, Any]) -> Need | None:
@@ -128,12 +80,12 @@ def _exposure(row: dict[str, Any]) -> Need | None:
 
 def exposure_need(row: Mapping[str, Any]) -> str | None:
     """What to do about users of several variants, where they are too many for an unattended promotion; else None."""
-    users, requests = _number(row.get("multiple_exposure")), _number(row.get("multiple_exposure_requests"))
+    users, requests = number(row.get("multiple_exposure")), number(row.get("multiple_exposure_requests"))
     advice = "let a user stay with one variant, then start a new phase"
     if users > EXPOSURE_LIMIT:
-        return f"{users * 100:.0f} % of the users were served by several variants: {advice}"
+        return f"{rate_text(users, 0)} of the users were served by several variants: {advice}"
     if requests > EXPOSURE_LIMIT:
-        what = f"users that several variants served made {requests * 100:.0f} % of the requests"
+        what = f"users that several variants served made {rate_text(requests, 0)} of the requests"
         return f"{what}: {advice}, and log no user_id where nobody is known"
     return None
 
@@ -148,34 +100,14 @@ def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
     """The always-valid interval narrows about as 1 / sqrt(n), so its lower end reaches 0 at (half-width / lift)^2 n."""
     if Warn.NOT_ALWAYS_VALID.value not in row["warnings"]:
         return None
-    lower, upper = _number(row["lift_lower"]), _number(row["lift_upper"])
+    lower, upper = number(row["lift_lower"]), number(row["lift_upper"])
     lift, half = (lower + upper) / 2, (upper - lower) / 2
-    if not np.isfinite(half) and _number(row.get("largest_user_share")) > 0:
-        share = _number(row["largest_user_share"]) * 100
-        what = f"one user made up to {share:.0f} % of an arm's requests: how much users differ is not known from so few"
-        return Need("evidence", None, f"{what}; a person may promote it")
+    if not np.isfinite(half) and number(row.get("largest_user_share")) > 0:
+        what = f"one user made up to {rate_text(number(row['largest_user_share']), 0)} of an arm's requests"
+        advice = "how much users differ is not known from so few; a person may promote it"
+        return Need("evidence", None, f"{what}: {advice}")
     if not (np.isfinite(half) and lift > 0):
         return Need("evidence", None, "the always-valid interval of the lift cannot be computed")
     hours = n * ((half / lift) ** 2 - 1) / rate if rate > 0 else None
-    purpose = f"of {lift * 100:+.2f} % for an unattended promotion; a person may approve it now"
-    return _awaited("evidence", hours, purpose)
-
-
-def _awaited(what: str, hours: float | None, purpose: str) -> Need:
-    if hours is None:
-        return Need(what, None, f"there is no traffic to wait {purpose}")
-    if hours > TOO_LONG_HOURS:
-        return Need(what, None, f"needs more than a year at the present traffic {purpose}")
-    return Need(what, hours, f"needs {_wait(hours)} {purpose}")
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None or pd.isna(value) else float(value)
-
-
-def _wait(hours: float, *, exact: bool = False) -> str:
-    about = "" if exact else "about "
-    if hours > LONG_HOURS:
-        return f"{about}{hours / 24:,.1f} more days"
-    whole = max(1, math.ceil(hours - 1e-9))
-    return f"{about}{whole} more hour{'' if whole == 1 else 's'}"
+    purpose = f"of {rate_text(lift, signed=True)} for an unattended promotion; a person may approve it now"
+    return awaited("evidence", hours, purpose)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from promotion_pipeline.config import GroupSequentialSpending
-from promotion_pipeline.evaluation.dense import Block
-from promotion_pipeline.evaluation.layout import Bools, Floats, Layout
-from promotion_pipeline.evaluation.primary import Primary
+from promotion_pipeline.evaluation.layout import Bools, Floats, Thresholds
+from promotion_pipeline.evaluation.metrics import MetricEstimate
 from promotion_pipeline.statistics import Spending, combined_inverse_freedom, continuous_boundary, normal_equivalent
 
 OVERRUN = 1.1
-"""The error is spent over this many times the planned size, so that a plan that is full can still be read."""
+"""The allowed error is spent over 1.1 times the planned requests. Spent at exactly the planned size, nothing would be
+left for the look that first sees the plan fulfilled, since hourly looks never meet the size exactly."""
 SPENDING: dict[GroupSequentialSpending, Spending] = {
     GroupSequentialSpending.OBRIEN_FLEMING: "obrien_fleming",
     GroupSequentialSpending.ALPHA_T_SQUARED: "power",
@@ -38,17 +38,17 @@ class PlannedLooks:
     """Critical z, one-sided; NaN also past the plan, when no error is left to spend."""
 
 
-def planned_looks(primary: Primary, requests: Floats, block: Block, layout: Layout, alpha: Floats) -> PlannedLooks:
+def planned_looks(primary: MetricEstimate, requests: Floats, limits: Thresholds, alpha: Floats) -> PlannedLooks:
     """The looks of the units that state a plan; O(cells of these).
 
     Where users come back, information grows slower than requests late in a plan: the boundary is then on the safe side.
 
     Args:
         requests: of the two arms, (treatments, units, hours).
+        limits: of the units, each (units,).
         alpha: two-sided level of one comparison, (units, 1).
     """
-    limits, shape = layout.thresholds, requests.shape
-    planned = limits.planned_sample_size[block.units]
+    planned, shape = limits.planned_sample_size, requests.shape
     stated: Bools = ~np.isnan(planned)
     if not stated.any():
         nothing = np.broadcast_to(np.nan, shape)
@@ -63,10 +63,9 @@ def planned_looks(primary: Primary, requests: Floats, block: Block, layout: Layo
     if freedom.any():
         lead = normal_equivalent(lead, combined_inverse_freedom(variance[:1], freedom[:1], variance[1:], freedom[1:]))
     fraction[:, stated] = np.minimum(share, 1.0)
-    z[:, stated] = limits.sign[block.units][stated][:, None] * lead
-    spending = limits.spending[block.units]
+    z[:, stated] = limits.sign[stated][:, None] * lead
     for position, kind in enumerate(GroupSequentialSpending):
-        units = stated & (spending == position)
+        units = stated & (limits.spending == position)
         if units.any():
             clock = requests[:, units] / (OVERRUN * planned[units])[:, None]
             boundary[:, units] = continuous_boundary(clock, alpha[units] / 2.0, spending=SPENDING[kind])

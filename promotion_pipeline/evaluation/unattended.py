@@ -67,7 +67,7 @@ class UnattendedFacts:
     """What is known of one experiment at one as-of, as far as it matters to whether it may go unattended."""
 
     is_eligible: bool
-    """All five contract checks pass."""
+    """Every contract check passes."""
     is_promotable: bool
     """Eligible, and the evidence is there."""
     as_of: datetime

@@ -9,7 +9,8 @@ Not here: what happened (that is `promotion`), and another way past the outbox.
 An act writes to the outbox in its own transaction; everything here happens afterwards, and delays no act.
 """
 
-from promotion_pipeline.notifications.channels import Channel, DeliveryState
+from promotion_pipeline.notifications.channels.port import Channel
+from promotion_pipeline.notifications.channels.registry import CHANNELS, channel_named, configured_channels
 from promotion_pipeline.notifications.deliver import (
     ChannelReport,
     DeliveryReport,
@@ -18,14 +19,16 @@ from promotion_pipeline.notifications.deliver import (
     is_work_waiting,
     senders_of,
 )
+from promotion_pipeline.notifications.events import SystemEvent
 from promotion_pipeline.notifications.fan_out import fan_out
 from promotion_pipeline.notifications.policy import DeliveryPolicy
 from promotion_pipeline.notifications.review import Delivery, DeliveryId, ReplayResult, confirm, list_deliveries, replay
-from promotion_pipeline.notifications.routing import SystemEvent, configured_channels
+from promotion_pipeline.notifications.states import DeliveryState
 from promotion_pipeline.notifications.system import enqueue_run_failure, enqueue_run_recovery, enqueue_summary
 from promotion_pipeline.notifications.trial import TrialResult, send_test_messages
 
 __all__ = [
+    "CHANNELS",
     "Channel",
     "ChannelReport",
     "Delivery",
@@ -36,6 +39,7 @@ __all__ = [
     "ReplayResult",
     "SystemEvent",
     "TrialResult",
+    "channel_named",
     "configured_channels",
     "confirm",
     "deliver_due",

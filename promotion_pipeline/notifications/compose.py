@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import assert_never
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.notifications import wording
+from promotion_pipeline.notifications import system_wording, wording
+from promotion_pipeline.notifications.events import SystemEvent, event_named
 from promotion_pipeline.notifications.links import approval_link, dagster_link, evidence_link, overview_link, run_link
-from promotion_pipeline.notifications.message import Fact, Link, Message, Table, one_line
-from promotion_pipeline.notifications.notification import Notification, number_of
-from promotion_pipeline.notifications.routing import RESOLVES, SystemEvent
+from promotion_pipeline.notifications.message import Fact, Link, Message, MessageTable, one_line
+from promotion_pipeline.notifications.notification import Notification
+from promotion_pipeline.notifications.payload import RunFailurePayload, RunRecoveredPayload, SummaryPayload
 from promotion_pipeline.notifications.scrub import scrubbed
-from promotion_pipeline.notifications.wording import Draft, fact
-from promotion_pipeline.promotion.events import Event
-from promotion_pipeline.text.numbers import confidence_text, count_text, instant_text, signed_percent_text
-
-SUMMARY_COLUMNS = ("experiment", "verdict", "candidate", "lift", "confidence", "requests")
+from promotion_pipeline.promotion.act import payload as payloads
+from promotion_pipeline.promotion.record.events import Event
+from promotion_pipeline.store.payload import OwnWords
 
 
 def compose(notification: Notification, settings: Settings) -> Message:
@@ -25,97 +23,59 @@ def compose(notification: Notification, settings: Settings) -> Message:
 
     No secret of the settings is in it, whatever the payload says.
     """
-    draft = DRAFTS.get(notification.event, _anything)(notification)
-    message = Message(
-        event=notification.event,
-        level=notification.level,
-        title=draft.title,
-        at=notification.at,
-        what_happened=tuple(sentence for sentence in draft.sentences if sentence),
-        facts=tuple(each for each in draft.facts if each is not None),
-        next_step=draft.next_step,
-        links=_links(notification, settings),
-        experiment_name=notification.experiment_name,
-        resolves=notification.event in RESOLVES,
-        table=_table(notification),
-    )
+    message = dataclasses.replace(_in_words(notification), links=_links(notification, settings))
     return _without_secrets(message, settings)
 
 
-def _run_failure(n: Notification) -> Draft:
-    step = n.text("step", "")
-    return Draft(
-        title=f"A run of {n.text('job')} failed",
-        sentences=(
-            f"It failed{f' in step {step}' if step else ''} and is not tried again: {n.text('error', 'no message')}",
-        ),
-        facts=(fact("Attempts", n.number("attempts"), count_text),),
-        next_step="Open the run for its log. If the next one fails too: promotion-pipeline doctor",
-    )
+def _in_words(n: Notification) -> Message:
+    event = event_named(n.event)
+    if event is None:
+        return system_wording.anything(n, OwnWords.read(n.payload))
+    return _system(event, n) if isinstance(event, SystemEvent) else _lifecycle(event, n)
 
 
-def _run_recovered(n: Notification) -> Draft:
-    return Draft(f"{n.text('job')} works again", (f"A run of {n.text('job')} succeeded after the failure of before.",))
+def _lifecycle(event: Event, n: Notification) -> Message:
+    match event:
+        case Event.PROMOTION | Event.PROMOTION_WITH_WARNINGS:
+            return wording.promotion(n, payloads.PromotionPayload.read(n.payload))
+        case Event.WARNINGS_SETTLED:
+            return wording.warnings_settled(n, payloads.WarningsSettledPayload.read(n.payload))
+        case Event.APPROVAL_REQUESTED:
+            return wording.approval_requested(n, payloads.ApprovalRequestedPayload.read(n.payload))
+        case Event.APPROVAL_DECLINED:
+            return wording.approval_declined(n, payloads.ApprovalDeclinedPayload.read(n.payload))
+        case Event.RAMP_STEP:
+            return wording.ramp_step(n, payloads.RampStepPayload.read(n.payload))
+        case Event.RAMP_BLOCKED:
+            return wording.ramp_blocked(n, payloads.RampBlockedPayload.read(n.payload))
+        case Event.WATCH_BREACH:
+            return wording.watch_breach(n, payloads.WatchBreachPayload.read(n.payload))
+        case Event.BREACH_ACKNOWLEDGED:
+            return wording.breach_acknowledged(n, payloads.BreachAcknowledgedPayload.read(n.payload))
+        case Event.WATCH_BLIND:
+            return wording.watch_blind(n, payloads.WatchBlindPayload.read(n.payload))
+        case Event.SPLIT_DRIFT:
+            return wording.split_drift(n, payloads.SplitDriftPayload.read(n.payload))
+        case Event.SPLIT_OVERWRITTEN:
+            return wording.split_overwritten(n, payloads.SplitOverwrittenPayload.read(n.payload))
+        case Event.ROLLBACK:
+            return wording.rollback(n, payloads.RollbackPayload.read(n.payload))
+        case Event.HOLD_RELEASED:
+            return wording.hold_released(n, payloads.HoldReleasedPayload.read(n.payload))
+    assert_never(event)
 
 
-def _summary(n: Notification) -> Draft:
-    at = instant_text(n.instant("as_of") or n.at)
-    happened = {
-        "promoted": n.number("promoted"),
-        "rolled back": n.number("rolled_back"),
-        "waiting for approval": n.number("waiting"),
-    }
-    news = ", ".join(f"{count_text(count)} {word}" for word, count in happened.items() if count) or "nothing changed"
-    failed = n.number("not_judged")
-    return Draft(
-        title=f"Experiments at {at}: {news}",
-        sentences=(
-            f"{count_text(n.number('evaluated'))} experiments were evaluated at {at},"
-            f" {count_text(n.number('eligible'))} are eligible; {news}.",
-            f"Promoted: {', '.join(n.texts('promoted_names'))}." if n.texts("promoted_names") else "",
-            f"{count_text(failed)} could not be judged." if failed else "",
-            f"The {len(n.rows('experiments'))} that matter most are shown." if n.payload.get("is_cut") else "",
-        ),
-        facts=(
-            fact("Evaluated", n.number("evaluated"), count_text),
-            fact("Promoted", n.number("promoted"), count_text),
-            fact("Waiting for approval", n.number("waiting"), count_text),
-        ),
-        next_step="Approve or decline what waits, on its evidence page." if n.number("waiting") else "Nothing.",
-    )
-
-
-def _test(_: Notification) -> Draft:
-    return Draft("Test message", ("This channel works: somebody ran `promotion-pipeline notifications test`.",))
-
-
-def _anything(n: Notification) -> Draft:
-    label = n.event.replace("_", " ")
-    subject = f"{n.experiment_name}: " if n.experiment_name else ""
-    said = n.texts("message") or n.texts("messages") or n.texts("reason") or (label,)
-    return Draft(subject + n.text("title", label), said, (), n.text("next_step", "Look at the evidence."))
-
-
-DRAFTS: Mapping[str, Callable[[Notification], Draft]] = {
-    Event.PROMOTION: wording.promotion,
-    Event.PROMOTION_WITH_WARNINGS: wording.promotion,
-    Event.APPROVAL_REQUESTED: wording.approval_requested,
-    Event.APPROVAL_DECLINED: wording.approval_declined,
-    Event.ROLLBACK: wording.rollback,
-    Event.WATCH_BREACH: wording.watch_breach,
-    Event.BREACH_ACKNOWLEDGED: wording.breach_acknowledged,
-    Event.WATCH_BLIND: wording.watch_blind,
-    Event.SPLIT_DRIFT: wording.split_drift,
-    Event.SPLIT_OVERWRITTEN: wording.split_overwritten,
-    Event.HOLD_RELEASED: wording.hold_released,
-    Event.WARNINGS_SETTLED: wording.warnings_settled,
-    Event.RAMP_STEP: wording.ramp_step,
-    Event.RAMP_BLOCKED: wording.ramp_blocked,
-    SystemEvent.RUN_FAILURE: _run_failure,
-    SystemEvent.RUN_RECOVERED: _run_recovered,
-    SystemEvent.HOURLY_SUMMARY: _summary,
-    SystemEvent.TEST: _test,
-}
+def _system(event: SystemEvent, n: Notification) -> Message:
+    match event:
+        case SystemEvent.HOURLY_SUMMARY:
+            return system_wording.summary(n, SummaryPayload.read(n.payload))
+        case SystemEvent.RUN_FAILURE:
+            return system_wording.run_failure(n, RunFailurePayload.read(n.payload))
+        case SystemEvent.RUN_RECOVERED:
+            return system_wording.run_recovered(n, RunRecoveredPayload.read(n.payload))
+        case SystemEvent.TEST:
+            return system_wording.test(n)
+    assert_never(event)
 
 
 def _links(n: Notification, settings: Settings) -> tuple[Link, ...]:
@@ -125,22 +85,6 @@ def _links(n: Notification, settings: Settings) -> tuple[Link, ...]:
     if n.experiment_name:
         return evidence_link(settings, n.experiment_name), run
     return (overview_link(settings), run) if n.event == SystemEvent.HOURLY_SUMMARY else (run,)
-
-
-def _table(n: Notification) -> Table | None:
-    rows = n.rows("experiments")
-    return Table(SUMMARY_COLUMNS, tuple(_summary_row(row) for row in rows)) if rows else None
-
-
-def _summary_row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return (
-        one_line(str(row.get("experiment"))),
-        str(row.get("verdict")),
-        one_line(str(row.get("candidate") or "-")),
-        signed_percent_text(number_of(row.get("improvement"))),
-        confidence_text(number_of(row.get("confidence"))),
-        count_text(number_of(row.get("sample_size"))),
-    )
 
 
 def _without_secrets(message: Message, settings: Settings) -> Message:
@@ -156,5 +100,5 @@ def _without_secrets(message: Message, settings: Settings) -> Message:
         next_step=clean(message.next_step),
         links=tuple(Link(link.label, clean(link.url)) for link in message.links),
         experiment_name=None if message.experiment_name is None else clean(message.experiment_name),
-        table=table and Table(table.columns, tuple(tuple(clean(cell) for cell in row) for row in table.rows)),
+        table=table and MessageTable(table.columns, tuple(tuple(clean(cell) for cell in row) for row in table.rows)),
     )

@@ -15,24 +15,24 @@ import psycopg
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications import queue
-from promotion_pipeline.notifications.channels import (
+from promotion_pipeline.notifications.channels.port import (
     ANSWER_SECONDS,
+    Attempt,
+    AttemptKind,
     Channel,
-    DeliveryState,
     Envelope,
     Found,
-    Outcome,
-    OutcomeKind,
     Sender,
 )
+from promotion_pipeline.notifications.channels.registry import CHANNELS, configured_channels
 from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.fan_out import fan_out
 from promotion_pipeline.notifications.message import shortened
 from promotion_pipeline.notifications.policy import DeliveryPolicy
-from promotion_pipeline.notifications.queue import Claim, Settlement
+from promotion_pipeline.notifications.queue import ClaimedDelivery, Settlement
 from promotion_pipeline.notifications.retention import remove_old
-from promotion_pipeline.notifications.routing import configured_channels
 from promotion_pipeline.notifications.scrub import scrubbed
+from promotion_pipeline.notifications.states import DeliveryState
 from promotion_pipeline.notifications.system import enqueue_summary, summary_due
 from promotion_pipeline.store.database import Connection, Store
 
@@ -62,8 +62,8 @@ class ChannelReport:
 class DeliveryReport:
     """What one pass did."""
 
-    channels: Mapping[Channel, ChannelReport] = field(default_factory=dict)
-    """By channel; the channels that are on."""
+    channels: Mapping[str, ChannelReport] = field(default_factory=dict)
+    """By the name of the channel; those that are on."""
     removed: int = 0
     """Old notifications that were removed."""
 
@@ -110,7 +110,7 @@ def deliver_due(
     deadline = time.monotonic() + policy.budget_seconds + GRACE_SECONDS
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return DeliveryReport({worker.channel: worker.report for worker in workers})
+    return DeliveryReport({worker.channel.name: worker.report for worker in workers})
 
 
 def is_work_waiting(store: Store, settings: Settings | None = None) -> bool:
@@ -141,29 +141,10 @@ def deliver_everything(
 
 
 def senders_of(
-    settings: Settings, answer_seconds: float = ANSWER_SECONDS, channels: Collection[Channel] = tuple(Channel)
+    settings: Settings, answer_seconds: float = ANSWER_SECONDS, channels: Collection[Channel] = CHANNELS
 ) -> list[Sender]:
     """Of these channels the ones that the settings switch on."""
-    on = configured_channels(settings)
-    return [_sender(channel, settings, answer_seconds) for channel in on if channel in channels]
-
-
-def _sender(channel: Channel, settings: Settings, answer_seconds: float) -> Sender:
-    # Imported here: each brings a client library that a process without the channel does not need.
-    match channel:
-        case Channel.SLACK:
-            from promotion_pipeline.notifications.slack import SlackSender
-
-            return SlackSender(settings, answer_seconds)
-        case Channel.PAGERDUTY:
-            from promotion_pipeline.notifications.pagerduty import PagerDutySender
-
-            return PagerDutySender(settings, answer_seconds)
-        case Channel.EMAIL:
-            from promotion_pipeline.notifications.mail import MailSender
-
-            return MailSender(settings, answer_seconds)
-    assert_never(channel)
+    return [channel.open(settings, answer_seconds) for channel in configured_channels(settings) if channel in channels]
 
 
 class _Worker:
@@ -210,7 +191,7 @@ class _Worker:
         finally:
             self._sender.close()
 
-    def _handle(self, connection: Connection, claim: Claim) -> None:
+    def _handle(self, connection: Connection, claim: ClaimedDelivery) -> None:
         try:
             envelope = self._envelope(connection, claim)
         except (LookupError, TypeError, ValueError) as error:
@@ -218,21 +199,23 @@ class _Worker:
             said = f"its payload cannot be put into words: {type(error).__name__}"
             self._settle(connection, claim, Settlement(DeliveryState.DEAD, error=said))
             return
-        if claim.was is not DeliveryState.PENDING and not self._sender.repeats_safely:
+        if claim.was is not DeliveryState.PENDING and not self.channel.repeats_safely:
             settlement = self._after_looking(envelope, claim)
             if settlement is not None:
                 self._settle(connection, claim, settlement)
                 return
-        outcome = self._attempt(envelope)
-        settlement = self._settlement(claim, outcome)
+        attempt = self._attempt(envelope)
+        settlement = self._settlement(claim, attempt)
         self._settle(connection, claim, settlement)
         if not settlement.refunds_attempt:
-            self._watch_channel(connection, outcome)
+            self._watch_channel(connection, attempt)
 
-    def _envelope(self, connection: Connection, claim: Claim) -> Envelope:
+    def _envelope(self, connection: Connection, claim: ClaimedDelivery) -> Envelope:
         row, notification = claim.row, claim.notification
-        may_be_there = claim.was is not DeliveryState.PENDING and self.channel is Channel.SLACK
-        place = row["target"] or self._settings.slack_channel
+        known: dict[str, str] = {}
+        if claim.was is not DeliveryState.PENDING and self.channel.default_target is not None:
+            place = row["target"] or self.channel.default_target(self._settings)
+            known = queue.known_places(connection, self.channel, place)
         return Envelope(
             dedup_key=notification.dedup_key,
             message=compose(notification, self._settings),
@@ -242,17 +225,17 @@ class _Worker:
             is_plain=row["is_plain"],
             first_attempt_at=row["first_attempt_at"],
             receipt=row["receipt"] or {},
-            known_places=queue.known_places(connection, self.channel, place) if may_be_there else {},
+            known_places=known,
         )
 
-    def _attempt(self, envelope: Envelope) -> Outcome:
+    def _attempt(self, envelope: Envelope) -> Attempt:
         try:
             return self._sender.send(envelope)
         except Exception as error:
             log.exception("%s: the sender failed", self.channel)
-            return Outcome(OutcomeKind.UNCERTAIN, f"the sender failed: {type(error).__name__}")
+            return Attempt(AttemptKind.UNCERTAIN, f"the sender failed: {type(error).__name__}")
 
-    def _after_looking(self, envelope: Envelope, claim: Claim) -> Settlement | None:
+    def _after_looking(self, envelope: Envelope, claim: ClaimedDelivery) -> Settlement | None:
         """What to write about a message that may have arrived; None: it did not, send it."""
         found = self._sender.find(envelope)
         unsettled = str(claim.row["last_error"] or "its sender died before the answer")
@@ -267,57 +250,57 @@ class _Worker:
                 return Settlement(DeliveryState.UNCERTAIN, None, unsettled)
         assert_never(found)
 
-    def _uncertain(self, claim: Claim, error: str | None) -> Settlement:
+    def _uncertain(self, claim: ClaimedDelivery, error: str | None) -> Settlement:
         """Look later; after the last attempt a person has to."""
         looks = claim.attempts < self._policy.max_attempts
         return Settlement(DeliveryState.UNCERTAIN, self._policy.look_after_seconds if looks else None, error)
 
-    def _settlement(self, claim: Claim, outcome: Outcome) -> Settlement:
-        error = self._clean(outcome.error) if outcome.error else None
-        kind = outcome.kind
+    def _settlement(self, claim: ClaimedDelivery, attempt: Attempt) -> Settlement:
+        error = self._clean(attempt.error) if attempt.error else None
+        kind = attempt.kind
         match kind:
-            case OutcomeKind.DELIVERED:
-                return Settlement(DeliveryState.DELIVERED, error=error, receipt=outcome.receipt)
-            case OutcomeKind.UNCERTAIN if not self._sender.repeats_safely:
+            case AttemptKind.DELIVERED:
+                return Settlement(DeliveryState.DELIVERED, error=error, receipt=attempt.receipt)
+            case AttemptKind.UNCERTAIN if not self.channel.repeats_safely:
                 return self._uncertain(claim, error)
-            case OutcomeKind.UNCERTAIN | OutcomeKind.RETRY:
-                return self._again_or_dead(claim, outcome, error)
-            case OutcomeKind.REJECTED_FORM if not claim.row["is_plain"]:
+            case AttemptKind.UNCERTAIN | AttemptKind.RETRY:
+                return self._again_or_dead(claim, attempt, error)
+            case AttemptKind.REJECTED_FORM if not claim.row["is_plain"]:
                 return Settlement(DeliveryState.PENDING, 0.0, error, becomes_plain=True, refunds_attempt=True)
-            case OutcomeKind.REJECTED_FORM:
+            case AttemptKind.REJECTED_FORM:
                 return Settlement(DeliveryState.DEAD, error=error)
-            case OutcomeKind.REJECTED_TARGET if claim.row["target"] is not None:
+            case AttemptKind.REJECTED_TARGET if claim.row["target"] is not None:
                 return Settlement(DeliveryState.PENDING, 0.0, error, loses_target=True, refunds_attempt=True)
-            case OutcomeKind.REJECTED_TARGET:
-                return self._again_or_dead(claim, outcome, error)
+            case AttemptKind.REJECTED_TARGET:
+                return self._again_or_dead(claim, attempt, error)
         assert_never(kind)
 
-    def _again_or_dead(self, claim: Claim, outcome: Outcome, error: str | None) -> Settlement:
+    def _again_or_dead(self, claim: ClaimedDelivery, attempt: Attempt, error: str | None) -> Settlement:
         if claim.attempts >= self._policy.max_attempts:
-            return Settlement(DeliveryState.DEAD, error=error, receipt=outcome.receipt)
-        wait = max(self._policy.wait_seconds(claim.attempts), outcome.retry_after_seconds or 0.0)
-        return Settlement(DeliveryState.PENDING, wait, error, outcome.receipt)
+            return Settlement(DeliveryState.DEAD, error=error, receipt=attempt.receipt)
+        wait = max(self._policy.wait_seconds(claim.attempts), attempt.retry_after_seconds or 0.0)
+        return Settlement(DeliveryState.PENDING, wait, error, attempt.receipt)
 
-    def _settle(self, connection: Connection, claim: Claim, done: Settlement) -> None:
+    def _settle(self, connection: Connection, claim: ClaimedDelivery, done: Settlement) -> None:
         if queue.settle(connection, claim, done):
             self._counts[done.state] += not done.refunds_attempt
         if done.error is not None:
             self._error = done.error
 
-    def _watch_channel(self, connection: Connection, outcome: Outcome) -> None:
+    def _watch_channel(self, connection: Connection, attempt: Attempt) -> None:
         """Let the channel rest when it asks for it, hangs, or fails again and again."""
-        if outcome.kind is OutcomeKind.REJECTED_FORM:
+        if attempt.kind is AttemptKind.REJECTED_FORM:
             return
-        if outcome.kind is OutcomeKind.DELIVERED:
+        if attempt.kind is AttemptKind.DELIVERED:
             if self._failures:
                 self._remember_success(connection)
             return
         self._failures += 1
-        rests = outcome.hung or self._failures >= self._policy.failures_before_pause
+        rests = attempt.hung or self._failures >= self._policy.failures_before_pause
         pause = self._policy.pause_seconds(self._failures) if rests else None
-        if outcome.retry_after_seconds is not None:
-            pause = max(pause or 0.0, outcome.retry_after_seconds)
-        queue.pause_channel(connection, self.channel, self._failures, pause, self._clean(outcome.error or ""))
+        if attempt.retry_after_seconds is not None:
+            pause = max(pause or 0.0, attempt.retry_after_seconds)
+        queue.pause_channel(connection, self.channel, self._failures, pause, self._clean(attempt.error or ""))
 
     def _remember_success(self, connection: Connection) -> None:
         self._failures = 0

@@ -6,16 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.notifications.channels import Channel
-from promotion_pipeline.notifications.routing import (
-    PRIORITY,
-    RESOLVES,
-    Routed,
-    channels_for,
-    configured_channels,
-    order_key,
-    thread_key,
-)
+from promotion_pipeline.notifications.channels.port import Channel, Threads
+from promotion_pipeline.notifications.channels.registry import configured_channels
+from promotion_pipeline.notifications.events import RESOLVES
+from promotion_pipeline.notifications.routing import PRIORITY, Routed, channels_for, key_in, thread_key
 from promotion_pipeline.store.database import Connection, Store
 
 ROWS_A_TURN = 500
@@ -57,46 +51,47 @@ def _waiting(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _write(connection: Connection, rows: Sequence[dict[str, Any]], on: tuple[Channel, ...]) -> int:
-    deliveries: list[tuple[object, ...]] = []
-    opened: set[str] = set()
+    deliveries: list[tuple[int, str, int, str | None, str | None]] = []
+    opened: set[tuple[Channel, str]] = set()
     for row in rows:
         owner = (row.pop("owner_channel") or "").strip() or None
         routed = Routed(**row)
-        key = thread_key(routed)
+        incident = thread_key(routed)
         for channel in channels_for(routed.event, routed.level, on):
-            if channel is Channel.PAGERDUTY:
-                if routed.event in RESOLVES and key not in opened and not _was_opened(connection, key):
+            if channel.threads is Threads.INCIDENT:
+                goes = (channel, incident) in opened or routed.event not in RESOLVES
+                if not goes and not _was_opened(connection, channel, incident):
                     continue
-                opened.add(key)
-            target = owner if channel is Channel.SLACK else None
-            in_order = {Channel.PAGERDUTY: key, Channel.SLACK: order_key(routed)}.get(channel)
-            deliveries.append((routed.id, channel.value, PRIORITY[routed.level], target, in_order))
+                opened.add((channel, incident))
+            target = None if channel.default_target is None else owner
+            deliveries.append((routed.id, channel.name, PRIORITY[routed.level], target, key_in(channel, routed)))
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO notification_deliveries (outbox_id, channel, priority, target, thread_key)"
             " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             deliveries,
         )
+    stories = {channel.name for channel in on if channel.threads is Threads.STORY}
     for _, name, priority, _, thread in deliveries:
-        if name == Channel.SLACK.value and thread is not None and priority != PRIORITY["info"]:
-            _hurry(connection, thread, priority)
+        if name in stories and thread is not None and priority != PRIORITY["info"]:
+            _hurry(connection, name, thread, priority)
     connection.execute(
         "UPDATE notification_outbox SET fanned_out_at = clock_timestamp() WHERE id = ANY(%s)", [[r["id"] for r in rows]]
     )
     return len(deliveries)
 
 
-def _hurry(connection: Connection, thread: object, priority: object) -> None:
+def _hurry(connection: Connection, channel: str, thread: str, priority: int) -> None:
     """What happened before goes before: it is as urgent as what waits for it."""
     connection.execute(
         "UPDATE notification_deliveries SET priority = least(priority, %s)"
-        " WHERE channel = 'slack' AND thread_key = %s AND state = 'pending'",
-        [priority, thread],
+        " WHERE channel = %s AND thread_key = %s AND state = 'pending'",
+        [priority, channel, thread],
     )
 
 
-def _was_opened(connection: Connection, key: str) -> bool:
+def _was_opened(connection: Connection, channel: Channel, incident: str) -> bool:
     found = connection.execute(
-        "SELECT 1 FROM notification_deliveries WHERE channel = 'pagerduty' AND thread_key = %s LIMIT 1", [key]
+        "SELECT 1 FROM notification_deliveries WHERE channel = %s AND thread_key = %s LIMIT 1", [channel.name, incident]
     ).fetchone()
     return found is not None

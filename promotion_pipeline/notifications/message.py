@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from promotion_pipeline.store.outbox import Level
+from promotion_pipeline.text.tables import text_table
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Table:
+class MessageTable:
     """Rows of text for channels that can show them."""
 
     columns: tuple[str, ...]
@@ -50,7 +51,7 @@ class Message:
     experiment_name: str | None = None
     resolves: bool = False
     """It says that an earlier problem with the same thread key is over."""
-    table: Table | None = None
+    table: MessageTable | None = None
 
     def as_text(self) -> str:
         """The whole message as plain text."""
@@ -58,7 +59,7 @@ class Message:
         if self.facts:
             parts.append("\n".join(f"{fact.label}: {fact.value}" for fact in self.facts))
         if self.table is not None:
-            parts.append("\n".join(" | ".join(row) for row in (self.table.columns, *self.table.rows)))
+            parts.append(text_table(self.table.columns, self.table.rows))
         if self.next_step:
             parts.append(f"What to do: {self.next_step}")
         if self.links:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from promotion_pipeline.store.outbox import Level
+from promotion_pipeline.notifications.events import RESOLVES
+from promotion_pipeline.notifications.message import Fact, Message, MessageTable
+from promotion_pipeline.store.outbox import RUN_ID, Level
+from promotion_pipeline.store.payload import Instant, Number, Payload, Text, number_of
 from promotion_pipeline.text.numbers import UNKNOWN
+
+
+class CommonPayload(Payload):
+    """What the payload of any event may have."""
+
+    experiment_name: Text | None = None
+    at: Instant = None
+    improvement: Number = None
+    """Percent."""
+    confidence: Number = None
+    """Percent."""
 
 
 @dataclass(frozen=True)
 class Notification:
-    """Reads a payload without trusting it: what is missing or of another kind is unknown, never an error."""
+    """What is to be said, before it is put into words."""
 
     event: str
     level: Level
@@ -37,7 +50,7 @@ class Notification:
             created_at=row["created_at"],
             dedup_key=row["dedup_key"],
             payload=payload,
-            experiment_name=row["experiment_name"] or payload.get("experiment_name"),
+            experiment_name=row["experiment_name"] or CommonPayload.read(payload).experiment_name,
             variant_names=row["variant_names"] or {},
             promotion={name: row[name] for name in ("confidence", "improvement", "promoted_at", "rollback_at")},
         )
@@ -50,74 +63,51 @@ class Notification:
     @property
     def at(self) -> datetime:
         """When it happened."""
-        return self.instant("at") or self.created_at
+        return CommonPayload.read(self.payload).at or self.created_at
 
     @property
     def improvement(self) -> float | None:
         """Percent over control: the payload's, else the promotion's."""
-        return self._either("improvement")
+        own = CommonPayload.read(self.payload).improvement
+        return own if own is not None else number_of(self.promotion.get("improvement"))
 
     @property
     def confidence(self) -> float | None:
         """Percent: the payload's, else the promotion's."""
-        return self._either("confidence")
+        own = CommonPayload.read(self.payload).confidence
+        return own if own is not None else number_of(self.promotion.get("confidence"))
 
     @property
     def run_id(self) -> str | None:
         """The Dagster run that did it."""
         metadata = self.payload.get("metadata")
         places = (self.payload, metadata if isinstance(metadata, Mapping) else {})
-        found = (place.get(key) for place in places for key in ("run_id", "dagster_run_id"))
+        found = (place.get(key) for place in places for key in ("run_id", RUN_ID))
         return next((str(value) for value in found if value), None)
 
-    def text(self, key: str, default: str = UNKNOWN) -> str:
-        """A text of the payload."""
-        value = self.payload.get(key)
-        return default if value is None or str(value).strip() == "" else str(value)
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts of the payload; a single text is a list of one."""
-        value = self.payload.get(key)
-        members = value if isinstance(value, list) else [value]
-        return tuple(str(member) for member in members if member not in (None, ""))
-
-    def number(self, key: str) -> float | None:
-        """A number of the payload."""
-        return number_of(self.payload.get(key))
-
-    def instant(self, key: str) -> datetime | None:
-        """An instant of the payload, or of the promotion; with its time zone."""
-        value = self.payload.get(key) or self.promotion.get(key)
-        if isinstance(value, str):
-            try:
-                value = datetime.fromisoformat(value)
-            except ValueError:
-                return None
-        return value if isinstance(value, datetime) and value.tzinfo is not None else None
-
-    def rows(self, key: str) -> list[Mapping[str, Any]]:
-        """A list of objects of the payload."""
-        value = self.payload.get(key)
-        return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
-
-    def split(self) -> list[tuple[str, float | None]]:
-        """The payload's traffic split by variant name, the largest share first."""
-        value = self.payload.get("split")
-        shares = value if isinstance(value, Mapping) else {}
-        named = [(self.variant_names.get(str(key), str(key)), number_of(share)) for key, share in shares.items()]
+    def split(self, shares: Mapping[str, object]) -> list[tuple[str, float | None]]:
+        """A traffic split by variant name instead of id, the largest share first."""
+        named = [(self.variant_names.get(key, key), number_of(share)) for key, share in shares.items()]
         return sorted(named, key=lambda pair: (-(pair[1] or 0.0), pair[0]))
 
-    def _either(self, key: str) -> float | None:
-        own = self.number(key)
-        return own if own is not None else number_of(self.promotion.get(key))
-
-
-def number_of(value: object) -> float | None:
-    """A finite number, whether written as text or not; None for anything else."""
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
+    def message(
+        self,
+        title: str,
+        *sentences: str,
+        facts: tuple[Fact | None, ...] = (),
+        next_step: str = "Nothing.",
+        table: MessageTable | None = None,
+    ) -> Message:
+        """The message with these words; empty sentences and facts without a number are left out."""
+        return Message(
+            event=self.event,
+            level=self.level,
+            title=title,
+            at=self.at,
+            what_happened=tuple(sentence for sentence in sentences if sentence),
+            facts=tuple(each for each in facts if each is not None),
+            next_step=next_step,
+            experiment_name=self.experiment_name,
+            resolves=self.event in RESOLVES,
+            table=table,
+        )

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from promotion_pipeline.notifications.channels import ANSWER_SECONDS
+from promotion_pipeline.notifications.channels.port import ANSWER_SECONDS
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from promotion_pipeline.notifications.channels import Channel, DeliveryState
+from promotion_pipeline.notifications.channels.port import Channel, Threads
 from promotion_pipeline.notifications.notification import Notification
+from promotion_pipeline.notifications.states import DeliveryState
 from promotion_pipeline.store.database import Connection
 
 
 @dataclass(frozen=True)
-class Claim:
+class ClaimedDelivery:
     """A delivery that this worker holds."""
 
     outbox_id: int
@@ -45,8 +46,8 @@ CLAIM = """
                 SELECT 1 FROM notification_deliveries earlier
                 WHERE earlier.channel = d.channel AND earlier.thread_key = d.thread_key
                     AND earlier.outbox_id < d.outbox_id
-                    -- A pager's incident waits for its event; people in a channel wait a few attempts only.
-                    AND (d.channel = 'pagerduty' AND earlier.state IN ('pending', 'sending', 'uncertain')
+                    -- The end of an incident waits for its begin; people who read wait a few attempts only.
+                    AND (%(is_incident)s AND earlier.state IN ('pending', 'sending', 'uncertain')
                         OR earlier.state IN ('pending', 'sending') AND earlier.attempts < 3)))
         ORDER BY d.priority, d.outbox_id
         LIMIT 1 FOR UPDATE OF d SKIP LOCKED
@@ -79,18 +80,19 @@ def count_due(connection: Connection, channels: Sequence[Channel]) -> int:
                 WHERE d.channel = ANY(%s) AND d.state IN ('pending', 'sending', 'uncertain')
                     AND d.next_attempt_at <= now() AND coalesce(c.paused_until <= now(), true)) AS due
         """,
-        [[channel.value for channel in channels]],
+        [[channel.name for channel in channels]],
     ).fetchone()
     return int(row["due"]) if row else 0
 
 
-def claim_next(connection: Connection, channel: Channel, seconds: float) -> Claim | None:
+def claim_next(connection: Connection, channel: Channel, seconds: float) -> ClaimedDelivery | None:
     """Take the most urgent due delivery of a channel for so many seconds; None where nothing is due."""
-    row = connection.execute(CLAIM, {"channel": channel.value, "seconds": seconds}).fetchone()
+    values = {"channel": channel.name, "seconds": seconds, "is_incident": channel.threads is Threads.INCIDENT}
+    row = connection.execute(CLAIM, values).fetchone()
     if row is None:
         return None
     was = DeliveryState(row["was"])
-    return Claim(row["outbox_id"], channel, row["claim"], was, row["attempts"], row)
+    return ClaimedDelivery(row["outbox_id"], channel, row["claim"], was, row["attempts"], row)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Settlement:
     """The attempt tells nothing about the channel, so it is not counted."""
 
 
-def settle(connection: Connection, claim: Claim, done: Settlement) -> bool:
+def settle(connection: Connection, claim: ClaimedDelivery, done: Settlement) -> bool:
     """Write the result and give the claim back; False where the claim lapsed and somebody else holds it."""
     cursor = connection.execute(
         """
@@ -131,7 +133,7 @@ def settle(connection: Connection, claim: Claim, done: Settlement) -> bool:
             "loses_target": done.loses_target,
             "refund": done.refunds_attempt,
             "outbox_id": claim.outbox_id,
-            "channel": claim.channel.value,
+            "channel": claim.channel.name,
             "token": claim.token,
         },
     )
@@ -147,7 +149,7 @@ def pause_channel(connection: Connection, channel: Channel, failures: int, secon
             paused_until = clock_timestamp() + %s::float8 * interval '1 second'
         WHERE channel = %s
         """,
-        [failures, error, seconds, channel.value],
+        [failures, error, seconds, channel.name],
     )
 
 
@@ -156,14 +158,14 @@ def channel_works(connection: Connection, channel: Channel) -> None:
     connection.execute(
         "UPDATE notification_channels SET failures = 0, paused_until = NULL, delivered_at = clock_timestamp()"
         " WHERE channel = %s",
-        [channel.value],
+        [channel.name],
     )
 
 
 def failures_of(connection: Connection, channel: Channel) -> int:
     """Failures of a channel in a row."""
     query = "SELECT failures FROM notification_channels WHERE channel = %s"
-    row = connection.execute(query, [channel.value]).fetchone()
+    row = connection.execute(query, [channel.name]).fetchone()
     return int(row["failures"]) if row else 0
 
 
@@ -175,6 +177,6 @@ def known_places(connection: Connection, channel: Channel, place: str) -> dict[s
         WHERE channel = %s AND state = 'delivered' AND receipt ->> 'place' = %s
         ORDER BY outbox_id DESC LIMIT 1
         """,
-        [channel.value, place],
+        [channel.name, place],
     ).fetchone()
     return {place: row["id"]} if row and row["id"] else {}

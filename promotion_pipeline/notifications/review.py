@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.notifications.channels import Channel, DeliveryState
-from promotion_pipeline.notifications.routing import RESOLVES
+from promotion_pipeline.notifications.channels.port import Channel, Threads
+from promotion_pipeline.notifications.channels.registry import channel_named
+from promotion_pipeline.notifications.events import RESOLVES
+from promotion_pipeline.notifications.states import DeliveryState
 from promotion_pipeline.store.database import Connection, Store
 
 WAITING_STATES = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNCERTAIN, DeliveryState.DEAD)
@@ -25,7 +27,7 @@ class DeliveryId:
     channel: Channel
 
     def __str__(self) -> str:
-        return f"{self.outbox_id}:{self.channel.value}"
+        return f"{self.outbox_id}:{self.channel.name}"
 
     @classmethod
     def parse(cls, text: str) -> DeliveryId:
@@ -36,8 +38,8 @@ class DeliveryId:
         """
         number, _, channel = text.partition(":")
         try:
-            return cls(int(number), Channel(channel))
-        except ValueError:
+            return cls(int(number), channel_named(channel))
+        except (ValueError, InputError):
             raise InputError(
                 f"{text!r} is no delivery: write for example 17:slack, as `promotion-pipeline notifications list` shows"
             ) from None
@@ -62,7 +64,7 @@ class Delivery:
         """JSON values by camelCase names."""
         return {
             "id": str(self.id),
-            "channel": self.id.channel.value,
+            "channel": self.id.channel.name,
             "state": self.state.value,
             "event": self.event,
             "level": self.level,
@@ -106,7 +108,7 @@ def list_deliveries(
             WHERE d.state = ANY(%(states)s) AND (%(channel)s::text IS NULL OR d.channel = %(channel)s)
             ORDER BY d.outbox_id, d.channel LIMIT %(limit)s
             """,
-            {"states": [state.value for state in states], "channel": channel and channel.value, "limit": limit},
+            {"states": [state.value for state in states], "channel": channel and channel.name, "limit": limit},
         ).fetchall()
     return [_delivery(row) for row in rows]
 
@@ -141,7 +143,7 @@ def replay(store: Store, ids: Sequence[DeliveryId]) -> ReplayResult:
                 skipped[one] = reason
         for channel in {one.channel for one in replayed}:
             connection.execute(
-                "UPDATE notification_channels SET paused_until = NULL WHERE channel = %s", [channel.value]
+                "UPDATE notification_channels SET paused_until = NULL WHERE channel = %s", [channel.name]
             )
     return ReplayResult(tuple(replayed), skipped)
 
@@ -158,7 +160,7 @@ def confirm(store: Store, ids: Sequence[DeliveryId]) -> tuple[DeliveryId, ...]:
             cursor = connection.execute(
                 "UPDATE notification_deliveries SET state = 'delivered', delivered_at = clock_timestamp(),"
                 " next_attempt_at = NULL WHERE outbox_id = %s AND channel = %s AND state = 'uncertain'",
-                [one.outbox_id, one.channel.value],
+                [one.outbox_id, one.channel.name],
             )
             if cursor.rowcount:
                 confirmed.append(one)
@@ -169,18 +171,18 @@ def _reason_to_skip(connection: Connection, one: DeliveryId) -> str | None:
     row = connection.execute(
         "SELECT d.state, d.thread_key, o.event FROM notification_deliveries d"
         " JOIN notification_outbox o ON o.id = d.outbox_id WHERE d.outbox_id = %s AND d.channel = %s FOR UPDATE OF d",
-        [one.outbox_id, one.channel.value],
+        [one.outbox_id, one.channel.name],
     ).fetchone()
     if row is None:
         return "there is no such delivery"
     if row["state"] not in {state.value for state in REPLAYABLE_STATES}:
         return f"it is {row['state']}"
-    if one.channel is not Channel.PAGERDUTY or row["event"] in RESOLVES:
+    if one.channel.threads is not Threads.INCIDENT or row["event"] in RESOLVES:
         return None
     ended = connection.execute(
         "SELECT 1 FROM notification_deliveries d JOIN notification_outbox o ON o.id = d.outbox_id"
         " WHERE d.channel = %s AND d.thread_key = %s AND d.outbox_id > %s AND o.event = ANY(%s) LIMIT 1",
-        [one.channel.value, row["thread_key"], one.outbox_id, sorted(RESOLVES)],
+        [one.channel.name, row["thread_key"], one.outbox_id, sorted(RESOLVES)],
     ).fetchone()
     return "the incident is over since" if ended else None
 
@@ -189,13 +191,13 @@ def _reset(connection: Connection, one: DeliveryId) -> None:
     connection.execute(
         "UPDATE notification_deliveries SET state = 'pending', attempts = 0, next_attempt_at = clock_timestamp()"
         " WHERE outbox_id = %s AND channel = %s",
-        [one.outbox_id, one.channel.value],
+        [one.outbox_id, one.channel.name],
     )
 
 
 def _delivery(row: dict[str, Any]) -> Delivery:
     return Delivery(
-        id=DeliveryId(row["outbox_id"], Channel(row["channel"])),
+        id=DeliveryId(row["outbox_id"], channel_named(row["channel"])),
         state=DeliveryState(row["state"]),
         event=row["event"],
         level=row["level"],

@@ -1,72 +1,18 @@
-"""Who is told of what: DESIGN section 10's table, and what an event is about."""
+"""Which channels an event goes to, and what it is about."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from promotion_pipeline.config import Settings
-from promotion_pipeline.notifications.channels import Channel
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.notifications.channels.port import Channel, Threads
+from promotion_pipeline.notifications.events import RESOLVES, SystemEvent
+from promotion_pipeline.promotion.record.events import Event
 from promotion_pipeline.store.outbox import Level
 
-
-class SystemEvent(StrEnum):
-    """Notifications about the system itself, beside those of the lifecycle."""
-
-    HOURLY_SUMMARY = "hourly_summary"
-    """What an hour decided, for everybody's inbox; info."""
-    RUN_FAILURE = "run_failure"
-    """A run of our own jobs failed for good; warning."""
-    RUN_RECOVERED = "run_recovered"
-    """The job that had failed succeeded again; info."""
-    TEST = "test"
-    """Sent by hand to see whether a channel works; info."""
-
-
-SLACK, PAGERDUTY, EMAIL = Channel.SLACK, Channel.PAGERDUTY, Channel.EMAIL
-
-BY_LEVEL: dict[Level, tuple[Channel, ...]] = {
-    "info": (SLACK,),
-    "warning": (SLACK, PAGERDUTY),
-    "critical": (SLACK, PAGERDUTY, EMAIL),
-}
-"""Channels of an event that has no line of its own below."""
-
-BY_EVENT: dict[str, tuple[Channel, ...]] = {
-    Event.PROMOTION: (SLACK, EMAIL),
-    Event.APPROVAL_REQUESTED: (SLACK,),
-    Event.PROMOTION_WITH_WARNINGS: (SLACK, PAGERDUTY),
-    Event.ROLLBACK: (SLACK, PAGERDUTY, EMAIL),
-    Event.WATCH_BREACH: (SLACK, PAGERDUTY, EMAIL),
-    Event.BREACH_ACKNOWLEDGED: (SLACK, PAGERDUTY),
-    Event.WATCH_BLIND: (SLACK, EMAIL),
-    Event.SPLIT_DRIFT: (SLACK, EMAIL),
-    Event.HOLD_RELEASED: (SLACK, PAGERDUTY),
-    Event.RAMP_STEP: (SLACK, PAGERDUTY),
-    Event.WARNINGS_SETTLED: (PAGERDUTY,),
-    SystemEvent.RUN_RECOVERED: (SLACK, PAGERDUTY),
-    SystemEvent.HOURLY_SUMMARY: (EMAIL,),
-}
-
-RESOLVES: frozenset[str] = frozenset(
-    {
-        Event.BREACH_ACKNOWLEDGED,
-        Event.HOLD_RELEASED,
-        Event.RAMP_STEP,
-        Event.WARNINGS_SETTLED,
-        SystemEvent.RUN_RECOVERED,
-    }
-)
-"""Events that end an incident; the pager hears of them only where it was told of the incident."""
-
-OPENS: frozenset[str] = frozenset({Event.WATCH_BREACH, Event.ROLLBACK, Event.RAMP_BLOCKED, SystemEvent.RUN_FAILURE})
-"""Events that begin an incident which one of those ends."""
-
-MAIL_ONLY: frozenset[str] = frozenset({SystemEvent.HOURLY_SUMMARY})
+ONLY_WHERE_IT_BELONGS: frozenset[str] = frozenset({SystemEvent.HOURLY_SUMMARY}) | RESOLVES
 """Events that are not worth another channel when theirs is off."""
 
 PRIORITY: dict[Level, int] = {"critical": 0, "warning": 1, "info": 2}
@@ -85,27 +31,17 @@ class Routed:
     payload: dict[str, Any]
 
 
-def configured_channels(settings: Settings) -> tuple[Channel, ...]:
-    """The channels that the settings switch on."""
-    on = {
-        SLACK: settings.slack_token is not None,
-        PAGERDUTY: settings.pagerduty_routing_key is not None,
-        EMAIL: settings.smtp_host is not None,
-    }
-    return tuple(channel for channel, is_on in on.items() if is_on)
-
-
 def channels_for(event: str, level: Level, configured: Iterable[Channel]) -> tuple[Channel, ...]:
     """Where an event goes, of the channels that are on.
 
-    Where all of its own are off, people are told through those that are on rather than not at all; the pager
-    rings for warnings and worse only.
+    Where all of its own are off, people are told through those that are on rather than not at all; nobody is woken
+    for news.
     """
     on = tuple(configured)
-    own = tuple(channel for channel in BY_EVENT.get(event, BY_LEVEL[level]) if channel in on)
-    if own or event in MAIL_ONLY or event in RESOLVES:
+    own = tuple(channel for channel in on if channel.takes(event, level))
+    if own or event in ONLY_WHERE_IT_BELONGS:
         return own
-    return tuple(channel for channel in on if channel is not PAGERDUTY or level != "info")
+    return tuple(channel for channel in on if not channel.wakes_people or level != "info")
 
 
 def thread_key(row: Routed) -> str:
@@ -127,6 +63,12 @@ def thread_key(row: Routed) -> str:
     return f"promotion-pipeline/{row.dedup_key}"
 
 
-def order_key(row: Routed) -> str | None:
-    """What is told in the order of what happened: everything about one experiment."""
-    return None if row.experiment_id is None else f"promotion-pipeline/{row.experiment_id}"
+def key_in(channel: Channel, row: Routed) -> str | None:
+    """What ties the messages of a channel together, in the order of what happened; None: nothing does."""
+    match channel.threads:
+        case Threads.INCIDENT:
+            return thread_key(row)
+        case Threads.STORY:
+            return None if row.experiment_id is None else f"promotion-pipeline/{row.experiment_id}"
+        case Threads.NONE:
+            return None

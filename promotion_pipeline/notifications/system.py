@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.labels import RECORD, record_label
-from promotion_pipeline.notifications.channels import Channel
+from promotion_pipeline.notifications.channels.registry import configured_channels
+from promotion_pipeline.notifications.events import SystemEvent
 from promotion_pipeline.notifications.message import shortened
-from promotion_pipeline.notifications.routing import SystemEvent, configured_channels
+from promotion_pipeline.notifications.payload import RunFailurePayload, RunRecoveredPayload, SummaryPayload, SummaryRow
+from promotion_pipeline.notifications.routing import channels_for
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.outbox import enqueue
@@ -38,16 +38,16 @@ def enqueue_run_failure(
     Raises:
         DependencyError: the database cannot be reached.
     """
-    payload = {
-        "job": job,
-        "run_id": run_id,
-        "step": step,
-        "attempts": attempts,
-        "error": shortened(scrubbed(" ".join(error.split()), store.settings), LONGEST_ERROR),
-    }
+    payload = RunFailurePayload(
+        job=job,
+        run_id=run_id,
+        step=step or "",
+        attempts=attempts,
+        error=shortened(scrubbed(" ".join(error.split()), store.settings), LONGEST_ERROR),
+    )
     with store.connect() as connection, connection.transaction():
         key = f"run_failure:{root_run_id}"
-        return enqueue(connection, SystemEvent.RUN_FAILURE, "warning", None, None, key, payload)
+        return enqueue(connection, SystemEvent.RUN_FAILURE, "warning", None, None, key, payload.stored())
 
 
 def enqueue_run_recovery(store: Store, *, job: str, run_id: str) -> bool:
@@ -64,13 +64,13 @@ def enqueue_run_recovery(store: Store, *, job: str, run_id: str) -> bool:
         ).fetchone()
         if last is None or last["event"] != SystemEvent.RUN_FAILURE:
             return False
-        payload = {"job": job, "run_id": run_id}
+        payload = RunRecoveredPayload(job=job, run_id=run_id)
         key = f"run_recovered:{last['id']}"
-        return enqueue(connection, SystemEvent.RUN_RECOVERED, "info", None, None, key, payload)
+        return enqueue(connection, SystemEvent.RUN_RECOVERED, "info", None, None, key, payload.stored())
 
 
 def enqueue_summary(store: Store, settings: Settings | None = None) -> bool:
-    """Write the summary of the newest decided hour, if e-mail is on and it was not written yet.
+    """Write the summary of the newest decided hour, if a channel for it is on and it was not written yet.
 
     AUTO_PROMOTION_SUMMARY_HOURS says how many hours one summary covers; 0 writes none.
 
@@ -84,13 +84,14 @@ def enqueue_summary(store: Store, settings: Settings | None = None) -> bool:
             return False
         label = record_label(settings)
         payload = _summary(connection, label, as_of, _since(connection, timedelta(hours=settings.summary_hours)))
-        return enqueue(connection, SystemEvent.HOURLY_SUMMARY, "info", None, None, _summary_key(label, as_of), payload)
+        key = _summary_key(label, as_of)
+        return enqueue(connection, SystemEvent.HOURLY_SUMMARY, "info", None, None, key, payload.stored())
 
 
 def summary_due(connection: Connection, settings: Settings) -> datetime | None:
     """The as-of whose summary is to be written; None: there is none, or nobody wants it."""
     hours = settings.summary_hours
-    if hours == 0 or Channel.EMAIL not in configured_channels(settings):
+    if hours == 0 or not channels_for(SystemEvent.HOURLY_SUMMARY, "info", configured_channels(settings)):
         return None
     label = record_label(settings)
     as_of = _newest_decided(connection, label)
@@ -136,7 +137,7 @@ def _promoted(connection: Connection, since: datetime) -> list[str]:
     return [f"{row['experiment_name']} ({row['promoted_variant_name']})" for row in rows]
 
 
-def _summary(connection: Connection, label: str, as_of: datetime, since: datetime) -> dict[str, Any]:
+def _summary(connection: Connection, label: str, as_of: datetime, since: datetime) -> SummaryPayload:
     counts = connection.execute(
         """
         SELECT count(*) AS evaluated, count(*) FILTER (WHERE is_eligible) AS eligible,
@@ -163,11 +164,10 @@ def _summary(connection: Connection, label: str, as_of: datetime, since: datetim
         """,
         [as_of, label, MOST_ROWS],
     ).fetchall()
-    is_cut = counts["evaluated"] > len(rows)
-    shown = [{name: _json_value(value) for name, value in row.items()} for row in rows]
-    told = {"promoted_names": _promoted(connection, since)}
-    return {**counts, **told, "as_of": as_of.isoformat(), "experiments": shown, "is_cut": is_cut}
-
-
-def _json_value(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return SummaryPayload(
+        **counts,
+        promoted_names=tuple(_promoted(connection, since)),
+        as_of=as_of,
+        experiments=tuple(SummaryRow.read(row).stored() for row in rows),
+        is_cut=counts["evaluated"] > len(rows),
+    )

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.notifications.channels import Channel, Envelope, OutcomeKind, Sender
+from promotion_pipeline.notifications.channels.port import AttemptKind, Channel, Envelope, Sender, Threads
+from promotion_pipeline.notifications.channels.registry import CHANNELS
 from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.deliver import senders_of
+from promotion_pipeline.notifications.events import SystemEvent
 from promotion_pipeline.notifications.notification import Notification
-from promotion_pipeline.notifications.routing import SystemEvent
 from promotion_pipeline.notifications.scrub import scrubbed
 
 
@@ -33,7 +34,7 @@ def send_test_messages(settings: Settings, channels: Sequence[Channel] | None = 
     The pager's alert is of severity info and resolved at once.
     """
     results = []
-    for sender in senders_of(settings, channels=tuple(Channel) if channels is None else channels):
+    for sender in senders_of(settings, channels=CHANNELS if channels is None else channels):
         try:
             results.append(_try(sender, settings))
         finally:
@@ -46,8 +47,8 @@ def _try(sender: Sender, settings: Settings) -> TrialResult:
     key = f"promotion-pipeline/test/{uuid4()}"
     notification = Notification(SystemEvent.TEST, "info", now, key, {})
     envelope = Envelope(dedup_key=key, message=compose(notification, settings), created_at=now, thread_key=key)
-    outcome = sender.send(envelope)
-    if outcome.kind is OutcomeKind.DELIVERED and sender.channel is Channel.PAGERDUTY:
+    attempt = sender.send(envelope)
+    if attempt.kind is AttemptKind.DELIVERED and sender.channel.threads is Threads.INCIDENT:
         sender.send(dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, resolves=True)))
-    works = outcome.kind is OutcomeKind.DELIVERED
-    return TrialResult(sender.channel, works, scrubbed(outcome.error or "delivered", settings))
+    works = attempt.kind is AttemptKind.DELIVERED
+    return TrialResult(sender.channel, works, scrubbed(attempt.error or "delivered", settings))

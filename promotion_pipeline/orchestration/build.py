@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from promotion_pipeline.orchestration import assets, delivery, jobs, schedules, sensors, watching
+from promotion_pipeline.orchestration import act_jobs, assets, delivery, jobs, schedules, sensors, watching
 from promotion_pipeline.orchestration.resources import StoreResource, executor_from_environment
 
 
@@ -37,15 +37,8 @@ def build_definitions(*, resource_overrides: Mapping[str, Any] | None = None) ->
             jobs.hourly_promotion_job,
             jobs.apply_promotion_job,
             jobs.evaluate_job,
-            jobs.promote_job,
-            jobs.approve_job,
-            jobs.rollback_job,
-            jobs.hold_job,
-            jobs.release_hold_job,
+            *act_jobs.ACT_JOBS,
             watching.promotion_watch_job,
-            watching.advance_job,
-            watching.acknowledge_job,
-            watching.overwrite_split_job,
             delivery.deliver_notifications_job,
         ],
         schedules=[schedules.hourly_promotion_schedule],

@@ -15,13 +15,15 @@ from typing import Any
 import dagster as dg
 
 from promotion_pipeline.decisions import health
-from promotion_pipeline.decisions.window import first_undecided_hour
+from promotion_pipeline.decisions.recorded import first_undecided_hour
+from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.rollups import health as hours
-from promotion_pipeline.rollups.dispatch import unbalanced_hours, unbalanced_old_hours
-from promotion_pipeline.rollups.usual import quiet_experiments
+from promotion_pipeline.rollups.conservation import unbalanced_hours, unbalanced_old_hours
+from promotion_pipeline.rollups.freshness import freshness
+from promotion_pipeline.rollups.usual_traffic import quiet_experiments
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import count_text, hour_text, instant_text, p_sentence
 
 LONE_CHECK_WINDOW = timedelta(hours=24)
 """What a check looks at that somebody starts without a partition: the newest complete hours."""
@@ -43,7 +45,7 @@ def _requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckResult
     late = sum(max(h.source_requests - h.counted_requests, 0) for h in hours)
     vanished = sum(max(h.counted_requests - h.source_requests, 0) for h in hours)
     lost = sum(abs(h.counted_requests - h.assigned_requests) for h in hours)
-    worst = [f"{h.hour:%Y-%m-%d %H:%M}: {h.source_requests:,} rows, {h.assigned_requests:,} in the sums" for h in hours]
+    worst = [f"{hour_text(h.hour)}: {h.source_requests:,} rows, {h.assigned_requests:,} in the sums" for h in hours]
     return _result(
         passed=not hours,
         severity=dg.AssetCheckSeverity.ERROR if lost else dg.AssetCheckSeverity.WARN,
@@ -70,23 +72,23 @@ def _old_requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckRe
         passed=not hours,
         severity=dg.AssetCheckSeverity.WARN,
         description=described,
-        metadata={"late_requests": late, "hours": [f"{h.hour:%Y-%m-%d %H:%M}" for h in hours][:SHOWN]},
+        metadata={"late_requests": late, "hours": [hour_text(h.hour) for h in hours][:SHOWN]},
     )
 
 
 def _requests_are_fresh(store: Store, window: Window) -> dg.AssetCheckResult:
     limit = store.settings.thresholds.max_staleness_hours
-    seen = hours.freshness(store, window.end)
+    seen = freshness(store, window.end)
     stale = [row for row in seen if row.staleness_hours > limit]
     return _result(
         passed=not stale,
         severity=dg.AssetCheckSeverity.ERROR if len(stale) == len(seen) > 1 else dg.AssetCheckSeverity.WARN,
         description=f"{len(stale):,} of {len(seen):,} running experiments had no request for more than {limit:g} hours"
-        f" before {window.end:%Y-%m-%d %H:%M} UTC.",
+        f" before {instant_text(window.end)}.",
         metadata={
             "stale_experiments": len(stale),
             "max_staleness_hours": round(max((row.staleness_hours for row in seen), default=0.0), 3),
-            "stalest": [f"{row.name}: {row.staleness_hours:.1f} hours" for row in stale[:SHOWN]],
+            "stalest": [f"{row.name}: {count_text(row.staleness_hours, 1)} hours" for row in stale[:SHOWN]],
         },
     )
 
@@ -130,13 +132,13 @@ def _sample_ratio_is_sound(store: Store, window: Window) -> dg.AssetCheckResult:
     return _result(
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(found):,} experiments are not split as declared (p < {health.SRM_THRESHOLD:g}):"
+        description=f"{len(found):,} experiments are not split as declared (p < {SRM_ALPHA:g}):"
         " assignment or logging is broken there, and they are not promoted unattended."
         if found
         else "Every experiment is split as declared.",
         metadata={
             "mismatched_experiments": len(found),
-            "experiments": [f"{name}: p = {p:.2g}" for name, p in list(found.items())[:SHOWN]],
+            "experiments": [f"{name}: {p_sentence(p)}" for name, p in list(found.items())[:SHOWN]],
         },
     )
 
@@ -148,7 +150,7 @@ def _every_experiment_is_decided(store: Store, window: Window) -> dg.AssetCheckR
         severity=dg.AssetCheckSeverity.ERROR,
         description="Every experiment that was running has a decision of record in every hour."
         if first is None
-        else f"From {first:%Y-%m-%d %H:%M} UTC on a running experiment has no decision of record.",
+        else f"From {instant_text(first)} on a running experiment has no decision of record.",
         metadata={},
     )
 
@@ -160,7 +162,7 @@ def _result(
 
 
 @dataclass(frozen=True)
-class Check:
+class DataCheck:
     """One question about a table, and how it is answered."""
 
     asset: str
@@ -169,45 +171,47 @@ class Check:
 
 
 ROLLUP_CHECKS = {
-    "requests_are_conserved": Check(
+    "requests_are_conserved": DataCheck(
         names.ROLLUPS, "Do the sums of every hour add up to the requests that are there now?", _requests_are_conserved
     ),
-    "old_requests_are_conserved": Check(
+    "old_requests_are_conserved": DataCheck(
         names.ROLLUPS,
         "Did requests come into hours that the look-back does not reach any more?",
         _old_requests_are_conserved,
     ),
-    "requests_are_fresh": Check(
+    "requests_are_fresh": DataCheck(
         names.ROLLUPS, "Did every running experiment have a request lately?", _requests_are_fresh
     ),
-    "requests_are_as_many_as_usual": Check(
+    "requests_are_as_many_as_usual": DataCheck(
         names.ROLLUPS,
         "Did any experiment have far fewer requests than is usual at this hour of the day?",
         _requests_are_as_many_as_usual,
     ),
 }
 EVALUATION_CHECKS = {
-    "metrics_are_possible": Check(
+    "metrics_are_possible": DataCheck(
         names.METRICS, "Are counts and rates within what they can be?", _metrics_are_possible
     ),
-    "probabilities_are_possible": Check(
+    "probabilities_are_possible": DataCheck(
         names.SIGNIFICANCE, "Are p-values and intervals within what they can be?", _probabilities_are_possible
     ),
-    "sample_ratio_is_sound": Check(
+    "sample_ratio_is_sound": DataCheck(
         names.DECISIONS, "Is the traffic of every experiment split as declared?", _sample_ratio_is_sound
     ),
-    "every_experiment_is_decided": Check(
+    "every_experiment_is_decided": DataCheck(
         names.DECISIONS, "Does every running experiment have a decision of record?", _every_experiment_is_decided
     ),
 }
 
 
-def specs_of(checks: Mapping[str, Check]) -> Sequence[dg.AssetCheckSpec]:
+def specs_of(checks: Mapping[str, DataCheck]) -> Sequence[dg.AssetCheckSpec]:
     """What the step that asks these declares."""
     return [dg.AssetCheckSpec(name, asset=check.asset, description=check.question) for name, check in checks.items()]
 
 
-def ask(context: dg.AssetExecutionContext, store: Store, checks: Mapping[str, Check]) -> Iterator[dg.AssetCheckResult]:
+def ask(
+    context: dg.AssetExecutionContext, store: Store, checks: Mapping[str, DataCheck]
+) -> Iterator[dg.AssetCheckResult]:
     """The answers to those of `checks` that the run selected, about the run's hours.
 
     Raises:

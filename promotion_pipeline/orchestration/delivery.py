@@ -40,7 +40,7 @@ def deliver_notifications(context: dg.OpExecutionContext, store: dg.ResourcePara
         report = deliver_everything(opened)
     for channel, done in report.channels.items():
         said = f"{done.delivered} delivered, {done.retried} to try again, {done.uncertain} uncertain, {done.dead} dead"
-        context.log.info(f"{channel.value}: {said}" + (f"; {done.error}" if done.error else ""))
+        context.log.info(f"{channel}: {said}" + (f"; {done.error}" if done.error else ""))
     numbers = {"delivered": report.delivered, "given up": report.dead, "old ones removed": report.removed}
     context.add_output_metadata(numbers)
 

@@ -1,30 +1,28 @@
-"""The jobs: the hourly one, the one that the sensor launches, and those that a person starts from the Launchpad.
+"""The jobs that decide and apply: the hourly one, the one that the sensor launches, and a person's evaluation.
 
 A job says what runs together and with which config; what is done is the business of assets and of the promotion layer.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from promotion_pipeline.decisions.labels import LATEST
-from promotion_pipeline.decisions.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff
+from promotion_pipeline.decisions.redecide import redecide_late, what_if_diff
+from promotion_pipeline.decisions.window import WindowResult, evaluate_window
+from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.act_events import told_in_run
-from promotion_pipeline.orchestration.act_events import who as _who
+from promotion_pipeline.orchestration.act_jobs import ACT_TAGS
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.orchestration.run_config import ActingConfig, EvaluationConfig, launchpad_schema
-from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
-from promotion_pipeline.promotion.holds import hold_promotion, release_hold
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.orchestration.run_config import EvaluationConfig
+from promotion_pipeline.promotion.record.models import Outcome
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
 from promotion_pipeline.rollups import catch_up
 from promotion_pipeline.store.clock import newest_complete_hour, parse_instant
 from promotion_pipeline.store.database import Store
@@ -32,7 +30,6 @@ from promotion_pipeline.store.database import Store
 DEFAULT_EVALUATION = timedelta(hours=24)
 MAX_RUNTIME_TAG = "dagster/max_runtime"
 """Seconds after which run monitoring ends a run that hangs, so that the next one can go."""
-ACT_TAGS = {MAX_RUNTIME_TAG: "1800"}
 HOURLY_TAGS = {**names.EVALUATION_LANE, MAX_RUNTIME_TAG: "3000"}
 """Over before the next hour is due."""
 RANGE_TAGS = {**names.BACKFILL_LANE, MAX_RUNTIME_TAG: "172800"}
@@ -171,168 +168,3 @@ def _hour(text: str, name: str) -> datetime | None:
 def evaluate_job() -> None:
     """A range of hours, decided again."""
     evaluate_hours()
-
-
-class PromoteConfig(ActingConfig):
-    """Which experiment, who says so, and what to keep with the record."""
-
-    experiment: str = Field(description="Its name.")
-    promoted_by: str = Field(default="", description="Who decides; empty: this run.")
-    reason: str = Field(default="", description="Kept with the promotion.")
-    reviewers: list[str] = Field(default=[], description="Kept with the promotion.")
-    ticket: str = Field(default="", description="Kept with the promotion.")
-    despite: list[str] = Field(
-        default=[],
-        description="'sample_ratio_mismatch': promote although the traffic was not split as declared; needs a reason.",
-    )
-
-
-@dg.op(config_schema=launchpad_schema(PromoteConfig))
-def promote(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
-    """Promote the winner of one experiment; the five contract checks must pass now."""
-    config = PromoteConfig(**context.op_config)
-    given = {"reason": config.reason, "reviewers": config.reviewers, "ticket": config.ticket}
-    metadata = {**config.metadata, **_given(given), "dagster_run_id": context.run_id}
-    with at_work(context, store) as opened, told_in_run(context, opened):
-        promotion = promote_winner(
-            config.experiment,
-            "manual",
-            _who(context, config.promoted_by),
-            config.thresholds(),
-            metadata=metadata,
-            despite=config.despite,
-            store=opened,
-        )
-    context.log.info(f"{promotion.promoted_variant_name!r} is promoted: {promotion.state.value}")
-
-
-@dg.job(name=names.PROMOTE_JOB, description="Promote the winner of an experiment by hand.", tags=ACT_TAGS)
-def promote_job() -> None:
-    """One manual promotion."""
-    promote()
-
-
-class ApproveConfig(ActingConfig):
-    """Which experiment, who answers, and what."""
-
-    experiment: str = Field(description="Its name.")
-    approved_by: str = Field(default="", description="Who answers; empty: this run.")
-    reason: str = Field(default="", description="Kept with the answer; needed to decline.")
-    despite: list[str] = Field(
-        default=[],
-        description="'sample_ratio_mismatch': promote although the traffic was not split as declared; needs a reason.",
-    )
-    decline: bool = Field(default=False, description="Say no, and put automatic promotion on hold.")
-
-
-@dg.op(config_schema=launchpad_schema(ApproveConfig))
-def approve(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
-    """Answer the open request of one experiment; a yes promotes at once if the checks still pass."""
-    config = ApproveConfig(**context.op_config)
-    who = _who(context, config.approved_by)
-    with at_work(context, store) as opened, told_in_run(context, opened):
-        if config.decline:
-            decline_promotion(config.experiment, who, config.reason, store=opened)
-        else:
-            approve_promotion(
-                config.experiment,
-                who,
-                config.thresholds(),
-                reason=config.reason or None,
-                metadata={**config.metadata, "dagster_run_id": context.run_id},
-                despite=config.despite,
-                store=opened,
-            )
-    context.log.info(f"{config.experiment!r} is {'declined' if config.decline else 'approved'}")
-
-
-@dg.job(name=names.APPROVE_JOB, description="Approve or decline a promotion that waits for a person.", tags=ACT_TAGS)
-def approve_job() -> None:
-    """One answer."""
-    approve()
-
-
-class RollbackConfig(dg.Config):
-    """Which experiment, why, and where the traffic goes."""
-
-    experiment: str = Field(description="Its name.")
-    reason: str = Field(description="Why; kept in the history.")
-    rolled_back_by: str = Field(default="", description="Who; empty: this run.")
-    to: Literal["previous", "control", "close"] = Field(
-        default="previous",
-        description="previous: the split of before; control: all traffic to control; close: it stays as it stands.",
-    )
-    confirm_drift: bool = Field(default=False, description="Overwrite a split that somebody changed since.")
-
-
-@dg.op(config_schema=launchpad_schema(RollbackConfig))
-def roll_back(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
-    """Undo the live promotion of one experiment and put automatic promotion on hold."""
-    config = RollbackConfig(**context.op_config)
-    with at_work(context, store) as opened, told_in_run(context, opened):
-        promotion = rollback_promotion(
-            config.experiment,
-            config.reason,
-            _who(context, config.rolled_back_by),
-            to=config.to,
-            confirm_drift=config.confirm_drift,
-            store=opened,
-        )
-    context.log.info(f"{promotion.experiment_name!r} is rolled back and on hold; lift it with {names.RELEASE_HOLD_JOB}")
-
-
-@dg.job(name=names.ROLLBACK_JOB, description="Undo a promotion; the experiment runs again, on hold.", tags=ACT_TAGS)
-def rollback_job() -> None:
-    """One rollback."""
-    roll_back()
-
-
-class HoldConfig(dg.Config):
-    """Which experiment, and why."""
-
-    experiment: str = Field(description="Its name.")
-    reason: str = Field(description="Why; every door shows it.")
-    held_by: str = Field(default="", description="Who; empty: this run.")
-
-
-@dg.op(config_schema=launchpad_schema(HoldConfig))
-def put_on_hold(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
-    """Keep one experiment from being promoted unattended; it also pauses a ramp."""
-    config = HoldConfig(**context.op_config)
-    with at_work(context, store) as opened, told_in_run(context, opened):
-        hold_promotion(config.experiment, config.reason, _who(context, config.held_by), store=opened)
-    context.log.info(f"{config.experiment!r} is on hold; lift it with {names.RELEASE_HOLD_JOB}")
-
-
-@dg.job(name=names.HOLD_JOB, description="Keep an experiment from being promoted unattended.", tags=ACT_TAGS)
-def hold_job() -> None:
-    """One hold."""
-    put_on_hold()
-
-
-class ReleaseHoldConfig(dg.Config):
-    """Which experiment, and why."""
-
-    experiment: str = Field(description="Its name.")
-    released_by: str = Field(default="", description="Who; empty: this run.")
-    reason: str = Field(default="", description="Kept in the audit.")
-
-
-@dg.op(config_schema=launchpad_schema(ReleaseHoldConfig))
-def lift_hold(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
-    """Let one experiment be promoted unattended again."""
-    config = ReleaseHoldConfig(**context.op_config)
-    with at_work(context, store) as opened, told_in_run(context, opened):
-        who = _who(context, config.released_by)
-        release_hold(config.experiment, who, reason=config.reason or None, store=opened)
-    context.log.info(f"{config.experiment!r} may be promoted unattended again")
-
-
-@dg.job(name=names.RELEASE_HOLD_JOB, description="Lift the hold on automatic promotion.", tags=ACT_TAGS)
-def release_hold_job() -> None:
-    """One hold lifted."""
-    lift_hold()
-
-
-def _given(texts: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in texts.items() if value}

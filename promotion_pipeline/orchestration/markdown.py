@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Sequence
 
 from promotion_pipeline.decisions.comparison import DIFF_COLUMNS, LabelDiff, diff_cells
 from promotion_pipeline.decisions.late import LateVerdict
-
-MAX_ROWS = 50
-
-
-def cell(value: object) -> str:
-    """Text that cannot break a table or carry markup: names are what a user typed."""
-    if value is None or value != value:
-        return "–"
-    text = escape(" ".join(str(value).split()), quote=False)
-    return re.sub(r"([|\[\]`*_<>\\])", r"\\\1", text)
-
-
-def table(heads: Sequence[str], rows: Sequence[Iterable[object]], more: str) -> str:
-    """A table of plain cells, cut at MAX_ROWS rows; `more` says where the others are."""
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    lines += ["| " + " | ".join(map(cell, row)) + " |" for row in rows[:MAX_ROWS]]
-    if len(rows) > MAX_ROWS:
-        lines.append(f"\n{len(rows) - MAX_ROWS:,} more: {more}.")
-    return "\n".join(lines)
+from promotion_pipeline.text.tables import cell, markdown_table
 
 
 def diff_table(found: LabelDiff) -> str:
@@ -34,7 +14,9 @@ def diff_table(found: LabelDiff) -> str:
     command = f"promotion-pipeline diff {found.label_a!r} {found.label_b!r}"
     if not found.different:
         return f"{cell(found.summary)}."
-    return f"{cell(found.summary)}.\n\n" + table(DIFF_COLUMNS, [diff_cells(one) for one in found.different], command)
+    return f"{cell(found.summary)}.\n\n" + markdown_table(
+        DIFF_COLUMNS, [diff_cells(one) for one in found.different], command
+    )
 
 
 def late_table(found: Sequence[LateVerdict]) -> str:
@@ -51,6 +33,6 @@ def late_table(found: Sequence[LateVerdict]) -> str:
         )
         for late in found
     ]
-    return table(
+    return markdown_table(
         ("experiment", "level", "what", "promotions that stood on them"), rows, "promotion-pipeline diff record latest"
     )

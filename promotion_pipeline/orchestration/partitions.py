@@ -6,7 +6,7 @@ Never a partition per experiment: it would cost a run per experiment and hour.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -15,11 +15,11 @@ from promotion_pipeline.orchestration.dagster_private import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
 )
+from promotion_pipeline.store.windows import HOUR
 
 START_VARIABLE = "AUTO_PROMOTION_PARTITIONS_START"
 DEFAULT_START = "2024-01-01"
 KEY_FORMAT = "%Y-%m-%d-%H:%M"
-HOUR = timedelta(hours=1)
 
 
 def first_hour() -> datetime:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from enum import StrEnum
+from typing import Any, get_args, get_origin
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, create_model
 
-from promotion_pipeline.config import (
-    Direction,
-    Evidence,
-    GroupSequentialSpending,
-    Guardrail,
-    PrimaryMetric,
-    PromotionConfig,
-    parse_config,
-)
+from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, meaning_of, parse_config
 from promotion_pipeline.orchestration.dagster_private import ConfigScalar, ConfigScalarKind, PostProcessingError
 
 
@@ -26,8 +19,10 @@ class _GivenText(ConfigScalar):
         super().__init__(key="GivenText", given_name="GivenText", scalar_kind=ConfigScalarKind.STRING)
 
     def post_process(self, value: object) -> object:
-        """Raises:
-        PostProcessingError: it is blank.
+        """The text as it was given.
+
+        Raises:
+            PostProcessingError: it is blank.
         """
         if not str(value).strip():
             raise PostProcessingError("is empty: write a name or a reason here")
@@ -49,26 +44,24 @@ def launchpad_schema(config: type[dg.Config]) -> dict[str, dg.Field]:
     }
 
 
-class ThresholdConfig(dg.Config):
-    """Thresholds that override the environment's and the experiments' own; what is left out stays as it is."""
+ASKING = frozenset({"require_manual_approval", "max_staleness_hours", "approval_expiry_hours"})
+"""When a person is asked, and how long: who acts from the Launchpad is that person."""
 
-    min_sample_size: int | None = Field(default=None, description="Requests of the smaller arm.")
-    min_confidence_level: float | None = Field(default=None, description="Percent.")
-    min_improvement_percent: float | None = Field(default=None, description="Percent.")
-    min_runtime_hours: float | None = Field(default=None, description="Hours.")
-    max_error_rate: float | None = Field(default=None, description="A fraction: 0.05 is 5 percent.")
-    planned_sample_size: int | None = Field(default=None, description="Requests of the two arms.")
-    group_sequential_spending: str | None = Field(
-        default=None, description=" or ".join(f"'{s.value}'" for s in GroupSequentialSpending)
-    )
-    lift_prior_sd_percent: float | None = Field(default=None, description="Percent; how far true lifts lie from 0.")
-    attribution_window_hours: float | None = Field(default=None, description="Hours a request takes to mature.")
-    evidence: str | None = Field(default=None, description=" or ".join(f"'{e.value}'" for e in Evidence))
-    primary_metric: str | None = Field(default=None, description=" or ".join(f"'{m.value}'" for m in PrimaryMetric))
-    direction: str | None = Field(default=None, description=" or ".join(f"'{d.value}'" for d in Direction))
-    guardrails: list[str] | None = Field(
-        default=None, description="Any of " + ", ".join(f"'{g.value}'" for g in Guardrail) + "; [] for none."
-    )
+
+def _field(name: str) -> tuple[Any, Any]:
+    """A threshold as a field of the Launchpad; None: it stays as it is."""
+    about = PromotionConfig.model_fields[name]
+    kind, described = (get_args(about.annotation) or (about.annotation,))[0], meaning_of(name)
+    kind = getattr(kind, "__origin__", kind)
+    if issubclass(kind, StrEnum):
+        described = f"{described} One of {', '.join(repr(word.value) for word in kind)}."
+        kind = str
+    shape = list[kind] if get_origin(about.annotation) is tuple else kind  # type: ignore[valid-type]
+    return shape | None, Field(default=None, description=described)
+
+
+class _Thresholds(dg.Config):
+    """Thresholds that override the environment's and the experiments' own; what is left out stays as it is."""
 
     def thresholds(self) -> PromotionConfig:
         """The thresholds that were given.
@@ -80,19 +73,25 @@ class ThresholdConfig(dg.Config):
         return parse_config(given, source="run config")
 
 
-class ActingConfig(ThresholdConfig):
+class ThresholdConfig(
+    create_model(  # type: ignore[misc]
+        "DecidingThresholds",
+        __base__=_Thresholds,
+        **{name: _field(name) for name in PromotionConfig.model_fields if name not in ACTING_FIELDS},
+    )
+):
+    """Thresholds that change a decision."""
+
+
+class ActingConfig(
+    create_model(  # type: ignore[misc]
+        "ActingThresholds",
+        __base__=ThresholdConfig,
+        **{name: _field(name) for name in PromotionConfig.model_fields if name in ACTING_FIELDS - ASKING},
+    )
+):
     """Thresholds that say what to do with a decision, beside those that change it."""
 
-    ramp_steps: list[float] | None = Field(default=None, description="Percent, step by step, such as [75, 100].")
-    ramp_hold_hours: float | None = Field(default=None, description="Hours that each step but the last is held.")
-    watch_hours: float | None = Field(default=None, description="Hours that it is watched after it has all traffic.")
-    watch_error_rate_margin: float | None = Field(default=None, description="A fraction of requests.")
-    watch_latency_margin_percent: float | None = Field(default=None, description="Percent.")
-    watch_primary_margin_percent: float | None = Field(default=None, description="Percent, against before.")
-    watch_primary_margin_to_control_percent: float | None = Field(
-        default=None, description="Percent, while control gets traffic."
-    )
-    auto_rollback: bool | None = Field(default=None, description="Whether a breach rolls back without a person.")
     metadata: dict[str, Any] = Field(default={}, description="What else to keep with the record.")
 
 

@@ -8,11 +8,13 @@ import dagster as dg
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.recorded import first_unfinished_hour
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.orchestration.partitions import HOUR, first_hour, range_tags
+from promotion_pipeline.orchestration.partitions import first_hour, range_tags
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.rollups import landed
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.windows import HOUR
+from promotion_pipeline.text.numbers import instant_text
 
 COME_BACK_MINUTES = 10
 """How often it is looked again, within the hour, for an hour of which no request had landed."""
@@ -76,7 +78,7 @@ def due_run(store: Store, scheduled_at: datetime) -> dg.RunRequest | dg.SkipReas
     start = max(end - timedelta(hours=max(store.settings.lookback_hours, 1)), first_hour())
     first = first_unfinished_hour(store, start, end)
     if first is None:
-        return dg.SkipReason(f"Every running experiment is decided up to {end:%Y-%m-%d %H:%M} UTC.")
+        return dg.SkipReason(f"Every running experiment is decided up to {instant_text(end)}.")
     landing = landed(store, end, scheduled_at)
     if first >= landing.end:
         wait = store.settings.thresholds.max_staleness_hours

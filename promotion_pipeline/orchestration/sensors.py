@@ -8,7 +8,7 @@ from promotion_pipeline.decisions.deployments import note_deployment
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.act_events import act_event, acts_after, experiment_tags, untold
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.promotion.pending import Pending, pending_promotions
+from promotion_pipeline.promotion.unattended.pending import Pending, pending_promotions
 from promotion_pipeline.store.database import Store
 
 INTERVAL_SECONDS = 30

@@ -1,32 +1,25 @@
-"""The watch between the hours: the sensor that looks, its job, and the jobs of a person who deals with what it finds.
+"""The watch between the hours: the sensor that looks, and its job.
 
-What is looked at and what is done about it is the business of `promotion.watch`.
+What is looked at and what is done about it is the business of `promotion.unattended.watch`.
 """
 
 import concurrent.futures
 
 import dagster as dg
-from pydantic import Field
 
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.orchestration.act_events import experiment_tags, told_in_run, who
-from promotion_pipeline.orchestration.at_work import at_work
+from promotion_pipeline.orchestration.act_events import experiment_tags
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.orchestration.run_config import launchpad_schema
-from promotion_pipeline.promotion.alarms import standing
-from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
-from promotion_pipeline.promotion.ramp import advance_ramp
-from promotion_pipeline.promotion.watch import watches_due
-from promotion_pipeline.promotion.watch_state import anything_watched
-from promotion_pipeline.rollups.configuration import Engine, load_source
+from promotion_pipeline.promotion.unattended.watch import watches_due
+from promotion_pipeline.promotion.watch.alarms import standing
+from promotion_pipeline.promotion.watch.state import anything_watched
+from promotion_pipeline.rollups.configuration import load_source
+from promotion_pipeline.rollups.engines.registry import engine_of
 from promotion_pipeline.store.database import Store
 
 INTERVAL_SECONDS = 300
 PATIENCE_SECONDS = 40.0
 """How long a tick waits for the log; Dagster gives a tick a minute. What takes longer is asked in a run."""
-SLOW_TO_OPEN = frozenset({Engine.SPARK})
-"""Engines that are asked in a run only: opening one takes longer than a tick may."""
-ACT_TAGS = {"dagster/max_runtime": "1800"}
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -70,7 +63,7 @@ def watch_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | dg.
     if instance.get_runs_count(dg.RunsFilter(job_name=names.WATCH_JOB, statuses=UNFINISHED)):
         return dg.SkipReason("A run of the watch is on its way.")
     source = load_source(store.settings)
-    if source is not None and source.engine in SLOW_TO_OPEN:
+    if source is not None and engine_of(source).is_slow_to_open:
         return _run() if anything_watched(store) else dg.SkipReason("Nothing is watched.")
     pool = concurrent.futures.ThreadPoolExecutor(1, "watch")
     try:
@@ -97,83 +90,3 @@ def _last_told(instance: dg.DagsterInstance) -> str:
     materialization = None if event is None else event.asset_materialization
     told = None if materialization is None else materialization.metadata.get(names.OPEN_ALARMS)
     return "" if told is None else str(told.value)
-
-
-class AdvanceConfig(dg.Config):
-    """Which ramp, who says so, and which step."""
-
-    experiment: str = Field(description="Its name.")
-    advanced_by: str = Field(default="", description="Who; empty: this run.")
-    reason: str = Field(default="", description="Kept in the audit.")
-    to_percent: float = Field(default=0.0, description="The step that is meant; 0: the next one, whatever it is.")
-
-
-@dg.op(config_schema=launchpad_schema(AdvanceConfig))
-def advance(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
-    """Take the next step of one ramp, whatever the watch says."""
-    config = AdvanceConfig(**context.op_config)
-    with at_work(context, store) as opened, told_in_run(context, opened):
-        promotion = advance_ramp(
-            config.experiment,
-            who(context, config.advanced_by),
-            reason=config.reason or None,
-            to_percent=config.to_percent or None,
-            store=opened,
-        )
-    context.log.info(f"{promotion.promoted_variant_name!r} is {promotion.state.value}, step {promotion.ramp_step}")
-
-
-@dg.job(name=names.ADVANCE_JOB, description="Take the next step of a ramp by hand.", tags=ACT_TAGS)
-def advance_job() -> None:
-    """One step."""
-    advance()
-
-
-class AcknowledgeConfig(dg.Config):
-    """Which breach, who keeps the promotion, and why."""
-
-    experiment: str = Field(description="Its name.")
-    acknowledged_by: str = Field(default="", description="Who; empty: this run.")
-    reason: str = Field(description="Why it is kept.")
-
-
-@dg.op(config_schema=launchpad_schema(AcknowledgeConfig))
-def acknowledge(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
-    """Keep a promotion although its winner got worse."""
-    config = AcknowledgeConfig(**context.op_config)
-    with at_work(context, store) as opened, told_in_run(context, opened):
-        acknowledge_breach(config.experiment, config.reason, who(context, config.acknowledged_by), store=opened)
-    context.log.info(f"the breach of {config.experiment!r} is acknowledged: the promotion stays")
-
-
-@dg.job(name=names.ACKNOWLEDGE_JOB, description="Keep a promotion in spite of a breach.", tags=ACT_TAGS)
-def acknowledge_job() -> None:
-    """One acknowledgement."""
-    acknowledge()
-
-
-class OverwriteSplitConfig(dg.Config):
-    """Which split, who puts it back, and why."""
-
-    experiment: str = Field(description="Its name.")
-    overwritten_by: str = Field(default="", description="Who; empty: this run.")
-    reason: str = Field(description="Why; kept in the audit.")
-
-
-@dg.op(config_schema=launchpad_schema(OverwriteSplitConfig))
-def put_split_back(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
-    """Put a promotion's split back after somebody else changed it."""
-    config = OverwriteSplitConfig(**context.op_config)
-    with at_work(context, store) as opened, told_in_run(context, opened):
-        overwrite_split(config.experiment, config.reason, who(context, config.overwritten_by), store=opened)
-    context.log.info(f"{config.experiment!r} has the split of its promotion again")
-
-
-@dg.job(
-    name=names.OVERWRITE_SPLIT_JOB,
-    description="Put the split of a promotion back after somebody else changed it.",
-    tags=ACT_TAGS,
-)
-def overwrite_split_job() -> None:
-    """One split."""
-    put_split_back()

@@ -1,4 +1,4 @@
-"""Rollups that do not depend on the hourly run having happened."""
+"""The rollups as of an hour, whether or not the hourly run has seen it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ from typing import TypeAlias
 import pandas as pd
 from psycopg import sql
 
+from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.coverage import LONGEST_PHASE, Missing, uncovered
+from promotion_pipeline.rollups.opening import open_log
+from promotion_pipeline.rollups.phases import phase_overlaps
 from promotion_pipeline.rollups.postgresql.arms import hour_of
-from promotion_pipeline.rollups.postgresql.rollup import COUNTS, IDS, SUMS, aggregation, as_columns
-from promotion_pipeline.rollups.postgresql.users import MOMENTS, USER_HOUR, difference, known_user_hours, user_hours
-from promotion_pipeline.rollups.stored import phase_overlaps, stored_columns
+from promotion_pipeline.rollups.postgresql.rollup import aggregation, as_columns
+from promotion_pipeline.rollups.postgresql.users import USER_HOUR, difference, known_user_hours, user_hours
+from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
+from promotion_pipeline.rollups.stored import stored_columns
 from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR, require_hours
+
+_SQL = statements(__file__)
 
 RECENT = timedelta(hours=48)
 """What lacks more than this is read apart from what only lacks its newest hours."""
@@ -23,6 +31,36 @@ RECENT = timedelta(hours=48)
 
 ReadLog: TypeAlias = Callable[[datetime, datetime, Sequence[str] | None], pd.DataFrame]
 """The sums of [start, end) of these experiments in a log elsewhere, with user-level sums; columns ROLLUP_COLUMNS."""
+
+
+def live_rollups(
+    store: Store,
+    source: Source,
+    as_of: datetime,
+    experiment_ids: Sequence[str] | None = None,
+    *,
+    afresh: bool = False,
+) -> pd.DataFrame:
+    """The rollups before `as_of` of every phase of its last hour; hours not rolled up yet are asked of the log.
+
+    Args:
+        afresh: ask the log for all hours, whatever was rolled up before.
+        source: the store, or a connection whose transaction the stored rollups are read in.
+
+    Raises:
+        InputError: `as_of` is naive or not a whole hour, or an id is no UUID.
+        ConfigError: the configuration of the log is wrong, or a column of it is missing.
+        DependencyError: the database or the log cannot be reached.
+    """
+    read = rollups_afresh if afresh else rollups_as_of
+    if load_source(store.settings) is None:
+        return read(source, as_of, experiment_ids)
+
+    def read_log(start: datetime, end: datetime, ids: Sequence[str] | None) -> pd.DataFrame:
+        with open_log(store) as log:
+            return log.rollups(start, end, ids)
+
+    return read(source, as_of, experiment_ids, read_log)
 
 
 def rollups_as_of(
@@ -86,13 +124,7 @@ def _first_hour(
     """The first hour of the wanted phases whose requests were not dropped; None: there is no phase of the log."""
     found = read_frame(
         source,
-        sql.SQL(
-            """
-            SELECT {first} AS hour FROM ab_experiment_phases AS phase
-            JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-            WHERE experiment.rollup_source = 'requests' AND {overlaps} AND {wanted}
-            """
-        ).format(
+        _SQL["first_hour"].format(
             first=hour_of(
                 sql.SQL("min(greatest(phase.started_at, (SELECT before FROM dropped_requests), {}))").format(
                     time_literal(as_of - LONGEST_PHASE)
@@ -129,35 +161,28 @@ def _not_stored(
 
 
 def _at_most_two(found: Sequence[Missing], as_of: datetime) -> list[Missing]:
-    """Experiments that lack few hours, and those that lack many: two scans, whatever their number."""
+    """Experiments that lack many hours, and those that only lack their newest: two scans, whatever their number."""
     recent_since = as_of - RECENT
-    recent = [missing for missing in found if missing.start >= recent_since]
-    older = [missing for missing in found if missing.start < recent_since]
-    return [
-        Missing(
-            start=min(missing.start for missing in part),
-            end=max(missing.end for missing in part),
-            # One that lacks hours of both kinds is read with the older ones, from its first.
-            experiment_ids=tuple(sorted({key for missing in part for key in missing.experiment_ids} - set(beside))),
-        )
-        for part, beside in ((older, ()), (recent, [key for missing in older for key in missing.experiment_ids]))
-        if part
-    ]
+    older = _together([missing for missing in found if missing.start < recent_since])
+    # One that lacks hours of both kinds is read with the older ones, from its first.
+    recent = _together([missing for missing in found if missing.start >= recent_since], without=older)
+    return older + recent
+
+
+def _together(found: Sequence[Missing], without: Sequence[Missing] = ()) -> list[Missing]:
+    """What several experiments lack as one window of all; nothing where there are none."""
+    if not found:
+        return []
+    left_out = {key for missing in without for key in missing.experiment_ids}
+    ids = {key for missing in found for key in missing.experiment_ids} - left_out
+    start, end = min(missing.start for missing in found), max(missing.end for missing in found)
+    return [Missing(start, end, tuple(sorted(ids)))]
 
 
 def _stored(
     as_of: datetime, overlaps: sql.Composable, experiment_ids: Sequence[str] | None, is_covered: sql.Composable
 ) -> sql.Composed:
-    return sql.SQL(
-        """
-        SELECT {columns} FROM hourly_variant_rollups AS rollup
-        JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
-        JOIN ab_experiments AS experiment ON experiment.id = rollup.experiment_id
-        LEFT JOIN phase_rollups AS known ON known.phase_id = rollup.phase_id
-        WHERE rollup.hour < {as_of} AND {overlaps} AND {wanted}
-            AND ({is_covered} OR experiment.rollup_source = 'imported')
-        """
-    ).format(
+    return _SQL["stored_sums"].format(
         columns=stored_columns("rollup"),
         as_of=time_literal(as_of),
         overlaps=overlaps,
@@ -175,13 +200,9 @@ def _aggregated(
         condition: on `request` and its `arms`.
         known: the user hours that are summed up already.
     """
-    sums = sql.SQL(
-        """
-        SELECT {columns} FROM ({aggregation} OFFSET 0) AS rollup
-        JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
-        WHERE {overlaps}
-        """
-    ).format(columns=as_columns("rollup"), aggregation=aggregation(start, as_of, condition), overlaps=overlaps)
+    sums = _SQL["fresh_sums"].format(
+        columns=as_columns("rollup"), aggregation=aggregation(start, as_of, condition), overlaps=overlaps
+    )
     return [sums, _moments(start, as_of, overlaps, condition, known)]
 
 
@@ -207,16 +228,7 @@ def _moments(
             *(sql.SQL("0::float8 AS {}").format(sql.Identifier(name)) for name in SUMS),
         ]
     )
-    return sql.SQL(
-        """
-        (WITH unseen AS MATERIALIZED ({unseen})
-        SELECT moments.hour, phase.experiment_id::text, moments.phase_id::text, moments.variant_id::text,
-            {counts}, {moments}, NULL::timestamptz AS newest_request_at
-        FROM ({difference}) AS moments
-        JOIN ab_experiment_phases AS phase ON phase.id = moments.phase_id
-        WHERE moments.hour < {as_of} AND {overlaps})
-        """
-    ).format(
+    return _SQL["fresh_moments"].format(
         unseen=user_hours(window),
         counts=counts,
         moments=identifiers(tuple(MOMENTS), "moments"),

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pandas as pd
-from psycopg import sql
 
 from promotion_pipeline.rollups.coverage import RUNNING
-from promotion_pipeline.rollups.dispatch import roll_up_missing
-from promotion_pipeline.rollups.gaps import gap_sentence, log_gaps
 from promotion_pipeline.rollups.landing import Landing, landed
-from promotion_pipeline.rollups.log import TABLE, RequestLog, Span, open_log
-from promotion_pipeline.rollups.postgresql.rollup import RollupResult, added_up
+from promotion_pipeline.rollups.log import RequestLog, Span
+from promotion_pipeline.rollups.log_gaps import gap_sentence, log_gaps
+from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.store.bulk import read_frame, time_literal
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.store.windows import HOUR
+from promotion_pipeline.store.statements import statements
 
-MOST_COMPARED = 1_000_000
-"""Requests of a log that one hourly run counts again; of a longer one, another part every hour."""
+_SQL = statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -74,22 +70,6 @@ class Completeness:
         )
 
 
-_BOUNDS = """
-    SELECT phase.id, phase.experiment_id,
-        greatest(phase.started_at, dropped.before, '1700-01-01 00:00Z') AS since,
-        experiment.rollup_source = 'requests' AND NOT EXISTS (SELECT 1 FROM eligibility_decisions AS decided
-            WHERE decided.experiment_id = phase.experiment_id AND decided.hour = %(until)s - interval '1 hour')
-            AS is_awaited,
-        experiment.rollup_source = 'requests' AND dropped.before > phase.started_at
-            AND NOT coalesce(known.covered, '{}') @> tstzrange(phase.started_at, least(dropped.before, %(until)s))
-            AS was_dropped_unread
-    FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-    LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
-    LEFT JOIN dropped_requests AS dropped ON true
-    WHERE phase.id = ANY(%(ids)s) AND phase.started_at < %(until)s
-"""
-
-
 def completeness(
     store: Store, connection: Connection, phase_ids: Sequence[UUID], rollups: pd.DataFrame, until: datetime
 ) -> dict[UUID, Completeness]:
@@ -105,7 +85,7 @@ def completeness(
         ConfigError: a column of the log is missing.
         DependencyError: the database or the log cannot be reached.
     """
-    bounds = connection.execute(_BOUNDS, {"ids": list(phase_ids), "until": until}).fetchall()
+    bounds = connection.execute(_SQL["bounds"], {"ids": list(phase_ids), "until": until}).fetchall()
     spans = [Span(str(row["id"]), row["experiment_id"], row["since"], until) for row in bounds if row["since"] < until]
     with open_log(store) as log:
         counted: Mapping[str, int] = log.counts(spans) if spans else {}
@@ -150,20 +130,6 @@ def _gaps(connection: Connection, log: RequestLog, spans: Sequence[Span]) -> dic
     return found
 
 
-_STORED = sql.SQL(
-    """
-    SELECT phase.id::text AS phase_id, coalesce(max(rollup.hour), {until} - interval '1 hour') AS hour,
-        coalesce(sum(rollup.requests), 0)::bigint AS requests
-    FROM ab_experiment_phases AS phase
-    JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id AND experiment.rollup_source = 'requests'
-    LEFT JOIN hourly_variant_rollups AS rollup ON rollup.experiment_id = phase.experiment_id
-        AND rollup.phase_id = phase.id AND rollup.hour < {until}
-        AND rollup.hour >= coalesce((SELECT before FROM dropped_requests), '-infinity')
-    WHERE {running} AND phase.started_at < {until} GROUP BY phase.id
-    """
-)
-
-
 def incomplete_phases(store: Store, connection: Connection, until: datetime) -> list[Completeness]:
     """The running phases whose stored sums before `until` are not those of the log, the largest difference first.
 
@@ -171,7 +137,7 @@ def incomplete_phases(store: Store, connection: Connection, until: datetime) -> 
 
     Raises as `completeness`.
     """
-    stored = read_frame(connection, _STORED.format(until=time_literal(until), running=RUNNING))
+    stored = read_frame(connection, _SQL["stored_requests"].format(until=time_literal(until), running=RUNNING))
     found = completeness(store, connection, [UUID(key) for key in stored["phase_id"]], stored, until)
     partly = [one for one in found.values() if one.in_log != one.in_sums or one.was_dropped_unread]
     return sorted(partly, key=lambda one: -abs(one.in_log - one.in_sums))
@@ -192,115 +158,3 @@ def repaired(store: Store, found: Completeness | None) -> bool:
     with open_log(store) as log:
         log.roll_up(first, found.until, [str(found.experiment_id)])
     return True
-
-
-def catch_up(store: Store, end: datetime) -> RollupResult:
-    """Roll up what of the running phases is in no rollup before `end`, and what came into hours that were read before.
-
-    Three questions, each answered by little where nothing is missing: hours that were never read for anyone; phases
-    that were read without their past, because they arrived with it; and hours that have more requests in the log now
-    than when they were read. Hours that have fewer stay as they are: what vanishes is not zero.
-
-    Raises:
-        InputError: `end` is naive, not a whole hour, or after the newest complete hour.
-        ConfigError: a column of the log is missing.
-        DependencyError: the database or the log cannot be reached.
-    """
-    parts = [roll_up_missing(store, end)]
-    with open_log(store) as log:
-        grown = grown_hours(store, log, end)
-        parts += [log.roll_up(start, until) for start, until in grown.spans]
-    with store.connect() as connection:
-        connection.execute(_SETTLED, {"days": list(grown.days), "changes": list(grown.days.values())})
-    return added_up(parts)
-
-
-_READ_HOURS = sql.SQL(
-    """
-    SELECT hour, requests FROM rollup_hours
-    WHERE hour < %(end)s AND hour >= greatest((SELECT before FROM dropped_requests), (
-        SELECT date_bin('1 hour', min(greatest(phase.started_at, %(end)s - interval '400 days')),
-            '2000-01-01 00:00:00+00')
-        FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-        WHERE {} AND experiment.rollup_source = 'requests' AND phase.started_at < %(end)s))
-    ORDER BY hour
-    """
-).format(RUNNING)
-
-
-# A table of our own making is kept by the day, and PostgreSQL counts the changes of each.
-_DAYS = """
-    SELECT found.day, found.changes, known.changes IS NOT DISTINCT FROM found.changes AS is_settled
-    FROM (SELECT substring(child.relname from '[0-9]{8}$')::date AS day,
-            stats.n_tup_ins + stats.n_tup_upd + stats.n_tup_del AS changes
-        FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
-        JOIN pg_stat_all_tables AS stats ON stats.relid = child.oid
-        WHERE inhparent = 'ai_requests'::regclass AND child.relname ~ '^ai_requests_[0-9]{8}$'
-            AND current_setting('track_counts')::boolean) AS found
-    LEFT JOIN compared_days AS known ON known.day = found.day
-"""
-_SETTLED = """
-    WITH gone AS (DELETE FROM compared_days WHERE day < (SELECT before::date FROM dropped_requests))
-    INSERT INTO compared_days (day, changes) SELECT * FROM unnest(%(days)s::date[], %(changes)s::bigint[])
-    ON CONFLICT (day) DO UPDATE SET changes = excluded.changes
-"""
-
-
-@dataclass(frozen=True)
-class Grown:
-    """What a comparison of hours with the log found."""
-
-    spans: tuple[tuple[datetime, datetime], ...]
-    """Hours that have more requests now than when they were read, as [start, end) without gaps."""
-    days: dict[date, int]
-    """Days that were compared as a whole, with PostgreSQL's count of their changes from before that."""
-
-
-def grown_hours(store: Store, log: RequestLog, end: datetime) -> Grown:
-    """Compare the hours of running phases before `end` with the log.
-
-    Days of `ai_requests` without a change since they were last compared are left out. Of the others at most
-    MOST_COMPARED requests are counted, or an hour: of more another part each hour.
-
-    Raises:
-        DependencyError: the database or the log cannot be reached.
-    """
-    with store.connect() as connection:
-        known = {} if log.name != TABLE else {row["day"]: row for row in connection.execute(_DAYS)}
-        rows = connection.execute(_READ_HOURS, {"end": end}).fetchall()
-    open_rows = [row for row in rows if not (day := known.get(_day(row["hour"]))) or not day["is_settled"]]
-    chosen = _part(open_rows, end)
-    seen = {row["hour"] for row in chosen}
-    partly = {_day(row["hour"]) for row in open_rows if row["hour"] not in seen}
-    spans: list[tuple[datetime, datetime]] = []
-    for first, last in _runs([row["hour"] for row in chosen]):
-        counted = log.requests_by_hour(first, last)
-        more = [
-            row["hour"]
-            for row in chosen
-            if first <= row["hour"] < last and counted.get(pd.Timestamp(row["hour"]), 0) > row["requests"]
-        ]
-        spans += _runs(more)
-    whole = {_day(hour) for hour in seen} - partly
-    return Grown(tuple(spans), {day: known[day]["changes"] for day in sorted(whole) if day in known})
-
-
-def _day(hour: datetime) -> date:
-    return hour.astimezone(UTC).date()
-
-
-def _runs(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
-    """Hours in order as [start, end) without gaps."""
-    spans: list[tuple[datetime, datetime]] = []
-    for hour in hours:
-        start = spans.pop()[0] if spans and spans[-1][1] == hour else hour
-        spans.append((start, hour + HOUR))
-    return spans
-
-
-def _part(rows: Sequence[Mapping[str, Any]], end: datetime) -> Sequence[Mapping[str, Any]]:
-    """The hours to count in this run: all, or a part that is another in the next hour."""
-    total = sum(int(row["requests"]) for row in rows)
-    parts = min(-(-total // MOST_COMPARED), len(rows)) or 1
-    number = int(end.timestamp()) // 3600 % parts
-    return rows[len(rows) * number // parts : len(rows) * (number + 1) // parts]

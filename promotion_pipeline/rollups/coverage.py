@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
-import pandas as pd
 import psycopg
 from psycopg import sql
 
 from promotion_pipeline.rollups.postgresql.arms import hour_of
 from promotion_pipeline.store.bulk import Source, read_frame, time_literal
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import require_hours
+
+_SQL = statements(__file__)
 
 LONGEST_PHASE = timedelta(days=400)
 """An older start is more likely a mistake: reading begins at the experiment's first request instead."""
@@ -52,13 +54,7 @@ def seen_phases(
     """The phases that a rollup of [start, end) will know of; ask before the requests are read."""
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         rows = cursor.execute(
-            """
-            SELECT phase.id, phase.started_at::text, phase.ended_at::text, md5(phase.traffic::text)
-            FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-            WHERE experiment.rollup_source = 'requests' AND phase.started_at < %(end)s
-                AND coalesce(phase.ended_at, 'infinity') > %(start)s
-                AND (%(ids)s::uuid[] IS NULL OR phase.experiment_id = ANY(%(ids)s::uuid[]))
-            """,
+            _SQL["seen_phases"],
             {"start": start, "end": end, "ids": None if experiment_ids is None else list(experiment_ids)},
         ).fetchall()
     return [SeenPhase(*row) for row in rows]
@@ -70,17 +66,7 @@ def cover(connection: psycopg.Connection[Any], seen: Sequence[SeenPhase], start:
     A phase whose variants have changed since it was seen is left out: it is read again.
     """
     connection.execute(
-        """
-        INSERT INTO phase_rollups AS known (phase_id, covered)
-        SELECT phase.id, tstzmultirange(tstzrange(greatest(%(start)s, seen.started_at),
-            least(%(end)s, coalesce(seen.ended_at, 'infinity'))))
-        FROM unnest(%(ids)s::uuid[], %(started)s::text[]::timestamptz[], %(ended)s::text[]::timestamptz[],
-            %(traffic)s::text[]) AS seen (id, started_at, ended_at, traffic)
-        JOIN ab_experiment_phases AS phase ON phase.id = seen.id AND md5(phase.traffic::text) = seen.traffic
-        ORDER BY phase.id
-        ON CONFLICT (phase_id) DO UPDATE SET covered = known.covered + excluded.covered
-        WHERE NOT known.covered @> excluded.covered
-        """,
+        _SQL["cover"],
         {
             "start": start,
             "end": end,
@@ -90,31 +76,6 @@ def cover(connection: psycopg.Connection[Any], seen: Sequence[SeenPhase], start:
             "traffic": [phase.traffic for phase in seen],
         },
     )
-
-
-_UNCOVERED = sql.SQL(
-    """
-    SELECT uncovered.experiment_id::text AS experiment_id, {first_hour} AS first, {last_hour} AS last
-    FROM (
-        SELECT phase.experiment_id, upper(missing.time) AS until,
-            CASE WHEN lower(missing.time) < {oldest}
-                THEN {first_request}
-                ELSE lower(missing.time) END AS since
-        FROM ab_experiment_phases AS phase
-        JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-        LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
-        CROSS JOIN LATERAL (SELECT tstzmultirange(tstzrange(
-            least(greatest(phase.started_at, (SELECT before FROM dropped_requests)), phase_end.at), phase_end.at))
-                - coalesce(known.covered, '{{}}') AS time
-            FROM (SELECT least(coalesce(phase.ended_at, 'infinity'), {end}) AS at) AS phase_end) AS missing
-        WHERE experiment.rollup_source = 'requests' AND phase.started_at < {end} AND {wanted}
-            AND coalesce(usable_start(experiment.start_date) = experiment.start_date, true)
-            AND NOT isempty(missing.time)
-    ) AS uncovered
-    WHERE uncovered.since < uncovered.until
-    ORDER BY 2, 1
-    """
-)
 
 
 _FIRST_REQUEST = sql.SQL(
@@ -138,7 +99,7 @@ def uncovered(source: Source, end: datetime, phases: sql.Composable, *, is_elsew
         DependencyError: the database cannot be reached.
     """
     require_hours(None, end)
-    query = _UNCOVERED.format(
+    query = _SQL["uncovered"].format(
         first_hour=hour_of(sql.SQL("uncovered.since")),
         last_hour=hour_of(sql.SQL("uncovered.until - interval '1 microsecond'")),
         oldest=time_literal(end - LONGEST_PHASE),
@@ -162,78 +123,6 @@ RUNNING = sql.SQL(
     "phase.ended_at IS NULL AND phase.is_running AND usable_start(experiment.start_date) = experiment.start_date"
 )
 """A condition on `phase` and its `experiment`: it is judged every hour, and its start can be used."""
-
-
-# Requests that were there when the hour was read belonged nowhere until now; others have come since.
-_RESTATE: LiteralString = """
-    UPDATE rollup_hours AS marked
-    SET requests = marked.requests + moved.arrived,
-        unassigned_requests = marked.unassigned_requests - (moved.assigned - moved.arrived)
-    FROM (
-        SELECT rolled.hour, delta.assigned, CASE WHEN delta.assigned > 0
-            THEN least(greatest(delta.counted - rolled.requests, 0), delta.assigned)
-            ELSE greatest(least(delta.counted - rolled.requests, 0), delta.assigned) END AS arrived
-        FROM ({}) AS delta JOIN rollup_hours AS rolled ON rolled.hour = delta.hour
-    ) AS moved
-    WHERE marked.hour = moved.hour
-"""
-
-
-def note_counts(connection: psycopg.Connection[Any], mine: sql.Composable) -> None:
-    """Remember, for `restate_hours`, what the rollups of some experiments add up to before they are written.
-
-    Args:
-        mine: a condition on `stored`, the rollups of these experiments in the window.
-    """
-    connection.execute(
-        sql.SQL(
-            """
-            CREATE TEMPORARY TABLE counted_before ON COMMIT DROP AS
-            SELECT stored.hour, sum(stored.requests)::bigint AS requests
-            FROM hourly_variant_rollups AS stored WHERE {} GROUP BY stored.hour
-            """
-        ).format(mine)
-    )
-
-
-def restate_hours(connection: psycopg.Connection[Any]) -> None:
-    """Say of the hours that `fresh` has changed how many requests belong nowhere now.
-
-    O(requests of the hours that changed).
-    """
-    connection.execute(
-        sql.SQL(_RESTATE).format(
-            sql.SQL("""
-            SELECT delta.hour, delta.assigned, source.requests AS counted
-            FROM (
-                SELECT hour, (coalesce(now_counted.requests, 0) - coalesce(counted_before.requests, 0))::bigint
-                    AS assigned
-                FROM (SELECT hour, sum(requests) AS requests FROM fresh WHERE phase_id IS NOT NULL GROUP BY hour)
-                    AS now_counted FULL JOIN counted_before USING (hour)
-            ) AS delta
-            CROSS JOIN LATERAL (SELECT count(*) AS requests FROM promotion_pipeline_requests
-                WHERE created_at >= delta.hour AND created_at < delta.hour + interval '1 hour') AS source
-            WHERE delta.assigned <> 0
-            """)
-        )
-    )
-
-
-def restate(connection: psycopg.Connection[Any], assigned: pd.Series[int], counted: pd.Series[int]) -> None:
-    """The same where the log is elsewhere.
-
-    Args:
-        assigned: requests that rollups have now and had not before, by hour.
-        counted: requests of the log in these hours.
-    """
-    connection.execute(
-        sql.SQL(_RESTATE).format(
-            sql.SQL(
-                "SELECT * FROM unnest(%s::timestamptz[], %s::bigint[], %s::bigint[]) AS given (hour, assigned, counted)"
-            )
-        ),
-        (list(assigned.index), [int(value) for value in assigned], [int(value) for value in counted]),
-    )
 
 
 def requests_kept_since(connection: psycopg.Connection[Any]) -> datetime | None:

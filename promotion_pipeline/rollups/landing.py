@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from promotion_pipeline.errors import PromotionError
-from promotion_pipeline.rollups.configuration import Engine, load_source
-from promotion_pipeline.rollups.log import log_name, open_log
+from promotion_pipeline.rollups.configuration import load_source
+from promotion_pipeline.rollups.engines.registry import engine_of
+from promotion_pipeline.rollups.opening import log_name, open_log
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import instant_text
 
 log = logging.getLogger(__name__)
-UNASKED = frozenset({Engine.SPARK})
-"""Engines that take longer to start than a tick of the schedule may last."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Landing:
     def sentence(self) -> str:
         """What is waited for, in words."""
         newest = "" if self.newest_request_at is None else f" (the newest is of {self.newest_request_at:%H:%M:%S} UTC)"
-        return f"no request of the hour after {self.end:%Y-%m-%d %H:%M} UTC has landed in {self.log} yet{newest}"
+        return f"no request of the hour after {instant_text(self.end)} has landed in {self.log} yet{newest}"
 
 
 def landed(store: Store, end: datetime, now: datetime) -> Landing:
@@ -42,7 +42,7 @@ def landed(store: Store, end: datetime, now: datetime) -> Landing:
         ConfigError: the configuration of the log is wrong.
     """
     name, config = log_name(store.settings), load_source(store.settings)
-    if config is not None and config.engine in UNASKED:
+    if config is not None and engine_of(config).is_slow_to_open:
         return Landing(end, None, name)
     try:
         with open_log(store) as opened:

@@ -8,23 +8,18 @@ An engine that cannot answer raises an error that names the log; an empty answer
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import pandas as pd
 
-from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.configuration import SourceConfig, load_source
-from promotion_pipeline.rollups.engines.connect import open_source
-from promotion_pipeline.rollups.gaps import Unreadable
-from promotion_pipeline.rollups.postgresql.rollup import RollupResult
+from promotion_pipeline.rollups.log_gaps import Unreadable
+from promotion_pipeline.rollups.postgresql.unusable import Unusable
 from promotion_pipeline.store.clock import require_utc
-from promotion_pipeline.store.database import Store
 
 TABLE = "ai_requests"
 SUMS_COLUMNS = (
@@ -62,6 +57,35 @@ class Span:
         for name in ("since", "until", "mature_before", "recent_since"):
             if (at := getattr(self, name)) is not None:
                 require_utc(at, f"{name} of span {self.key!r}")
+
+
+@dataclass(frozen=True)
+class RollupResult:
+    """What a rollup of a window did."""
+
+    rows: int
+    """Rollup rows that the window has now."""
+    requests: int
+    """Requests of the source in the window."""
+    unassigned_requests: int
+    """Those of no known variant, of an imported experiment, or of before their experiment's first phase."""
+    changed_rows: int
+    """Rollup rows that were added, changed or removed."""
+    kept_rows: int = 0
+    """Rollup rows that stay as they were counted, although the log has lost their requests."""
+    unusable: tuple[Unusable, ...] = ()
+    """Numbers of the product's own table that were left out of the sums."""
+
+
+def added_up(parts: Sequence[RollupResult]) -> RollupResult:
+    """What several rollups did together."""
+    return RollupResult(
+        rows=sum(part.rows for part in parts),
+        requests=sum(part.requests for part in parts),
+        unassigned_requests=sum(part.unassigned_requests for part in parts),
+        changed_rows=sum(part.changed_rows for part in parts),
+        kept_rows=sum(part.kept_rows for part in parts),
+    )
 
 
 class RequestLog(ABC):
@@ -140,41 +164,6 @@ class RequestLog(ABC):
     def files_of(self, start: datetime, end: datetime) -> list[str] | None:  # noqa: ARG002
         """The files that may hold requests of [start, end); None: the log is no files, or they cannot be looked at."""
         return None
-
-
-@contextlib.contextmanager
-def open_log(store: Store) -> Iterator[RequestLog]:
-    """The log of `store`: its table `ai_requests`, or what `AUTO_PROMOTION_SOURCE` names; closed afterwards.
-
-    Raises:
-        ConfigError: the configuration of the log is wrong.
-        InputError: the engine is not run here.
-        DependencyError: the engine is not installed or cannot be reached.
-    """
-    from promotion_pipeline.rollups.elsewhere import LogElsewhere
-    from promotion_pipeline.rollups.table import TableLog
-
-    config = load_source(store.settings)
-    if config is None:
-        yield TableLog(store)
-        return
-    with open_source(config, store) as source:
-        yield LogElsewhere(store, source)
-
-
-def log_name(settings: Settings) -> str:
-    """What messages call the log; nothing is asked.
-
-    Raises:
-        ConfigError: the configuration of the log is wrong.
-    """
-    config = load_source(settings)
-    return TABLE if config is None else place_of(config)
-
-
-def place_of(config: SourceConfig) -> str:
-    """Where a log is, for messages."""
-    return f"{config.files or '.'.join(config.table)} ({config.engine})"
 
 
 def require_distinct(spans: Sequence[Span]) -> None:

@@ -11,14 +11,12 @@ import pandas as pd
 import pyarrow as pa
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.configuration import SourceConfig
 from promotion_pipeline.rollups.engines.base import RequestSource
-from promotion_pipeline.rollups.postgresql.rollup import IDS, ROLLUP_COLUMNS
-from promotion_pipeline.rollups.sql.dialects import DIALECTS
-from promotion_pipeline.rollups.sql.layout import assumed
-from promotion_pipeline.rollups.sql.template import (
-    COUNTS,
-    SUMS,
+from promotion_pipeline.rollups.engines.registry import engine_of
+from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, ROLLUP_COLUMNS, SUMS
+from promotion_pipeline.rollups.source_config import SourceConfig
+from promotion_pipeline.rollups.sql.log_columns import assumed
+from promotion_pipeline.rollups.sql.rollup_query import (
     USER_COUNTS,
     USER_SUMS,
     Log,
@@ -41,7 +39,7 @@ def compiled_log(config: SourceConfig) -> Log:
         ConfigError: a column that is needed is mapped to "".
         InputError: a name cannot be one of the engine's.
     """
-    dialect = DIALECTS[config.engine]
+    dialect = engine_of(config).dialect
     return Log(dialect, dialect.identifier(*config.table), assumed(config), config.users)
 
 
@@ -107,7 +105,7 @@ def read_user_hours(
         {
             "hour": _hours(rows["hour_number"]),
             "phase_id": arms["phase_id"].astype(str).to_numpy()[arm],
-            # No text of PostgreSQL holds this character.
+            # PostgreSQL keeps no text with a NUL: it becomes the character that stands for what cannot be shown.
             "user_id": rows["user_id"].astype(str).str.replace("\0", "\ufffd", regex=False),
             "variant_id": arms["variant_id"].astype(str).to_numpy()[arm],
             "requests": _whole(rows["requests"]),
@@ -138,10 +136,10 @@ def _read(
         run = source.run
     arms = phases.reset_index(drop=True).sort_values(["phase_id", "variant_id"], ignore_index=True)
     rows = run(rollup_sql(log, arms, start, end, with_moments=with_moments, known_only=known_only))
-    frame, strangers = _frame(rows, arms)
-    if not log.layout.measures_errors:
+    frame, unassigned = _frame(rows, arms)
+    if not log.columns.measures_errors:
         frame["errors"] = np.nan
-    return frame, strangers
+    return frame, unassigned
 
 
 def _frame(rows: pa.Table | pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[int]]:
@@ -149,7 +147,7 @@ def _frame(rows: pa.Table | pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFr
     given = given.rename(columns=str.lower)
     arm = given["arm"].astype("float64").fillna(-1).to_numpy().astype(np.int64)
     hour = _hours(given["hour_number"])
-    strangers = pd.Series(_whole(given["requests"]), index=hour)[arm < 0].groupby(level=0).sum()
+    unassigned = pd.Series(_whole(given["requests"]), index=hour)[arm < 0].groupby(level=0).sum()
     known = np.flatnonzero(arm >= 0)
     known = known[np.lexsort((arm[known], hour.asi8[known]))]
     frame = pd.DataFrame({"hour": hour[known]})
@@ -161,7 +159,7 @@ def _frame(rows: pa.Table | pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFr
             frame[name] = convert(given[name])[known] if name in given else convert(pd.Series(0, range(len(known))))
     newest = pd.to_datetime(_whole(given["newest_request_micros"])[known], unit="us", utc=True)
     frame["newest_request_at"] = newest.as_unit("us")
-    return frame[list(ROLLUP_COLUMNS)], strangers
+    return frame[list(ROLLUP_COLUMNS)], unassigned
 
 
 def _hours(numbers: pd.Series[Any]) -> pd.DatetimeIndex:

@@ -1,4 +1,4 @@
-"""The stored rollups: read in the form of the evaluation, replaced one window at a time."""
+"""The stored rollups, read in the form of the evaluation."""
 
 from __future__ import annotations
 
@@ -8,21 +8,14 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups.coverage import SeenPhase, cover, seen_phases
-from promotion_pipeline.rollups.postgresql.rollup import COUNTS, IDS, ROLLUP_LOCK, SUMS
+from promotion_pipeline.rollups.phases import phase_overlaps
 from promotion_pipeline.rollups.postgresql.totals import rows_since_totals
-from promotion_pipeline.rollups.postgresql.users import KEYS, MOMENTS
-from promotion_pipeline.store.bulk import Source, copy_frame, identifiers, ids_filter, read_frame, time_literal
-from promotion_pipeline.store.database import Store
-from promotion_pipeline.store.windows import require_rows_in_window, require_window, swap_window
+from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
+from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
+from promotion_pipeline.store.statements import statements
+from promotion_pipeline.store.windows import require_window
 
-
-def phase_overlaps(start: datetime | None, end: datetime) -> sql.Composable:
-    """A condition that `phase` has an instant in [start, end)."""
-    begun = sql.SQL("phase.started_at < {}").format(time_literal(end))
-    if start is None:
-        return begun
-    return sql.SQL("{} AND coalesce(phase.ended_at, 'infinity') > {}").format(begun, time_literal(start))
+_SQL = statements(__file__)
 
 
 def read_rollups(
@@ -38,7 +31,7 @@ def read_rollups(
     Cumulative sums need the whole phase. Columns as `hourly_variant_rollups`; ids are categories of text.
 
     Args:
-        settled_before: hours before it may be summed up already, one or two rows a variant (`rows_since_totals`).
+        settled_before: hours before it may be summed up already, up to three rows a variant (`rows_since_totals`).
 
     Raises:
         InputError: a time is naive, or an id is no UUID.
@@ -50,13 +43,7 @@ def read_rollups(
             phase_overlaps(start, end), ids_filter(sql.SQL("phase.experiment_id"), experiment_ids)
         )
         return read_frame(source, rows_since_totals(phases, stored_columns("rollup"), end, settled_before), IDS)
-    query = sql.SQL(
-        """
-        SELECT {columns} FROM hourly_variant_rollups AS rollup
-        JOIN ab_experiment_phases AS phase ON phase.id = rollup.phase_id
-        WHERE rollup.hour < {end} AND {overlaps} AND {wanted}
-        """
-    ).format(
+    query = _SQL["rollups"].format(
         columns=stored_columns("rollup"),
         end=time_literal(end),
         overlaps=phase_overlaps(start, end),
@@ -67,52 +54,6 @@ def read_rollups(
 
 def stored_columns(alias: str) -> sql.Composed:
     """The columns of `hourly_variant_rollups`, ids as text."""
-    keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in KEYS[1:]]
+    keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in IDS]
     rest = identifiers((*COUNTS, *SUMS, *MOMENTS, "newest_request_at"), alias)
     return sql.SQL(", ").join([sql.Identifier(alias, "hour"), *keys, rest])
-
-
-def replace_rollups(
-    store: Store,
-    frame: pd.DataFrame,
-    start: datetime,
-    end: datetime,
-    *,
-    experiment_ids: Sequence[str] | None = None,
-    seen: Sequence[SeenPhase] | None = None,
-) -> int:
-    """Make `frame` the rollups of [start, end) and mark its hours as rolled up; returns the rows written.
-
-    Rollups of imported experiments stay, and rows about them in `frame` are left out. One transaction.
-    To aggregate what is in the database already, `rollup_window` is the cheaper way.
-
-    Args:
-        experiment_ids: replace the rollups of these alone, and mark no hour.
-        seen: the phases that were known when the requests of `frame` were read; None: those that are there now.
-
-    Raises:
-        InputError: the window is not of whole hours, a row lies outside it, or a column is missing or no number.
-        DependencyError: the database cannot be reached.
-    """
-    require_rows_in_window(frame, start, end)
-    wanted = sql.SQL("experiment_id IN (SELECT id FROM ab_experiments WHERE rollup_source = 'requests') AND {}").format(
-        ids_filter(sql.SQL("experiment_id"), experiment_ids)
-    )
-    with store.connect() as connection, connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
-        cover(connection, seen_phases(connection, start, end, experiment_ids) if seen is None else seen, start, end)
-        names = copy_frame(connection, "hourly_variant_rollups", frame, "incoming")
-        rows = swap_window(connection, "hourly_variant_rollups", names, start, end, wanted)
-        if experiment_ids is None:
-            connection.execute(
-                """
-                INSERT INTO rollup_hours (hour, requests)
-                SELECT hour, coalesce(sum(requests), 0)
-                FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 hour', '1 hour') AS hour
-                LEFT JOIN incoming USING (hour)
-                GROUP BY hour
-                ON CONFLICT (hour) DO UPDATE SET rolled_up_at = now(), requests = excluded.requests
-                """,
-                (start, end),
-            )
-    return rows

@@ -99,7 +99,7 @@ def _visits(
 ) -> tuple[Ints, Ints, Floats]:
     """Arm of each member, member of each visit, moment of each visit as a share of the experiment's traffic."""
     window = None if scenario.visit_days is None else scenario.visit_days * 24 / scenario.hours
-    # Members whose windows reach over an end of the experiment lose the visits outside.
+    # Visits before the start or after the end of the experiment are not seen.
     reach = 1.0 if window is None else 1.0 + window
     share = 1.0 - sum(giant_shares(scenario))
     members = share * scenario.arm_requests_per_hour * scenario.traffic.sum() * reach / mean_requests

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import evaluate
-from promotion_pipeline.evaluation.decide import SRM_ALPHA
+from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, START, USER_COLUMNS, experiments_of, rollups_of
 from promotion_pipeline.simulation.scenario import Scenario
 
-NOBODY = -1
+NOT_PROMOTED = -1
 
 
-class Rule(StrEnum):
+class PromotionRule(StrEnum):
     """Which rule promotes; each acts at its first look that allows it, and then the experiment is over."""
 
     CONTRACT = "contract"
-    """The five contract checks, at every look."""
+    """The contract checks, at every look."""
     UNATTENDED = "unattended"
     """What is promoted without a person: the contract and the configured evidence, by user where users are known."""
     UNATTENDED_BY_REQUEST = "unattended_by_request"
@@ -59,7 +59,7 @@ class Alarms:
 class Batch:
     """What became of some experiments."""
 
-    outcomes: dict[Rule, Outcomes]
+    outcomes: dict[PromotionRule, Outcomes]
     alarms: dict[str, Alarms]
     """By the unit that is counted: "user" or "request"."""
 
@@ -72,15 +72,15 @@ def run_batch(scenario: Scenario, config: PromotionConfig, experiments: int, see
     looks = _looks(scenario)
     decisions = evaluate(rollups, frame, hours=looks, config=config).decisions
     outcomes = {
-        Rule.CONTRACT: _first(decisions, "is_eligible", experiments),
-        Rule.UNATTENDED: _first(decisions, "is_promotable", experiments),
+        PromotionRule.CONTRACT: _first(decisions, "is_eligible", experiments),
+        PromotionRule.UNATTENDED: _first(decisions, "is_promotable", experiments),
     }
     if config.planned_sample_size is not None:
-        outcomes[Rule.GROUP_SEQUENTIAL] = _first(decisions, "group_sequential_crossed", experiments)
+        outcomes[PromotionRule.GROUP_SEQUENTIAL] = _first(decisions, "group_sequential_crossed", experiments)
     if scenario.requests_per_user is None:
         return Batch(outcomes, {"request": _alarms(decisions, experiments)})
     blind = evaluate(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, hours=looks, config=config).decisions
-    outcomes[Rule.UNATTENDED_BY_REQUEST] = _first(blind, "is_promotable", experiments)
+    outcomes[PromotionRule.UNATTENDED_BY_REQUEST] = _first(blind, "is_promotable", experiments)
     return Batch(outcomes, {"user": _alarms(decisions, experiments), "request": _alarms(blind, experiments)})
 
 
@@ -119,7 +119,7 @@ def _first(decisions: pd.DataFrame, flag: str, experiments: int) -> Outcomes:
     chosen = decisions.loc[decisions[flag].to_numpy(dtype=bool)].sort_values("hour", kind="stable")
     chosen = chosen.drop_duplicates("experiment_id")
     number = _numbers(chosen["experiment_id"])
-    arm = np.full(experiments, NOBODY, dtype=np.int64)
+    arm = np.full(experiments, NOT_PROMOTED, dtype=np.int64)
     hours, lift = np.full(experiments, np.nan), np.full(experiments, np.nan)
     arm[number] = chosen["candidate_variant_name"].astype(str).astype(np.int64).to_numpy()
     hours[number] = ((chosen["as_of"] - START) / pd.Timedelta(hours=1)).to_numpy()

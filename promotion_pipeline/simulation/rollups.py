@@ -121,7 +121,7 @@ def user_sums(events: Events, arms: int, hours: int) -> Sums:
     cell = events.arm[user] * hours + events.hour
 
     def summed(share: Ints | Floats) -> Ints:
-        # bincount adds float64: whole numbers, exact up to 2^53.
+        # bincount adds float64, which is exact for whole numbers up to 2^53.
         return np.bincount(cell, weights=share, minlength=arms * hours).astype(np.int64).reshape(arms, hours)
 
     requests, conversions = summed(dd), summed(dy)

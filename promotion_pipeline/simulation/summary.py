@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from promotion_pipeline.simulation.outcomes import NOBODY, Alarms, Outcomes, Rule
+from promotion_pipeline.simulation.outcomes import NOT_PROMOTED, Alarms, Outcomes, PromotionRule
 from promotion_pipeline.simulation.scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -63,7 +63,7 @@ def median(values: Floats) -> Estimate:
 class RuleSummary:
     """How a rule fared. Shares are fractions of all experiments; lifts are fractions."""
 
-    rule: Rule
+    rule: PromotionRule
     false_promotions: Estimate
     """An arm that is no better than control was promoted."""
     power: Estimate
@@ -111,10 +111,10 @@ class SrmSummary:
         }
 
 
-def summarise(rule: Rule, outcomes: Outcomes, scenario: Scenario) -> RuleSummary:
+def summarise(rule: PromotionRule, outcomes: Outcomes, scenario: Scenario) -> RuleSummary:
     """Hold one rule's acts against the truth."""
     lifts = np.array((0.0, *scenario.arm_lifts))
-    promoted = outcomes.arm != NOBODY
+    promoted = outcomes.arm != NOT_PROMOTED
     true_lift = np.where(promoted, lifts[np.maximum(outcomes.arm, 0)], np.nan)
     best = lifts.max()
     better = promoted & (true_lift > 0)

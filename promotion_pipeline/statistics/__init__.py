@@ -14,23 +14,8 @@ from promotion_pipeline.statistics.clusters import (
     normal_equivalent,
     student_inflation,
 )
-from promotion_pipeline.statistics.cuped import CupedTest, UserSums, cuped
-from promotion_pipeline.statistics.differences import (
-    miettinen_nurminen_interval,
-    newcombe_interval,
-    score_z,
-    wald_difference_interval,
-    wilson_interval,
-)
-from promotion_pipeline.statistics.dunnett import dunnett_critical_z, dunnett_p_value
 from promotion_pipeline.statistics.errors import StatisticsError
-from promotion_pipeline.statistics.group_sequential import (
-    Boundaries,
-    Spending,
-    alpha_spending,
-    continuous_boundary,
-    group_sequential_boundaries,
-)
+from promotion_pipeline.statistics.group_sequential import Spending, alpha_spending, continuous_boundary
 from promotion_pipeline.statistics.intervals import Interval
 from promotion_pipeline.statistics.lift import (
     Lift,
@@ -40,22 +25,33 @@ from promotion_pipeline.statistics.lift import (
     put_katz_on_small_counts,
     relative_lift,
 )
-from promotion_pipeline.statistics.msprt import msprt_likelihood_ratio
 from promotion_pipeline.statistics.multiplicity import benjamini_hochberg, bonferroni, holm
 from promotion_pipeline.statistics.noninferiority import (
     MeanNoninferiority,
     always_valid_harm_p_value,
     noninferiority_means,
-    noninferiority_z,
 )
 from promotion_pipeline.statistics.normal import critical_z, two_sided_p_value
-from promotion_pipeline.statistics.power import (
+from promotion_pipeline.statistics.proportions import ZTest, proportion, proportion_variance_of_mean, two_proportion_z
+from promotion_pipeline.statistics.rare_counts import more_often_z
+from promotion_pipeline.statistics.ratios import Ratio, ratio_of_sums
+from promotion_pipeline.statistics.reference.cuped import CupedTest, UserSums, cuped
+from promotion_pipeline.statistics.reference.differences import (
+    miettinen_nurminen_interval,
+    newcombe_interval,
+    score_z,
+    wald_difference_interval,
+    wilson_interval,
+)
+from promotion_pipeline.statistics.reference.dunnett import dunnett_critical_z, dunnett_p_value
+from promotion_pipeline.statistics.reference.group_sequential import Boundaries, group_sequential_boundaries
+from promotion_pipeline.statistics.reference.msprt import msprt_likelihood_ratio
+from promotion_pipeline.statistics.reference.noninferiority import noninferiority_z
+from promotion_pipeline.statistics.reference.power import (
     minimum_detectable_lift,
     power_two_proportions,
     sample_size_two_proportions,
 )
-from promotion_pipeline.statistics.proportions import ZTest, proportion, proportion_variance_of_mean, two_proportion_z
-from promotion_pipeline.statistics.ratios import Ratio, ratio_of_sums
 from promotion_pipeline.statistics.sequential import (
     always_valid_critical_z,
     always_valid_interval,
@@ -119,6 +115,7 @@ __all__ = [
     "miettinen_nurminen_interval",
     "minimum_detectable_lift",
     "mixture_rho",
+    "more_often_z",
     "msprt_likelihood_ratio",
     "newcombe_interval",
     "noninferiority_means",

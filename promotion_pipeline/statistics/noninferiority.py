@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from promotion_pipeline.statistics.arrays import FloatArray, alpha_level, floats, positive, quiet
-from promotion_pipeline.statistics.differences import score_z
 from promotion_pipeline.statistics.errors import StatisticsError
-from promotion_pipeline.statistics.proportions import ZTest, proportion, proportion_variance_of_mean
 from promotion_pipeline.statistics.sequential import always_valid_one_sided_p_value
 from promotion_pipeline.statistics.welch import mean_variance_of_mean, welch_degrees_of_freedom
 
@@ -25,39 +22,6 @@ class MeanNoninferiority:
     standard_error: FloatArray
     bound: FloatArray
     p_value: FloatArray
-
-
-@quiet
-def noninferiority_z(
-    x0: ArrayLike,
-    n0: ArrayLike,
-    x1: ArrayLike,
-    n1: ArrayLike,
-    margin: ArrayLike,
-    *,
-    higher_is_better: bool = False,
-    method: Literal["wald", "score"] = "wald",
-) -> ZTest:
-    """Test that p1 is worse than p0 by less than `margin` (absolute, >= 0). All arguments broadcast.
-
-    For a rate where lower is better: z = (p1 - p0 - margin) / se, p-value Phi(z); a small p-value says that the
-    treatment is not worse by the margin. Mirrored where higher is better. "wald" takes the unpooled standard error,
-    "score" that of Farrington & Manning 1990 (Statistics in Medicine 9, 1447-1454) times N / (N - 1).
-
-    NaN where a count is impossible or the standard error 0.
-    """
-    _check_margin(margin)
-    (limit,) = floats(margin)
-    limit = -limit if higher_is_better else limit
-    if method == "score":
-        z = score_z(x0, n0, x1, n1, limit)
-        z = np.where(np.isfinite(z), z, np.nan)
-    elif method == "wald":
-        variance = proportion_variance_of_mean(x0, n0) + proportion_variance_of_mean(x1, n1)
-        z = np.asarray((proportion(x1, n1) - proportion(x0, n0) - limit) / np.sqrt(positive(variance)))
-    else:
-        raise StatisticsError(f"method is {method!r}, but must be 'wald' or 'score'; leave it out for 'wald'.")
-    return ZTest(z, np.asarray(ndtr(-z if higher_is_better else z)))
 
 
 @quiet
@@ -81,7 +45,7 @@ def noninferiority_means(
 
     NaN where n <= 1 or both variances are 0.
     """
-    _check_margin(margin_relative)
+    check_margin(margin_relative)
     level = alpha_level(alpha)
     mean0, variance0 = mean_variance_of_mean(n0, sum0, sum_squares0)
     mean1, variance1 = mean_variance_of_mean(n1, sum1, sum_squares1)
@@ -112,13 +76,18 @@ def always_valid_harm_p_value(
     `estimate` is the effect (treatment minus control, or a lift) of a guardrail, `margin` >= 0 in its unit; the other
     arguments and NaN as in `always_valid_one_sided_interval`.
     """
-    _check_margin(margin)
+    check_margin(margin)
     sign = -1.0 if higher_is_better else 1.0
     harm = np.asarray(sign * floats(estimate)[0] - floats(margin)[0])
     return always_valid_one_sided_p_value(harm, standard_error, n, n_star, alpha)
 
 
-def _check_margin(margin: ArrayLike) -> None:
+def check_margin(margin: ArrayLike) -> None:
+    """Refuse a negative margin.
+
+    Raises:
+        StatisticsError: as said.
+    """
     (limit,) = floats(margin)
     if np.any(limit < 0):
         raise StatisticsError(f"margin is {limit.min():g}, but must be 0 or above; give the size of a tolerable loss.")

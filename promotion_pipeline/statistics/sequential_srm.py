@@ -104,7 +104,8 @@ def sequential_srm_p_value(
     counts, shares = floats(totals, weights)
     counts, shares = arms_first(counts, shares, axis)
     live = shares > 0
-    shares = shares / shares.sum(axis=0)
+    # One arm after another: numpy adds a single experiment's arms in another order than those of several.
+    shares = shares / sum(shares, np.zeros(()))
     total = sum(counts, np.zeros(()))
     log_factor = _log_gamma(np.full((), concentration)) - _log_gamma(total + concentration)
     lowest, stray = np.full((), np.inf), np.zeros((), dtype=np.bool_)
@@ -124,13 +125,18 @@ def sequential_srm_p_value(
 
 
 def _log_gamma(values: FloatArray) -> FloatArray:
-    """Log of the gamma function; Stirling's series where it is exact, at a quarter of the cost."""
-    if not values.min(initial=np.inf) >= STIRLING_FROM:
-        return np.asarray(gammaln(values))
+    """Log of the gamma function; Stirling's series where it is exact, at a quarter of the cost.
+
+    Value by value: another experiment's small count must not change how this one's is computed.
+    """
     inverse = 1.0 / values
     square = inverse * inverse
     rest = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
-    return np.asarray((values - 0.5) * np.log(values) - values + (0.5 * np.log(2.0 * np.pi) + rest))
+    found = np.asarray((values - 0.5) * np.log(values) - values + (0.5 * np.log(2.0 * np.pi) + rest))
+    small = ~(values >= STIRLING_FROM)
+    if small.any():
+        found[small] = gammaln(values[small])
+    return found
 
 
 def _prior(shares: FloatArray, concentration: float, dirichlet_alpha: ArrayLike | None) -> FloatArray:

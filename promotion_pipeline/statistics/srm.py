@@ -40,7 +40,8 @@ def srm_chi_square(observed: ArrayLike, weights: ArrayLike, axis: int = -1) -> S
     counts, shares = floats(observed, weights)
     counts, shares = arms_first(counts, shares, axis)
     live = shares > 0
-    shares = shares / shares.sum(axis=0)
+    # One arm after another: numpy adds a single experiment's arms in another order than those of several.
+    shares = shares / sum(shares, np.zeros(()))
     total = sum(counts, np.zeros(()))
     scaled = np.zeros(())
     lowest = np.full((), np.inf)

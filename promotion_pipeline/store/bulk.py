@@ -17,7 +17,8 @@ from psycopg import sql
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.store.clock import require_utc
-from promotion_pipeline.store.database import Store, cannot_reach
+from promotion_pipeline.store.connection import cannot_reach
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.pool import arrow_connection
 
 Source: TypeAlias = Store | psycopg.Connection[Any]

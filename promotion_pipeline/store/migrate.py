@@ -12,6 +12,7 @@ import psycopg
 from promotion_pipeline.errors import ConflictError, DependencyError
 from promotion_pipeline.store.adoption.catalog import ADOPTED_TABLES
 from promotion_pipeline.store.adoption.ours import VERSION_TABLE
+from promotion_pipeline.store.connection import connect
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 UPGRADE_LOCK = 0x70726F6D6F7465
@@ -57,8 +58,6 @@ def current_revision(url: str) -> str | None:
     Raises:
         DependencyError: the database cannot be reached.
     """
-    from promotion_pipeline.store.database import connect
-
     with connect(url) as connection:
         return revision_of(connection)
 
@@ -75,7 +74,6 @@ def upgrade(url: str) -> str:
         DependencyError: the database cannot be reached, or is newer than this version of the package.
     """
     from promotion_pipeline.store.adoption.settle import index_log
-    from promotion_pipeline.store.database import connect
 
     with connect(url) as connection:
         try:
@@ -83,11 +81,11 @@ def upgrade(url: str) -> str:
                 guard.execute("SELECT pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
                 _upgrade(url, connection)
         except Exception as error:
-            # Of SQLAlchemy's own statements the driver's error is the cause.
+            # SQLAlchemy wraps the driver's error and keeps it in `orig`.
             if not isinstance(getattr(error, "orig", error), psycopg.errors.LockNotAvailable):
                 raise
             raise ConflictError(_held(connection)) from None
-        # After the lock: its transaction would be waited for.
+        # Only now: building an index CONCURRENTLY waits for every open transaction, also the one that held the lock.
         index_log(connection)
     return head_revision()
 
@@ -175,7 +173,7 @@ def _run_alembic(url: str, around: Callable[[psycopg.Connection[Any], Callable[[
     engine = sqlalchemy.create_engine(
         sqlalchemy.make_url(url).set(drivername="postgresql+psycopg"),
         poolclass=sqlalchemy.NullPool,
-        # Text of a database in SQL_ASCII would come as bytes.
+        # In a database of encoding SQL_ASCII psycopg would give text as bytes.
         connect_args={"client_encoding": "UTF8"},
     )
     config = alembic.config.Config()

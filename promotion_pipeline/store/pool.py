@@ -16,7 +16,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
-from promotion_pipeline.store.database import Connection, Store, connect, current_store, is_pooled
+from promotion_pipeline.store.connection import connect, is_pooled
+from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.session_settings import CLIENT_ENCODING
 
 MOST_IDLE = 20
@@ -147,13 +148,13 @@ def arrow_connection(store: Store) -> Iterator[adbc_driver_manager.dbapi.Connect
 
 
 def _opened_arrow(store: Store) -> adbc_driver_manager.dbapi.Connection:
-    # Behind a pooler a statement and its rows are of one server's process only within a transaction.
+    # A pooler may give each statement another connection to the server: within a transaction it keeps to one.
     is_one_of_many = is_pooled(store.url)
     connection = adbc_driver_postgresql.dbapi.connect(store.url, autocommit=not is_one_of_many)
     keys = store.settings.user_id_keys
     with connection.cursor() as cursor:
         cursor.execute(f"SET client_encoding = '{CLIENT_ENCODING}'")
-        # Times without a zone are compared with others: they are UTC.
+        # A time without a zone that is compared with one that has a zone is taken as of the session's: UTC.
         cursor.execute("SET TIME ZONE 'UTC'")
         if keys is not None:
             cursor.execute("SELECT set_config('promotion_pipeline.user_id_keys', $1, false)", (keys,))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
-from psycopg.abc import Buffer
-from psycopg.adapt import Loader
 
 from promotion_pipeline.store.usable import accept_everything
 
@@ -33,15 +31,3 @@ def settle_session(connection: psycopg.Connection[Any], user_id_keys: str | None
     if user_id_keys is not None:
         connection.execute("SELECT set_config('promotion_pipeline.user_id_keys', %s, false)", (user_id_keys,))
     accept_everything(connection)
-    if info.parameter_status("server_encoding") == "SQL_ASCII":
-        # Such a database keeps whatever bytes it was given.
-        for kind in ("text", "varchar", "name"):
-            connection.adapters.register_loader(kind, _AnyText)
-
-
-class _AnyText(Loader):
-    """Text of an unknown encoding: what is no UTF-8 is shown as a replacement character."""
-
-    def load(self, data: Buffer) -> str:
-        """The text."""
-        return bytes(data).decode(errors="replace")

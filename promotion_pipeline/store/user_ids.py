@@ -35,7 +35,7 @@ def settle_user_ids(connection: psycopg.Connection[Any], keys: str | None) -> No
             )
         return
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        # For this transaction: a pooler may have given it another session than the one that was set up.
+        # Set again for this transaction: behind a pooler it may run in a session that nobody has set up.
         cursor.execute("SELECT set_config('promotion_pipeline.user_id_keys', %s, true)", (keys,))
         row = cursor.execute("SELECT kept_user_id(%s)", (_CHECK,)).fetchone()
     assert row is not None
@@ -60,7 +60,7 @@ def _hash_what_is_stored(connection: psycopg.Connection[Any], check: str) -> str
     known = _key_check(connection)
     if known is not None:
         return known
-    # Triggers carry the totals along.
+    # Triggers change the totals with it.
     connection.execute("UPDATE hourly_user_rollups SET user_id = kept_user_id(user_id)")
     connection.execute("INSERT INTO user_id_keys (key_check) VALUES (%s)", (check,))
     return check

@@ -1,40 +1,130 @@
-"""How numbers, times and durations are written in a message."""
+"""How numbers, percent, probabilities, times and durations are written.
+
+What is not known is `unknown` in a sentence; a cell of a table passes `DASH` for it.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import SupportsFloat
 
 UNKNOWN = "unknown"
+DASH = "-"
 ALMOST_CERTAIN = 99.99
 """Percent; above it a confidence is not rounded up to a certainty that nobody has."""
+SMALLEST_P_VALUE = 1e-15
+"""Below it the digits of a p-value say nothing."""
 
 
-def percent_text(value: float | None) -> str:
+def percent_text(value: float | None, digits: int = 2, *, signed: bool = False, unknown: str = UNKNOWN) -> str:
     """A number that is percent already."""
-    return UNKNOWN if _missing(value) else f"{value:.2f}".rstrip("0").rstrip(".") + " %"
+    if value is None or not math.isfinite(value):
+        return unknown
+    return f"{value:+,.{digits}f} %" if signed else f"{value:,.{digits}f} %"
 
 
-def signed_percent_text(value: float | None) -> str:
+def rate_text(value: float | None, digits: int = 2, *, signed: bool = False, unknown: str = UNKNOWN) -> str:
+    """A fraction, as percent."""
+    return percent_text(None if value is None else value * 100, digits, signed=signed, unknown=unknown)
+
+
+def lift_text(percent: float | None, *, unknown: str = UNKNOWN) -> str:
     """A change in percent, with its sign."""
-    return UNKNOWN if _missing(value) else f"{value:+,.2f} %"
+    return percent_text(percent, signed=True, unknown=unknown)
 
 
-def confidence_text(value: float | None) -> str:
-    """A confidence in percent; never rounded up to 100."""
-    if value is None or _missing(value):
-        return UNKNOWN
-    return f"above {ALMOST_CERTAIN} %" if value > ALMOST_CERTAIN else f"{math.floor(value * 100) / 100:.2f} %"
+def interval_text(lower: float | None, upper: float | None, *, unknown: str = UNKNOWN) -> str:
+    """An interval of lifts, of fractions; one without an end is none."""
+    if lower is None or upper is None or not (math.isfinite(lower) and math.isfinite(upper)):
+        return unknown
+    return f"{lower * 100:+,.1f} to {upper * 100:+,.1f} %"
 
 
-def count_text(value: float | None) -> str:
-    """A count."""
-    return UNKNOWN if _missing(value) else f"{value:,.0f}"
+def share_text(value: SupportsFloat | str | None, *, unknown: str = UNKNOWN) -> str:
+    """A share of the traffic in percent, with as many digits as it takes, at most two."""
+    if value is None or not math.isfinite(float(value)):
+        return unknown
+    return f"{float(value):.2f}".rstrip("0").rstrip(".") + " %"
 
 
-def instant_text(value: datetime) -> str:
-    """An instant in UTC, to the minute."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+def split_text(split: Mapping[str, SupportsFloat | str | None]) -> str:
+    """A traffic split in one line, by variant name."""
+    return ", ".join(f"{name} {share_text(share)}" for name, share in split.items()) or "no variant is left"
+
+
+def setting_text(value: float, *, signed: bool = False) -> str:
+    """A percentage that somebody chose, as it was written."""
+    return f"{value:+g} %" if signed else f"{value:g} %"
+
+
+def target_text(percent: float) -> str:
+    """A lift that is hoped or asked for, with its sign and three digits."""
+    return f"{percent:+.3g} %"
+
+
+def confidence_text(value: float | None, *, unknown: str = UNKNOWN) -> str:
+    """A confidence in percent; never rounded up, neither to 100 nor over a threshold that it does not reach."""
+    if value is None or not math.isfinite(value):
+        return unknown
+    if value > ALMOST_CERTAIN:
+        return f"over {ALMOST_CERTAIN} %"
+    # Rounded first, because 64.1 * 100 is a little less than 6410.
+    return f"{math.floor(round(value * 100, 6)) / 100:.2f} %"
+
+
+def p_value_text(value: float | None, *, unknown: str = UNKNOWN) -> str:
+    """A probability, small ones in powers of ten; one that is too small for its digits is not 0."""
+    if value is None or not math.isfinite(value):
+        return unknown
+    return f"< {SMALLEST_P_VALUE:g}" if value < SMALLEST_P_VALUE else f"{value:.3g}"
+
+
+def p_sentence(value: float | None) -> str:
+    """The same with its name."""
+    text = p_value_text(value)
+    return "p is unknown" if text == UNKNOWN else f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def count_text(value: float | None, digits: int = 0, *, unknown: str = UNKNOWN) -> str:
+    """A count, or a measure with so many digits."""
+    return unknown if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
+
+
+def measure_text(value: float | None, *, unknown: str = UNKNOWN) -> str:
+    """A measure of any size, with four digits."""
+    return unknown if value is None or not math.isfinite(value) else f"{value:,.4g}"
+
+
+def milliseconds_text(value: float | None, *, unknown: str = UNKNOWN) -> str:
+    """A latency."""
+    return unknown if value is None or not math.isfinite(value) else f"{value:,.1f} ms"
+
+
+def instant_text(value: datetime | str | None, *, unknown: str = UNKNOWN) -> str:
+    """An instant in UTC, to the minute; also one that is written in ISO 8601."""
+    if value is None:
+        return unknown
+    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def hour_text(value: datetime) -> str:
+    """An hour among others of which it is said once that they are UTC."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def hours_text(value: float | None, *, unknown: str = UNKNOWN) -> str:
+    """A duration in hours, in days where it is long."""
+    if value is None or not math.isfinite(value):
+        return unknown
+    return f"{value:,.0f} h" if value < 72 else f"{value / 24:,.1f} days"
+
+
+def seconds_text(value: float, digits: int = 1) -> str:
+    """How long something took."""
+    return f"{value:,.{digits}f} s"
 
 
 def duration_text(start: datetime | None, end: datetime | None) -> str | None:
@@ -45,7 +135,3 @@ def duration_text(start: datetime | None, end: datetime | None) -> str | None:
     if minutes < 90:
         return f"{minutes:.0f} minutes"
     return f"{minutes / 60:.1f} hours" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
-
-
-def _missing(value: float | None) -> bool:
-    return value is None or not math.isfinite(value)

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from promotion_pipeline.store.database import connect, create_database
+from promotion_pipeline.store.connection import connect, create_database
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.adoption.cells import CELLS, Cell
 from promotion_pipeline_tests.adoption.servers import binaries_of, running

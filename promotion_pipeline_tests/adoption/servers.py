@@ -21,13 +21,13 @@ def binaries_of(version: int) -> Path | None:
 
 
 @contextlib.contextmanager
-def running(binaries: Path) -> Iterator[str]:
+def running(binaries: Path, encoding: str = "UTF8") -> Iterator[str]:
     """A server with nothing in it; yields a URL with {} for the database. It ends with the context."""
     as_user = {} if os.getuid() else {"user": "postgres", "group": pwd.getpwnam("postgres").pw_gid, "extra_groups": []}
     with tempfile.TemporaryDirectory(prefix="adoption-") as folder:
         if as_user:
             os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
-        options = ["-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
+        options = ["-U", "postgres", "--auth=trust", "--no-sync", f"--encoding={encoding}", "--locale=C"]
         subprocess.run(
             [binaries / "initdb", "-D", f"{folder}/data", *options],
             check=True,

@@ -15,14 +15,15 @@ from pydantic import SecretStr
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import AdoptionError
 from promotion_pipeline.orchestration.in_process import InProcess
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Connection, Store, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.adoption.cells import Cell
 from promotion_pipeline_tests.adoption.team import APPLICATION, Application, Team
 
@@ -111,9 +112,9 @@ def _tick(store: Store, newest: Any, *, through_dagster: bool) -> None:
         with dg.DagsterInstance.ephemeral() as instance:
             InProcess(instance, store, log_level="CRITICAL").run_hours(start, newest)
     else:
-        from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
+        from promotion_pipeline.rollups.catching_up import roll_up_missing
 
-        assert rollup_missing(store, newest).requests > 0
+        assert roll_up_missing(store, newest).requests > 0
     with store.connect() as connection:
         rolled = connection.execute(
             "SELECT sum(r.requests)::int AS n, sum(r.conversions)::int AS c, sum(r.errors)::int AS e,"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import threading
 import time
@@ -11,9 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -22,12 +20,13 @@ from pydantic import SecretStr
 from promotion_pipeline.api import create_app
 from promotion_pipeline.api.tokens import Role, create_token
 from promotion_pipeline.config import Settings
-from promotion_pipeline.store.database import Store, create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
+from promotion_pipeline_tests.databases import copied_database
 
 TLS = ssl.create_default_context()
-"""Made once: httpx would make one for each client."""
+"""Made once: httpx2 would make one for each client."""
 CRON_SECRET = "a cron secret, ünïcödé 秘密"
 
 
@@ -60,31 +59,31 @@ class Api:
     store: Store
     secrets: dict[str, str]
     """Role -> its token."""
-    clients: dict[str, httpx.Client] = field(default_factory=dict)
+    clients: dict[str, httpx2.Client] = field(default_factory=dict)
 
-    def as_role(self, role: str | None) -> httpx.Client:
+    def as_role(self, role: str | None) -> httpx2.Client:
         """A client with the token of a role; None: without any."""
         return self.clients[role or "nobody"]
 
     @property
-    def viewer(self) -> httpx.Client:
+    def viewer(self) -> httpx2.Client:
         """May read."""
         return self.clients["viewer"]
 
     @property
-    def operator(self) -> httpx.Client:
+    def operator(self) -> httpx2.Client:
         """May act; the history calls it `operator-token`."""
         return self.clients["operator"]
 
     @property
-    def nobody(self) -> httpx.Client:
+    def nobody(self) -> httpx2.Client:
         """Has no credential."""
         return self.clients["nobody"]
 
     def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         """What a query gives."""
         with self.store.connect() as connection:
-            return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, parameters).fetchall()
 
 
 StartApi = Callable[..., Api]
@@ -102,7 +101,7 @@ def running_api(store: Store, **settings: Any) -> Iterator[Api]:
         api = Api(app, url, where, secrets)
         for role, secret in {"nobody": None, **secrets}.items():
             headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-            client = httpx.Client(base_url=url, headers=headers, timeout=60, verify=TLS)
+            client = httpx2.Client(base_url=url, headers=headers, timeout=60, verify=TLS)
             api.clients[role] = stack.enter_context(client)
         yield api
 
@@ -117,10 +116,10 @@ def start_api(store: Store) -> Iterator[StartApi]:
 @pytest.fixture(scope="module")
 def shared_api(server: EmbeddedServer, server_home: Path) -> Iterator[Api]:
     """A server that a whole module uses: for requests that are refused and leave nothing behind."""
-    name = f"shared_{os.getpid()}_{uuid4().hex[:8]}"
-    create_database(server.url("postgres"), name, TEMPLATE)
-    url = server.url(name)
-    with running_api(Store(url, Settings(home=server_home, database_url=SecretStr(url)))) as api:
+    with (
+        copied_database(server, TEMPLATE, "shared") as url,
+        running_api(Store(url, Settings(home=server_home, database_url=SecretStr(url)))) as api,
+    ):
         yield api
 
 

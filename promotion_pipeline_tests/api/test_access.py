@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
+import httpx2
 import pytest
 from fastapi import APIRouter
 from pydantic import SecretStr
@@ -234,8 +234,8 @@ def test_a_route_that_does_not_say_who_may_call_it_cannot_be_built() -> None:
         router.add_api_route("/open", lambda: None)
 
 
-def with_token(api: Api, secret: str) -> httpx.Client:
-    return httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {secret}"}, verify=TLS, timeout=60)
+def with_token(api: Api, secret: str) -> httpx2.Client:
+    return httpx2.Client(base_url=api.url, headers={"Authorization": f"Bearer {secret}"}, verify=TLS, timeout=60)
 
 
 def test_a_token_that_speaks_for_people_puts_the_person_into_the_record_and_stands_beside_it(api: Api) -> None:
@@ -318,6 +318,9 @@ def test_the_audit_cannot_be_rewritten(api: Api) -> None:
 
 
 def test_every_answer_forbids_storing_it(shared_api: Api) -> None:
-    answers: list[httpx.Response] = [shared_api.viewer.get("/api/monitoring/approvals"), shared_api.nobody.get(PROMOTE)]
+    answers: list[httpx2.Response] = [
+        shared_api.viewer.get("/api/monitoring/approvals"),
+        shared_api.nobody.get(PROMOTE),
+    ]
 
     assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from promotion_pipeline.api import batching
 from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import InputError, NotFoundError
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, WINNER, VariantSpec, seed_experiment
 
@@ -38,7 +38,7 @@ def test_everybody_gets_the_answer_that_one_alone_gets(store: Store) -> None:
     batcher = CheckBatcher(store)
 
     with ThreadPoolExecutor(24) as pool:
-        together = list(pool.map(lambda question: batcher.check(*question, None), questions * 3))
+        together = list(pool.map(lambda question: batcher.check(question[0], question[1], None), questions * 3))
 
     assert [_rounded(one.model_dump()) for one in together] == [_rounded(one.model_dump()) for one in alone] * 3
     assert batcher._groups == {}
@@ -50,16 +50,15 @@ def test_those_who_wait_are_evaluated_in_one_call(store: Store, monkeypatch: pyt
         seed_experiment(store, name, FEW)
     batches: list[list[str]] = []
     first_is_at_work, everybody_waits = threading.Event(), threading.Event()
-    original = batching.assess
 
     def slow(where: Store, asked: list[str], *rest: Any) -> Any:
         batches.append(asked)
         if len(batches) == 1:
             first_is_at_work.set()
             assert everybody_waits.wait(60)
-        return original(where, asked, *rest)
+        return assess(where, asked, *rest)
 
-    monkeypatch.setattr(batching, "assess", slow)
+    monkeypatch.setattr("promotion_pipeline.api.batching.assess", slow)
     batcher = CheckBatcher(store)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(batcher.check, names[0], None, None)
@@ -81,7 +80,7 @@ def test_a_batch_that_fails_harms_nobody(store: Store, monkeypatch: pytest.Monke
     def failing(*_: object) -> None:
         raise NotFoundError("somebody else's experiment was deleted meanwhile")
 
-    monkeypatch.setattr(batching, "assess", failing)
+    monkeypatch.setattr("promotion_pipeline.api.batching.assess", failing)
 
     assert CheckBatcher(store).check("clear", None, None).is_eligible
 

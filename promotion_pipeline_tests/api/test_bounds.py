@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from promotion_pipeline.api.protocol import BoundedProtocol
@@ -43,7 +43,7 @@ def said_to(url: str, text: bytes) -> bytes:
 def test_a_connection_that_never_says_all_is_closed(api: Api, text: bytes) -> None:
     with serving(api.app, http=Impatient) as url:
         assert b"200" not in said_to(url, text)
-        assert httpx.get(f"{url}/health").status_code == 200
+        assert httpx2.get(f"{url}/health").status_code == 200
 
 
 def test_headers_without_end_are_refused(api: Api) -> None:
@@ -56,7 +56,7 @@ def test_one_connection_too_many_is_answered_503(api: Api) -> None:
         parts = urlsplit(url)
         held = [socket.create_connection((str(parts.hostname), int(parts.port or 0))) for _ in range(3)]
         try:
-            assert httpx.get(f"{url}/health").status_code == 503
+            assert httpx2.get(f"{url}/health").status_code == 503
         finally:
             for one in held:
                 one.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -140,12 +141,25 @@ def test_a_person_finds_approves_and_undoes_a_promotion(shared_api: Api, open_pa
     _is_sound(page)
 
 
+def test_the_list_fits_a_desk_without_scrolling(shared_api: Api, open_page: Open) -> None:
+    control = replace(WINNER[0], name="monthly", requests=8_500, conversions=850)
+    seed_experiment(shared_api.store, "demo-price-page", (control, replace(WINNER[1], name="yearly-billing")))
+    shared_api.operator.post(SWEEP).raise_for_status()
+    page = open_page()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    row = page.get_by_role("row").filter(has_text="demo-price-page")
+    expect(row).to_contain_text("broken split")
+    expect(row).to_contain_text("waits for approval")
+    list_of_all = page.get_by_role("region", name="Experiments")
+    assert list_of_all.evaluate("it => it.scrollWidth - it.clientWidth") <= 0
+
+
 def test_reading_and_acting_need_no_script(shared_api: Api, open_page: Open) -> None:
     seeded = _waiting(shared_api, "without-scripts")
     page = open_page(scripts=False)
 
     page.get_by_role("link", name="without-scripts").click()
-    expect(page.get_by_role("region", name="The five checks")).to_contain_text("Improvement: passes")
+    expect(page.get_by_role("region", name="The contract checks")).to_contain_text("Improvement: passes")
     _act(page, "Approve and promote", "agreed")
     assert split_of(shared_api.store, seeded)["treatment"] == 100
     _act(page, "Roll back", "changed our minds")
@@ -161,7 +175,7 @@ def test_the_keyboard_alone_is_enough(shared_api: Api, open_page: Open) -> None:
 
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    stops = []
+    stops: list[str] = []
     while (stop := _next_stop(page)) != "Promote treatment…":
         assert stop not in stops, f"the keyboard never reaches the act: {stops}"
         stops.append(stop)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promotion_pipeline.api.pages.charts import HEIGHT, WIDTH, lift_chart, sparkline
-from promotion_pipeline.promotion.evidence import LiftPoint
+from promotion_pipeline.promotion.history.evidence import LiftPoint
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 fractions = st.none() | st.floats(-1e6, 1e6)

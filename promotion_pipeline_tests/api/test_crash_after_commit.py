@@ -6,14 +6,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing.connection import Connection as Pipe
 
-import httpx
+import httpx2
 import pytest
 
 from promotion_pipeline import promote_winner
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.faults import FaultPoint, die_at
-from promotion_pipeline.promotion.holds import hold_promotion
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.act.holds import hold_promotion
+from promotion_pipeline.promotion.record.faults import FaultPoint, die_at
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.api.conftest import Api
 from promotion_pipeline_tests.faults.racers import a_process, serve
@@ -49,7 +49,7 @@ def dying_server(url: str, settings: Settings, pipe: Pipe) -> None:
 
 
 def send_to_a_server_that_dies(api: Api, path: str, body: dict[str, str]) -> None:
-    with a_process(dying_server, api.store.url, api.store.settings) as pipe, pytest.raises(httpx.TransportError):
+    with a_process(dying_server, api.store.url, api.store.settings) as pipe, pytest.raises(httpx2.TransportError):
         api.operator.post(f"{pipe.recv()}{path}", json=body, headers=KEY)
     assert api.rows("SELECT 1 FROM api_idempotency_keys") == []
 

@@ -10,7 +10,7 @@ import pytest
 from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.api.guard import Door
 from promotion_pipeline.errors import NotFoundError
-from promotion_pipeline.promotion.history import get_promotion_history
+from promotion_pipeline.promotion.history.history import get_promotion_history
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.pool import MOST_IDLE, PooledStore, pooled
 from promotion_pipeline_tests.api.conftest import Api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 import pytest
 
 from promotion_pipeline_tests.api.conftest import CRON_SECRET, Api
@@ -108,7 +108,7 @@ def test_a_key_that_is_none_is_refused(shared_api: Api, key: str) -> None:
 def test_of_requests_with_one_key_at_once_one_acts_and_all_get_its_answer(api: Api) -> None:
     seed_experiment(api.store, "checkout", WINNER)
 
-    def promote(_: int) -> httpx.Response:
+    def promote(_: int) -> httpx2.Response:
         return api.operator.post(PROMOTE, json={"promotionType": "manual"}, headers=KEY)
 
     with ThreadPoolExecutor(32) as pool:
@@ -123,7 +123,7 @@ def test_of_requests_with_one_key_at_once_one_acts_and_all_get_its_answer(api: A
 def test_of_requests_with_different_keys_at_once_one_promotes(api: Api) -> None:
     seed_experiment(api.store, "checkout", WINNER)
 
-    def promote(number: int) -> httpx.Response:
+    def promote(number: int) -> httpx2.Response:
         return api.operator.post(PROMOTE, headers={"Idempotency-Key": f"key-{number}"})
 
     with ThreadPoolExecutor(32) as pool:
@@ -150,7 +150,7 @@ def test_the_secret_of_the_sweep_is_no_part_of_the_request(api: Api) -> None:
     first = api.nobody.post(SWEEP, json={"cronSecret": CRON_SECRET}, headers=KEY)
     raw = [(b"Idempotency-Key", b"key-1"), (b"X-Cron-Secret", CRON_SECRET.encode())]
 
-    second = api.nobody.post(SWEEP, json={}, headers=raw)  # type: ignore[arg-type]
+    second = api.nobody.post(SWEEP, json={}, headers=raw)
 
     assert first.status_code == 200
     assert second.content == first.content

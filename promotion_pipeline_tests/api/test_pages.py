@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 
 from promotion_pipeline.api.access import access_of
@@ -53,9 +53,9 @@ class Browser:
     """Keeps cookies, follows redirects, fills forms."""
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, follow_redirects=True, timeout=60, verify=TLS)
+        self.client = httpx2.Client(base_url=url, follow_redirects=True, timeout=60, verify=TLS)
 
-    def log_in(self, token: str, to: str = "/experiments") -> httpx.Response:
+    def log_in(self, token: str, to: str = "/experiments") -> httpx2.Response:
         """Through the form."""
         return self.client.post("/login", data={"token": token, "next": to})
 
@@ -65,7 +65,7 @@ class Browser:
         assert found is not None
         return found.group(1)
 
-    def submit(self, action: str, **fields: str) -> httpx.Response:
+    def submit(self, action: str, **fields: str) -> httpx2.Response:
         """Send a form of the experiment's page."""
         return self.client.post(f"{PAGE}/{action}", data={"csrf": self.csrf(PAGE), **fields})
 

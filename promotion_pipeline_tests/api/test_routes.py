@@ -57,7 +57,8 @@ def test_the_check_has_the_documented_shape(api: Api) -> None:
     assert data["winnerVariantId"] == str(seeded.variant_ids["treatment"])
     assert data["confidence"] > 99.99
     assert data["improvement"] == pytest.approx(30.0)
-    assert data["safetyChecks"] == dict.fromkeys(SAFETY_CHECKS, True)
+    assert data["safetyChecks"].keys() >= SAFETY_CHECKS
+    assert all(data["safetyChecks"].values())
     assert {check["observed"] is not None and check["threshold"] is not None for check in data["checks"]} == {True}
 
 
@@ -148,7 +149,8 @@ def test_promoting_has_the_documented_shape_and_moves_the_traffic(api: Api) -> N
     assert promotion["promotionType"] == "manual"
     assert promotion["metadata"]["ticket"] == "PROJ-123"
     assert eligibility.keys() >= CHECK_FIELDS
-    assert eligibility["safetyChecks"] == dict.fromkeys(SAFETY_CHECKS, True)
+    assert eligibility["safetyChecks"].keys() >= SAFETY_CHECKS
+    assert all(eligibility["safetyChecks"].values())
     assert {name: float(share) for name, share in split_of(api.store, seeded).items()} == {
         "control": 0.0,
         "treatment": 100.0,

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from psycopg import sql
 from pydantic import SecretStr
@@ -43,7 +43,7 @@ def _database_text(api: Api) -> str:
     return "\n".join(found)
 
 
-def _visit_everything(api: Api) -> list[httpx.Response]:
+def _visit_everything(api: Api) -> list[httpx2.Response]:
     secret, wrong = _canary("cron_secret"), "CANARY-wrong-token-0123456789"
     sweep, promote = "/api/monitoring/auto-promotion/check", "/api/monitoring/experiments/clear/promote"
     answers = [

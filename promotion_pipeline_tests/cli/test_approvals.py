@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promotion_pipeline.api.tokens import create_token, revoke_token
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.cli.conftest import Run
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, let_time_pass, seed_experiment

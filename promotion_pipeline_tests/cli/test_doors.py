@@ -9,8 +9,8 @@ import pytest
 
 from promotion_pipeline.cli.dev import links_to, only_one
 from promotion_pipeline.errors import ConflictError
-from promotion_pipeline.promotion.overview import experiment_overview
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.history.overview import experiment_overview
 from promotion_pipeline.store.database import Store, close_current_stores
 from promotion_pipeline_tests.cli.conftest import Run
 from promotion_pipeline_tests.notifications.servers import web_server

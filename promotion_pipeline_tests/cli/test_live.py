@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from promotion_pipeline import promote_winner
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.cli.conftest import Run
 from promotion_pipeline_tests.promotion.test_alarms import BROKEN, HEALTHY, SAVED_BACK, execute, promoted

@@ -13,8 +13,6 @@ import pytest
 import typer
 
 from promotion_pipeline.cli.main import app
-from promotion_pipeline.cli.options import THRESHOLDS
-from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.cli.conftest import Run, spawn
 from promotion_pipeline_tests.seeding import seed_experiment, split_of
@@ -56,10 +54,6 @@ def test_help_loads_nothing_heavy() -> None:
 def test_a_mistyped_command_is_suggested(run_anywhere: Run) -> None:
     done = run_anywhere("chekc", "x")
     assert (done.code, "Did you mean 'check'?" in done.err) == (2, True)
-
-
-def test_every_threshold_option_is_a_threshold() -> None:
-    assert {option.field for option in THRESHOLDS} <= set(PromotionConfig.model_fields)
 
 
 def test_a_database_that_is_down_is_one_line_and_exit_code_5(tmp_path: Path) -> None:

@@ -29,15 +29,16 @@ from pydantic import SecretStr
 from promotion_pipeline.config import Settings
 from promotion_pipeline.doctor import Diagnosis, Finding, examine
 from promotion_pipeline.orchestration.instance import open_instance
-from promotion_pipeline.store.database import Store, create_database
+from promotion_pipeline.store.connection import create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 GOOD_SECRET = "canary-Zk3v9Qm2-Tx7wB1nL"
 
 
 @dataclass
-class Patient:
-    """The installation: its environment, its Dagster instance, its clock."""
+class Installation:
+    """A store, the environment, a Dagster instance and the clock of the machine."""
 
     store: Store
     instance: dg.DagsterInstance
@@ -53,7 +54,7 @@ class Patient:
 
     def execute(self, statement: str, *parameters: object) -> None:
         with self.store.connect() as connection:
-            connection.execute(statement, parameters)  # type: ignore[arg-type]
+            connection.execute(statement, parameters)
 
     def beat(self, seconds_ago: float = 0.0) -> None:
         for daemon in ("SCHEDULER", "SENSOR"):
@@ -101,7 +102,7 @@ def dagster(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def patient(store: Store, dagster: Dagster) -> Patient:
+def installation(store: Store, dagster: Dagster) -> Installation:
     """All is well with it."""
     environment = {
         "AUTO_PROMOTION_HOME": str(dagster.home),
@@ -109,7 +110,7 @@ def patient(store: Store, dagster: Dagster) -> Patient:
         "AUTO_PROMOTION_DAGSTER_DATABASE_URL": dagster.url,
         "AUTO_PROMOTION_CRON_SECRET": GOOD_SECRET,
     }
-    made = Patient(store, dagster.instance, environment)
+    made = Installation(store, dagster.instance, environment)
     made.beat()
     made.switch("hourly_promotion_schedule", InstigatorType.SCHEDULE, InstigatorStatus.RUNNING)
     made.switch("promotion_sensor", InstigatorType.SENSOR, InstigatorStatus.RUNNING)

@@ -70,4 +70,5 @@ def sums(
 def last(frame: pd.DataFrame, name: str = "button") -> pd.Series:
     """The decision (or first row) of an experiment at its newest hour."""
     own = frame[frame["experiment_id"] == name]
-    return own[own["hour"] == own["hour"].max()].iloc[0]
+    row: pd.Series = own[own["hour"] == own["hour"].max()].iloc[0]
+    return row

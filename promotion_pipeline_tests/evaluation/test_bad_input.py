@@ -38,7 +38,7 @@ BAD_ROLLUPS = {
     "no treatment rows": (sums({"control": (5000, 500)}), "inconclusive", "zero_requests"),
     "no control rows": (sums({"variant-a": (5000, 500)}), "inconclusive", "zero_requests"),
     "only zeros": (sums({"control": (0, 0), "variant-a": (0, 0)}), "inconclusive", "no_rows"),
-    "a variant that nobody declared": (sums(GOOD | {"stranger": (10, 1)}), "error", "unknown_variant"),
+    "a variant that nobody declared": (sums(GOOD | {"undeclared": (10, 1)}), "error", "unknown_variant"),
 }
 
 
@@ -63,7 +63,7 @@ BAD_EXPERIMENTS = {
     "a split that is NaN": (experiment(split=[50, np.nan]), "inconclusive", "split_not_100"),
     "thresholds that are not valid": (experiment(config_error="max_error_rate=5"), "error", "invalid_config"),
     "no start": (
-        experiment(started_at=pd.NaT).assign(started_at=pd.Series([pd.NaT] * 2, dtype="datetime64[us, UTC]")),
+        experiment().assign(started_at=pd.Series([pd.NaT] * 2, dtype="datetime64[us, UTC]")),
         "error",
         "not_a_number",
     ),

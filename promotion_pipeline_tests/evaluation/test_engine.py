@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.evaluation import dense, evaluate
+from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.statistics import always_valid_interval, relative_lift
 from promotion_pipeline_tests.evaluation.builders import START, experiment, last, sums
 
@@ -78,7 +78,7 @@ def test_blocks_of_experiments_give_the_same_frames_as_one(monkeypatch: pytest.M
     own = pd.concat([_random(number, name=name) for number, name in enumerate(names)]).sample(frac=1, random_state=1)
     frame = pd.concat([experiment(name, arms=("control", "a", "b")) for name in names])
     whole = evaluate(own, frame)
-    monkeypatch.setattr(dense, "CELLS_PER_BLOCK", 500)
+    monkeypatch.setattr("promotion_pipeline.evaluation.sums.CELLS_PER_BLOCK", 500)
     parts = evaluate(own, frame)
     for name in ("metrics", "significance", "decisions"):
         assert_frame_equal(getattr(whole, name), getattr(parts, name))
@@ -95,7 +95,9 @@ def test_there_is_one_row_per_key() -> None:
 def test_each_phase_is_judged_on_its_own_rows() -> None:
     change = START + pd.Timedelta(hours=30)
     first = experiment(split=[90, 10]).assign(phase_id="p1", ended_at=change)
-    second = experiment(started_at=change).assign(phase_id="p2", ended_at=pd.NaT)
+    second = experiment(started_at=change).assign(
+        phase_id="p2", ended_at=pd.Series([pd.NaT] * 2, dtype="datetime64[us, UTC]")
+    )
     early = sums({"control": (9_000, 900), "variant-a": (1_000, 100)}, hours=30, phase_id="p1")
     later = sums(GOOD, start=change, hours=60, phase_id="p2")
     decisions = evaluate(pd.concat([early, later]), pd.concat([first, second])).decisions

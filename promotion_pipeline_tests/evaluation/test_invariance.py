@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from promotion_pipeline.evaluation import Evaluation, evaluate
-from promotion_pipeline_tests.evaluation.builders import START, experiment
+from promotion_pipeline_tests.evaluation.builders import START, experiment, sums
 
 HOURS = 50
 NAMED = ("experiment_id", "name", "variant_id", "variant_name")
@@ -18,12 +18,18 @@ NAMED_IN_DECISIONS = ("candidate_variant_id", "candidate_variant_name", "control
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rollups of an experiment with known users, two to four arms and a plan of its own, and the experiment."""
+    """Rollups of an experiment with known users, two to four arms and a plan of its own, and the experiment.
+
+    Arms may begin late, have next to no traffic, and be judged with an attribution window.
+    """
     arms = ["control", "a", "b", "c"][: draw(st.integers(2, 4))]
     rng = np.random.default_rng(draw(st.integers(0, 2**31)))
     rate = draw(st.floats(0.02, 0.5))
+    tiny = draw(st.sampled_from([None, 0.05]))
     own = experiment(
         arms=arms,
+        split=None if tiny is None else [100 - tiny * (len(arms) - 1), *[tiny] * (len(arms) - 1)],
+        attribution_window_hours=draw(st.sampled_from([0.0, 7.5, 30.0])),
         planned_sample_size=draw(st.sampled_from([2_000, 20_000, np.nan])),
         group_sequential_spending=draw(st.sampled_from(["obrien_fleming", "alpha_t_squared"])),
         lift_prior_sd_percent=draw(st.sampled_from([2.0, 10.0, 50.0])),
@@ -36,6 +42,8 @@ def streams(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.DataFrame]:
             "requests": rng.poisson(draw(st.sampled_from([2, 60, 900])), len(arms) * HOURS),
         }
     )
+    begun = rng.integers(-HOURS, HOURS, len(arms)) if draw(st.booleans()) else np.zeros(len(arms), dtype=int)
+    rows = rows[np.tile(np.arange(HOURS), len(arms)) >= np.repeat(begun, HOURS)].reset_index(drop=True)
     rows["conversions"] = rng.binomial(rows["requests"], rate)
     rows["errors"] = rng.binomial(rows["requests"], 0.01)
     rows["new_users"] = rows["user_requests"] = rows["user_requests_sum_squares"] = rows["requests"]
@@ -46,7 +54,7 @@ def streams(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _rows(found: Evaluation, name: str) -> pd.DataFrame:
-    frame = getattr(found, name)
+    frame: pd.DataFrame = getattr(found, name)
     return frame.astype(
         {column: object for column in frame.columns if isinstance(frame[column].dtype, pd.CategoricalDtype)}
     )
@@ -103,13 +111,13 @@ def test_an_unrelated_experiment_changes_nothing(
     elsewhere = [frame.replace({"experiment_id": {"button": "other"}}) for frame in other]
     for frame in elsewhere:
         frame["variant_id"] = "other-" + frame["variant_id"]
-    alone = evaluate(rollups, own)
-    both = evaluate(pd.concat([elsewhere[0], rollups]), pd.concat([elsewhere[1], own]))
+    hours = pd.date_range(START, periods=HOURS, freq="h")
+    alone = evaluate(rollups, own, hours=hours)
+    both = evaluate(pd.concat([elsewhere[0], rollups]), pd.concat([elsewhere[1], own]), hours=hours)
     for name in ("metrics", "significance", "decisions"):
         among = _rows(both, name)
         among = among[among["experiment_id"] == "button"].reset_index(drop=True)
-        # Padded to the slots of the larger experiment, floats of the sample ratio may differ in the last bit.
-        assert_frame_equal(among, _rows(alone, name), check_exact=False, rtol=1e-12)
+        assert_frame_equal(among, _rows(alone, name), check_exact=True)
 
 
 @settings(max_examples=20, deadline=None)
@@ -145,3 +153,29 @@ def test_every_reported_number_lies_within_its_bounds(stream: tuple[pd.DataFrame
     assert (chosen["group_sequential_z"] >= chosen["group_sequential_boundary_z"]).all()
     alarmed = decisions["sequential_srm_p_value"] < 0.001
     assert not (alarmed & decisions["is_promotable"]).any()
+
+
+def test_ten_arms_alone_are_decided_as_among_other_hours_and_experiments() -> None:
+    arms = ["control", *"abcdefghi"]
+    rng = np.random.default_rng(4)
+    split = [37.3, *rng.permutation(np.linspace(5.1, 8.9, 9)).round(2)]
+    split[0] += 100 - sum(split)
+    counts = {
+        arm: (int(n), int(n) // 9) for arm, n in zip(arms, 40 * np.array(split) + rng.integers(0, 50, 10), strict=True)
+    }
+    rows, own = sums(counts, hours=1), experiment(arms=arms, split=split)
+    other = sums({"control": (9_000, 90), "variant-a": (3, 0)}, name="other", hours=1)
+    both = pd.concat([own, experiment("other", split=[99.97, 0.03])])
+    hours = pd.date_range(START, periods=6, freq="h")
+    among = _rows(evaluate(pd.concat([rows, other]), both, hours=hours), "decisions")
+    among = among[(among["experiment_id"] == "button") & (among["hour"] == hours[3])].reset_index(drop=True)
+    alone = _rows(evaluate(rows, own, hours=hours[3:4]), "decisions")
+    assert_frame_equal(among, alone, check_exact=True)
+
+
+def test_a_row_of_an_unlisted_variant_says_nothing_about_the_hours_before_it() -> None:
+    rows = sums({"control": (100, 10), "variant-a": (100, 12), "stray": (5, 1)}, hours=1)
+    later = START + pd.Timedelta(hours=3)
+    rows.loc[rows["variant_id"] == "button/stray", "hour"] = later
+    decisions = evaluate(rows, experiment(), hours=pd.date_range(START, later, freq="h")).decisions
+    assert [("unknown_variant" in reasons) for reasons in decisions["reasons"]] == [False] * 3 + [True]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -11,7 +13,7 @@ from promotion_pipeline_tests.evaluation.builders import START, experiment, last
 REQUESTS_PER_HOUR = 200
 
 
-def _decision(hours: float, rate: float, control_rate: float = 0.05, **columns: object) -> pd.Series:
+def _decision(hours: float, rate: float, control_rate: float = 0.05, **columns: Any) -> pd.Series:
     """Both arms at their rates exactly, 200 requests an hour each, after `hours`."""
     requests = REQUESTS_PER_HOUR * hours
     rows = pd.DataFrame(

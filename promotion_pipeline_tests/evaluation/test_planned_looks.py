@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,14 +12,14 @@ import pytest
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import evaluate, explain, outlook
 from promotion_pipeline.simulation import Scenario, simulate
-from promotion_pipeline.simulation.outcomes import Rule
+from promotion_pipeline.simulation.outcomes import PromotionRule
 from promotion_pipeline.statistics import critical_z, sequential_srm
 from promotion_pipeline_tests.evaluation.builders import START, experiment, last, sums
 
 GOOD = {"control": (10_000, 1_000), "variant-a": (10_000, 1_300)}
 
 
-def _decision(counts: dict[str, tuple[int, int]], **columns: object) -> pd.Series:
+def _decision(counts: dict[str, tuple[int, int]], **columns: Any) -> pd.Series:
     return last(evaluate(sums(counts), experiment(**columns)).decisions)
 
 
@@ -76,7 +77,7 @@ def test_crossing_promotes_nothing_by_itself() -> None:
 def test_hourly_looks_cross_no_more_often_than_the_level_says(spending: str) -> None:
     config = PromotionConfig(planned_sample_size=20_000, group_sequential_spending=spending)
     found = simulate(Scenario(days=5, requests_per_hour=85), experiments=1_500, seed=11, config=config)
-    (planned,) = (rule.false_promotions for rule in found.rules if rule.rule is Rule.GROUP_SEQUENTIAL)
+    (planned,) = (rule.false_promotions for rule in found.rules if rule.rule is PromotionRule.GROUP_SEQUENTIAL)
     assert planned.value is not None and planned.standard_error is not None
     assert 0.005 < planned.value < 0.025 + 3 * planned.standard_error
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.config.choices import Evidence, Guardrail
-from promotion_pipeline.evaluation.stricter import Overruled, stricter_of
+from promotion_pipeline.config.precedence import Overruled, stricter_of
 
 PAIRS: dict[str, tuple[Any, Any]] = {
     "min_sample_size": (500, 2000),

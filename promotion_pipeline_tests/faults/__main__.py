@@ -23,31 +23,29 @@ from promotion_pipeline_tests.faults.kills import kill_everywhere
 from promotion_pipeline_tests.faults.lost_answers import lose_answers
 from promotion_pipeline_tests.faults.outages import stop_the_server
 from promotion_pipeline_tests.faults.races import race_rounds
-from promotion_pipeline_tests.faults.stage import Theatre
+from promotion_pipeline_tests.faults.subjects import CampaignServer
 from promotion_pipeline_tests.faults.tally import Tally, table
 from promotion_pipeline_tests.faults.ticks import tick_twice, tick_two_daemons
 
 KILLS, LOSSES, UNMADE, ROUNDS, STOPS, TICKS, DAEMON_TICKS, DAEMON_KILLS = 500, 200, 44, 100, 20, 50, 10, 8
 
-Part = Callable[[Theatre, random.Random, float], Tally]
+Part = Callable[[CampaignServer, random.Random, float], Tally]
 
 
-def _stops(theatre: Theatre, rng: random.Random, scale: float) -> Tally:
+def _stops(host: CampaignServer, rng: random.Random, scale: float) -> Tally:
     # A server of its own: stopping it must disturb no other part.
     with tempfile.TemporaryDirectory() as home:
         return stop_the_server(Path(home), rng, _scaled(STOPS, scale))
 
 
 PARTS: dict[str, Part] = {
-    "kills": lambda theatre, rng, scale: kill_everywhere(theatre, rng, _scaled(KILLS, scale), scale),
-    "lost-answers": lambda theatre, rng, scale: lose_answers(
-        theatre, rng, _scaled(LOSSES, scale), _scaled(UNMADE, scale)
-    ),
-    "races": lambda theatre, rng, scale: race_rounds(theatre, rng, _scaled(ROUNDS, scale)),
+    "kills": lambda host, rng, scale: kill_everywhere(host, rng, _scaled(KILLS, scale), scale),
+    "lost-answers": lambda host, rng, scale: lose_answers(host, rng, _scaled(LOSSES, scale), _scaled(UNMADE, scale)),
+    "races": lambda host, rng, scale: race_rounds(host, rng, _scaled(ROUNDS, scale)),
     "stops": _stops,
-    "ticks": lambda theatre, rng, scale: tick_twice(theatre, rng, _scaled(TICKS, scale)),
-    "daemons": lambda theatre, rng, scale: tick_two_daemons(
-        theatre, rng, _scaled(DAEMON_TICKS, scale), _scaled(DAEMON_KILLS, scale)
+    "ticks": lambda host, rng, scale: tick_twice(host, rng, _scaled(TICKS, scale)),
+    "daemons": lambda host, rng, scale: tick_two_daemons(
+        host, rng, _scaled(DAEMON_TICKS, scale), _scaled(DAEMON_KILLS, scale)
     ),
 }
 
@@ -83,11 +81,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(parts: list[str], seed: int, scale: float) -> list[Tally]:
     tallies = []
     with tempfile.TemporaryDirectory() as home, EmbeddedServer(Path(home)) as server:
-        theatre = Theatre(server)
+        host = CampaignServer(server)
         for part in parts:
             sys.stderr.write(f"{part} ...\n")
             # Of its own for each part, so that a part alone does what it does in the whole.
-            tallies.append(PARTS[part](theatre, random.Random(f"{part} {seed}"), scale))
+            tallies.append(PARTS[part](host, random.Random(f"{part} {seed}"), scale))
     return tallies
 
 

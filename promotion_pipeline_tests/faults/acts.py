@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from promotion_pipeline.errors import ConflictError
-from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
-from promotion_pipeline.promotion.events import Action
-from promotion_pipeline.promotion.faults import FaultPoint
-from promotion_pipeline.promotion.holds import release_hold
-from promotion_pipeline.promotion.models import Outcome, Promotion, SweepEntry
-from promotion_pipeline.promotion.pending import CLAIM_SECONDS, apply_pending, pending_promotions
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.ramp import advance_ramp
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.watch import WatchAction, watch_promotions
+from promotion_pipeline.promotion.act.approvals import approve_promotion, decline_promotion
+from promotion_pipeline.promotion.act.holds import release_hold
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.record.events import Action
+from promotion_pipeline.promotion.record.faults import FaultPoint
+from promotion_pipeline.promotion.record.models import Outcome, Promotion, SweepEntry
+from promotion_pipeline.promotion.unattended.pending import CLAIM_SECONDS, apply_pending, pending_promotions
+from promotion_pipeline.promotion.unattended.watch import WatchAction, watch_promotions
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.faults.stage import Setting, Subject
+from promotion_pipeline_tests.faults.subjects import Setting, Subject
 
 PERSON = "anna"
 

@@ -10,16 +10,16 @@ from multiprocessing.synchronize import Barrier
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.faults import die_at
-from promotion_pipeline.promotion.pending import apply_pending
+from promotion_pipeline.promotion.record.faults import die_at
+from promotion_pipeline.promotion.unattended.pending import apply_pending
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults import acts
 from promotion_pipeline_tests.faults.acts import Answers
 from promotion_pipeline_tests.faults.racers import BARRIER_SECONDS, Heard
-from promotion_pipeline_tests.faults.stage import Subject
+from promotion_pipeline_tests.faults.subjects import Subject
 
 DAGSTER = "_dagster"
-"""What the name of a stage's Dagster storage ends with."""
+"""What the name of a database's Dagster storage ends with."""
 
 
 def plain_daemon(url: str, settings: Settings, barrier: Barrier, pipe: Pipe) -> None:

@@ -11,15 +11,15 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-import httpx
+import httpx2
 import uvicorn
 
 from promotion_pipeline.api import create_app
 from promotion_pipeline.api.tokens import Role, create_token
-from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults.acts import Acknowledged, Answers
-from promotion_pipeline_tests.faults.stage import Subject
+from promotion_pipeline_tests.faults.subjects import Subject
 
 PROMOTES = {
     "promote": Action.PROMOTE,
@@ -33,7 +33,7 @@ PROMOTES = {
 class Door:
     """A client with an operator's token."""
 
-    client: httpx.Client
+    client: httpx2.Client
 
     def post(self, subject: Subject, act: str, body: dict[str, Any] | None = None, key: str | None = None) -> Reply:
         """One act over HTTP."""
@@ -93,5 +93,5 @@ def operator_headers(store: Store, name: str = "operator") -> dict[str, str]:
 def open_door(store: Store, served: Store) -> Iterator[Door]:
     """A server on `served`, which may lose its connections, and a client of it."""
     headers = operator_headers(store)
-    with serving(served) as url, httpx.Client(base_url=url, headers=headers, timeout=120) as client:
+    with serving(served) as url, httpx2.Client(base_url=url, headers=headers, timeout=120) as client:
         yield Door(client)

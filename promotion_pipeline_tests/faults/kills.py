@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from promotion_pipeline_tests.faults.acts import ACTS, Act
-from promotion_pipeline_tests.faults.stage import Stage, Subject, Theatre
+from promotion_pipeline_tests.faults.subjects import CampaignDatabase, CampaignServer, Subject
 from promotion_pipeline_tests.faults.tally import Tally
 from promotion_pipeline_tests.faults.worker import Fate, Moment, run_worker
 
@@ -16,7 +16,7 @@ MOST_AT_ONCE = 25
 
 
 def kill_everywhere(
-    theatre: Theatre, rng: random.Random, kills: int, scale: float = 1.0, acts: Sequence[Act] = ACTS
+    host: CampaignServer, rng: random.Random, kills: int, scale: float = 1.0, acts: Sequence[Act] = ACTS
 ) -> Tally:
     """Every crash point and every message of every act, or a share of them; then any instant until there are `kills`.
 
@@ -24,36 +24,36 @@ def kill_everywhere(
     doing that once more changes nothing.
     """
     tally = Tally("kills", "kills")
-    with theatre.stage() as stage:
-        campaigns = [_Campaign(stage, act, tally, rng) for act in acts]
+    with host.database() as database:
+        campaigns = [_Campaign(database, act, tally, rng) for act in acts]
         for campaign in campaigns:
             campaign.measure()
             fates = campaign.points() + campaign.messages()
             campaign.kill_at(fates if scale >= 1 else rng.sample(fates, round(len(fates) * scale)))
         while tally.done < kills:
             rng.choice(campaigns).kill_at([Fate(Moment.ANY)] * 5)
-        tally.check(stage.store, when="after all kills")
+        tally.check(database.store, when="after all kills")
     return tally.finish()
 
 
-def kill_at_some_points(theatre: Theatre, rng: random.Random, each: int, acts: Sequence[Act] = ACTS) -> Tally:
+def kill_at_some_points(host: CampaignServer, rng: random.Random, each: int, acts: Sequence[Act] = ACTS) -> Tally:
     """`each` crash points of every act, chosen at random, and as many messages of the acts that have no points."""
     tally = Tally("kills", "kills")
-    with theatre.stage() as stage:
+    with host.database() as database:
         for act in acts:
-            campaign = _Campaign(stage, act, tally, rng)
+            campaign = _Campaign(database, act, tally, rng)
             # The first messages of every act: connection's begin, the locks, the reads under them.
             chosen = campaign.points() or [Fate(Moment.SENT, trip=trip) for trip in range(1, 9)]
             campaign.kill_at(rng.sample(chosen, min(each, len(chosen))))
-        tally.check(stage.store, when="after all kills")
+        tally.check(database.store, when="after all kills")
     return tally.finish()
 
 
 class _Campaign:
     """The kills of one act."""
 
-    def __init__(self, stage: Stage, act: Act, tally: Tally, rng: random.Random) -> None:
-        self.stage, self.act, self.tally, self.rng = stage, act, tally, rng
+    def __init__(self, database: CampaignDatabase, act: Act, tally: Tally, rng: random.Random) -> None:
+        self.database, self.act, self.tally, self.rng = database, act, tally, rng
         self.seconds, self.trips = 0.1, 0
 
     def points(self) -> list[Fate]:
@@ -68,7 +68,7 @@ class _Campaign:
         """Live through the act, once cold and once warm: how many messages it sends, and how long it takes."""
         for _ in range(2):
             subject = self._subjects(1)[0]
-            ended = run_worker(self.stage.store, self.act.name, subject, Fate(Moment.NEVER))
+            ended = run_worker(self.database.store, self.act.name, subject, Fate(Moment.NEVER))
             self.seconds, self.trips = ended.seconds, ended.trips
             self.tally.note(ended.answers)
             if not ended.answers:
@@ -84,26 +84,26 @@ class _Campaign:
                 self._kill(subject, fate)
 
     def _subjects(self, count: int) -> list[Subject]:
-        self.stage.keep_clear_of_the_hour(CLEAR_OF_THE_HOUR_SECONDS)
-        return self.stage.subjects(self.act.setting, count)
+        self.database.keep_clear_of_the_hour(CLEAR_OF_THE_HOUR_SECONDS)
+        return self.database.subjects(self.act.setting, count)
 
     def _kill(self, subject: Subject, fate: Fate) -> None:
         after = self.rng.uniform(0, self.seconds) if fate.moment is Moment.ANY else None
-        ended = run_worker(self.stage.store, self.act.name, subject, fate, kill_after=after)
+        ended = run_worker(self.database.store, self.act.name, subject, fate, kill_after=after)
         self.tally.note(ended.answers)
         if ended.was_killed:
             self.tally.done += 1
             self.tally.extra[WHERE[fate.moment]] += 1
         elif fate.moment is not Moment.ANY:
             self.tally.unexpected.append(f"{self.act.name!r} lived through {fate}")
-        self.tally.check(self.stage.store, [subject.id], when=f"{self.act.name!r} killed {fate}")
+        self.tally.check(self.database.store, [subject.id], when=f"{self.act.name!r} killed {fate}")
         self._finish(subject, str(fate))
 
     def _finish(self, subject: Subject, fate: str) -> None:
         for which in ("next", "second"):
             when = f"{self.act.name!r} after {fate} and the {which} tick"
-            self.tally.attempt(when, partial(self.act.again, self.stage.store, subject))
-            self.tally.check(self.stage.store, [subject.id], when=when, effect=self.act.effect)
+            self.tally.attempt(when, partial(self.act.again, self.database.store, subject))
+            self.tally.check(self.database.store, [subject.id], when=when, effect=self.act.effect)
 
 
 WHERE = {

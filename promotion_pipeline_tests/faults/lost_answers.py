@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults.acts import ACTS, ASKED, BACK, PROMOTED, Act
 from promotion_pipeline_tests.faults.http import Door, Reply, open_door
 from promotion_pipeline_tests.faults.proxy import Cut, Proxy
-from promotion_pipeline_tests.faults.stage import Setting, Stage, Subject, Theatre
+from promotion_pipeline_tests.faults.subjects import CampaignDatabase, CampaignServer, Setting, Subject
 from promotion_pipeline_tests.faults.tally import Tally
 
 CLEAR_OF_THE_HOUR_SECONDS = 15.0
@@ -58,20 +58,20 @@ REQUESTS = (
 )
 
 
-def lose_answers(theatre: Theatre, rng: random.Random, losses: int, never_arrived: int) -> Tally:
+def lose_answers(host: CampaignServer, rng: random.Random, losses: int, never_arrived: int) -> Tally:
     """`losses` answers to COMMIT lost, over every act and door; and `never_arrived` COMMITs that were not made."""
     tally = Tally("lost acknowledgements", "lost acknowledgements")
     cases: list[Act | Request] = [*ACTS, *REQUESTS]
     lost = rng.sample(pairs := list(itertools.product(cases, LOST)), len(pairs))
     unmade = [(case, Cut.REQUEST) for case in rng.sample(cases, len(cases))]
     plan = [*_as_many(lost, losses), *_as_many(unmade, never_arrived)]
-    with theatre.stage() as stage, Proxy(stage.store.url) as proxy:
-        cut_off = Store(proxy.url, stage.store.settings)
-        with open_door(stage.store, cut_off) as door:
-            campaign = _Campaign(stage, proxy, cut_off, door, tally)
+    with host.database() as database, Proxy(database.store.url) as proxy:
+        cut_off = Store(proxy.url, database.store.settings)
+        with open_door(database.store, cut_off) as door:
+            campaign = _Campaign(database, proxy, cut_off, door, tally)
             for case, cut in plan:
                 campaign.run(case, cut)
-        tally.check(stage.store, when="after all lost answers")
+        tally.check(database.store, when="after all lost answers")
     return tally.finish()
 
 
@@ -84,7 +84,7 @@ def _as_many(items: Sequence[_Item], count: int) -> Iterator[_Item]:
 
 @dataclass
 class _Campaign:
-    stage: Stage
+    database: CampaignDatabase
     proxy: Proxy
     cut_off: Store
     door: Door
@@ -93,8 +93,8 @@ class _Campaign:
 
     def run(self, case: Act | Request, cut: Cut) -> None:
         """One act whose COMMIT is cut, and its repetition."""
-        self.stage.keep_clear_of_the_hour(CLEAR_OF_THE_HOUR_SECONDS)
-        subject, before = self.stage.subjects(case.setting, 1)[0], self.proxy.cuts
+        self.database.keep_clear_of_the_hour(CLEAR_OF_THE_HOUR_SECONDS)
+        subject, before = self.database.subjects(case.setting, 1)[0], self.proxy.cuts
         name = f"{case.name if isinstance(case, Act) else f'HTTP {case.act}'!r}, COMMIT cut: {cut.value}"
         if isinstance(case, Act):
             self._act(case, subject, cut, name)
@@ -107,7 +107,7 @@ class _Campaign:
             self.tally.done += 1
         else:
             self.tally.extra["COMMITs that never arrived"] += 1
-        self.tally.check(self.stage.store, [subject.id], when=f"{name}, repeated", effect=case.effect)
+        self.tally.check(self.database.store, [subject.id], when=f"{name}, repeated", effect=case.effect)
 
     def _act(self, act: Act, subject: Subject, cut: Cut, name: str) -> None:
         self.proxy.arm(cut)
@@ -117,7 +117,7 @@ class _Campaign:
             self.tally.extra["callers told that the database went away"] += 1
         except Exception as error:
             self.tally.unexpected.append(f"{name}: {type(error).__name__}: {error}")
-        self.tally.check(self.stage.store, [subject.id], when=name)
+        self.tally.check(self.database.store, [subject.id], when=name)
         self.tally.attempt(f"{name}, repeated", lambda: act.again(self.cut_off, subject))
 
     def _request(self, case: Request, subject: Subject, cut: Cut, name: str) -> None:
@@ -125,7 +125,7 @@ class _Campaign:
         self.proxy.arm(cut, case.commit)
         first = self.door.post(subject, case.act, dict(case.body), key)
         self.tally.note(first.answers)
-        self.tally.check(self.stage.store, [subject.id], when=name)
+        self.tally.check(self.database.store, [subject.id], when=name)
         self.tally.extra["callers told that the database went away"] += first.status == DOWN
         second = self.door.post(subject, case.act, dict(case.body), key)
         self.tally.note(second.answers)

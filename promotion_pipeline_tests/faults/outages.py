@@ -17,7 +17,7 @@ from promotion_pipeline.errors import ConflictError, DependencyError
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.faults.acts import Answers, Do, apply, or_conflict, promote, release, roll_back
-from promotion_pipeline_tests.faults.stage import Setting, Stage, Subject, Theatre
+from promotion_pipeline_tests.faults.subjects import CampaignDatabase, CampaignServer, Setting, Subject
 from promotion_pipeline_tests.faults.tally import Tally
 
 HANDS = 6
@@ -36,22 +36,22 @@ COURSES: tuple[tuple[Do, ...], ...] = (
 def stop_the_server(home: Path, rng: random.Random, stops: int) -> Tally:
     """Stop a server of its own `stops` times under load; it waits for the disk, as in production."""
     tally = Tally("outages", "immediate stops")
-    with EmbeddedServer(home) as server, Theatre(server).stage() as stage:
+    with EmbeddedServer(home) as server, CampaignServer(server).database() as database:
         for number in range(stops):
-            stage.keep_clear_of_the_hour(CLEAR_OF_THE_HOUR_SECONDS)
-            subjects = stage.subjects(Setting.DECIDED, A_STOP_NEEDS)
-            with _Load(stage, subjects, tally).running() as load:
+            database.keep_clear_of_the_hour(CLEAR_OF_THE_HOUR_SECONDS)
+            subjects = database.subjects(Setting.DECIDED, A_STOP_NEEDS)
+            with _Load(database, subjects, tally).running() as load:
                 # Once some are under way, at an instant that nobody chose.
                 load.wait_for(rng.randint(2, A_STOP_NEEDS - HANDS))
                 time.sleep(rng.uniform(0, 0.2))
                 _stop_at_once(home)
                 tally.done += 1
-                with stage.store.connect():
-                    tally.check(stage.store, when=f"after stop {number + 1}, still under load")
+                with database.store.connect():
+                    tally.check(database.store, when=f"after stop {number + 1}, still under load")
             tally.extra["acts begun again because of a stop"] += load.interrupted
             tally.extra["experiments under load"] += len(subjects)
-            tally.check(stage.store, when=f"after stop {number + 1} and all that was under way")
-            _check_finished(tally, stage, subjects, number)
+            tally.check(database.store, when=f"after stop {number + 1} and all that was under way")
+            _check_finished(tally, database, subjects, number)
     return tally.finish()
 
 
@@ -74,7 +74,7 @@ def _exists(pid: int) -> bool:
 class _Load:
     """Threads that take every subject through a course of acts, whatever happens to the server."""
 
-    stage: Stage
+    database: CampaignDatabase
     subjects: list[Subject]
     tally: Tally
     interrupted: int = 0
@@ -115,7 +115,7 @@ class _Load:
         """What a caller does: try again while the database is away; a conflict says that it is done already."""
         while True:
             try:
-                answers: Answers = do(self.stage.store, subject)
+                answers: Answers = do(self.database.store, subject)
             except DependencyError:
                 with self._lock:
                     self.interrupted += 1
@@ -132,9 +132,9 @@ class _Load:
             return
 
 
-def _check_finished(tally: Tally, stage: Stage, subjects: list[Subject], number: int) -> None:
+def _check_finished(tally: Tally, database: CampaignDatabase, subjects: list[Subject], number: int) -> None:
     """Every course came to its end: doing the last act again changes nothing."""
-    store: Store = stage.store
+    store: Store = database.store
     for index, subject in enumerate(subjects):
         course = COURSES[index % len(COURSES)]
         answers = or_conflict(course[-1])(store, subject)

@@ -12,19 +12,19 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
-import httpx
+import httpx2
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConflictError, NotEligibleError
-from promotion_pipeline.promotion.events import Action
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.record.events import Action
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.faults import acts
 from promotion_pipeline_tests.faults.acts import Acknowledged, Answers
 from promotion_pipeline_tests.faults.http import Door, serving
-from promotion_pipeline_tests.faults.stage import Subject
+from promotion_pipeline_tests.faults.subjects import Subject
 from promotion_pipeline_tests.faults.worker import PROCESSES
 
 BARRIER_SECONDS = 120
@@ -105,7 +105,7 @@ def race(
 ) -> None:
     """A process of racers: for each round hear (subject, moves), wait for all the others, act, tell."""
     store = Store(url, settings)
-    with httpx.Client(base_url=address, headers=headers, timeout=120) as client, ThreadPoolExecutor(moves) as pool:
+    with httpx2.Client(base_url=address, headers=headers, timeout=120) as client, ThreadPoolExecutor(moves) as pool:
         door = Door(client)
         while (told := pipe.recv()) is not None:
             subject, chosen = told

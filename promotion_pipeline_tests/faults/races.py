@@ -7,11 +7,11 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline_tests.faults.http import operator_headers
 from promotion_pipeline_tests.faults.invariants import State
 from promotion_pipeline_tests.faults.racers import Heard, a_process, race, serve
-from promotion_pipeline_tests.faults.stage import Setting, Stage, Subject, Theatre
+from promotion_pipeline_tests.faults.subjects import CampaignDatabase, CampaignServer, Setting, Subject
 from promotion_pipeline_tests.faults.tally import Tally
 from promotion_pipeline_tests.faults.worker import PROCESSES
 
@@ -35,11 +35,11 @@ ROUNDS: tuple[tuple[Setting, list[str]], ...] = (
 )
 
 
-def race_rounds(theatre: Theatre, rng: random.Random, rounds: int) -> Tally:
+def race_rounds(host: CampaignServer, rng: random.Random, rounds: int) -> Tally:
     """Rounds of 32 racers on one experiment each, in processes of several threads and over HTTP."""
     tally = Tally("races", "race rounds")
-    with theatre.stage() as stage, contextlib.ExitStack() as stack:
-        store = stage.store
+    with host.database() as database, contextlib.ExitStack() as stack:
+        store = database.store
         address = stack.enter_context(a_process(serve, store.url, store.settings)).recv()
         barrier, headers = PROCESSES.Barrier(RACERS), operator_headers(store)
         each = RACERS // PROCESS_COUNT
@@ -47,19 +47,19 @@ def race_rounds(theatre: Theatre, rng: random.Random, rounds: int) -> Tally:
         pipes = [stack.enter_context(a_process(race, *arguments)) for _ in range(PROCESS_COUNT)]
         for number in range(rounds):
             setting, moves = ROUNDS[number % len(ROUNDS)]
-            stage.keep_clear_of_the_hour(CLEAR_OF_THE_HOUR_SECONDS)
+            database.keep_clear_of_the_hour(CLEAR_OF_THE_HOUR_SECONDS)
             # Others that earlier rounds left are there, too: the sensor and the sweep look at them.
-            subject = stage.subjects(setting, 1)[0]
+            subject = database.subjects(setting, 1)[0]
             chosen = [[rng.choice(moves) for _ in range(each)] for _ in pipes]
             for pipe, some in zip(pipes, chosen, strict=True):
                 pipe.send((subject, some))
             heard = [found for pipe in pipes for found in pipe.recv()]
-            _judge(tally, stage, subject, heard, f"round {number + 1} ({setting.value})")
+            _judge(tally, database, subject, heard, f"round {number + 1} ({setting.value})")
         tally.check(store, when="after all races")
     return tally.finish()
 
 
-def _judge(tally: Tally, stage: Stage, subject: Subject, heard: Sequence[Heard], name: str) -> None:
+def _judge(tally: Tally, database: CampaignDatabase, subject: Subject, heard: Sequence[Heard], name: str) -> None:
     tally.done += 1
     tally.extra["acts at 32 at once"] += len(heard)
     tally.extra["of them done"] += sum(bool(found.answers) for found in heard)
@@ -68,7 +68,7 @@ def _judge(tally: Tally, stage: Stage, subject: Subject, heard: Sequence[Heard],
     tally.unexpected += [f"{name}: {found.move}: {found.trouble}" for found in heard if found.trouble]
     for found in heard:
         tally.note(found.answers)
-    state = tally.check(stage.store, [subject.id], when=name)[0]
+    state = tally.check(database.store, [subject.id], when=name)[0]
     _hold_answers_against(tally, state, subject, heard, name)
 
 

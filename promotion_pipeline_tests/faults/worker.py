@@ -17,10 +17,11 @@ import psycopg
 from psycopg.rows import DictRow
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.faults import FaultPoint, die_at
-from promotion_pipeline.store.database import Connection, Store, connect
+from promotion_pipeline.promotion.record.faults import FaultPoint, die_at
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.faults.acts import BY_NAME, Answers
-from promotion_pipeline_tests.faults.stage import Subject
+from promotion_pipeline_tests.faults.subjects import Subject
 
 PROCESSES = multiprocessing.get_context("forkserver")
 # Real processes cost seconds of imports each otherwise.

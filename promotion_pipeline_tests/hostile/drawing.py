@@ -20,7 +20,7 @@ class Whose(StrEnum):
 
     OWN = "own"
     """Its own."""
-    STRANGER = "stranger"
+    UNKNOWN = "unknown"
     """One that does not exist."""
     OTHER = "other"
     """One of a sound experiment."""
@@ -125,8 +125,8 @@ CONFIGS = st.one_of(
 
 REQUESTS = st.builds(
     HostileRequest,
-    experiment=st.sampled_from([Whose.OWN, Whose.OWN, Whose.OWN, Whose.STRANGER]),
-    variant=st.sampled_from([Whose.OWN, Whose.OWN, Whose.OWN, Whose.STRANGER, Whose.OTHER]),
+    experiment=st.sampled_from([Whose.OWN, Whose.OWN, Whose.OWN, Whose.UNKNOWN]),
+    variant=st.sampled_from([Whose.OWN, Whose.OWN, Whose.OWN, Whose.UNKNOWN, Whose.OTHER]),
     user_id=st.none() | st.sampled_from(["", " ", "guest"]) | SHORT_TEXT | LONG_TEXT,
     at=st.integers(-MINUTES_BACK, MINUTES_AHEAD) | INSTANTS,
     latency_ms=st.none() | NUMBERS,

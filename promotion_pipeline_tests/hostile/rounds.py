@@ -17,7 +17,7 @@ from promotion_pipeline_tests.hostile.world import World, make_world, write_host
 
 
 @dataclass
-class Arena:
+class HostileRounds:
     """The sound world, and what it looks like when nobody hostile is there."""
 
     server: EmbeddedServer
@@ -85,7 +85,7 @@ def draw(number: int) -> list[HostileExperiment]:
     return drawn
 
 
-def run_rounds(arena: Arena, hostile: Sequence[HostileExperiment], each: int) -> None:
+def run_rounds(rounds: HostileRounds, hostile: Sequence[HostileExperiment], each: int) -> None:
     """Let them meet the sound experiments, `each` at a time.
 
     Raises:
@@ -94,19 +94,19 @@ def run_rounds(arena: Arena, hostile: Sequence[HostileExperiment], each: int) ->
     for begin in range(0, len(hostile), each):
         together = hostile[begin : begin + each]
         try:
-            arena.meet(together)
+            rounds.meet(together)
         except Exception as error:
-            fewest = _fewest(arena, list(together))
+            fewest = _fewest(rounds, list(together))
             raise AssertionError(f"{type(error).__name__}: {error}\nshown by {fewest!r}") from error
 
 
-def _fewest(arena: Arena, together: list[HostileExperiment]) -> list[HostileExperiment]:
+def _fewest(rounds: HostileRounds, together: list[HostileExperiment]) -> list[HostileExperiment]:
     """Halve for as long as one half shows it alone."""
     while len(together) > 1:
         middle = len(together) // 2
         for half in (together[:middle], together[middle:]):
             try:
-                arena.meet(half)
+                rounds.meet(half)
             except Exception:
                 together = half
                 break

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import psycopg
-from psycopg import sql
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
-from promotion_pipeline.store.database import Connection, Store, connect, create_database
+from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
+from promotion_pipeline_tests.databases import copied_database, copy_database, drop_database
 from promotion_pipeline_tests.hostile.drawing import HostileExperiment, HostileRequest, Whose
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, WINNER, VariantSpec, add_requests, seed_experiment
 
@@ -26,7 +24,6 @@ SCHEMA, WORLD = "hostile_schema", "hostile_world"
 SOUND = ("sound winner", "sound no difference", "sound unproven")
 WATCHED = "sound promoted"
 REQUESTS_EACH = 2_400
-_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -40,20 +37,14 @@ class World:
     @contextlib.contextmanager
     def copy(self) -> Iterator[Store]:
         """A database of its own with the sound experiments."""
-        name = f"hostile_{os.getpid()}_{next(_numbers)}"
-        create_database(self.server.url("postgres"), name, WORLD)
-        url = self.server.url(name)
-        try:
+        with copied_database(self.server, WORLD, "hostile") as url:
             yield Store(url, self.home_settings.model_copy(update={"database_url": SecretStr(url)}))
-        finally:
-            _drop(self.server, name)
 
 
 def make_world(server: EmbeddedServer, settings: Settings, schema_template: str) -> World:
     """Write the sound experiments into the template WORLD, afresh; one of them is promoted and watched."""
-    _drop(server, WORLD)
-    create_database(server.url("postgres"), WORLD, schema_template)
-    url = server.url(WORLD)
+    drop_database(server, WORLD)
+    url = copy_database(server, WORLD, schema_template)
     store = Store(url, settings.model_copy(update={"database_url": SecretStr(url)}))
     for name, arms in zip(SOUND, (WINNER, NO_DIFFERENCE, UNPROVEN), strict=True):
         seed_experiment(store, name, [_exact(arm) for arm in arms], users=300)
@@ -84,11 +75,6 @@ def _round_numbers(connection: Connection) -> None:
     """Whole latencies: their sums are the same in whatever order a plan adds them up."""
     connection.execute("UPDATE ai_requests SET latency_ms = round(latency_ms)")
     connection.execute("ANALYZE")
-
-
-def _drop(server: EmbeddedServer, name: str) -> None:
-    with connect(server.url("postgres")) as admin:
-        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def write_hostile(store: Store, newest: datetime, experiments: Sequence[HostileExperiment]) -> list[str]:
@@ -156,7 +142,7 @@ def _write_request(
 ) -> None:
     variant = {
         Whose.OWN: variants[len(request.user_id or "") % len(variants)] if variants else uuid4(),
-        Whose.STRANGER: uuid4(),
+        Whose.UNKNOWN: uuid4(),
         Whose.OTHER: others_variant,
     }[request.variant]
     experiment = own if request.experiment is Whose.OWN else uuid4()

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 
-class Mood(Enum):
+class Behaviour(Enum):
     """How a server answers one request."""
 
     WELL = auto()
@@ -36,7 +36,7 @@ class Mood(Enum):
     BAD_TOKEN = auto()
 
 
-TAKES_THE_MESSAGE = frozenset({Mood.WELL, Mood.HANGS, Mood.CUTS, Mood.MAYBE})
+TAKES_THE_MESSAGE = frozenset({Behaviour.WELL, Behaviour.HANGS, Behaviour.CUTS, Behaviour.MAYBE})
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Web:
     """One HTTP server: Slack below /api/, PagerDuty below /v2/."""
 
     url: str = ""
-    mood: Callable[[dict[str, Any]], Mood] = lambda body: Mood.WELL
+    behaviour: Callable[[dict[str, Any]], Behaviour] = lambda body: Behaviour.WELL
     retry_after: str = "0"
     can_be_searched: bool = True
     posted: list[dict[str, Any]] = field(default_factory=list)
@@ -60,12 +60,12 @@ class Web:
     def slack_url(self) -> str:
         return f"{self.url}/api/"
 
-    def always(self, mood: Mood) -> None:
-        self.mood = lambda body: mood
+    def always(self, behaviour: Behaviour) -> None:
+        self.behaviour = lambda body: behaviour
 
-    def once(self, mood: Mood, then: Mood = Mood.WELL) -> None:
-        moods = iter([mood])
-        self.mood = lambda body: next(moods, then)
+    def once(self, behaviour: Behaviour, then: Behaviour = Behaviour.WELL) -> None:
+        behaviours = iter([behaviour])
+        self.behaviour = lambda body: next(behaviours, then)
 
 
 class _WebHandler(BaseHTTPRequestHandler):
@@ -89,37 +89,37 @@ class _WebHandler(BaseHTTPRequestHandler):
         if self.path.endswith("conversations.history"):
             self._history(int(body.get("cursor") or 0), int(body["limit"]))
         elif self.path.endswith("auth.test"):
-            good = self._web.mood(body) is Mood.WELL
+            good = self._web.behaviour(body) is Behaviour.WELL
             self._answer(200, {"ok": True, "user": "bot", "team": "acme"} if good else _slack_error("invalid_auth"))
         else:
             self._take(body, is_slack=self.path.startswith("/api/"))
 
     def _take(self, body: dict[str, Any], *, is_slack: bool) -> None:
-        mood = self._web.mood(body)
-        if mood in TAKES_THE_MESSAGE:
+        behaviour = self._web.behaviour(body)
+        if behaviour in TAKES_THE_MESSAGE:
             self._web.posted.append(body)
-        match mood:
-            case Mood.WELL:
+        match behaviour:
+            case Behaviour.WELL:
                 self._web.confirmed.append(body)
                 number = len(self._web.posted)
                 said = {"ok": True, "channel": "C0000001", "ts": f"{number}.0"} if is_slack else {"status": "success"}
                 self._answer(200 if is_slack else 202, said)
-            case Mood.RATE_LIMITED:
+            case Behaviour.RATE_LIMITED:
                 self._answer(429, _slack_error("ratelimited"), {"Retry-After": self._web.retry_after})
-            case Mood.BROKEN:
+            case Behaviour.BROKEN:
                 self._answer(500, {"status": "oops"})
-            case Mood.REJECTS_FORM:
+            case Behaviour.REJECTS_FORM:
                 self._answer(*((200, _slack_error("invalid_blocks")) if is_slack else (400, {"status": "invalid"})))
-            case Mood.UNKNOWN_PLACE:
+            case Behaviour.UNKNOWN_PLACE:
                 self._answer(200, _slack_error("channel_not_found"))
-            case Mood.MAYBE:
+            case Behaviour.MAYBE:
                 self._answer(200, _slack_error("internal_error"))
-            case Mood.BAD_TOKEN:
+            case Behaviour.BAD_TOKEN:
                 self._answer(*((200, _slack_error("invalid_auth")) if is_slack else (400, {"errors": ["routing_key"]})))
-            case Mood.HANGS:
+            case Behaviour.HANGS:
                 self._web.stop.wait(60)
                 self.close_connection = True
-            case Mood.CUTS:
+            case Behaviour.CUTS:
                 self.close_connection = True
 
     def _history(self, start: int, limit: int) -> None:

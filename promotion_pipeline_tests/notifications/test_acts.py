@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from promotion_pipeline.notifications import enqueue_run_failure, enqueue_run_recovery, enqueue_summary
-from promotion_pipeline.promotion.holds import release_hold
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.act.holds import release_hold
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.notifications.helpers import CANARIES, deliver, settings_with, write
 from promotion_pipeline_tests.notifications.servers import Mailbox, Web
@@ -89,7 +89,9 @@ def test_an_hour_is_summed_up_once_by_mail(channels: Store, mailbox: Mailbox, sl
     deliver(channels)
     (mail,) = [mail for _, mail in mailbox.confirmed if "Experiments at" in mail["Subject"]]
     assert "1 promoted" in mail["Subject"]
-    html = mail.get_body(("html",)).get_content()
+    page = mail.get_body(("html",))
+    assert page is not None
+    html = page.get_content()
     assert "<td" in html
     assert "checkout" in html
     assert not [body for body in slack.confirmed if "Experiments at" in body["text"]]

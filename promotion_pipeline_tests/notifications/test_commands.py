@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from promotion_pipeline.cli.main import app
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.notifications.helpers import CANARIES, ROUTING_KEY, SLACK_TOKEN, states, write
-from promotion_pipeline_tests.notifications.servers import Mailbox, Mood, Web
+from promotion_pipeline_tests.notifications.servers import Behaviour, Mailbox, Web
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def run(*arguments: str) -> Result:
 
 @pytest.mark.usefixtures("environment")
 def test_dead_notifications_are_listed_and_replayed(channels: Store, slack: Web) -> None:
-    slack.always(Mood.REJECTS_FORM)
+    slack.always(Behaviour.REJECTS_FORM)
     write(channels, "approval_requested", experiment_name="checkout")
     assert run("deliver").exit_code == 1
     listed = json.loads(run("list", "--state", "dead", "--json").stdout)
     assert [(one["state"], one["experimentName"]) for one in listed] == [("dead", "checkout")]
     assert "invalid_blocks" in run("list").stdout
-    slack.always(Mood.WELL)
+    slack.always(Behaviour.WELL)
     assert json.loads(run("replay", "--all", "--json").stdout)["replayed"] == [listed[0]["id"]]
     assert "slack: 1 delivered" in run("deliver").stdout
     assert run("replay", listed[0]["id"]).exit_code == 1
@@ -70,7 +70,7 @@ def test_a_test_message_goes_to_every_channel_and_leaves_no_incident_open(
 
 @pytest.mark.usefixtures("environment")
 def test_a_test_message_that_fails_says_why_without_a_secret(slack: Web) -> None:
-    slack.always(Mood.BAD_TOKEN)
+    slack.always(Behaviour.BAD_TOKEN)
     result = run("test", "--channel", "slack")
     assert result.exit_code == 1
     assert "invalid_auth" in result.stdout
@@ -98,7 +98,7 @@ def test_a_pass_in_which_nothing_arrives_fails_and_what_arrived_waits_for_nobody
     assert run("deliver").exit_code == 0
     shown = run("list", "--state", "delivered").stdout
     assert ("approval_requested" in shown, "a person decides" in shown) == (True, False)
-    slack.always(Mood.REJECTS_FORM)
+    slack.always(Behaviour.REJECTS_FORM)
     write(channels, "approval_requested", key="another", experiment_name="checkout")
     assert run("deliver").exit_code == 1
     assert "a person decides" in run("list").stdout

@@ -22,7 +22,7 @@ from promotion_pipeline_tests.notifications.helpers import (
     states,
     write,
 )
-from promotion_pipeline_tests.notifications.servers import Mailbox, Mood, Web, mail_server, web_server
+from promotion_pipeline_tests.notifications.servers import Behaviour, Mailbox, Web, mail_server, web_server
 
 ONLY = Callable[[str], Store]
 
@@ -41,7 +41,7 @@ def test_a_critical_event_reaches_every_channel_once(
 
 def test_a_broken_channel_is_tried_again_until_it_works(only: ONLY, slack: Web) -> None:
     store = only("slack")
-    slack.once(Mood.BROKEN)
+    slack.once(Behaviour.BROKEN)
     write(store, "promotion")
     report = deliver(store)
     assert report.channels["slack"].delivered == 1
@@ -67,7 +67,7 @@ def test_what_finds_nobody_there_is_delivered_when_somebody_is(channels: Store) 
 def test_retry_after_is_honoured_and_rests_the_whole_channel(only: ONLY, slack: Web) -> None:
     store = only("slack")
     slack.retry_after = "120"
-    slack.once(Mood.RATE_LIMITED)
+    slack.once(Behaviour.RATE_LIMITED)
     write(store, "promotion", key="a")
     write(store, "promotion", key="b")
     deliver(store)
@@ -88,13 +88,13 @@ def test_retry_after_is_honoured_and_rests_the_whole_channel(only: ONLY, slack: 
 
 def test_a_message_is_dead_after_the_last_attempt_and_can_be_replayed(only: ONLY, slack: Web) -> None:
     store = only("slack")
-    slack.always(Mood.BROKEN)
+    slack.always(Behaviour.BROKEN)
     write(store, "promotion")
     deliver(store, dataclasses.replace(IMPATIENT, max_attempts=4))
     assert len(slack.requests) == 4
     (dead,) = list_deliveries(store, [DeliveryState.DEAD])
     assert "HTTP 500" in str(dead.last_error)
-    slack.always(Mood.WELL)
+    slack.always(Behaviour.WELL)
     assert deliver(store).delivered == 0
     assert replay(store, [dead.id]).replayed == (dead.id,)
     assert deliver(store).delivered == 1
@@ -103,7 +103,7 @@ def test_a_message_is_dead_after_the_last_attempt_and_can_be_replayed(only: ONLY
 
 def test_a_rejected_form_is_sent_again_as_plain_text(only: ONLY, slack: Web) -> None:
     store = only("slack")
-    slack.mood = lambda body: Mood.REJECTS_FORM if "blocks" in body else Mood.WELL
+    slack.behaviour = lambda body: Behaviour.REJECTS_FORM if "blocks" in body else Behaviour.WELL
     write(store, "promotion", winner="green", experiment_name="checkout")
     deliver(store)
     assert states(store) == {"slack": "delivered"}
@@ -113,7 +113,7 @@ def test_a_rejected_form_is_sent_again_as_plain_text(only: ONLY, slack: Web) -> 
 
 def test_a_rejected_event_goes_to_the_pager_in_its_shortest_form(only: ONLY, pagerduty: Web) -> None:
     store = only("pagerduty")
-    pagerduty.mood = lambda body: Mood.REJECTS_FORM if "links" in body else Mood.WELL
+    pagerduty.behaviour = lambda body: Behaviour.REJECTS_FORM if "links" in body else Behaviour.WELL
     write(store, "ramp_blocked", "warning")
     deliver(store)
     assert set(pagerduty.confirmed[0]["payload"]) == {"summary", "source", "severity"}
@@ -129,7 +129,7 @@ def test_rejected_html_is_sent_again_as_plain_text(only: ONLY, mailbox: Mailbox)
 
 def test_a_form_rejected_twice_is_dead(only: ONLY, slack: Web) -> None:
     store = only("slack")
-    slack.always(Mood.REJECTS_FORM)
+    slack.always(Behaviour.REJECTS_FORM)
     write(store, "promotion")
     deliver(store)
     assert states(store) == {"slack": "dead"}
@@ -138,7 +138,7 @@ def test_a_form_rejected_twice_is_dead(only: ONLY, slack: Web) -> None:
 
 def test_an_unknown_owners_channel_falls_back_to_the_default_one(only: ONLY, slack: Web) -> None:
     store = only("slack")
-    slack.mood = lambda body: Mood.UNKNOWN_PLACE if body["channel"] == "#gone" else Mood.WELL
+    slack.behaviour = lambda body: Behaviour.UNKNOWN_PLACE if body["channel"] == "#gone" else Behaviour.WELL
     with store.connect() as connection:
         row = connection.execute(
             "INSERT INTO ab_experiments (name, owner_channel) VALUES ('checkout', '#gone') RETURNING id"
@@ -153,14 +153,14 @@ def test_an_unknown_owners_channel_falls_back_to_the_default_one(only: ONLY, sla
     assert [body["channel"] for body in slack.confirmed] == ["#experiments"]
 
 
-@pytest.mark.parametrize("mood", [Mood.HANGS, Mood.CUTS, Mood.MAYBE])
+@pytest.mark.parametrize("behaviour", [Behaviour.HANGS, Behaviour.CUTS, Behaviour.MAYBE])
 def test_a_slack_message_that_may_have_arrived_is_looked_up_and_not_repeated(
-    only: ONLY, slack: Web, mood: Mood
+    only: ONLY, slack: Web, behaviour: Behaviour
 ) -> None:
     store = only("slack")
     write(store, "promotion", key="first")
     deliver(store)
-    slack.once(mood)
+    slack.once(behaviour)
     write(store, "promotion", key="second")
     deliver(store, dataclasses.replace(ONE_TRY, answer_seconds=SHORT_WAIT))
     assert states(store) == {"slack": "uncertain"}
@@ -174,7 +174,7 @@ def test_a_slack_message_that_did_not_arrive_is_found_missing_and_sent_again(onl
     store = only("slack")
     write(store, "promotion", key="first")
     deliver(store)
-    slack.once(Mood.CUTS)
+    slack.once(Behaviour.CUTS)
     write(store, "promotion", key="second")
     deliver(store, ONE_TRY)
     slack.posted.pop()
@@ -187,7 +187,7 @@ def test_a_slack_message_that_did_not_arrive_is_found_missing_and_sent_again(onl
 def test_a_slack_message_that_cannot_be_looked_up_is_left_to_a_person(only: ONLY, slack: Web) -> None:
     store = only("slack")
     slack.can_be_searched = False
-    slack.once(Mood.CUTS)
+    slack.once(Behaviour.CUTS)
     write(store, "promotion")
     deliver(store)
     assert states(store) == {"slack": "uncertain"}
@@ -201,7 +201,7 @@ def test_a_slack_message_that_cannot_be_looked_up_is_left_to_a_person(only: ONLY
 
 def test_the_pager_may_hear_twice_under_one_dedup_key(only: ONLY, pagerduty: Web) -> None:
     store = only("pagerduty")
-    pagerduty.once(Mood.HANGS)
+    pagerduty.once(Behaviour.HANGS)
     write(store, "rollback", "critical")
     deliver(store, dataclasses.replace(ONE_TRY, answer_seconds=SHORT_WAIT))
     make_all_due(store)
@@ -254,13 +254,13 @@ def test_a_receiver_refused_for_good_does_not_hold_the_mail_up(only: ONLY, mailb
 
 
 def test_a_wrong_credential_keeps_the_message_for_when_it_is_right(channels: Store, slack: Web, pagerduty: Web) -> None:
-    slack.always(Mood.BAD_TOKEN)
-    pagerduty.always(Mood.BAD_TOKEN)
+    slack.always(Behaviour.BAD_TOKEN)
+    pagerduty.always(Behaviour.BAD_TOKEN)
     write(channels, "ramp_blocked", "warning")
     deliver(channels, ONE_TRY)
     assert states(channels) == {"slack": "pending", "pagerduty": "pending"}
-    slack.always(Mood.WELL)
-    pagerduty.always(Mood.WELL)
+    slack.always(Behaviour.WELL)
+    pagerduty.always(Behaviour.WELL)
     make_all_due(channels)
     assert deliver(channels).delivered == 2
 
@@ -268,13 +268,13 @@ def test_a_wrong_credential_keeps_the_message_for_when_it_is_right(channels: Sto
 def test_nobody_is_told_a_secret_when_channels_fail(
     channels: Store, slack: Web, pagerduty: Web, mailbox: Mailbox
 ) -> None:
-    slack.always(Mood.BAD_TOKEN)
-    pagerduty.always(Mood.BAD_TOKEN)
+    slack.always(Behaviour.BAD_TOKEN)
+    pagerduty.always(Behaviour.BAD_TOKEN)
     mailbox.is_up = False
     write(channels, "rollback", "critical", reason=f"leaked {' '.join(CANARIES)}")
     deliver(channels, ONE_TRY)
     for web in (slack, pagerduty):
-        web.always(Mood.WELL)
+        web.always(Behaviour.WELL)
     mailbox.is_up = True
     stored = [str(row["last_error"]) for row in rows(channels).values()]
     assert len(stored) == 3

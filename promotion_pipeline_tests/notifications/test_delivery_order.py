@@ -12,7 +12,7 @@ from promotion_pipeline.notifications import deliver_due, fan_out
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import Level, enqueue
 from promotion_pipeline_tests.notifications.helpers import IMPATIENT, ONE_TRY, SHORT_WAIT, deliver, rows, states, write
-from promotion_pipeline_tests.notifications.servers import Mailbox, Mood, Web
+from promotion_pipeline_tests.notifications.servers import Behaviour, Mailbox, Web
 
 EVENTS = 1000
 RESTLESS = dataclasses.replace(
@@ -33,10 +33,10 @@ def test_a_thousand_events_survive_channels_that_go_down_and_up(
     channels: Store, slack: Web, pagerduty: Web, mailbox: Mailbox
 ) -> None:
     chance = random.Random(5)
-    bad = [Mood.BROKEN, Mood.RATE_LIMITED, Mood.CUTS, Mood.MAYBE]
+    bad = [Behaviour.BROKEN, Behaviour.RATE_LIMITED, Behaviour.CUTS, Behaviour.MAYBE]
     for web in (slack, pagerduty):
         outage = itertools.cycle([False] * 120 + [True] * 10)
-        web.mood = lambda body, outage=outage: chance.choice(bad) if next(outage) else Mood.WELL  # type: ignore[misc]
+        web.behaviour = lambda body, outage=outage: chance.choice(bad) if next(outage) else Behaviour.WELL  # type: ignore[misc]
     mail_outage = itertools.cycle([False] * 120 + [True] * 10)
     mailbox.data_answer = lambda mail: "451 not now" if next(mail_outage) else "250 ok"
 
@@ -69,7 +69,7 @@ def all_delivered(store: Store) -> bool:
 
 
 def test_a_channel_that_hangs_delays_no_other(channels: Store, slack: Web, pagerduty: Web, mailbox: Mailbox) -> None:
-    slack.always(Mood.HANGS)
+    slack.always(Behaviour.HANGS)
     patient = dataclasses.replace(ONE_TRY, answer_seconds=20.0)
     write_many(channels, 30)
     fan_out(channels)
@@ -84,7 +84,7 @@ def test_a_channel_that_hangs_delays_no_other(channels: Store, slack: Web, pager
 
 
 def test_a_channel_that_hangs_rests_after_one_message(channels: Store, slack: Web) -> None:
-    slack.always(Mood.HANGS)
+    slack.always(Behaviour.HANGS)
     write_many(channels, 30)
     deliver(channels, dataclasses.replace(ONE_TRY, answer_seconds=SHORT_WAIT))
     assert len(slack.posted) == 1
@@ -117,10 +117,10 @@ def test_the_urgent_goes_first(channels: Store, slack: Web) -> None:
 
 
 def test_an_incident_is_not_resolved_before_it_was_raised(channels: Store, pagerduty: Web) -> None:
-    pagerduty.always(Mood.BROKEN)
+    pagerduty.always(Behaviour.BROKEN)
     write(channels, "rollback", "critical")
     deliver(channels, ONE_TRY)
-    pagerduty.always(Mood.WELL)
+    pagerduty.always(Behaviour.WELL)
     write(channels, "hold_released", key="later")
     with channels.connect() as connection:
         connection.execute("UPDATE notification_channels SET paused_until = NULL")

@@ -9,10 +9,10 @@ from email.header import decode_header, make_header
 import pytest
 
 from promotion_pipeline.config import Settings
-from promotion_pipeline.notifications.channels import Envelope
-from promotion_pipeline.notifications.mail import mail_of
+from promotion_pipeline.notifications.channels.mail import mail_of
+from promotion_pipeline.notifications.channels.port import Envelope
+from promotion_pipeline.notifications.channels.slack import LONGEST_HEADER, blocks_of
 from promotion_pipeline.notifications.message import Message
-from promotion_pipeline.notifications.slack import LONGEST_HEADER, blocks_of
 
 SETTINGS = Settings(smtp_host="localhost", email_to=("people@example.com",))
 AT = datetime(2026, 1, 1, tzinfo=UTC)

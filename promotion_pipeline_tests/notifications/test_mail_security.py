@@ -12,7 +12,7 @@ import trustme
 
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.notifications import send_test_messages
-from promotion_pipeline.notifications.mail import MailSender, encrypts_from_the_start
+from promotion_pipeline.notifications.channels.mail import MailSender, encrypts_from_the_start
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.notifications.helpers import (
     IMPATIENT,

@@ -9,7 +9,7 @@ import pytest
 
 from promotion_pipeline.orchestration import delivery, names
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import acting_in_run
 from promotion_pipeline_tests.notifications.helpers import deliver, write

@@ -10,7 +10,7 @@ from promotion_pipeline.notifications import deliver_everything
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import Level, enqueue
 from promotion_pipeline_tests.notifications.helpers import IMPATIENT, deliver, settings_with, write
-from promotion_pipeline_tests.notifications.servers import Mood, Web
+from promotion_pipeline_tests.notifications.servers import Behaviour, Web
 from promotion_pipeline_tests.seeding import seed_experiment
 
 
@@ -45,7 +45,7 @@ def test_what_was_delivered_long_ago_is_removed_by_the_next_delivery(channels: S
 
 def test_what_was_not_delivered_is_kept(only: Callable[[str], Store], slack: Web) -> None:
     store = only("slack")
-    slack.always(Mood.REJECTS_FORM)
+    slack.always(Behaviour.REJECTS_FORM)
     write(store, "promotion", key="dead")
     deliver(store)
     age(store, 1000)

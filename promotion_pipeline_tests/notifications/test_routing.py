@@ -8,13 +8,15 @@ from uuid import UUID
 
 import pytest
 
-from promotion_pipeline.notifications import Channel, SystemEvent, fan_out
+from promotion_pipeline.notifications import CHANNELS, SystemEvent, channel_named, fan_out
 from promotion_pipeline.notifications.routing import PRIORITY, channels_for
-from promotion_pipeline.promotion.events import Event
+from promotion_pipeline.promotion.record.events import Event
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import Level
 from promotion_pipeline_tests.notifications.helpers import deliver, states, write
 from promotion_pipeline_tests.notifications.servers import Web
+
+SLACK, PAGERDUTY, EMAIL = channel_named("slack"), channel_named("pagerduty"), channel_named("email")
 
 TABLE: list[tuple[str, Level, set[str]]] = [
     (Event.PROMOTION, "info", {"slack", "email"}),
@@ -28,19 +30,19 @@ TABLE: list[tuple[str, Level, set[str]]] = [
 
 @pytest.mark.parametrize(("event", "level", "expected"), TABLE)
 def test_an_event_goes_where_the_specification_says(event: str, level: Level, expected: set[str]) -> None:
-    assert {channel.value for channel in channels_for(event, level, Channel)} == expected
+    assert {channel.name for channel in channels_for(event, level, (SLACK, PAGERDUTY, EMAIL))} == expected
 
 
 @pytest.mark.parametrize("level", PRIORITY)
 def test_an_unknown_event_goes_where_its_level_says(level: Level) -> None:
-    assert Channel.SLACK in channels_for("new_event", level, Channel)
-    assert (Channel.PAGERDUTY in channels_for("new_event", level, Channel)) == (level != "info")
+    assert SLACK in channels_for("new_event", level, CHANNELS)
+    assert (PAGERDUTY in channels_for("new_event", level, CHANNELS)) == (level != "info")
 
 
 def test_people_are_told_somewhere_when_the_right_channel_is_off_but_not_paged_for_news() -> None:
-    on = [Channel.PAGERDUTY, Channel.EMAIL]
-    assert channels_for(Event.APPROVAL_REQUESTED, "info", on) == (Channel.EMAIL,)
-    assert channels_for(SystemEvent.HOURLY_SUMMARY, "info", [Channel.SLACK]) == ()
+    on = [PAGERDUTY, EMAIL]
+    assert channels_for(Event.APPROVAL_REQUESTED, "info", on) == (EMAIL,)
+    assert channels_for(SystemEvent.HOURLY_SUMMARY, "info", [SLACK]) == ()
 
 
 def test_a_row_is_routed_once_and_not_again_when_a_channel_comes_on(store: Store, channels: Store) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.notifications import enqueue_summary
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
-from promotion_pipeline.promotion.sweep import auto_check_promotions
-from promotion_pipeline.promotion.warnings import acknowledge_warnings
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.warnings import acknowledge_warnings
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.notifications.helpers import deliver
 from promotion_pipeline_tests.notifications.servers import Web

@@ -15,8 +15,10 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.orchestration.instance import open_instance
 from promotion_pipeline.store.clock import newest_complete_hour
-from promotion_pipeline.store.database import Store, connect, create_database
+from promotion_pipeline.store.connection import connect, create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
+from promotion_pipeline_tests.databases import copied_database
 
 TEMPLATE = "dagster_template"
 
@@ -57,12 +59,9 @@ def dagster_template(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def stage(store: Store, server: EmbeddedServer, dagster_template: str, tmp_path: Path) -> Iterator[Stage]:
     """A store, an instance of its own, and the graph over both."""
-    name = f"{store.url.partition('@/')[2].partition('?')[0]}_dagster"
-    create_database(server.url("postgres"), name, dagster_template)
-    changes = {"home": tmp_path, "dagster_database_url": SecretStr(server.url(name))}
-    own = replace(store, settings=store.settings.model_copy(update=changes))
-    with open_instance(own) as instance, own.connect() as connection:
-        newest = newest_complete_hour(connection)
-        yield Stage(own, instance, InProcess(instance, own, log_level="CRITICAL"), newest)
-    with connect(server.url("postgres")) as admin:
-        admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+    with copied_database(server, dagster_template) as url:
+        changes = {"home": tmp_path, "dagster_database_url": SecretStr(url)}
+        own = replace(store, settings=store.settings.model_copy(update=changes))
+        with open_instance(own) as instance, own.connect() as connection:
+            newest = newest_complete_hour(connection)
+            yield Stage(own, instance, InProcess(instance, own, log_level="CRITICAL"), newest)

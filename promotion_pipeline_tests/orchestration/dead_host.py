@@ -26,9 +26,9 @@ from promotion_pipeline.cli.dev import free_port
 from promotion_pipeline.cli.processes import process_group
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.instance import open_instance
-from promotion_pipeline.orchestration.partitions import HOUR
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.windows import HOUR
 from promotion_pipeline_tests.orchestration.ramp_story import launch_hourly_job, own_environment, own_store
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, count, seed_experiment
 

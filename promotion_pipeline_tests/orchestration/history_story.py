@@ -16,10 +16,10 @@ from pathlib import Path
 from promotion_pipeline.cli.processes import process_group
 from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.orchestration.instance import open_instance
-from promotion_pipeline.orchestration.partitions import HOUR
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.windows import HOUR
 from promotion_pipeline_tests.orchestration.ramp_story import WORKSPACE, own_environment, own_store
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, VariantSpec, add_requests, seed_experiment
 

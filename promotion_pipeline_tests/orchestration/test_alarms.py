@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from promotion_pipeline.orchestration import delivery, jobs, names
+from promotion_pipeline.orchestration import act_jobs, delivery, jobs, names
 from promotion_pipeline.orchestration.build import build_definitions
 from promotion_pipeline.orchestration.partitions import range_tags
 from promotion_pipeline.orchestration.resources import StoreResource
@@ -55,7 +55,7 @@ def test_a_failed_run_of_a_teams_own_job_is_no_business_of_ours(stage: Stage) ->
 def test_a_persons_mistake_pages_nobody(stage: Stage) -> None:
     seed_experiment(stage.store, "worse", NO_DIFFERENCE)
     for experiment in ("worse", "no such experiment"):
-        alarm(stage, run(stage, jobs.promote_job, {"ops": {"promote": {"config": {"experiment": experiment}}}}))
+        alarm(stage, run(stage, act_jobs.promote_job, {"ops": {"promote": {"config": {"experiment": experiment}}}}))
     typo = {"ops": {"evaluate_hours": {"config": {"experiments": ["no such experiment"]}}}}
     alarm(stage, run(stage, jobs.evaluate_job, typo))
     late = {"ops": {"evaluate_hours": {"config": {"start": "yesterday"}}}}
@@ -65,7 +65,7 @@ def test_a_persons_mistake_pages_nobody(stage: Stage) -> None:
 
 def test_the_same_refusal_of_a_run_that_no_person_started_is_told(stage: Stage) -> None:
     config = {"ops": {"promote": {"config": {"experiment": "no such experiment"}}}}
-    alarm(stage, run(stage, jobs.promote_job, config, **{"dagster/sensor_name": "somebody's"}))
+    alarm(stage, run(stage, act_jobs.promote_job, config, **{"dagster/sensor_name": "somebody's"}))
     assert count(stage.store, ALARMS) == 1
 
 
@@ -73,7 +73,7 @@ def test_a_run_that_broke_is_told_whoever_started_it(stage: Stage) -> None:
     seed_experiment(stage.store, "checkout", NO_DIFFERENCE)
     with stage.store.connect() as connection:
         connection.execute("DROP TABLE promotion_audit CASCADE")
-    alarm(stage, run(stage, jobs.promote_job, {"ops": {"promote": {"config": {"experiment": "checkout"}}}}))
+    alarm(stage, run(stage, act_jobs.promote_job, {"ops": {"promote": {"config": {"experiment": "checkout"}}}}))
     assert count(stage.store, ALARMS) == 1
 
 

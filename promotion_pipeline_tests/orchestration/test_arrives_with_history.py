@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, Seeded, VariantSpec, add_requests, count, seed_experiment
@@ -79,7 +79,7 @@ class World:
         with self.stage.store.connect() as connection, connection.transaction():
             connection.execute("SET LOCAL session_replication_role = replica")
             for table in ("ab_variants", "ab_experiment_phases", "ab_experiment_history"):
-                connection.execute(f"DELETE FROM {table} WHERE experiment_id = %s", (self.id,))  # type: ignore[arg-type]
+                connection.execute(f"DELETE FROM {table} WHERE experiment_id = %s", (self.id,))
             connection.execute("DELETE FROM ab_experiments WHERE id = %s", (self.id,))
 
     def row_for_the_data(self) -> None:

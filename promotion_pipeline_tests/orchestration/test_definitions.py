@@ -21,7 +21,7 @@ from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.lineage import LINEAGE
 from promotion_pipeline.orchestration.partitions import hourly, range_tags
 from promotion_pipeline.orchestration.runs import JOBS
-from promotion_pipeline.promotion.rollback import RollbackTarget
+from promotion_pipeline.promotion.act.rollback import RollbackTarget
 from promotion_pipeline.store.database import Connection
 
 REPOSITORY = Path(__file__).parents[2]
@@ -119,10 +119,10 @@ def test_every_asset_says_what_it_is_and_whose() -> None:
 
 
 def test_column_schemas_are_those_of_the_database(connection: Connection) -> None:
-    for one in defs.resolve_all_asset_specs():
-        schema = one.metadata.get("dagster/column_schema")
-        if schema is None:
-            continue
+    described_assets = [one for one in defs.resolve_all_asset_specs() if "dagster/column_schema" in one.metadata]
+    assert {one.key.to_user_string() for one in described_assets} == SCHEMAS.keys()
+    for one in described_assets:
+        schema = one.metadata["dagster/column_schema"]
         described = {column.name: column.type for column in schema.columns}
         assert all(column.description for column in schema.columns)
         actual = {

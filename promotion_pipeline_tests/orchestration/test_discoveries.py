@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promotion_pipeline.orchestration.partitions import hour_key
-from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.orchestration.test_hourly_run import events_of
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, WINNER, seed_experiment

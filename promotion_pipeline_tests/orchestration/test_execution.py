@@ -139,8 +139,9 @@ def test_dagsters_own_commands_find_the_instance_without_a_setting_for_it(
 
 def test_a_command_may_take_a_range_of_hours_of_everything() -> None:
     graph = build_definitions().resolve_asset_graph()
-    for key in graph.materializable_asset_keys:
-        assert graph.get(key).backfill_policy == dg.BackfillPolicy.single_run(), key
+    policies = [graph.get(key).backfill_policy for key in graph.materializable_asset_keys]
+    assert len(policies) >= 5
+    assert policies == [dg.BackfillPolicy.single_run()] * len(policies)
 
 
 @pytest.mark.parametrize("name", [name for name in LAUNCHERS if name != "default"])
@@ -232,6 +233,12 @@ def queue(stage: Stage, job: str, tags: Mapping[str, str]) -> str:
     return run.run_id
 
 
+def cancel(stage: Stage, run_id: str) -> None:
+    run = stage.instance.get_run_by_id(run_id)
+    assert run is not None
+    stage.instance.report_run_canceled(run)
+
+
 def dequeued(stage: Stage) -> list[str]:
     """Runs that the daemon would start now; they are marked as started."""
     daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
@@ -252,7 +259,7 @@ def test_beside_a_backfill_the_hourly_run_has_its_place_and_a_second_backfill_wa
     apply = queue(stage, "apply_promotion_job", {})
     assert dequeued(stage) == [first, hourly, apply]
     assert dequeued(stage) == []
-    instance.report_run_canceled(instance.get_run_by_id(first))
+    cancel(stage, first)
     assert dequeued(stage) == [second]
-    instance.report_run_canceled(instance.get_run_by_id(hourly))
+    cancel(stage, hourly)
     assert dequeued(stage) == [by_hand]

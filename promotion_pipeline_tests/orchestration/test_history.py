@@ -38,7 +38,7 @@ def of_last_weeks(stage: Stage) -> Seeded:
 
 def rows(stage: Stage, query: str) -> list[dict[str, Any]]:
     with stage.store.connect() as connection:
-        return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+        return connection.execute(query).fetchall()
 
 
 def failed_checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -87,7 +87,7 @@ def test_a_backfill_of_an_old_range_moves_no_traffic_and_its_what_if_lists_what_
     before = rows(stage, RECORD)
     config = {"label": "99 %", "min_confidence_level": 99.0, "min_improvement_percent": 40.0, "guardrails": ["latency"]}
     tags = range_tags(stage.hours_ago(100), stage.hours_ago(70))
-    what_if = {"ops": {"evaluation": {"config": config}}}
+    what_if: dict[str, object] = {"ops": {"evaluation": {"config": config}}}
     result = stage.graph.run_assets(TABLES, tags=tags, config=what_if)
     event = list(events_of(result, "eligibility_decisions").values())[-1]
     assert event["decisions_beside_the_record"] == 30

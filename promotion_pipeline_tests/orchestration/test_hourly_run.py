@@ -85,8 +85,8 @@ def test_one_table_can_be_filled_alone(stage: Stage) -> None:
         connection.execute("DELETE FROM significance_results")
         connection.execute("DELETE FROM variant_metrics")
     result = stage.graph.run_assets(["significance_results"], tags=range_tags(stage.hours_ago(2), stage.newest))
-    assert {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()} == {
-        "significance_results"
+    assert {event.asset_key for event in result.get_asset_materialization_events()} == {
+        dg.AssetKey("significance_results")
     }
     assert count(stage.store, "SELECT count(*) FROM significance_results") == 2
     assert count(stage.store, "SELECT count(*) FROM variant_metrics") == 0

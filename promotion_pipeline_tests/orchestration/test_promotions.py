@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.test_utils import create_run_for_test
 
 from promotion_pipeline.config import Mode
@@ -17,8 +18,8 @@ from promotion_pipeline.orchestration.build import build_definitions
 from promotion_pipeline.orchestration.in_process import RunFailedError
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.sensors import pending_run
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, count, seed_experiment, split_of
@@ -36,7 +37,7 @@ def told(instance: dg.DagsterInstance) -> list[str]:
     ]
 
 
-def tick_of_acts(stage: Stage, cursor: str | None = None) -> dg.SensorResult | None:
+def tick_of_acts(stage: Stage, cursor: str | None = None) -> SensorExecutionData:
     sensor = build_definitions(resource_overrides={"store": StoreResource(stage.store)}).resolve_sensor_def(
         "promotion_acts_sensor"
     )
@@ -213,11 +214,11 @@ def test_acts_through_other_doors_are_told_once(stage: Stage) -> None:
     seed_experiment(stage.store, "checkout", WINNER)
     promote_winner("checkout", "manual", "user-123", store=stage.store)
     young = tick_of_acts(stage)
-    assert young is not None and not young.asset_events and told(stage.instance) == []
+    assert not young.asset_events and told(stage.instance) == []
 
     make_old(stage.store)
-    done = tick_of_acts(stage)
-    assert done is not None and told(stage.instance) == ["promote"]
+    tick_of_acts(stage)
+    assert told(stage.instance) == ["promote"]
     rollback_promotion("checkout", "errors", "user-123", store=stage.store)
     make_old(stage.store)
     # A cursor that was lost tells nothing twice.

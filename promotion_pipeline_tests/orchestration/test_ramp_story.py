@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.promotion.pending import pending_promotions
+from promotion_pipeline.promotion.unattended.pending import pending_promotions
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.orchestration.ramp_story import tell
 

@@ -17,7 +17,8 @@ from promotion_pipeline.orchestration import run_retention
 from promotion_pipeline.orchestration.names import DECISIONS
 from promotion_pipeline.orchestration.partitions import hour_key
 from promotion_pipeline.orchestration.run_retention import PrunedRuns, prune_runs
-from promotion_pipeline.store.database import close_current_stores, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import close_current_stores
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import count, seed_experiment
 

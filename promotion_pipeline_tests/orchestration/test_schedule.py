@@ -10,7 +10,7 @@ import pytest
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.orchestration.partitions import hour_key
 from promotion_pipeline.orchestration.schedules import due_run, schedule_minute, ticks
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, WINNER, VariantSpec, add_requests, count, seed_experiment
 

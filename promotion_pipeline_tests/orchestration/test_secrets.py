@@ -20,7 +20,8 @@ from promotion_pipeline.orchestration.build import build_definitions
 from promotion_pipeline.orchestration.in_process import InProcess
 from promotion_pipeline.orchestration.partitions import range_tags
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.store.database import Store, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, seed_experiment
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from promotion_pipeline.cli.main import main
-from promotion_pipeline.promotion.events import Action
+from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline_tests.api.conftest import running_api
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.orchestration.test_promotions import make_old, tick_of_acts, told

@@ -12,8 +12,8 @@ import pytest
 from promotion_pipeline import acknowledge_breach, get_promotion_history, promote_winner
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.in_process import InProcess
-from promotion_pipeline.promotion.alarms import alarms_of
-from promotion_pipeline.promotion.watched import AlarmKind
+from promotion_pipeline.promotion.record.watched import AlarmKind
+from promotion_pipeline.promotion.watch.alarms import alarms_of
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.rollups.places import Place, place

@@ -26,7 +26,8 @@ from promotion_pipeline.cli.processes import process_group
 from promotion_pipeline.config import Settings
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import database_now
-from promotion_pipeline.store.database import Store, create_database
+from promotion_pipeline.store.connection import create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.rollups.places import Place, place
 from promotion_pipeline_tests.seeding import (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from promotion_pipeline.store.database import Store, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Store
 
 
 def ticks_of_watch(store: Store) -> int:

@@ -9,11 +9,11 @@ from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import PromotionError
-from promotion_pipeline.promotion.approvals import approve_promotion
-from promotion_pipeline.promotion.faults import die_at
-from promotion_pipeline.promotion.pending import apply_pending
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act.approvals import approve_promotion
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.rollback import rollback_promotion
+from promotion_pipeline.promotion.record.faults import die_at
+from promotion_pipeline.promotion.unattended.pending import apply_pending
 from promotion_pipeline.store.database import Store
 
 

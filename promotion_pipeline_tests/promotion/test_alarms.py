@@ -19,12 +19,12 @@ from promotion_pipeline import (
     rollback_promotion,
 )
 from promotion_pipeline.config import Mode
-from promotion_pipeline.promotion.alarms import alarms_of
-from promotion_pipeline.promotion.rollback import plan_rollback
-from promotion_pipeline.promotion.states import PromotionState
-from promotion_pipeline.promotion.watch import WatchAction, watch_promotions
-from promotion_pipeline.promotion.watch_rules import WatchStatus
-from promotion_pipeline.promotion.watched import AlarmKind
+from promotion_pipeline.promotion.act.rollback import plan_rollback
+from promotion_pipeline.promotion.record.states import PromotionState
+from promotion_pipeline.promotion.record.watched import AlarmKind
+from promotion_pipeline.promotion.unattended.watch import WatchAction, watch_promotions
+from promotion_pipeline.promotion.watch.alarms import alarms_of
+from promotion_pipeline.promotion.watch.rules import WatchStatus
 from promotion_pipeline.store.adoption.settle import settle
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import (
@@ -64,7 +64,7 @@ def serve(store: Store, seeded: Seeded, variants: Sequence[VariantSpec], minutes
 def execute(store: Store, *statements: str) -> None:
     with store.connect() as connection:
         for statement in statements:
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)
 
 
 def kinds(store: Store) -> list[AlarmKind]:

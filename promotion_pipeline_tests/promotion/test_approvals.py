@@ -13,8 +13,8 @@ from promotion_pipeline import (
     promote_winner,
     release_hold,
 )
-from promotion_pipeline.promotion.approvals import approval_history, expire_approvals, open_approvals
-from promotion_pipeline.promotion.states import ApprovalState
+from promotion_pipeline.promotion.act.approvals import approval_history, expire_approvals, open_approvals
+from promotion_pipeline.promotion.record.states import ApprovalState
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,

@@ -9,10 +9,10 @@ import pytest
 from promotion_pipeline.config import Mode
 from promotion_pipeline.errors import WithheldError
 from promotion_pipeline.evaluation.unattended import WithheldReason
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
+from promotion_pipeline.promotion.record.models import Outcome
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Connection, Store

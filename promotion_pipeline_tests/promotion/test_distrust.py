@@ -6,12 +6,12 @@ import pytest
 
 from promotion_pipeline import auto_check_promotions
 from promotion_pipeline.errors import InputError, UntrustedError
+from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.notification import Notification
-from promotion_pipeline.notifications.wording import approval_requested
-from promotion_pipeline.promotion.approvals import approve_promotion
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.approvals import approve_promotion
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.test_requested_thresholds import audit
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, VariantSpec, seed_experiment
@@ -30,8 +30,8 @@ def test_what_is_broken_is_said_first_with_the_numbers(store: Store) -> None:
     assert found.is_eligible
     assert found.summary.startswith("the numbers cannot be trusted: the traffic is not split as declared")
     assert found.distrust is not None
-    assert "p = " in found.distrust
-    assert "control has 12,000 of 20,000 requests (60.0%, declared 50 %)" in found.distrust
+    assert "p < 1e-15" in found.distrust
+    assert "control has 12,000 of 20,000 requests (60.0 %, declared 50 %)" in found.distrust
     assert "a person may approve" not in found.summary
     assert found.evidence.withheld_because == ("the traffic is not split as declared",)
 
@@ -58,7 +58,7 @@ def test_acknowledged_with_a_reason_both_are_in_the_record_and_the_audit(store: 
     reason = {"reason": "the bot is known"}
     promotion = promote_winner("x", "manual", "anna", metadata=reason, despite=SEEN, store=store)
     assert promotion.metadata == {**reason, "despite": SEEN}
-    assert "60.0%" in promotion.snapshot["distrust"]
+    assert "60.0 %" in promotion.snapshot["distrust"]
     assert audit(store, "promote")["metadata"] == promotion.metadata
 
 
@@ -103,9 +103,10 @@ def test_the_message_says_it_first(store: Store) -> None:
     with store.connect() as connection:
         row = connection.execute("SELECT * FROM notification_outbox WHERE event = 'approval_requested'").fetchone()
     assert row is not None
-    draft = approval_requested(
-        Notification(row["event"], row["level"], row["created_at"], row["dedup_key"], row["payload"], "x")
+    said = compose(
+        Notification(row["event"], row["level"], row["created_at"], row["dedup_key"], row["payload"], "x"),
+        store.settings,
     )
-    assert "cannot be trusted" in draft.title
-    assert draft.sentences[0].startswith("The numbers cannot be trusted: the traffic is not split as declared")
-    assert "--despite sample_ratio_mismatch --reason" in draft.next_step
+    assert "cannot be trusted" in said.title
+    assert said.what_happened[0].startswith("The numbers cannot be trusted: the traffic is not split as declared")
+    assert "--despite sample_ratio_mismatch --reason" in said.next_step

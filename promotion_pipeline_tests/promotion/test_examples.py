@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import promotion_pipeline
-from promotion_pipeline.promotion import acts
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.record import transaction
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, VariantSpec, seed_experiment
 
@@ -63,9 +63,20 @@ def test_the_four_examples_of_the_specification_run(
     assert said == ["Winner: variant-a", "Confidence: 100.00%", "Promoted: variant-a", "Checked: 0", "Promoted: 0"]
 
 
-@pytest.mark.parametrize("module", ["eligibility", "promote", "rollback", "holds", "history", "approvals", "sweep"])
-def test_the_examples_in_the_docstrings_run(environment_store: Store, module: str) -> None:
-    store = environment_store
+@pytest.mark.parametrize(
+    "path",
+    [
+        "judge.check",
+        "act.promote",
+        "act.rollback",
+        "act.holds",
+        "history.history",
+        "act.approvals",
+        "unattended.sweep",
+    ],
+)
+def test_the_examples_in_the_docstrings_run(environment_store: Store, path: str) -> None:
+    store, module = environment_store, path.rpartition(".")[2]
     seed_experiment(store, "reality-lens-v2", SPECIFIED if module != "sweep" else NO_DIFFERENCE)
     if module in {"rollback", "holds", "history"}:
         promotion_pipeline.promote_winner("reality-lens-v2", "manual", "anna", store=store)
@@ -75,7 +86,7 @@ def test_the_examples_in_the_docstrings_run(environment_store: Store, module: st
         for name in ("pricing-page", "checkout-button"):
             seed_experiment(store, name, UNPROVEN)
         auto_check_promotions("cron", store=store)
-    found = doctest.testmod(importlib.import_module(f"promotion_pipeline.promotion.{module}"))
+    found = doctest.testmod(importlib.import_module(f"promotion_pipeline.promotion.{path}"))
     assert (found.failed, found.attempted > 0) == (0, True)
 
 
@@ -99,7 +110,7 @@ def test_the_lifecycle_reads_no_clock_of_the_host() -> None:
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         names = {node.func.attr for node in calls if isinstance(node.func, ast.Attribute)}
         assert not names & clocks, path.name
-    assert acts.LOCK_SECONDS > 0
+    assert transaction.LOCK_SECONDS > 0
 
 
 def test_no_secret_is_shown_by_what_the_api_returns_or_raises(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

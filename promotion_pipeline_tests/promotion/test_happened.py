@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from promotion_pipeline import hold_promotion, promote_winner, release_hold, rollback_promotion
-from promotion_pipeline.promotion import happened
-from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
-from promotion_pipeline.promotion.happened import PAST_THE_ACTS, events_of
-from promotion_pipeline.promotion.keeping import acknowledge_breach
-from promotion_pipeline.promotion.ramp import advance_ramp
-from promotion_pipeline.promotion.sweep import auto_check_promotions
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.api.pages.view import experiment_view
+from promotion_pipeline.promotion.act.approvals import approve_promotion, decline_promotion
+from promotion_pipeline.promotion.act.keeping import acknowledge_breach
+from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.history import happened
+from promotion_pipeline.promotion.history.happened import PAST_THE_ACTS, events_of
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.test_alarms import BROKEN, execute, promoted
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, seed_experiment
@@ -53,6 +54,16 @@ def test_an_alarm_and_who_kept_the_promotion_are_told(store: Store) -> None:
     acknowledge_breach("x", "known, a fix is on its way", "anna", store=store)
     assert actions(store) == ["promote", "watch_breach", "acknowledge_breach"]
     assert events_of("x", store=store)[0].reason == "known, a fix is on its way"
+
+
+def test_the_page_tells_the_same_events_as_the_history(store: Store) -> None:
+    seed_experiment(store, "x", WINNER)
+    execute(store, "UPDATE ab_experiments SET auto_promotion_hold = 'freeze'")
+    promote_winner("x", "manual", "anna", store=store)
+    shown = [entry for entry in experiment_view(store, "x").events if entry.kind != "phase"]
+    assert [entry.kind for entry in shown] == [event.action for event in events_of("x", store=store)]
+    assert "Put on hold by somebody in the database" in [entry.title for entry in shown]
+    assert [entry.kind for entry in shown if entry.promotion is not None] == ["promote"]
 
 
 def test_a_hold_that_somebody_set_in_the_table_is_told_once(store: Store) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from promotion_pipeline import PromotionConfig, get_promotion_history, promote_winner, release_hold, rollback_promotion
-from promotion_pipeline.promotion.verify import verify_history
-from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
+from promotion_pipeline.promotion.history.verify import verify_history
+from promotion_pipeline.rollups.catching_up import roll_up_missing
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, VariantSpec, add_requests, let_time_pass, seed_experiment
 
@@ -45,7 +45,7 @@ def test_a_record_follows_from_the_data_whether_rolled_up_or_not(store: Store) -
     config = PromotionConfig(min_improvement_percent=2.0, planned_sample_size=40_000)
     promotion = promote_winner("x", "manual", "anna", config, store=store)
     assert [v.summary for v in verify_history("x", store=store)] == ["same"]
-    rollup_missing(store, promotion.evaluated_as_of)
+    roll_up_missing(store, promotion.evaluated_as_of)
     assert [v.summary for v in verify_history("x", store=store)] == ["same"]
 
 
@@ -73,7 +73,7 @@ def test_rows_that_vanished_are_named(store: Store) -> None:
 
 def test_a_record_is_compared_with_the_log_and_not_with_what_was_rolled_up(store: Store) -> None:
     seeded = seed_experiment(store, "x", WINNER, users=3_000)
-    rollup_missing(store, seeded.end)
+    roll_up_missing(store, seeded.end)
     promote_winner("x", "manual", "anna", store=store)
     assert [v.summary for v in verify_history("x", store=store)] == ["same"]
     past = VariantSpec("control", requests=9_000, conversions=2_000)
@@ -85,7 +85,7 @@ def test_a_record_is_compared_with_the_log_and_not_with_what_was_rolled_up(store
 
 def test_days_that_were_dropped_are_verified_by_their_sums(store: Store) -> None:
     seeded = seed_experiment(store, "x", WINNER, users=3_000)
-    rollup_missing(store, seeded.end)
+    roll_up_missing(store, seeded.end)
     promote_winner("x", "manual", "anna", store=store)
     before = seeded.start + timedelta(hours=50)
     with store.connect() as connection:

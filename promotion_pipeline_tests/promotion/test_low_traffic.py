@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline.errors import WithheldError
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.models import WithheldReason
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.record.models import WithheldReason
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
-from promotion_pipeline.rollups.usual import HourTraffic, hour_traffic, quiet_experiments
+from promotion_pipeline.rollups.usual_traffic import HourTraffic, hour_traffic, quiet_experiments
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 

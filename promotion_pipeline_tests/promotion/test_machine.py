@@ -27,13 +27,13 @@ from promotion_pipeline import (
     rollback_promotion,
 )
 from promotion_pipeline.errors import SplitDriftError
-from promotion_pipeline.promotion.holds import hold_promotion
-from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
-from promotion_pipeline.promotion.models import Promotion
-from promotion_pipeline.promotion.pending import apply_pending
-from promotion_pipeline.promotion.ramp import advance_ramp, advance_ramps
-from promotion_pipeline.promotion.splits import split_of_step
-from promotion_pipeline.promotion.watch import watch_promotions
+from promotion_pipeline.promotion.act.holds import hold_promotion
+from promotion_pipeline.promotion.act.keeping import acknowledge_breach, overwrite_split
+from promotion_pipeline.promotion.act.ramp import advance_ramp, advance_ramps
+from promotion_pipeline.promotion.record.models import Promotion
+from promotion_pipeline.promotion.record.splits import split_of_step
+from promotion_pipeline.promotion.unattended.pending import apply_pending
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import VariantSpec, add_requests, count, let_time_pass, seed_experiment
 
@@ -88,7 +88,7 @@ class Lifecycle(RuleBasedStateMachine):
     # What the database says.
 
     def rows(self, query: str) -> list[dict[str, Any]]:
-        return self.connection.execute(query, {"id": self.seeded.id}).fetchall()  # type: ignore[arg-type]
+        return self.connection.execute(query, {"id": self.seeded.id}).fetchall()
 
     def application_rows(self) -> list[dict[str, Any]]:
         return self.rows("SELECT id, name, is_active, end_date FROM ab_experiments WHERE id = %(id)s") + self.rows(

@@ -7,12 +7,12 @@ import pytest
 from promotion_pipeline import auto_check_promotions
 from promotion_pipeline.evaluation.unattended import MadeBy, WithheldReason
 from promotion_pipeline.orchestration.made_by import FROM_UI_TAG, made_by
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.record.models import Outcome
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.promotion.test_pending import decide, names
+from promotion_pipeline_tests.promotion.deciding import decide, names
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, count, seed_experiment
 
 SCHEDULED = {"dagster/schedule_name": "hourly_promotion_schedule"}

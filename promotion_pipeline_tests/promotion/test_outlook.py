@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from promotion_pipeline import check_promotion_eligibility
-from promotion_pipeline.promotion.assess import judge
+from promotion_pipeline.promotion.judge.assess import judge
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import VariantSpec, seed_experiment
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from promotion_pipeline import (
-    ConfigError,
-    decline_promotion,
-    get_promotion_history,
-    promote_winner,
-    rollback_promotion,
-)
+from promotion_pipeline import ConfigError, decline_promotion, get_promotion_history, promote_winner, rollback_promotion
 from promotion_pipeline.config import Mode
-from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.promotion.assess import judge
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.pending import Pending, PendingKind, apply_pending, pending_promotions
-from promotion_pipeline.promotion.promote import write_decision_of_record
-from promotion_pipeline.promotion.states import PromotionState
-from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
+from promotion_pipeline.promotion.record.models import Outcome
+from promotion_pipeline.promotion.record.states import PromotionState
+from promotion_pipeline.promotion.unattended.pending import PendingKind, apply_pending, pending_promotions
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
+from promotion_pipeline_tests.promotion.deciding import decide, names
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,
     UNPROVEN,
@@ -31,19 +22,6 @@ from promotion_pipeline_tests.seeding import (
     let_time_pass,
     seed_experiment,
 )
-
-
-def decide(store: Store, made_by: MadeBy = MadeBy.SCHEDULE) -> None:
-    """Write the first decisions about the newest complete hour, as the hourly run does."""
-    judged = judge(store, None)
-    rollup_missing(store, judged.as_of)
-    with store.connect() as connection:
-        for assessment in judged.assessments:
-            write_decision_of_record(connection, assessment, store.settings, made_by)
-
-
-def names(pending: tuple[Pending, ...]) -> list[tuple[str, str, int]]:
-    return [(p.kind.value, p.experiment_name, p.attempt) for p in pending]
 
 
 def test_only_what_changes_something_is_pending(store: Store) -> None:

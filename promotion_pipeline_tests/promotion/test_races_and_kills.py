@@ -13,11 +13,11 @@ import pytest
 
 from promotion_pipeline import auto_check_promotions, get_promotion_history, promote_winner, rollback_promotion
 from promotion_pipeline.errors import ConflictError, DependencyError
-from promotion_pipeline.promotion.assess import judge
-from promotion_pipeline.promotion.faults import FaultPoint
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
-from promotion_pipeline.promotion.promote import write_decision_of_record
-from promotion_pipeline.rollups.postgresql.rollup import rollup_missing
+from promotion_pipeline.promotion.act.recorded import write_decision_of_record
+from promotion_pipeline.promotion.judge.assess import judge
+from promotion_pipeline.promotion.record.faults import FaultPoint
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
+from promotion_pipeline.rollups.catching_up import roll_up_missing
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.promotion.racers import act_and_die, promote_once
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, count, let_time_pass, seed_experiment, split_of
@@ -98,7 +98,7 @@ def test_sensor_person_sweep_and_rollback_racing_leave_one_consistent_state(stor
 
 def decide(store: Store) -> None:
     judged = judge(store, None)
-    rollup_missing(store, judged.as_of)
+    roll_up_missing(store, judged.as_of)
     with store.connect() as connection:
         for assessment in judged.assessments:
             write_decision_of_record(connection, assessment)

@@ -10,13 +10,13 @@ import pytest
 
 from promotion_pipeline import ConflictError, SplitDriftError, get_promotion_history, promote_winner, rollback_promotion
 from promotion_pipeline.config import Direction, Mode, PrimaryMetric, PromotionConfig
-from promotion_pipeline.promotion.holds import hold_promotion
-from promotion_pipeline.promotion.keeping import acknowledge_breach
-from promotion_pipeline.promotion.models import Outcome, Promotion
-from promotion_pipeline.promotion.ramp import advance_ramp, advance_ramps
-from promotion_pipeline.promotion.states import PromotionState
-from promotion_pipeline.promotion.watch import WatchAction, watch_promotions
-from promotion_pipeline.promotion.watch_rules import Sums, WatchStatus, judge_window, overall
+from promotion_pipeline.promotion.act.holds import hold_promotion
+from promotion_pipeline.promotion.act.keeping import acknowledge_breach
+from promotion_pipeline.promotion.act.ramp import advance_ramp, advance_ramps
+from promotion_pipeline.promotion.record.models import Outcome, Promotion
+from promotion_pipeline.promotion.record.states import PromotionState
+from promotion_pipeline.promotion.unattended.watch import WatchAction, watch_promotions
+from promotion_pipeline.promotion.watch.rules import Sums, WatchStatus, judge_window, overall
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import (
     WINNER,
@@ -44,7 +44,8 @@ def now(store: Store) -> datetime:
     with store.connect() as connection:
         row = connection.execute("SELECT now() AS at").fetchone()
     assert row is not None
-    return row["at"].astimezone(UTC)
+    at: datetime = row["at"]
+    return at.astimezone(UTC)
 
 
 def served_since(store: Store, seeded: Seeded, promotion: Promotion, hours: int, *variants: VariantSpec) -> None:

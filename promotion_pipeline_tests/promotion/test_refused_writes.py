@@ -6,8 +6,9 @@ import pytest
 
 from promotion_pipeline import ConflictError, promote_winner
 from promotion_pipeline.cron import run_sweep
-from promotion_pipeline.promotion.watch import WatchAction, watch_promotions
-from promotion_pipeline.store.database import Store
+from promotion_pipeline.promotion.record.transaction import database_errors
+from promotion_pipeline.promotion.unattended.watch import WatchAction, watch_promotions
+from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.promotion.test_ramp_and_watch import FAILING, served_since
 from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment
 
@@ -76,3 +77,16 @@ def test_a_rollback_that_is_refused_stops_no_other_experiment_and_is_told(store:
     (again,) = (one for one in watch_promotions(store) if one.experiment_name == "a")
     assert again.is_harmed
     assert count(store, stuck, "it could not be rolled back by itself: the database refuses it%") == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "remedy"),
+    [
+        ("SELECT E'\\xff'", "none in its encoding"),
+        ("SELECT 100000::smallint", "widen the column"),
+        ("SELECT 'x'::int", "change that, or the act"),
+    ],
+)
+def test_a_refusal_ends_with_what_helps_against_it(connection: Connection, statement: str, remedy: str) -> None:
+    with pytest.raises(ConflictError, match=remedy), database_errors():
+        connection.execute(statement.encode())

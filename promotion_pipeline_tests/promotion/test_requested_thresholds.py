@@ -10,9 +10,9 @@ import pytest
 from promotion_pipeline import auto_check_promotions
 from promotion_pipeline.config import Mode, PromotionConfig
 from promotion_pipeline.errors import WithheldError
-from promotion_pipeline.promotion.approvals import approve_promotion
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.promote import promote_winner
+from promotion_pipeline.promotion.act.approvals import approve_promotion
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, count, seed_experiment
 

@@ -9,8 +9,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promotion_pipeline.promotion import splits
-from promotion_pipeline.promotion.splits import CENT, HUNDRED, as_text, from_text, steps_above, winner_takes
+from promotion_pipeline.promotion.record import splits
+from promotion_pipeline.promotion.record.splits import CENT, HUNDRED, as_text, from_text, steps_above, winner_takes
 
 
 @st.composite

@@ -8,8 +8,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.states import (
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.record.states import (
     APPROVAL_TRANSITIONS,
     LIVE_STATES,
     PROMOTION_STARTS,
@@ -44,7 +44,7 @@ def moves(connection: Connection, statement: str, parameters: list[object]) -> b
     """Whether the database allows a change; it is undone either way."""
     try:
         with connection.transaction(force_rollback=True):
-            connection.execute(statement, parameters)  # type: ignore[arg-type]
+            connection.execute(statement, parameters)
     except psycopg.errors.CheckViolation:
         return False
     return True
@@ -149,4 +149,4 @@ def test_history_only_grows(store: Store) -> None:
         )
         for statement in REWRITES:
             with pytest.raises(psycopg.DatabaseError, match=r"append-only|does not change|no way"):
-                connection.execute(statement)  # type: ignore[arg-type]
+                connection.execute(statement)

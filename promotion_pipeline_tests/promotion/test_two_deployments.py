@@ -7,16 +7,17 @@ from datetime import timedelta
 import pytest
 
 from promotion_pipeline import auto_check_promotions
-from promotion_pipeline.config import Mode, PromotionConfig
+from promotion_pipeline.config import Mode, PromotionConfig, layered, parse_config
 from promotion_pipeline.decisions.deployments import note_deployment, second_deployment
-from promotion_pipeline.decisions.window import evaluate_window, first_undecided_hour
+from promotion_pipeline.decisions.recorded import first_undecided_hour
+from promotion_pipeline.decisions.window import evaluate_window
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.unattended import MadeBy
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.pending import apply_pending, pending_promotions
+from promotion_pipeline.promotion.record.models import Outcome
+from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.promotion.test_pending import names
+from promotion_pipeline_tests.promotion.deciding import names
 from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment
 
 HOUR = timedelta(hours=1)
@@ -88,7 +89,7 @@ def test_a_what_if_does_not_take_a_name_that_decisions_are_kept_under(store: Sto
 
 
 def with_thresholds(store: Store, **thresholds: object) -> Store:
-    config = store.settings.thresholds.overridden_by(thresholds)
+    config = layered(store.settings.thresholds, parse_config(thresholds))
     return Store(store.url, store.settings.model_copy(update={"thresholds": config}))
 
 

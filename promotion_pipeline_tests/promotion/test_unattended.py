@@ -6,12 +6,12 @@ import pytest
 
 from promotion_pipeline.config import Mode
 from promotion_pipeline.errors import WithheldError
-from promotion_pipeline.promotion.models import Outcome
-from promotion_pipeline.promotion.pending import pending_promotions
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.sweep import settle
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.record.models import Outcome
+from promotion_pipeline.promotion.unattended.pending import pending_promotions
+from promotion_pipeline.promotion.unattended.sweep import settle
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.promotion.test_pending import decide, names
+from promotion_pipeline_tests.promotion.deciding import decide, names
 from promotion_pipeline_tests.seeding import WINNER, Seeded, seed_experiment
 
 QUIET = (
@@ -38,7 +38,7 @@ STATEMENTS = {
 
 def change(store: Store, seeded: Seeded, statement: str) -> None:
     with store.connect() as connection:
-        connection.execute(statement, {"id": seeded.id, "end": seeded.end})  # type: ignore[arg-type]
+        connection.execute(statement, {"id": seeded.id, "end": seeded.end})
 
 
 @pytest.mark.parametrize("case", STATEMENTS)

@@ -10,8 +10,8 @@ import pytest
 
 from promotion_pipeline import ConfigError, PromotionConfig, promote_winner
 from promotion_pipeline.config import Settings, parse_config
-from promotion_pipeline.promotion.watch import WatchAction, watch_promotions
-from promotion_pipeline.promotion.watch_rules import Sums, WatchStatus, judge_window
+from promotion_pipeline.promotion.unattended.watch import WatchAction, watch_promotions
+from promotion_pipeline.promotion.watch.rules import Sums, WatchStatus, judge_window
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import WINNER, VariantSpec, add_requests, let_time_pass, seed_experiment

@@ -15,8 +15,9 @@ import pyarrow as pa
 from psycopg import sql
 
 from promotion_pipeline.store.bulk import copy_typed, identifiers, read_frame
-from promotion_pipeline.store.database import Store, connect
-from promotion_pipeline_tests.sources.logs import POSTGRESQL_TYPES
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Store
+from promotion_pipeline_tests.rollups.engines.logs import POSTGRESQL_TYPES
 
 PLACES = ("own table", "another PostgreSQL", "DuckDB", "Spark", "chdb")
 ENGINES = {"another PostgreSQL": "postgresql", "DuckDB": "duckdb", "Spark": "spark", "chdb": "clickhouse"}

@@ -18,15 +18,15 @@ from promotion_pipeline.doctor import examine
 from promotion_pipeline.doctor.findings import Status
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.orchestration.in_process import InProcess
-from promotion_pipeline.promotion.assess import assess
-from promotion_pipeline.promotion.models import Outcome, PromotionEligibility
-from promotion_pipeline.promotion.ramp import advance_ramps
-from promotion_pipeline.promotion.states import PromotionState
-from promotion_pipeline.promotion.verify import verify_history
-from promotion_pipeline.promotion.watch import watch_promotions
-from promotion_pipeline.promotion.watch_rules import WatchStatus
+from promotion_pipeline.promotion.act.ramp import advance_ramps
+from promotion_pipeline.promotion.history.verify import verify_history
+from promotion_pipeline.promotion.judge.assess import assess
+from promotion_pipeline.promotion.record.models import Outcome, PromotionEligibility
+from promotion_pipeline.promotion.record.states import PromotionState
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
+from promotion_pipeline.promotion.watch.rules import WatchStatus
 from promotion_pipeline.rollups import catch_up, open_log
-from promotion_pipeline.rollups.gaps import log_gaps
+from promotion_pipeline.rollups.log_gaps import log_gaps
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.orchestration.conftest import Stage

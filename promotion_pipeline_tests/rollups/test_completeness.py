@@ -9,8 +9,8 @@ import pytest
 from psycopg import sql
 
 from promotion_pipeline.evaluation.unattended import WithheldReason
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
-from promotion_pipeline.promotion.sweep import auto_check_promotions
+from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
+from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.rollups import catch_up, landed, open_log
 from promotion_pipeline.store.bulk import read_frame
 from promotion_pipeline.store.database import Store

@@ -11,7 +11,7 @@ import pytest
 
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.evaluation import Verdict
-from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.rollups import Span, open_log
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Connection, Store

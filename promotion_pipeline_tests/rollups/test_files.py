@@ -9,7 +9,7 @@ import pytest
 
 from promotion_pipeline.errors import ConfigError, PromotionError
 from promotion_pipeline.rollups import Span, open_log
-from promotion_pipeline.rollups.gaps import GapKind, gap_sentence, log_gaps
+from promotion_pipeline.rollups.log_gaps import GapKind, gap_sentence, log_gaps
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.rollups.conftest import MakePlace

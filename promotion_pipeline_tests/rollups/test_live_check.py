@@ -7,7 +7,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from promotion_pipeline.promotion.assess import assess
+from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.rollups import live_rollups, open_log
 from promotion_pipeline.rollups.as_of import rollups_as_of
 from promotion_pipeline.store.database import Connection, Store

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline.errors import InputError, PromotionError
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.watch import watch_promotions
-from promotion_pipeline.promotion.watch_rules import WatchStatus
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
+from promotion_pipeline.promotion.watch.rules import WatchStatus
 from promotion_pipeline.rollups import SUMS_COLUMNS, Span, open_log
+from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.promotion.test_ramp_and_watch import HEALTHY, served_since
@@ -115,7 +116,9 @@ def test_rollups_of_a_window_are_asked_of_the_log_and_written_nowhere(
 
 def test_latencies_of_whole_numbers_and_values_of_any_size_are_summed(store: Store, connection: Connection) -> None:
     seeded = seed_experiment(store, "whole", ARMS, start=START, end=START + 10 * HOUR)
+    connection.execute("DROP VIEW promotion_pipeline_requests")
     connection.execute("ALTER TABLE ai_requests ALTER COLUMN latency_ms TYPE integer USING latency_ms::integer")
+    migrate.upgrade(store.url)
     connection.execute("UPDATE ai_requests SET value = 1e200 WHERE converted")
     connection.execute("UPDATE ai_requests SET value = 'NaN' WHERE is_error")
     with open_log(store) as log:

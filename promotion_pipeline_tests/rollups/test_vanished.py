@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline.rollups import open_log
-from promotion_pipeline.rollups.gaps import GapKind, gap_sentence, log_gaps
+from promotion_pipeline.rollups.log_gaps import GapKind, gap_sentence, log_gaps
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.rollups.conftest import MakePlace

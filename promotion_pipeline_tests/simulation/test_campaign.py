@@ -10,13 +10,13 @@ import pytest
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.simulation import Campaign, Estimate, RuleSummary, Scenario, simulate
-from promotion_pipeline.simulation.outcomes import Outcomes, Rule
+from promotion_pipeline.simulation.outcomes import Outcomes, PromotionRule
 from promotion_pipeline.simulation.summary import mean, median, share, summarise
 
 FAST = Scenario(days=3, requests_per_hour=400)
 
 
-def _rule(campaign: Campaign, rule: Rule) -> RuleSummary:
+def _rule(campaign: Campaign, rule: PromotionRule) -> RuleSummary:
     return next(summary for summary in campaign.rules if summary.rule is rule)
 
 
@@ -47,16 +47,16 @@ def test_progress_goes_from_nothing_to_all() -> None:
 @pytest.mark.parametrize(("arms", "contract"), [(2, 0.135), (4, 0.28)])
 def test_looking_hourly_promotes_losers_by_the_contract_and_hardly_ever_unattended(arms: int, contract: float) -> None:
     found = simulate(Scenario(arms=arms), experiments=800, seed=1)
-    assert _is_about(_rule(found, Rule.CONTRACT).false_promotions, contract)
-    assert _value(_rule(found, Rule.UNATTENDED).false_promotions) <= 0.025
+    assert _is_about(_rule(found, PromotionRule.CONTRACT).false_promotions, contract)
+    assert _value(_rule(found, PromotionRule.UNATTENDED).false_promotions) <= 0.025
     assert _value(found.srm[0].at_last_look) <= 0.01
 
 
 def test_a_lift_of_ten_percent_is_found_and_seen_larger_than_it_is() -> None:
     found = simulate(Scenario(lifts=(0.1,)), experiments=400, seed=2)
-    unattended = _rule(found, Rule.UNATTENDED)
+    unattended = _rule(found, PromotionRule.UNATTENDED)
     assert _value(unattended.power) >= 0.85
-    assert _value(_rule(found, Rule.CONTRACT).power) >= 0.97
+    assert _value(_rule(found, PromotionRule.CONTRACT).power) >= 0.97
     assert _value(unattended.wrong_arm) == 0
     assert 1.1 <= _value(unattended.exaggeration) <= 1.5
     assert 48 <= _value(unattended.median_hours) <= 336
@@ -65,8 +65,8 @@ def test_a_lift_of_ten_percent_is_found_and_seen_larger_than_it_is() -> None:
 def test_requests_of_returning_users_mislead_where_users_are_ignored() -> None:
     scenario = Scenario(requests_per_user=10, user_correlation=0.25, visit_days=3)
     found = simulate(scenario, experiments=200, seed=3)
-    by_user = _rule(found, Rule.UNATTENDED).false_promotions
-    by_request = _rule(found, Rule.UNATTENDED_BY_REQUEST).false_promotions
+    by_user = _rule(found, PromotionRule.UNATTENDED).false_promotions
+    by_request = _rule(found, PromotionRule.UNATTENDED_BY_REQUEST).false_promotions
     assert _value(by_user) <= 0.025
     assert _value(by_request) >= 0.05
     on_users, on_requests = found.srm
@@ -85,12 +85,12 @@ def test_a_split_of_51_to_49_is_found() -> None:
 def test_with_an_attribution_window_a_faster_conversion_is_no_better_conversion() -> None:
     scenario = Scenario(delays_hours=(24.0, 6.0))
     misled = simulate(scenario, experiments=200, seed=5)
-    assert _value(_rule(misled, Rule.UNATTENDED).false_promotions) > 0.9
+    assert _value(_rule(misled, PromotionRule.UNATTENDED).false_promotions) > 0.9
     config = PromotionConfig(attribution_window_hours=120)
     patient = simulate(scenario, experiments=400, seed=5, config=config)
     prompt = simulate(Scenario(), experiments=400, seed=5)
-    assert _value(_rule(patient, Rule.UNATTENDED).false_promotions) <= 0.025
-    of_patient, of_prompt = (_rule(found, Rule.CONTRACT).false_promotions for found in (patient, prompt))
+    assert _value(_rule(patient, PromotionRule.UNATTENDED).false_promotions) <= 0.025
+    of_patient, of_prompt = (_rule(found, PromotionRule.CONTRACT).false_promotions for found in (patient, prompt))
     assert of_prompt.standard_error is not None
     assert _value(of_patient) <= _value(of_prompt) + 3 * of_prompt.standard_error
 
@@ -98,8 +98,8 @@ def test_with_an_attribution_window_a_faster_conversion_is_no_better_conversion(
 def test_fewer_looks_promote_fewer_losers() -> None:
     hourly = simulate(Scenario(), experiments=400, seed=6)
     once = simulate(Scenario(look_every_hours=336), experiments=400, seed=6)
-    assert _value(_rule(once, Rule.CONTRACT).false_promotions) < 0.04
-    assert _value(_rule(hourly, Rule.CONTRACT).false_promotions) > 0.09
+    assert _value(_rule(once, PromotionRule.CONTRACT).false_promotions) < 0.04
+    assert _value(_rule(hourly, PromotionRule.CONTRACT).false_promotions) > 0.09
 
 
 def test_promotions_are_held_against_the_truth() -> None:
@@ -109,13 +109,13 @@ def test_promotions_are_held_against_the_truth() -> None:
         hours=np.array([50.0, 70.0, 90.0, 110.0, np.nan]),
         lift=np.array([0.1, 0.2, 0.1, 0.05, np.nan]),
     )
-    found = summarise(Rule.CONTRACT, outcomes, scenario)
+    found = summarise(PromotionRule.CONTRACT, outcomes, scenario)
     assert found.power.value == pytest.approx(2 / 5)
     assert found.wrong_arm.value == pytest.approx(2 / 5)
     assert found.false_promotions.value == pytest.approx(1 / 5)
     assert found.median_hours.value == 80
     assert found.exaggeration.value == pytest.approx((1 + 2 + 2) / 3)
-    nobody = summarise(Rule.CONTRACT, outcomes, Scenario(arms=4))
+    nobody = summarise(PromotionRule.CONTRACT, outcomes, Scenario(arms=4))
     assert nobody.power.value is None
     assert nobody.false_promotions.value == pytest.approx(4 / 5)
 

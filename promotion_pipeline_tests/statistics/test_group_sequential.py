@@ -81,8 +81,8 @@ def test_unknown_options_are_refused_with_the_known_ones() -> None:
 def test_the_continuous_boundary_is_the_limit_of_ever_more_looks() -> None:
     rates = np.arange(1, 151) / 150
     for spending in ("obrien_fleming", "power"):
-        discrete = group_sequential_boundaries(rates, 0.025, spending=spending).critical_z  # type: ignore[arg-type]
-        continuous = continuous_boundary(rates, 0.025, spending=spending)  # type: ignore[arg-type]
+        discrete = group_sequential_boundaries(rates, 0.025, spending=spending).critical_z
+        continuous = continuous_boundary(rates, 0.025, spending=spending)
         late = rates > 0.1
         assert np.all(continuous[late] >= discrete[late])
         assert np.all(continuous[late] <= discrete[late] * 1.06)

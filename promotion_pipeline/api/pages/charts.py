@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from promotion_pipeline.promotion.evidence import LiftPoint
+from promotion_pipeline.promotion.history.evidence import LiftPoint
+from promotion_pipeline.text.numbers import setting_text
 
 WIDTH, HEIGHT = 720, 264
 LEFT, RIGHT, TOP, BOTTOM = 72, 14, 14, 40
@@ -77,10 +78,10 @@ def lift_chart(points: Sequence[LiftPoint], threshold_percent: float) -> LiftCha
         line=_path([(x(point.as_of.timestamp()), y(_clamped(point.lift or 0.0, low, high))) for point in known]),
         zero=y(0.0),
         threshold=y(threshold_percent),
-        threshold_label=f"threshold {threshold_percent:g} %",
+        threshold_label=f"threshold {setting_text(threshold_percent)}",
         last_x=x(last.as_of.timestamp()),
         last_y=y(_clamped(last.lift, low, high)),
-        y_ticks=tuple(Tick(y(value), f"{value:+g} %" if value else "0 %") for value in _round_values(low, high)),
+        y_ticks=tuple(Tick(y(value), setting_text(value, signed=bool(value))) for value in _round_values(low, high)),
         x_ticks=_time_ticks(known[0].as_of, known[-1].as_of, x),
     )
 

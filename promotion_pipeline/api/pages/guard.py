@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from promotion_pipeline.api.access import NOBODY, Access, Principal, equal_secrets, identify
-from promotion_pipeline.api.guard import WRITES, GuardedRoute, Handler, Visit
+from promotion_pipeline.api.guard import WRITES, GuardedRequest, GuardedRoute, Handler
 from promotion_pipeline.api.pages.rendering import render
 from promotion_pipeline.api.problems import Problem
 from promotion_pipeline.api.sessions import LIFETIME_HOURS, token_of_session
@@ -29,23 +29,23 @@ _OWN_ADDRESS = re.compile(r"/experiments(?:[/?][^\\\x00-\x1f]*)?")
 class PageRoute(GuardedRoute):
     """A page, or what a form on one sends to."""
 
-    async def let_in(self, visit: Visit, access: Access, request: Request, act: Handler) -> Response:
+    async def let_in(self, context: GuardedRequest, access: Access, request: Request, act: Handler) -> Response:
         """Identify by the session (or a bearer token), check that a form is one of ours, act."""
         is_form = request.method in WRITES
         if is_form:
             _refuse_other_sites(request)
-            visit.form = _fields(await request.body())
-        visit.principal, visit.csrf = await run_in_threadpool(_identify, visit, access, request)
-        request.state.principal = visit.principal
-        if is_form and visit.csrf is not None and not _is_same(visit.form.get(CSRF_FIELD, ""), visit.csrf):
+            context.form = _fields(await request.body())
+        context.principal, context.csrf = await run_in_threadpool(_identify, context, access, request)
+        request.state.principal = context.principal
+        if is_form and context.csrf is not None and not _is_same(context.form.get(CSRF_FIELD, ""), context.csrf):
             raise Problem(403, "forbidden", "this form is not from this session: load the page again and repeat")
         return await act(request)
 
-    def refuse(self, visit: Visit, request: Request, problem: Problem) -> Response:
+    def refuse(self, context: GuardedRequest, request: Request, problem: Problem) -> Response:
         """A page that says why; the login page where only that is missing."""
         if problem.status == 401:
             return RedirectResponse(f"{LOGIN}?next={quote(_address(request), safe='')}", status_code=303)
-        return render(visit, "error.html", problem.status, problem.headers, problem=problem, back=_back(request))
+        return render(context, "error.html", problem.status, problem.headers, problem=problem, back=_back(request))
 
 
 def own_address(given: str | None) -> str:
@@ -71,15 +71,15 @@ def set_session(response: Response, request: Request, secret: str) -> None:
     )
 
 
-def _identify(visit: Visit, access: Access, request: Request) -> tuple[Principal, str | None]:
+def _identify(context: GuardedRequest, access: Access, request: Request) -> tuple[Principal, str | None]:
     if access is Access.PUBLIC and request.method not in WRITES:
         return NOBODY, None
     session = request.cookies.get(COOKIE)
-    token = token_of_session(visit.store, session) if session else None
+    token = token_of_session(context.store, session) if session else None
     if access is Access.PUBLIC and token is None:
         return NOBODY, None
     if token is None or session is None:
-        return identify(visit.store, visit.door.settings, access, request, b""), None
+        return identify(context.store, context.door.settings, access, request, b""), None
     least = access.role or Role.VIEWER
     if not token.role.includes(least):
         raise ForbiddenError(f"{token.name!r} is a {token.role.value}, this needs an {least.value}")
@@ -87,16 +87,20 @@ def _identify(visit: Visit, access: Access, request: Request) -> tuple[Principal
 
 
 def _refuse_other_sites(request: Request) -> None:
-    """Raises:
-    Problem: the browser says that the form is another site's.
+    """Refuse a form that the browser says is another site's.
+
+    Raises:
+        Problem: it is.
     """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Problem(403, "forbidden", "this form was sent by another site")
 
 
 def _fields(body: bytes) -> dict[str, str]:
-    """Raises:
-    Problem: the body is no form.
+    """The fields of a form, by name.
+
+    Raises:
+        Problem: the body is no form.
     """
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50, errors="strict"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from promotion_pipeline.api.guard import Visit
+from promotion_pipeline.api.guard import GuardedRequest
 from promotion_pipeline.api.pages import charts
+from promotion_pipeline.text import numbers
 
 HERE = Path(__file__).parent
 STYLE = HERE / "static" / "page.css"
@@ -31,11 +32,11 @@ UNKNOWN = "–"
 
 
 def render(
-    visit: Visit, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+    context: GuardedRequest, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
     """A template as a response."""
     page = environment().get_template(template)
-    text = page.render(visit=visit, style_version=style_version(), **values)
+    text = page.render(context=context, style_version=style_version(), **values)
     return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
 
 
@@ -56,59 +57,20 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        percent=percent,
-        rate=rate,
-        number=number,
+        percent=partial(numbers.percent_text, unknown=UNKNOWN),
+        rate=partial(numbers.rate_text, unknown=UNKNOWN),
+        number=partial(numbers.count_text, unknown=UNKNOWN),
+        milliseconds=partial(numbers.milliseconds_text, unknown=UNKNOWN),
+        share=partial(numbers.share_text, unknown=UNKNOWN),
         instant=instant,
         path=path_of,
-        hours=hours,
-        p_value=p_value,
-        confidence=confidence,
-        interval=interval,
+        hours=partial(numbers.hours_text, unknown=UNKNOWN),
+        p_value=partial(numbers.p_value_text, unknown=UNKNOWN),
+        confidence=partial(numbers.confidence_text, unknown=UNKNOWN),
+        interval=partial(numbers.interval_text, unknown=UNKNOWN),
     )
     made.globals["area"] = charts
     return made
-
-
-def percent(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
-    """A number that is percent already."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:+,.{digits}f} %" if signed else f"{value:,.{digits}f} %"
-
-
-def confidence(value: float | None) -> str:
-    """Percent; what is short of certainty never reads as certain."""
-    return "> 99.99 %" if value is not None and value >= 99.995 else percent(value)
-
-
-def rate(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
-    """A fraction as percent."""
-    return percent(None if value is None else value * 100, digits, signed=signed)
-
-
-def interval(lower: float | None, upper: float | None) -> str:
-    """An interval of fractions as percent; one without an end is none."""
-    return UNKNOWN if lower is None or upper is None else f"{lower * 100:+,.1f} to {upper * 100:+,.1f} %"
-
-
-def number(value: float | None, digits: int = 0) -> str:
-    """A count or a measure."""
-    return UNKNOWN if value is None else f"{value:,.{digits}f}"
-
-
-def hours(value: float | None) -> str:
-    """A duration in hours, in days where it is long."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:,.0f} h" if value < 72 else f"{value / 24:,.1f} days"
-
-
-def p_value(value: float | None) -> str:
-    """A probability, small ones in powers of ten."""
-    if value is None:
-        return UNKNOWN
-    return "< 1e-15" if value < 1e-15 else f"{value:.3g}"
 
 
 def instant(value: datetime | None) -> Markup | str:
@@ -116,7 +78,7 @@ def instant(value: datetime | None) -> Markup | str:
     if value is None:
         return UNKNOWN
     at = value.astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), at.strftime("%Y-%m-%d %H:%M UTC"))
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), numbers.instant_text(at))
 
 
 def path_of(name: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
@@ -10,23 +11,20 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from promotion_pipeline.api.access import Access, needs
-from promotion_pipeline.api.guard import Visit, visit_of
+from promotion_pipeline.api.guard import GuardedRequest, context_of
 from promotion_pipeline.api.pages.charts import sparkline
 from promotion_pipeline.api.pages.guard import COOKIE, HOME, LOGIN, PageRoute, own_address, set_session
 from promotion_pipeline.api.pages.rendering import STYLE, render
 from promotion_pipeline.api.pages.view import CHECK_TITLES, experiment_view, table_points
 from promotion_pipeline.api.sessions import close_session, open_session
 from promotion_pipeline.api.tokens import Role, token_of
-from promotion_pipeline.promotion.alarms import open_alarms
-from promotion_pipeline.promotion.approvals import approve_promotion, decline_promotion
-from promotion_pipeline.promotion.evidence import sparklines
-from promotion_pipeline.promotion.holds import hold_promotion, release_hold
-from promotion_pipeline.promotion.inputs import required_text
-from promotion_pipeline.promotion.keeping import acknowledge_breach, overwrite_split
-from promotion_pipeline.promotion.overview import experiment_overviews
-from promotion_pipeline.promotion.promote import promote_winner
-from promotion_pipeline.promotion.ramp import advance_ramp
-from promotion_pipeline.promotion.rollback import rollback_promotion
+from promotion_pipeline.promotion.act import offered
+from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
+from promotion_pipeline.promotion.act.rollback import RollbackTarget
+from promotion_pipeline.promotion.history.evidence import sparklines
+from promotion_pipeline.promotion.history.overview import experiment_overviews
+from promotion_pipeline.promotion.record.inputs import required_text
+from promotion_pipeline.promotion.watch.alarms import open_alarms
 
 PAGE_SIZE = 100
 DONE = {
@@ -42,7 +40,7 @@ DONE = {
     "released": "The hold is lifted.",
 }
 
-Here = Annotated[Visit, Depends(visit_of)]
+Context = Annotated[GuardedRequest, Depends(context_of)]
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -63,29 +61,29 @@ def style() -> Response:
 
 @router.get(LOGIN)
 @needs(Access.PUBLIC)
-def login_form(here: Here, request: Request) -> Response:
+def login_form(context: Context, request: Request) -> Response:
     """Ask for a token."""
-    return render(here, "login.html", to=own_address(request.query_params.get("next")), wrong=False)
+    return render(context, "login.html", to=own_address(request.query_params.get("next")), wrong=False)
 
 
 @router.post(LOGIN)
 @needs(Access.PUBLIC)
-def login(here: Here, request: Request) -> Response:
+def login(context: Context, request: Request) -> Response:
     """Exchange a token for a session."""
-    to = own_address(here.form.get("next"))
-    token = token_of(here.store, here.form.get("token", "").strip())
+    to = own_address(context.form.get("next"))
+    token = token_of(context.store, context.form.get("token", "").strip())
     if token is None:
-        return render(here, "login.html", 401, to=to, wrong=True)
+        return render(context, "login.html", 401, to=to, wrong=True)
     response = RedirectResponse(to, status_code=303)
-    set_session(response, request, open_session(here.store, token))
+    set_session(response, request, open_session(context.store, token))
     return response
 
 
 @router.post("/logout")
 @needs(Access.PUBLIC)
-def logout(here: Here, request: Request) -> Response:
+def logout(context: Context, request: Request) -> Response:
     """End the session."""
-    close_session(here.store, request.cookies.get(COOKIE, ""))
+    close_session(context.store, request.cookies.get(COOKIE, ""))
     response = RedirectResponse(LOGIN, status_code=303)
     response.delete_cookie(COOKIE, path="/")
     return response
@@ -93,130 +91,73 @@ def logout(here: Here, request: Request) -> Response:
 
 @router.get(HOME)
 @needs(Access.VIEWER)
-def experiments(here: Here, request: Request) -> Response:
+def experiments(context: Context, request: Request) -> Response:
     """Every experiment, a hundred a page."""
     search = request.query_params.get("q", "")[:200]
     number = request.query_params.get("page", "1")
     page = int(number) if number.isdecimal() and 0 < int(number) < 10_000 else 1
-    found = experiment_overviews(here.store, search=search, limit=PAGE_SIZE + 1, offset=(page - 1) * PAGE_SIZE)
-    lines = sparklines(here.store, [entry.id for entry in found[:PAGE_SIZE]])
+    found = experiment_overviews(context.store, search=search, limit=PAGE_SIZE + 1, offset=(page - 1) * PAGE_SIZE)
+    lines = sparklines(context.store, [entry.id for entry in found[:PAGE_SIZE]])
     rows = [(entry, sparkline(lines.get(entry.id, []))) for entry in found[:PAGE_SIZE]]
     has_more = len(found) > PAGE_SIZE
-    alarms = open_alarms(here.store)
-    return render(here, "experiments.html", rows=rows, search=search, page=page, has_more=has_more, alarms=alarms)
+    alarms = open_alarms(context.store)
+    return render(context, "experiments.html", rows=rows, search=search, page=page, has_more=has_more, alarms=alarms)
 
 
 @router.get(HOME + "/{name:path}")
 @needs(Access.VIEWER)
-def experiment(name: str, here: Here, request: Request) -> Response:
+def experiment(name: str, context: Context, request: Request) -> Response:
     """One experiment: verdict, checks, lift over time, variants, timeline, and what can be done."""
     if not name:
         return RedirectResponse(HOME, status_code=303)
-    view = experiment_view(here.store, name)
+    view = experiment_view(context.store, name)
     return render(
-        here,
+        context,
         "experiment.html",
         view=view,
         e=view.eligibility,
         points=table_points(view.drawn.points),
         check_titles=CHECK_TITLES,
-        may_act=Role(here.principal.role).includes(Role.OPERATOR),
+        may_act=Role(context.principal.role).includes(Role.OPERATOR),
         done=DONE.get(request.query_params.get("done", "")),
     )
 
 
-@router.post(HOME + "/{name:path}/promote")
-@needs(Access.OPERATOR)
-def promote(name: str, here: Here) -> Response:
-    """Promote by hand."""
-    metadata = {"reason": required_text(here.form.get("reason"), "reason"), **here.mark()}
-    promote_winner(name, "manual", here.actor, metadata=metadata, despite=_despite(here), store=here.store)
-    return _back_to(name, "promoted")
+def _endpoint(act: OfferedAct[Any], title: str, done: str) -> Callable[[str, Context], Response]:
+    """The route of one form: it acts, and shows the page again."""
+
+    @needs(Access.OPERATOR)
+    def endpoint(name: str, context: Context) -> Response:
+        form = context.form
+        reason = form.get("reason", "").strip() or None
+        asked = Asked(
+            experiment_name=name,
+            by=context.actor,
+            # The page asks for a reason to promote, as no other door does.
+            reason=required_text(reason or "", "reason") if act is offered.PROMOTE else reason,
+            metadata=context.mark(),
+            despite=[form["despite"]] if form.get("despite") else [],
+            to=form.get("to", RollbackTarget.PREVIOUS),
+            confirm_drift=form.get("confirm_drift") == "yes",
+        )
+        act.perform(asked, context.store)
+        said = "closed" if act is offered.ROLL_BACK and asked.to == RollbackTarget.CLOSE else done
+        # A redirect, so that reloading the page does not send the form again.
+        return RedirectResponse(f"{HOME}/{quote(name, safe='')}?done={said}", status_code=303)
+
+    endpoint.__doc__ = title
+    return endpoint
 
 
-@router.post(HOME + "/{name:path}/approve")
-@needs(Access.OPERATOR)
-def approve(name: str, here: Here) -> Response:
-    """Say yes to what waits."""
-    approve_promotion(
-        name, here.actor, reason=_reason(here), metadata=here.mark(), despite=_despite(here), store=here.store
-    )
-    return _back_to(name, "approved")
-
-
-@router.post(HOME + "/{name:path}/decline")
-@needs(Access.OPERATOR)
-def decline(name: str, here: Here) -> Response:
-    """Say no to what waits."""
-    decline_promotion(name, here.actor, here.form.get("reason", ""), store=here.store)
-    return _back_to(name, "declined")
-
-
-@router.post(HOME + "/{name:path}/rollback")
-@needs(Access.OPERATOR)
-def roll_back(name: str, here: Here) -> Response:
-    """Undo the live promotion."""
-    rollback_promotion(
-        name,
-        here.form.get("reason", ""),
-        here.actor,
-        to=here.form.get("to", "previous"),
-        confirm_drift=here.form.get("confirm_drift") == "yes",
-        store=here.store,
-    )
-    return _back_to(name, "closed" if here.form.get("to") == "close" else "rolled-back")
-
-
-@router.post(HOME + "/{name:path}/advance")
-@needs(Access.OPERATOR)
-def advance(name: str, here: Here) -> Response:
-    """Take the next step of the ramp."""
-    advance_ramp(name, here.actor, reason=_reason(here), store=here.store)
-    return _back_to(name, "advanced")
-
-
-@router.post(HOME + "/{name:path}/acknowledge")
-@needs(Access.OPERATOR)
-def acknowledge(name: str, here: Here) -> Response:
-    """Keep it although it got worse."""
-    acknowledge_breach(name, here.form.get("reason", ""), here.actor, store=here.store)
-    return _back_to(name, "acknowledged")
-
-
-@router.post(HOME + "/{name:path}/overwrite")
-@needs(Access.OPERATOR)
-def overwrite(name: str, here: Here) -> Response:
-    """Put the promotion's split back."""
-    overwrite_split(name, here.form.get("reason", ""), here.actor, store=here.store)
-    return _back_to(name, "overwritten")
-
-
-@router.post(HOME + "/{name:path}/hold")
-@needs(Access.OPERATOR)
-def hold(name: str, here: Here) -> Response:
-    """Keep it from being promoted unattended."""
-    hold_promotion(name, here.form.get("reason", ""), here.actor, store=here.store)
-    return _back_to(name, "held")
-
-
-@router.post(HOME + "/{name:path}/release")
-@needs(Access.OPERATOR)
-def release(name: str, here: Here) -> Response:
-    """Lift the hold."""
-    release_hold(name, here.actor, reason=_reason(here), store=here.store)
-    return _back_to(name, "released")
-
-
-def _reason(here: Visit) -> str | None:
-    return here.form.get("reason", "").strip() or None
-
-
-def _back_to(name: str, done: str) -> Response:
-    """Post, redirect, get: reloading the page does not send the form again."""
-    return RedirectResponse(f"{HOME}/{quote(name, safe='')}?done={done}", status_code=303)
-
-
-def _despite(here: Visit) -> list[str]:
-    """What was ticked as seen."""
-    ticked = here.form.get("despite", "")
-    return [ticked] if ticked else []
+for _form, _act, _title, _done in (
+    ("promote", offered.PROMOTE, "Promote by hand.", "promoted"),
+    ("approve", offered.APPROVE, "Say yes to what waits.", "approved"),
+    ("decline", offered.DECLINE, "Say no to what waits.", "declined"),
+    ("rollback", offered.ROLL_BACK, "Undo the live promotion.", "rolled-back"),
+    ("advance", offered.ADVANCE, "Take the next step of the ramp.", "advanced"),
+    ("acknowledge", offered.ACKNOWLEDGE, "Keep it although it got worse.", "acknowledged"),
+    ("overwrite", offered.OVERWRITE_SPLIT, "Put the promotion's split back.", "overwritten"),
+    ("hold", offered.HOLD, "Keep it from being promoted unattended.", "held"),
+    ("release", offered.RELEASE, "Lift the hold.", "released"),
+):
+    router.post(f"{HOME}/{{name:path}}/{_form}")(_endpoint(_act, _title, _done))

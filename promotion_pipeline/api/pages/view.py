@@ -10,31 +10,28 @@ from typing import Any
 from uuid import UUID
 
 from promotion_pipeline.api.pages.charts import MOST_POINTS, LiftChart, lift_chart
-from promotion_pipeline.api.recall import eligibility_when_promoted
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.errors import ConflictError
-from promotion_pipeline.evaluation.outlook import Need
-from promotion_pipeline.promotion.alarms import alarms_of
-from promotion_pipeline.promotion.approvals import approval_history
-from promotion_pipeline.promotion.assess import Assessment, judge
-from promotion_pipeline.promotion.evidence import AuditEntry, LiftPoint, Phase, audit_of, lift_series, phases_of
-from promotion_pipeline.promotion.history import get_promotion_history
-from promotion_pipeline.promotion.models import Approval, Promotion, PromotionEligibility, who_acted
-from promotion_pipeline.promotion.ramp import plan_advance
-from promotion_pipeline.promotion.records import beside
-from promotion_pipeline.promotion.rollback import RollbackTarget, plan_rollback
-from promotion_pipeline.promotion.standing import split_text, traffic_now
-from promotion_pipeline.promotion.states import ApprovalState, PromotionState
-from promotion_pipeline.promotion.watched import Alarm
+from promotion_pipeline.evaluation import Need
+from promotion_pipeline.evaluation.contract import CONTRACT
+from promotion_pipeline.promotion.act.approvals import approval_history
+from promotion_pipeline.promotion.act.ramp import plan_advance
+from promotion_pipeline.promotion.act.rollback import RollbackTarget, plan_rollback
+from promotion_pipeline.promotion.history.evidence import LiftPoint, Phase, lift_series, phases_of
+from promotion_pipeline.promotion.history.happened import Happened, happened_to
+from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.history.standing import traffic_now
+from promotion_pipeline.promotion.judge.assess import Assessment, judge
+from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
+from promotion_pipeline.promotion.record.events import Action
+from promotion_pipeline.promotion.record.models import Approval, Promotion, PromotionEligibility
+from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState
+from promotion_pipeline.promotion.record.watched import Alarm
+from promotion_pipeline.promotion.watch.alarms import alarms_of
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import split_text
 
-CHECK_TITLES = {
-    "min_sample_size": "Enough requests",
-    "min_confidence": "Confidence",
-    "min_improvement": "Improvement",
-    "min_runtime": "Runtime",
-    "error_rate_acceptable": "Error rate",
-}
+CHECK_TITLES = {check.name: check.title for check in CONTRACT}
 TABLE_POINTS = 24
 
 
@@ -63,7 +60,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Event:
+class TimelineEntry:
     """One entry of the timeline."""
 
     at: datetime
@@ -107,7 +104,7 @@ class ExperimentView:
     treatments: tuple[Treatment, ...]
     drawn: Drawn
     chart: LiftChart | None
-    events: tuple[Event, ...]
+    events: tuple[TimelineEntry, ...]
 
     @property
     def may_promote(self) -> bool:
@@ -144,7 +141,7 @@ def experiment_view(store: Store, name: str) -> ExperimentView:
         treatments=_treatments(assessment, recorded, eligibility),
         drawn=drawn,
         chart=lift_chart(drawn.points, drawn.threshold_percent),
-        events=_events(audit_of(store, experiment_id), phases_of(store, experiment_id), history),
+        events=_events(happened_to(store, experiment_id), phases_of(store, experiment_id), history),
     )
 
 
@@ -239,19 +236,23 @@ def _treatments(
     )
 
 
-def _events(audit: Sequence[AuditEntry], phases: Sequence[Phase], history: Sequence[Promotion]) -> tuple[Event, ...]:
-    """What happened, newest first."""
+def _events(
+    happened: Sequence[tuple[Happened, UUID | None]], phases: Sequence[Phase], history: Sequence[Promotion]
+) -> tuple[TimelineEntry, ...]:
+    """What happened, newest first; the record of a promotion stands with the act that made it."""
     by_id = {promotion.id: promotion for promotion in history}
-    acts = [_act(entry, by_id) for entry in audit]
+    acts = [
+        _act(event, by_id.get(about) if about and event.action == Action.PROMOTE else None) for event, about in happened
+    ]
     splits = [_phase(phase, is_first=number == 0) for number, phase in enumerate(phases)]
     return tuple(sorted(splits + acts, key=lambda event: event.at, reverse=True))
 
 
-def _phase(phase: Phase, *, is_first: bool) -> Event:
-    shares = ", ".join(f"{name} {share:g} %" for name, share in sorted(phase.traffic.items()))
+def _phase(phase: Phase, *, is_first: bool) -> TimelineEntry:
+    shares = split_text(dict(sorted(phase.traffic.items())))
     title = "Experiment started" if is_first else "Traffic changed"
     running = "measured from here on" if phase.is_running else "not measured: the experiment is stopped"
-    return Event(phase.started_at, "phase", title, f"{shares}; {running}")
+    return TimelineEntry(phase.started_at, "phase", title, f"{shares}; {running}")
 
 
 _ACT_TITLES = {
@@ -272,20 +273,7 @@ _ACT_TITLES = {
 }
 
 
-_TARGETS = {"control": "all traffic to control", "close": "the traffic stayed as it stood"}
-
-
-def _act(entry: AuditEntry, promotions: Mapping[UUID, Promotion]) -> Event:
-    details = entry.details
-    said = [
-        str(details[name])
-        for name in ("winner", "candidate", "message", "reason", "percent")
-        if details.get(name) not in (None, "")
-    ]
-    if entry.action == "roll_back":
-        said.insert(0, _TARGETS.get(str(details.get("to")), "the split of before"))
-    promotion = promotions.get(entry.promotion_id) if entry.action == "promote" and entry.promotion_id else None
-    claimed, through = beside(details.get("http"), entry.actor)
-    who = who_acted(entry.actor, through, claimed)
-    title = f"{_ACT_TITLES.get(entry.action, entry.action.replace('_', ' '))} by {who}"
-    return Event(entry.at, entry.action, title, "; ".join(said), promotion)
+def _act(event: Happened, promotion: Promotion | None) -> TimelineEntry:
+    title = f"{_ACT_TITLES.get(event.action, event.action.replace('_', ' '))} by {event.actor}"
+    text = "; ".join(filter(None, (event.details, event.reason)))
+    return TimelineEntry(event.at, event.action, title, text, promotion)

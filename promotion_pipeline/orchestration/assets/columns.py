@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from promotion_pipeline.config.thresholds import Unit
+from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.orchestration import names
 
 
@@ -23,6 +25,8 @@ _KEYS = """
     experiment_id uuid: the experiment
     phase_id uuid: the stretch of unchanged traffic split that is measured
 """
+
+_UNITS = {Unit.REQUESTS: "requests", Unit.PERCENT: "percent", Unit.HOURS: "hours", Unit.FRACTION: "a fraction"}
 
 SCHEMAS: dict[str, dg.TableSchema] = {
     names.REQUESTS: _schema("""
@@ -118,7 +122,7 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         label text: record: the first decision about the hour; shadow: the same in shadow mode; else: a re-evaluation
         made_by text: schedule, automation, sweep or person: only the first three lead to an unattended promotion
         verdict text: eligible, not_yet, rejected, inconclusive or error
-        is_eligible boolean: all five contract checks pass
+        is_eligible boolean: every contract check passes
         is_promotable boolean: eligible, and the evidence for an unattended promotion is there
         candidate_variant_id uuid: the treatment that the row speaks of
         candidate_variant_name text: its name
@@ -150,16 +154,11 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         group_sequential_boundary_z double precision: what it must reach; null: no plan, or past it
         group_sequential_crossed boolean: whether it does
         analysis_unit text: user where users are known, else request
-        min_sample_size boolean: check: sample_size >= threshold
-        min_confidence boolean: check: confidence >= threshold and the candidate is ahead
-        min_improvement boolean: check: improvement >= threshold
-        min_runtime boolean: check: runtime_hours >= threshold
-        error_rate_acceptable boolean: check: error_rate <= threshold
-        min_sample_size_threshold double precision: requests
-        min_confidence_threshold double precision: percent
-        min_improvement_threshold double precision: percent
-        min_runtime_threshold double precision: hours
-        error_rate_threshold double precision: a fraction
+        """
+        + "\n".join(f"{check.name} boolean: {check.meaning}" for check in CONTRACT)
+        + "\n"
+        + "\n".join(f"{check.threshold_column} double precision: {_UNITS[check.unit]}" for check in CONTRACT)
+        + """
         reasons text[]: codes of why the verdict is what it is
         warnings text[]: codes of what a person should know; none of them blocks
         decided_at timestamp with time zone: when the row was written

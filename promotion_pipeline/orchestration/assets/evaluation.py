@@ -14,7 +14,9 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.decisions.labels import LATEST
 from promotion_pipeline.decisions.late import LateVerdict
 from promotion_pipeline.decisions.recorded import recorded_counts
-from promotion_pipeline.decisions.window import Table, WindowResult, evaluate_window, redecide_late, what_if_diff
+from promotion_pipeline.decisions.redecide import redecide_late, what_if_diff
+from promotion_pipeline.decisions.window import WindowResult, evaluate_window
+from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.discoveries import discoveries
@@ -25,10 +27,11 @@ from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ask, repe
 from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.made_by import made_by
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
-from promotion_pipeline.orchestration.partitions import HOUR, hourly
+from promotion_pipeline.orchestration.partitions import hourly
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.run_config import EvaluationConfig
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.windows import HOUR
 
 CONFIG_BLOCK = f"""\
 ```yaml
@@ -78,9 +81,9 @@ Every treatment against control at the end of each hour.
 - `group_sequential_*`: planned looks, where an experiment states its `planned_sample_size`.
 """
 DECISIONS_DESCRIPTION = f"""\
-The verdict on every experiment at the end of each hour, with the five checks and both numbers of each.
+The verdict on every experiment at the end of each hour, with the contract checks and both numbers of each.
 
-`eligible` all five pass; `not_yet` more data may settle it; `rejected` enough data, and no; `inconclusive` cannot be
+`eligible` all checks pass; `not_yet` more data may settle it; `rejected` enough data, and no; `inconclusive` cannot be
 judged; `error` contradicts itself. Not eligible is an answer, not a failure.
 
 **Decisions of record are written once.** The first decision about an hour stays as it was made. Only a decision of

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import dagster as dg
 
+from promotion_pipeline.evaluation.contract import CONTRACT, ContractCheck
 from promotion_pipeline.orchestration import names
 
 
@@ -19,6 +22,11 @@ def _lineage(source: str, text: str) -> dg.TableColumnLineage:
 def _origin(source: str, origin: str) -> dg.TableColumnDep:
     table, dot, column = origin.partition(".")
     return dg.TableColumnDep(dg.AssetKey(table if dot else source), column if dot else origin)
+
+
+def _made_of(checks: Iterable[ContractCheck]) -> str:
+    """Every column that one of the checks is made of, once."""
+    return " ".join(dict.fromkeys(column for check in checks for column in check.made_of.split()))
 
 
 USER_SUMS = " ".join(
@@ -119,19 +127,15 @@ LINEAGE: dict[str, dg.TableColumnLineage] = {
         conversion_rate: {names.METRICS}.conversion_rate
         control_conversion_rate: {names.METRICS}.conversion_rate
         srm_p_value: {names.METRICS}.users {names.METRICS}.requests {names.METRICS}.traffic_percentage
-        min_sample_size: {names.METRICS}.requests
-        min_confidence: confidence z
-        min_improvement: improvement
-        min_runtime: as_of phase_id {names.METRICS}.requests
         runtime_hours: as_of phase_id {names.METRICS}.requests
         measured_since: phase_id {names.METRICS}.requests
         multiple_exposure_requests: {names.ROLLUPS}.crossed_requests {names.ROLLUPS}.user_requests
         largest_user_share: {names.ROLLUPS}.user_requests_sum_sixteenth_powers {names.METRICS}.requests
-        error_rate_acceptable: {names.METRICS}.error_rate
-        is_eligible: confidence improvement z {names.METRICS}.requests {names.METRICS}.error_rate
+        is_eligible: {_made_of(CONTRACT)}
         is_promotable: always_valid_lower {names.METRICS}.users {names.METRICS}.traffic_percentage
-        verdict: confidence improvement {names.METRICS}.requests {names.METRICS}.error_rate
-        """,
+        verdict: {_made_of(CONTRACT)}
+        """
+        + "\n".join(f"{check.name}: {check.made_of}" for check in CONTRACT),
     ),
 }
 """Table -> its columns and what they are made of."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,15 +12,15 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.evaluation import Verdict, explain
 from promotion_pipeline.notifications.links import evidence_url
 from promotion_pipeline.orchestration.assets.lineage import LINEAGE
-from promotion_pipeline.orchestration.markdown import cell
 from promotion_pipeline.orchestration.partitions import hour_key
-from promotion_pipeline.text.numbers import confidence_text
+from promotion_pipeline.text.numbers import confidence_text, lift_text
+from promotion_pipeline.text.tables import cell, raw_markdown_table
 
-MAX_TABLE_ROWS = 50
+VERDICT_COLUMNS = ("experiment", "verdict", "candidate", "lift", "confidence", "why")
 LEGEND = """
-- **promotable**: all five checks pass and the evidence holds: promoted unattended, unless it is on hold, its data is \
+- **promotable**: all checks pass and the evidence holds: promoted unattended, unless it is on hold, its data is \
 stale, or a person is to be asked.
-- **eligible**: all five checks pass, but looking every hour could have made this winner: a person may approve it, or \
+- **eligible**: all checks pass, but looking every hour could have made this winner: a person may approve it, or \
 the next hours settle it.
 - **not_yet**: too little runtime, sample or confidence; more data may settle it.
 - **rejected**: enough data, and the nearest treatment falls short on improvement or fails too often.
@@ -65,18 +64,20 @@ def verdict_table(decisions: pd.DataFrame, settings: Settings) -> str:
     """
     if decisions.empty:
         return "No experiment was running."
-    rows = ranked(decisions)
-    lines = ["| experiment | verdict | candidate | lift | confidence | why |", "| --- | --- | --- | --- | --- | --- |"]
-    for record in rows.head(MAX_TABLE_ROWS).to_dict("records"):
-        row = {str(column): value for column, value in record.items()}
-        verdict = "**promotable**" if row["is_promotable"] else str(row["verdict"])
-        name = f"[{cell(row['name'])}]({evidence_url(settings, str(row['name']))})"
-        lift, confidence = _percent(row["improvement"], "+.1f"), confidence_text(row["confidence"])
-        why = cell(explain(row).summary)
-        lines.append(f"| {name} | {verdict} | {cell(row['candidate_variant_name'])} | {lift} | {confidence} | {why} |")
-    if len(rows) > MAX_TABLE_ROWS:
-        lines.append(f"\n{len(rows) - MAX_TABLE_ROWS:,} more are in the table `eligibility_decisions`.")
-    return "\n".join([*lines, LEGEND])
+    rows = [_verdict_cells(row, settings) for row in ranked(decisions).to_dict("records")]
+    return raw_markdown_table(VERDICT_COLUMNS, rows, "the table `eligibility_decisions`") + "\n" + LEGEND
+
+
+def _verdict_cells(record: Mapping[Any, Any], settings: Settings) -> tuple[str, ...]:
+    row = {str(column): value for column, value in record.items()}
+    return (
+        f"[{cell(row['name'])}]({evidence_url(settings, str(row['name']))})",
+        "**promotable**" if row["is_promotable"] else str(row["verdict"]),
+        cell(row["candidate_variant_name"]),
+        lift_text(row["improvement"], unknown="–"),
+        confidence_text(row["confidence"], unknown="–"),
+        cell(explain(row).summary),
+    )
 
 
 def ranked(decisions: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +85,3 @@ def ranked(decisions: pd.DataFrame) -> pd.DataFrame:
     verdict = decisions["verdict"].astype(object).map(_ORDER)
     order = pd.DataFrame({"promotable": ~decisions["is_promotable"], "verdict": verdict, "name": decisions["name"]})
     return decisions.loc[order.sort_values(["promotable", "verdict", "name"]).index]
-
-
-def _percent(value: Any, form: str) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:{form}} %"

@@ -1,14 +1,11 @@
 """Requests to hourly sums: the only step that touches single requests."""
 
-import time
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
-from promotion_pipeline.decisions.phases import note_unnoted
+from promotion_pipeline.decisions.sums import SumsResult, bring_sums_up_to_date
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.reporting import report_hours
@@ -17,12 +14,6 @@ from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS, ask, specs_of
 from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.partitions import hourly
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.rollups import catch_up
-from promotion_pipeline.rollups.dispatch import roll_up
-from promotion_pipeline.rollups.health import freshness, hour_counts
-from promotion_pipeline.rollups.postgresql.days import drop_old_days, ensure_days_ahead
-from promotion_pipeline.rollups.postgresql.totals import refresh_totals
-from promotion_pipeline.store.database import Store
 
 DESCRIPTION = """\
 Additive sums for every hour, experiment, phase and variant: requests, conversions, errors, latency, value, users.
@@ -65,32 +56,19 @@ def hourly_variant_rollups(
     keep_connections(context.instance)
     with at_work(context, store) as opened:
         if context.selected_asset_keys:
-            counts, newest = _roll_up(context, opened)
-            report_hours(context, names.ROLLUPS, counts, newest)
+            window = context.partition_time_window
+            done = bring_sums_up_to_date(opened, window.start, window.end, tell=context.log.warning)
+            report_hours(context, names.ROLLUPS, done.hours, _about(done))
             yield dg.MaterializeResult(asset_key=names.ROLLUPS)
         yield from ask(context, opened, ROLLUP_CHECKS)
 
 
-def _roll_up(context: dg.AssetExecutionContext, store: Store) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The counts of each hour, and what is told about the run as a whole."""
-    window, started = context.partition_time_window, time.perf_counter()
-    first = window.start - timedelta(hours=store.settings.lookback_hours)
-    for name in note_unnoted(store):
-        context.log.warning(f"{name}: changed past the database's triggers; measured anew from now on")
-    done = roll_up(store, first, window.end)
-    for unusable in done.unusable:
-        context.log.warning(unusable.sentence)
-    caught_up = catch_up(store, first)
-    refresh_totals(store, window.end)
-    ensure_days_ahead(store)
-    if store.settings.keep_requests_days is not None:
-        drop_old_days(store, store.settings.keep_requests_days)
-    seconds = time.perf_counter() - started
-    stale = freshness(store, window.end)
-    return pd.DataFrame(hour_counts(store, window.start, window.end)).set_index("hour"), {
-        "rows_changed": done.changed_rows + caught_up.changed_rows,
-        "requests_read": done.requests + caught_up.requests,
-        "unusable_numbers": sum(unusable.latencies + unusable.values for unusable in done.unusable),
-        "seconds": round(seconds, 3),
-        "max_staleness_hours": round(max((row.staleness_hours for row in stale), default=0.0), 3),
+def _about(done: SumsResult) -> dict[str, Any]:
+    """What is told about the run as a whole."""
+    return {
+        "rows_changed": done.changed_rows,
+        "requests_read": done.requests,
+        "unusable_numbers": done.unusable_numbers,
+        "seconds": round(done.seconds, 3),
+        "max_staleness_hours": round(done.max_staleness_hours, 3),
     }

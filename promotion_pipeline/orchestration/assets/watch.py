@@ -9,13 +9,14 @@ from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.act_events import told_in_run
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.instance import keep_connections
-from promotion_pipeline.orchestration.markdown import cell
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.promotion.alarms import fingerprint, open_alarms
-from promotion_pipeline.promotion.counts import act_counts
-from promotion_pipeline.promotion.watch import WatchAction, WatchResult, watch_promotions
-from promotion_pipeline.promotion.watch_rules import WatchStatus
-from promotion_pipeline.promotion.watched import Alarm, AlarmKind
+from promotion_pipeline.promotion.history.counts import act_counts
+from promotion_pipeline.promotion.record.watched import Alarm, AlarmKind
+from promotion_pipeline.promotion.unattended.watch import WatchAction, WatchResult, watch_promotions
+from promotion_pipeline.promotion.watch.alarms import fingerprint, open_alarms
+from promotion_pipeline.promotion.watch.rules import WatchStatus
+from promotion_pipeline.text.numbers import count_text
+from promotion_pipeline.text.tables import markdown_table
 
 DESCRIPTION = f"""\
 What became of each promotion that ramps or was completed less than `watch_hours` (default 48) ago: the winner's error
@@ -109,15 +110,10 @@ def _check(name: str, alarms: Mapping[UUID, Sequence[Alarm]]) -> dg.AssetCheckRe
 def _table(found: tuple[WatchResult, ...]) -> str:
     if not found:
         return "Nothing is watched: no promotion of the last days."
-    lines = ["| experiment | winner | state | status | requests | what |", "| --- | --- | --- | --- | --- | --- |"]
-    for result in sorted(found, key=lambda one: (one.status is not WatchStatus.BREACH, one.experiment_name)):
-        cells = (
-            result.experiment_name,
-            result.winner,
-            result.state,
-            result.status.value,
-            f"{result.requests:,}",
-            result.message,
-        )
-        lines.append("| " + " | ".join(cell(value) for value in cells) + " |")
-    return "\n".join(lines)
+    worst_first = sorted(found, key=lambda one: (one.status is not WatchStatus.BREACH, one.experiment_name))
+    rows = [
+        (one.experiment_name, one.winner, one.state, one.status.value, count_text(one.requests), one.message)
+        for one in worst_first
+    ]
+    columns = ("experiment", "winner", "state", "status", "requests", "what")
+    return markdown_table(columns, rows, "promotion-pipeline watch")

@@ -1,35 +1,34 @@
-"""What every engine offers."""
+"""What every engine offers: `Engine` is what it is, `RequestSource` a log of it that was opened."""
 
 from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from promotion_pipeline.errors import DependencyError
-from promotion_pipeline.rollups.configuration import SourceConfig
-from promotion_pipeline.rollups.files import LogFiles, is_local
-from promotion_pipeline.rollups.gaps import Unreadable
-from promotion_pipeline.rollups.sql.dialects import DIALECTS, Dialect
-from promotion_pipeline.rollups.sql.layout import Layout, resolve
-from promotion_pipeline.rollups.sql.template import Log
+from promotion_pipeline.rollups.log_files import LogFiles, is_local
+from promotion_pipeline.rollups.log_gaps import Unreadable
+from promotion_pipeline.rollups.source_config import SourceConfig
+from promotion_pipeline.rollups.sql.dialect import Dialect
+from promotion_pipeline.rollups.sql.log_columns import resolve
+from promotion_pipeline.rollups.sql.rollup_query import Log
 
 
 class RequestSource(ABC):
     """A request log and the engine that reads it."""
 
+    dialect: ClassVar[Dialect]
+    """The engine's SQL."""
+
     def __init__(self, config: SourceConfig) -> None:
         self.config = config
-
-    @property
-    def dialect(self) -> Dialect:
-        """The engine's SQL."""
-        return DIALECTS[self.config.engine]
 
     @property
     def rowset(self) -> str:
@@ -45,12 +44,7 @@ class RequestSource(ABC):
             InputError: there is no such table or file.
             DependencyError: the engine cannot be reached.
         """
-        return Log(self.dialect, self.rowset, self.layout, self.config.users)
-
-    @cached_property
-    def layout(self) -> Layout:
-        """The mapped columns; raises as `log`."""
-        return resolve(self.config, self.columns())
+        return Log(self.dialect, self.rowset, resolve(self.config, self.columns(), self.dialect), self.config.users)
 
     @cached_property
     def files(self) -> LogFiles | None:
@@ -94,6 +88,31 @@ class RequestSource(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Give back what the engine holds."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A kind of log, named in `source.toml`; the one object that the file of an engine is read for."""
+
+    name: str
+    dialect: Dialect
+    open: Callable[[SourceConfig, str], RequestSource] | None = None
+    """Opens a log, given also the URL of the product's database; None: its SQL is run with a client of one's own."""
+    reads_files: bool = False
+    """Whether `files` may name Parquet files."""
+    takes_url: bool = False
+    refusal: Callable[[SourceConfig], str | None] = lambda _: None
+    """What else is wrong with where a log is said to be, in words."""
+    is_slow_to_open: bool = False
+    """Whether opening takes longer than a tick of the schedule may: it is asked in a run only."""
+
+    def misplaced(self, config: SourceConfig) -> str | None:
+        """What is wrong with where a log is said to be, in words; None: nothing."""
+        if config.files and not self.reads_files:
+            return f"{self.name} reads a table: set table instead of files"
+        if config.url and not self.takes_url:
+            return f"{self.name} takes no url"
+        return self.refusal(config)
 
 
 def needed(module: str, extra: str) -> Any:

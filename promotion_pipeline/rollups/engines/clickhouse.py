@@ -7,27 +7,65 @@ import json
 from abc import abstractmethod
 from typing import Any
 
-import httpx
 import pyarrow as pa
 import pyarrow.ipc
 
 from promotion_pipeline.errors import ConfigError, DependencyError, InputError
-from promotion_pipeline.rollups.configuration import SourceConfig
-from promotion_pipeline.rollups.engines.base import RequestSource, needed, one_line
-from promotion_pipeline.rollups.files import brace_pattern
+from promotion_pipeline.rollups.engines.base import Engine, RequestSource, needed, one_line
+from promotion_pipeline.rollups.log_files import brace_pattern
+from promotion_pipeline.rollups.source_config import SourceConfig, TimeKind
+from promotion_pipeline.rollups.sql.dialect import BACKSLASH_ESCAPES, Cell, Dialect, TimeForm
+from promotion_pipeline.rollups.sql.kinds import Kind
+
+# ClickHouse counts from 1970 in UTC whatever the column's zone; a time without one in a file is counted so too.
+_TIME = TimeForm(
+    "toDateTime64('{text}', 6, 'UTC')",
+    "toInt64(intDiv(toUnixTimestamp({time}), 3600))",
+    "{bucket}",
+    "toUnixTimestamp64Micro(toDateTime64({time}, 6, 'UTC'))",
+)
+DIALECT = Dialect(
+    integer="Int64",
+    double="Nullable(Float64)",
+    text="Nullable(String)",
+    times={
+        TimeKind.INSTANT: _TIME,
+        TimeKind.UTC: _TIME,
+    },
+    quote="`",
+    escapes=BACKSLASH_ESCAPES,
+    unquotable="\0\\",
+    rows="values({structure},\n        {rows}) AS {name}",
+    # Nullable, so that a request without an arm has none instead of arm 0.
+    declared={
+        Cell.WHOLE: "Nullable(Int64)",
+        Cell.TEXT: "String",
+        Cell.UUID: "UUID",
+        Cell.TIME: "DateTime64(6, 'UTC')",
+    },
+    kinds={
+        r"u?int\d+": Kind.INTEGER,
+        r"bfloat\d+": Kind.NUMBER,
+        r"fixedstring\b.*": Kind.TEXT,
+        r"datetime(64)?\b.*": Kind.INSTANT,
+    },
+    wrapped=r"(?:nullable|lowcardinality)\((.*)\)",
+    counts_naive_times=True,
+)
+
 
 SECONDS = 3600.0
 """How long a query may take."""
 CONNECT_SECONDS = 10.0
 MISSING = ("UNKNOWN_TABLE", "UNKNOWN_DATABASE", "CANNOT_EXTRACT_TABLE_STRUCTURE", "FILE_DOESNT_EXIST", "CANNOT_STAT")
 """Errors of ClickHouse that mean that the log is not there."""
-
-
 NAIVE = "timestamp without time zone"
 
 
 class _ClickhouseSource(RequestSource):
     """What the server and the library have in common."""
+
+    dialect = DIALECT
 
     @abstractmethod
     def _answer(self, query: str, output: str) -> bytes:
@@ -55,31 +93,35 @@ class ClickhouseServer(_ClickhouseSource):
     """A server at `url`: http(s)://user:password@host:8123/database."""
 
     def __init__(self, config: SourceConfig) -> None:
+        import httpx2
+
         super().__init__(config)
         try:
-            url = httpx.URL(config.url.get_secret_value() if config.url else "")
-        except httpx.InvalidURL:
-            url = httpx.URL("")
+            url = httpx2.URL(config.url.get_secret_value() if config.url else "")
+        except httpx2.InvalidURL:
+            url = httpx2.URL("")
         if url.scheme not in {"http", "https"} or not url.host:
             raise ConfigError("the url of a ClickHouse source is http(s)://user:password@host:8123/database")
         self._shown = f"{url.scheme}://{url.host}:{url.port or ''}".rstrip(":")
         headers = {"X-ClickHouse-User": url.username, "X-ClickHouse-Key": url.password}
         database = url.path.strip("/")
-        self._client = httpx.Client(
+        self._client = httpx2.Client(
             base_url=self._shown,
             headers={name: value for name, value in headers.items() if value},
             params={"database": database} if database else {},
-            timeout=httpx.Timeout(SECONDS, connect=CONNECT_SECONDS),
+            timeout=httpx2.Timeout(SECONDS, connect=CONNECT_SECONDS),
         )
 
     def _answer(self, query: str, output: str) -> bytes:
-        # A failure after the first rows would otherwise come with the status of success.
+        import httpx2
+
+        # Wait for the end: a failure after the first rows would otherwise come with the status of success.
         params = {"default_format": output, "wait_end_of_query": "1", "max_query_size": str(2 * len(query) + 1024)}
         try:
             answer = self._client.post("/", content=query.encode(), params=params)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise DependencyError(f"ClickHouse at {self._shown} cannot be reached: {one_line(error)}") from None
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != httpx2.codes.OK:
             raise self._refused(one_line(Exception(answer.text)))
         return answer.content
 
@@ -102,8 +144,8 @@ class ChdbSource(_ClickhouseSource):
         files = self.config.files
         if not files:
             return super().rowset
-        chosen = self.files.chosen() if self.files is not None else None
-        named = self.dialect.string(files if chosen is None else brace_pattern(chosen))
+        paths = self.files.paths_to_read() if self.files is not None else None
+        named = self.dialect.string(files if paths is None else brace_pattern(paths))
         return f"{'s3' if files.startswith('s3://') else 'file'}({named}, 'Parquet')"
 
     def columns(self) -> dict[str, str]:
@@ -116,7 +158,7 @@ class ChdbSource(_ClickhouseSource):
 
     def _answer(self, query: str, output: str) -> bytes:
         if self.files is not None and not self.files.alike:
-            # Otherwise the columns are those of one file.
+            # Without it ClickHouse takes the columns of one file for those of all.
             query += " SETTINGS schema_inference_mode = 'union'"
         ask = self._chdb.query if self._session is None else self._session.query
         try:
@@ -124,3 +166,16 @@ class ChdbSource(_ClickhouseSource):
         except (RuntimeError, self._chdb.ChdbError) as error:
             raise self._refused(one_line(error)) from None
         return bytes(answer.bytes())
+
+
+def _open(config: SourceConfig, _: str) -> RequestSource:
+    return ClickhouseServer(config) if config.url else ChdbSource(config)
+
+
+def _refusal(config: SourceConfig) -> str | None:
+    if (config.files is None) == (config.url is None):
+        return "clickhouse needs either url (a server, http://host:8123) or files (Parquet)"
+    return None
+
+
+ENGINE = Engine(name="clickhouse", dialect=DIALECT, open=_open, reads_files=True, takes_url=True, refusal=_refusal)

@@ -7,8 +7,32 @@ from typing import Any
 import pyarrow as pa
 
 from promotion_pipeline.errors import DependencyError, InputError
-from promotion_pipeline.rollups.configuration import SourceConfig
-from promotion_pipeline.rollups.engines.base import RequestSource, needed, one_line
+from promotion_pipeline.rollups.engines.base import Engine, RequestSource, needed, one_line
+from promotion_pipeline.rollups.source_config import SourceConfig, TimeKind
+from promotion_pipeline.rollups.sql.dialect import Dialect, TimeForm
+from promotion_pipeline.rollups.sql.kinds import Kind
+
+DIALECT = Dialect(
+    integer="BIGINT",
+    double="DOUBLE",
+    text="VARCHAR",
+    times={
+        TimeKind.INSTANT: TimeForm(
+            "TIMESTAMPTZ '{text}+00'", "epoch_us({time}) // 3600000000", "{bucket}", "epoch_us({time})"
+        ),
+        TimeKind.UTC: TimeForm(
+            "TIMESTAMP '{text}'",
+            "epoch_us(CAST({time} AS TIMESTAMP)) // 3600000000",
+            "{bucket}",
+            "epoch_us(CAST({time} AS TIMESTAMP))",
+        ),
+    },
+    uuid="UUID {}",
+    kinds={
+        r"u?(tiny|small|big|huge)?int(eger)?": Kind.INTEGER,
+        r"timestamp_(s|ms|ns|us)": Kind.NAIVE,
+    },
+)
 
 
 class DuckdbSource(RequestSource):
@@ -16,6 +40,8 @@ class DuckdbSource(RequestSource):
 
     S3 takes its credentials from where the AWS tools take them, and DuckDB downloads its extension `httpfs` once.
     """
+
+    dialect = DIALECT
 
     def __init__(self, config: SourceConfig, connection: Any = None) -> None:
         super().__init__(config)
@@ -31,10 +57,10 @@ class DuckdbSource(RequestSource):
     @property
     def rowset(self) -> str:
         """The files that can be read; columns are matched by name, so that newer files may have more."""
-        chosen = self.files.chosen() if self.files is not None else None
+        paths = self.files.paths_to_read() if self.files is not None else None
         files = self.dialect.string(self._files)
-        if chosen is not None:
-            files = f"[{', '.join(self.dialect.string(path) for path in chosen)}]"
+        if paths is not None:
+            files = f"[{', '.join(self.dialect.string(path) for path in paths)}]"
         return f"read_parquet({files}, union_by_name = true)"
 
     @property
@@ -69,3 +95,16 @@ class DuckdbSource(RequestSource):
         """Close the connection if it was made here."""
         if self._own:
             self._connection.close()
+
+
+def _refusal(config: SourceConfig) -> str | None:
+    return None if config.files else "duckdb reads Parquet files: set files to a path or glob"
+
+
+ENGINE = Engine(
+    name="duckdb",
+    dialect=DIALECT,
+    open=lambda config, _: DuckdbSource(config),
+    reads_files=True,
+    refusal=_refusal,
+)

@@ -8,8 +8,39 @@ from uuid import uuid4
 import pyarrow as pa
 
 from promotion_pipeline.errors import DependencyError, InputError
-from promotion_pipeline.rollups.configuration import SourceConfig
-from promotion_pipeline.rollups.engines.base import RequestSource, needed, one_line
+from promotion_pipeline.rollups.engines.base import Engine, RequestSource, needed, one_line
+from promotion_pipeline.rollups.source_config import SourceConfig, TimeKind
+from promotion_pipeline.rollups.sql.dialect import BACKSLASH_ESCAPES, Dialect, TimeForm
+from promotion_pipeline.rollups.sql.kinds import Kind
+
+# The interval since 1970, taken apart: timestampdiff would convert both times by the session's time zone.
+_SINCE = "({time} - TIMESTAMP_NTZ '1970-01-01 00:00:00')"
+DIALECT = Dialect(
+    integer="BIGINT",
+    double="DOUBLE",
+    text="STRING",
+    times={
+        TimeKind.INSTANT: TimeForm(
+            "timestamp_micros({micros})", "unix_micros({time}) div 3600000000", "{bucket}", "unix_micros({time})"
+        ),
+        TimeKind.UTC: TimeForm(
+            "TIMESTAMP_NTZ '{text}'",
+            f"CAST(EXTRACT(DAY FROM {_SINCE}) AS BIGINT) * 24 + EXTRACT(HOUR FROM {_SINCE})",
+            "{bucket}",
+            f"(CAST(EXTRACT(DAY FROM {_SINCE}) AS BIGINT) * 1440 + EXTRACT(HOUR FROM {_SINCE}) * 60"
+            f" + EXTRACT(MINUTE FROM {_SINCE})) * 60000000"
+            f" + CAST(EXTRACT(SECOND FROM {_SINCE}) * 1000000 AS BIGINT)",
+        ),
+    },
+    quote="`",
+    escapes=BACKSLASH_ESCAPES,
+    kinds={
+        r"long|short|byte": Kind.INTEGER,
+        r"timestamp|timestamp_ltz": Kind.INSTANT,
+        r"timestamp_ntz": Kind.NAIVE,
+    },
+)
+
 
 APPLICATION = "promotion-pipeline"
 
@@ -19,6 +50,8 @@ class SparkSource(RequestSource):
 
     Nothing of the session is changed but a view of its own, dropped at the end; its time zone does not matter.
     """
+
+    dialect = DIALECT
 
     def __init__(self, config: SourceConfig, session: Any = None) -> None:
         super().__init__(config)
@@ -30,12 +63,12 @@ class SparkSource(RequestSource):
         """The table, or the files; a view of them where they differ or some cannot be read."""
         if not self.config.files:
             return super().rowset
-        chosen = self.files.chosen() if self.files is not None else None
-        if self.files is None or (chosen is None and self.files.alike):
+        paths = self.files.paths_to_read() if self.files is not None else None
+        if self.files is None or (paths is None and self.files.alike):
             return f"parquet.{self.dialect.identifier(self.config.files)}"
         if self._view is None:
             self._view = f"promotion_pipeline_{uuid4().hex}"
-            files = self._session.read.option("mergeSchema", "true").parquet(*(chosen or [self.config.files]))
+            files = self._session.read.option("mergeSchema", "true").parquet(*(paths or [self.config.files]))
             files.createOrReplaceTempView(self._view)
         return self.dialect.identifier(self._view)
 
@@ -104,3 +137,13 @@ def _session(config: SourceConfig) -> tuple[Any, bool]:
 def _condition(error: Exception) -> str:
     named = getattr(error, "getCondition", None) or getattr(error, "getErrorClass", None)
     return str(named() or "").partition(".")[0] if named is not None else ""
+
+
+ENGINE = Engine(
+    name="spark",
+    dialect=DIALECT,
+    open=lambda config, _: SparkSource(config),
+    reads_files=True,
+    takes_url=True,
+    is_slow_to_open=True,
+)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.imports.asos import asos_sums
-from promotion_pipeline.rollups.imports.write import Written, write_import
+from promotion_pipeline.rollups.imports.write import ImportedRows, write_import
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR, require_hours
@@ -175,7 +175,7 @@ def _checked(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
         if name in frame.columns:
             checked[name] = _numbers(frame[name], frame, name, file, whole=name not in REAL_SUMS)
     for part in ("conversions", "errors"):
-        # A sum that was corrected downwards is kept as measured; a part of a whole is at most the whole.
+        # A negative sum is a correction of an earlier hour and is kept as it is; a part of it has no bound.
         if part in checked:
             too_many = (checked[part] > checked["requests"]) & (checked["requests"] >= 0)
             _refuse(too_many, frame, part, file, "is above the row's requests")
@@ -266,7 +266,7 @@ def _import(
         )
     if negative:
         warnings.append(f"in {negative} rows a sum fell since the look before: kept as measured")
-    written: Written = write_import(store, hourly, sums, str(file), replace_all=replace_all, started_at=started_at)
+    written: ImportedRows = write_import(store, hourly, sums, str(file), replace_all=replace_all, started_at=started_at)
     if written.unplaced_rows:
         warnings.append(
             f"{written.unplaced_rows} rows lie before the first phase of their experiment and were left out"

@@ -12,10 +12,13 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.errors import ConflictError, InputError
-from promotion_pipeline.rollups.postgresql.rollup import ROLLUP_LOCK
+from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK
 from promotion_pipeline.store.bulk import copy_typed, identifiers
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
+
+_SQL = statements(__file__)
 
 REAL_COLUMNS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")
 NEEDED_SUMS = ("requests", "conversions", "errors", "latency_samples", *REAL_COLUMNS)
@@ -23,7 +26,7 @@ NEEDED_SUMS = ("requests", "conversions", "errors", "latency_samples", *REAL_COL
 
 
 @dataclass(frozen=True)
-class Written:
+class ImportedRows:
     """What `write_import` wrote."""
 
     variants: int
@@ -40,7 +43,7 @@ def write_import(
     *,
     replace_all: bool,
     started_at: datetime | None,
-) -> Written:
+) -> ImportedRows:
     """Write one row an (experiment, variant, hour) as rollups of imported experiments.
 
     Args:
@@ -67,7 +70,7 @@ def write_import(
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         rows = _write_rollups(connection, sums)
         variants = hourly[["experiment", "variant"]].drop_duplicates().shape[0]
-        return Written(variants=variants, rows=rows, unplaced_rows=len(hourly) - rows)
+        return ImportedRows(variants=variants, rows=rows, unplaced_rows=len(hourly) - rows)
 
 
 def _refuse_future(connection: psycopg.Connection[Any], hourly: pd.DataFrame, what: str) -> None:
@@ -80,15 +83,9 @@ def _refuse_future(connection: psycopg.Connection[Any], hourly: pd.DataFrame, wh
 
 
 def _refuse_taken(connection: psycopg.Connection[Any], *, replace_all: bool, log_is_elsewhere: bool) -> None:
-    # Whether a log elsewhere has requests of an experiment is not known here: it is taken to have.
+    # A log elsewhere is not asked here: an experiment of it is taken to have requests.
     rows = connection.execute(
-        """
-        SELECT experiment.name FROM ab_experiments AS experiment
-        WHERE experiment.name IN (SELECT experiment FROM incoming) AND experiment.rollup_source = 'requests'
-            AND (%s OR EXISTS (SELECT 1 FROM promotion_pipeline_requests WHERE experiment_id = experiment.id)
-                OR EXISTS (SELECT 1 FROM hourly_variant_rollups WHERE experiment_id = experiment.id))
-        ORDER BY 1
-        """,
+        _SQL["names_of_other_logs"],
         (log_is_elsewhere,),
     ).fetchall()
     if rows:
@@ -98,14 +95,7 @@ def _refuse_taken(connection: psycopg.Connection[Any], *, replace_all: bool, log
         )
     if not replace_all:
         return
-    rows = connection.execute(
-        """
-        SELECT experiment.name FROM ab_experiments AS experiment
-        JOIN ab_experiment_phases AS phase ON phase.experiment_id = experiment.id
-        WHERE experiment.name IN (SELECT experiment FROM incoming)
-        GROUP BY experiment.name HAVING count(*) > 1 ORDER BY 1
-        """
-    ).fetchall()
+    rows = connection.execute(_SQL["names_with_several_phases"]).fetchall()
     if rows:
         raise ConflictError(
             f"{len(rows)} experiments changed their split since they were imported ({_some(rows)}):"
@@ -126,14 +116,7 @@ def _write_experiments(connection: psycopg.Connection[Any], started_at: datetime
             """
         )
     connection.execute(
-        """
-        INSERT INTO ab_experiments AS known (name, start_date, rollup_source)
-        SELECT experiment, coalesce(%(start)s::timestamptz, min(hour)), 'imported' FROM incoming GROUP BY experiment
-        ON CONFLICT (name) DO UPDATE SET rollup_source = 'imported', start_date = CASE
-            WHEN %(anew)s THEN excluded.start_date
-            WHEN (SELECT count(*) FROM ab_experiment_phases WHERE experiment_id = known.id) > 1 THEN known.start_date
-            ELSE least(known.start_date, excluded.start_date) END
-        """,
+        _SQL["write_experiments"],
         {"start": started_at, "anew": replace_all},
     )
 
@@ -141,34 +124,7 @@ def _write_experiments(connection: psycopg.Connection[Any], started_at: datetime
 def _write_variants(connection: psycopg.Connection[Any], *, declared: bool) -> None:
     """New variants; those of a new experiment share the traffic, others get none: the split is the application's."""
     share = "max(traffic_percentage)" if declared else "NULL::float8"
-    connection.execute(
-        sql.SQL(
-            """
-            WITH named AS (
-                SELECT experiment, variant, bool_or(is_control) AS is_control, {share} AS declared
-                FROM incoming GROUP BY experiment, variant
-            ), ranked AS (
-                SELECT *, count(*) OVER (PARTITION BY experiment) AS variants,
-                    row_number() OVER (PARTITION BY experiment ORDER BY is_control DESC, variant) AS rank
-                FROM named
-            )
-            INSERT INTO ab_variants (experiment_id, name, is_control, traffic_percentage)
-            SELECT known.id, variant, is_control, CASE
-                WHEN EXISTS (SELECT 1 FROM ab_variants WHERE experiment_id = known.id) THEN 0
-                WHEN declared IS NOT NULL THEN declared::numeric
-                WHEN rank = 1 THEN 100 - (variants - 1) * trunc(100.0 / variants, digits)
-                ELSE trunc(100.0 / variants, digits) END
-            FROM ranked JOIN ab_experiments AS known ON known.name = ranked.experiment
-            CROSS JOIN (
-                SELECT CASE WHEN atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)
-                    THEN 0 ELSE 2 END
-                FROM pg_attribute WHERE attrelid = 'ab_variants'::regclass AND attname = 'traffic_percentage'
-            ) AS counted(digits)
-            WHERE NOT EXISTS (SELECT 1 FROM ab_variants AS there
-                WHERE there.experiment_id = known.id AND there.name = ranked.variant)
-            """
-        ).format(share=sql.SQL(share))
-    )
+    connection.execute(_SQL["write_variants"].format(share=sql.SQL(share)))
 
 
 def _write_rollups(connection: psycopg.Connection[Any], sums: Sequence[str]) -> int:
@@ -177,26 +133,7 @@ def _write_rollups(connection: psycopg.Connection[Any], sums: Sequence[str]) -> 
     values = [*sums, *absent]
     assignments = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in values)
     return connection.execute(
-        sql.SQL(
-            """
-            INSERT INTO hourly_variant_rollups
-                (hour, experiment_id, phase_id, variant_id, newest_request_at, {values})
-            SELECT incoming.hour, experiment.id, phase.id, variant.id,
-                incoming.hour + interval '1 hour' - interval '1 microsecond', {given}
-            FROM incoming
-            JOIN ab_experiments AS experiment ON experiment.name = incoming.experiment
-            JOIN ab_variants AS variant ON variant.experiment_id = experiment.id AND variant.name = incoming.variant
-            JOIN ab_experiment_phases AS phase ON phase.experiment_id = experiment.id
-                AND date_trunc('hour', phase.started_at, 'UTC') <= incoming.hour
-                AND NOT EXISTS (
-                    SELECT 1 FROM ab_experiment_phases AS earlier
-                    WHERE earlier.experiment_id = experiment.id AND earlier.started_at < phase.started_at
-                        AND coalesce(earlier.ended_at, 'infinity') > incoming.hour)
-                AND coalesce(phase.ended_at, 'infinity') > incoming.hour
-            ON CONFLICT (hour, phase_id, variant_id)
-                DO UPDATE SET newest_request_at = excluded.newest_request_at, {assignments}
-            """
-        ).format(
+        _SQL["write_rollups"].format(
             values=identifiers(values),
             given=sql.SQL(", ").join([*(sql.Identifier("incoming", n) for n in sums), *(sql.SQL("0") for _ in absent)]),
             assignments=assignments,

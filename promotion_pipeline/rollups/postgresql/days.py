@@ -11,40 +11,16 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg
 
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.rollups.postgresql.rollup import ROLLUP_LOCK
+from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.statements import statements
+
+_SQL = statements(__file__)
 
 DAYS_AHEAD = 7
 LOCK_WAIT = "3s"
 """Making a day waits for writers of the default partition, and writers would wait behind it: better again later."""
-
-_OLD_DAYS = """
-    SELECT child.relname AS name, substring(child.relname from '[0-9]{8}$')::date AS day
-    FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
-    WHERE inhparent = 'ai_requests'::regclass AND child.relname ~ '^ai_requests_[0-9]{8}$'
-        AND substring(child.relname from '[0-9]{8}$')::date < %s
-        AND NOT EXISTS (SELECT 1 FROM adopted_tables WHERE name = 'ai_requests')
-    ORDER BY 2
-"""
-_NOT_ROLLED_UP = """
-    SELECT EXISTS (
-        SELECT 1 FROM promotion_pipeline_requests AS request WHERE created_at >= %(start)s AND created_at < %(end)s
-            AND NOT EXISTS (SELECT 1 FROM rollup_hours
-                WHERE hour = date_bin('1 hour', request.created_at, '2000-01-01 00:00:00+00')))
-        OR EXISTS (
-            -- Read for others, when this experiment was not known yet.
-            SELECT 1 FROM ab_experiment_phases AS phase
-            JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
-            LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
-            WHERE phase.is_running AND phase.ended_at IS NULL AND experiment.rollup_source = 'requests'
-                AND phase.started_at < %(end)s
-                AND NOT coalesce(known.covered, '{}') @> tstzrange(greatest(phase.started_at, %(start)s), %(end)s)
-                AND EXISTS (SELECT 1 FROM promotion_pipeline_requests AS request
-                    WHERE request.experiment_id = experiment.id
-                    AND request.created_at >= greatest(phase.started_at, %(start)s) AND request.created_at < %(end)s)
-        ) AS found
-"""
 
 
 @dataclass(frozen=True)
@@ -110,9 +86,9 @@ def drop_old_days(store: Store, keep_days: int, *, dry_run: bool = False) -> Dro
     with store.connect() as connection, connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
         oldest = database_now(connection).astimezone(UTC).date() - timedelta(days=keep_days)
-        old = connection.execute(_OLD_DAYS, [oldest]).fetchall()
+        old = connection.execute(_SQL["old_days"], [oldest]).fetchall()
         unread = {row["day"] for row in old if _has_unread_hours(connection, row["day"])}
-        # The mark is one instant: what lies behind the first day that is kept is kept as well.
+        # Only one instant is kept, before which requests are gone: so no day after the first kept one may go.
         first_kept = min(unread, default=oldest)
         gone = [row for row in old if row["day"] < first_kept]
         if gone and not dry_run:
@@ -122,7 +98,7 @@ def drop_old_days(store: Store, keep_days: int, *, dry_run: bool = False) -> Dro
 
 def _has_unread_hours(connection: Connection, day: date) -> bool:
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    row = connection.execute(_NOT_ROLLED_UP, {"start": start, "end": start + timedelta(days=1)}).fetchone()
+    row = connection.execute(_SQL["has_unread_hours"], {"start": start, "end": start + timedelta(days=1)}).fetchone()
     assert row is not None
     return bool(row["found"])
 

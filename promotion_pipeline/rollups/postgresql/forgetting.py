@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.errors import ConflictError, InputError
-from promotion_pipeline.rollups.postgresql.rollup import ROLLUP_LOCK
+from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.user_ids import settle_user_ids
 
@@ -61,14 +61,15 @@ def forget_user(store: Store, user_id: str, *, requests: bool = True, dry_run: b
     if not user_id or "\x00" in user_id:
         raise InputError(f"user_id {user_id[:100]!r} is no id: give it as it stands in the log")
     with store.connect() as connection, connection.transaction(force_rollback=dry_run):
-        # Whoever rolls up meanwhile would write the id again.
+        # No rollup may run meanwhile: it would write the id again.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLLUP_LOCK,))
         settle_user_ids(connection, store.settings.user_id_keys)
         kind = _type_of_ids(connection)
         mark = _mark(kind)
         rows = {name: _rows_of(connection, name, user_id) for name in KEPT_IN}
         for name in KEPT_IN:
-            # The hours take their totals along; what totals hold beside them goes in its turn.
+            # Replacing an hour's id changes its total by a trigger; totals without an hour are replaced as the second
+            # table.
             _replace(connection, name, user_id, mark)
         found = _count(connection, "SELECT count(*) AS number FROM ai_requests WHERE user_id::text = %s", user_id)
         if requests:

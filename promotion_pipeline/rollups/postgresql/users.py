@@ -18,111 +18,17 @@ from psycopg import sql
 
 from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.rollups.postgresql.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS
+from promotion_pipeline.rollups.rollup_columns import MOMENTS
 from promotion_pipeline.store.bulk import identifiers, time_literal
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.usable import amount
 
-KEYS = ("hour", "experiment_id", "phase_id", "variant_id")
-MOMENTS = {
-    "new_users": "bigint",
-    "user_conversions_sum_squares": "bigint",
-    "user_requests_sum_squares": "bigint",
-    "user_conversions_requests_sum_products": "bigint",
-    "user_value_sum_squares": "float8",
-    "user_value_requests_sum_products": "float8",
-    "crossed_users": "bigint",
-    "crossed_requests": "bigint",
-    POWER_SUM: "float8",
-}
-"""Columns of `hourly_variant_rollups` that are made here, with their types."""
+_SQL = statements(__file__)
+
 USER_HOUR = identifiers(("hour", "phase_id", "user_id", "variant_id", "requests", "conversions", "value"))
 """Columns of a row of user hours: what a user did in an hour, by variant."""
 
-# OFFSET 0 keeps the grouping from changing how the requests are read.
-_USER_HOURS = sql.SQL(
-    """
-    WITH {arms}, sums AS (
-        SELECT hour, arm, user_id, count(*)::integer AS requests,
-            (count(*) FILTER (WHERE converted))::integer AS conversions,
-            coalesce(sum(value), 0)::numeric AS value
-        FROM (
-            SELECT {hour} AS hour, arms.arm, kept_user_id(request.user_id) AS user_id, request.converted,
-                {amount} AS value
-            FROM {requests}
-            WHERE {known_user} AND (SELECT user_ids_can_be_kept()) AND {condition}
-            OFFSET 0
-        ) AS request
-        WHERE arm IS NOT NULL
-        GROUP BY hour, arm, user_id
-    )
-    SELECT hour, phase_id, user_id, variant_id, requests, conversions, value FROM sums JOIN arms USING (arm)
-    """
-)
-
-# Totals up to and including the hour are d, y, v; before it, they are less the hour's own share. All windows but the
-# visits are of one order, and so of one sort. A user's first hour with a variant is a crossing if another variant came
-# before: in an earlier hour, or in the same and with a smaller id. With the first crossing all requests of the user so
-# far become those of one who met several variants; they are noted beside the variant that was met second.
-_CONTRIBUTIONS = sql.SQL(
-    """
-    SELECT hour, phase_id, variant_id,
-        count(*) FILTER (WHERE is_first)::bigint AS new_users,
-        sum(y * y - (y - dy) * (y - dy))::bigint AS user_conversions_sum_squares,
-        sum(d * d - (d - dd) * (d - dd))::bigint AS user_requests_sum_squares,
-        sum(y * d - (y - dy) * (d - dd))::bigint AS user_conversions_requests_sum_products,
-        sum(v * v - (v - dv) * (v - dv)) AS user_value_sum_squares,
-        sum(v * d - (v - dv) * (d - dd)) AS user_value_requests_sum_products,
-        count(*) FILTER (WHERE is_first AND (met_at < hour OR met_others_at <= hour))::bigint AS crossed_users,
-        coalesce(sum(CASE WHEN elsewhere = dd AND variant_id <> met_first THEN so_far ELSE dd END)
-            FILTER (WHERE elsewhere > 0), 0)::bigint AS crossed_requests,
-        sum(power(d::float8, 16) - power((d - dd)::float8, 16)) AS user_requests_sum_sixteenth_powers
-    FROM (
-        SELECT running.*,
-            sum(CASE WHEN variant_id = met_first THEN 0 ELSE dd END) OVER visits AS elsewhere
-        FROM (
-        SELECT hour, phase_id, user_id, variant_id,
-            requests::bigint AS dd, conversions::bigint AS dy, value AS dv,
-            (sum(requests) OVER totals)::bigint AS d,
-            (sum(conversions) OVER totals)::bigint AS y,
-            sum(value) OVER totals AS v,
-            row_number() OVER totals = 1 AS is_first,
-            min(hour) OVER person AS met_at,
-            min(hour) OVER others AS met_others_at,
-            first_value(variant_id) OVER visits AS met_first,
-            sum(requests) OVER visits AS so_far
-        FROM ({user_hours}) AS own
-        WINDOW
-            totals AS (PARTITION BY phase_id, user_id, variant_id ORDER BY hour ROWS UNBOUNDED PRECEDING),
-            person AS (PARTITION BY phase_id, user_id),
-            others AS (PARTITION BY phase_id, user_id ORDER BY variant_id, hour
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-            visits AS (PARTITION BY phase_id, user_id ORDER BY hour, variant_id ROWS UNBOUNDED PRECEDING)
-        ) AS running
-        WINDOW visits AS (PARTITION BY phase_id, user_id ORDER BY hour, variant_id ROWS UNBOUNDED PRECEDING)
-    ) AS running
-    GROUP BY hour, phase_id, variant_id
-    """
-)
-
-# What lies before the cutoff is at -infinity, and adds to no hour that is stored.
-_KNOWN = sql.SQL(
-    """
-    WITH later AS MATERIALIZED (
-        SELECT {columns} FROM hourly_user_rollups JOIN {users} AS met USING (phase_id, user_id) WHERE hour >= {cutoff}
-    )
-    SELECT '-infinity'::timestamptz AS hour, phase_id, user_id, variant_id, sum(requests)::bigint AS requests,
-        sum(conversions)::bigint AS conversions, sum(value) AS value
-    FROM (
-        SELECT phase_id, user_id, variant_id, requests, conversions, value
-        FROM user_totals JOIN {users} AS met USING (phase_id, user_id)
-        UNION ALL SELECT phase_id, user_id, variant_id, -requests, -conversions, -value FROM later
-    ) AS earlier
-    GROUP BY phase_id, user_id, variant_id
-    HAVING sum(requests) > 0
-    UNION ALL SELECT {columns} FROM later
-    """
-)
-
-# A user with nothing since the cutoff has had nothing that could change.
+# A user whose one row is what lies before the cutoff adds to no hour that is stored: without it there is less to sort.
 _WITH_LATER_HOURS = sql.SQL(
     """
     SELECT * FROM user_hours_before WHERE (phase_id, user_id) IN (
@@ -136,7 +42,7 @@ def user_hours(condition: sql.Composable) -> sql.Composed:
 
     `condition` restricts `request`; name its times as literals, which choose the days to read. One scan of them.
     """
-    return _USER_HOURS.format(
+    return _SQL["user_hours"].format(
         arms=ARMS,
         hour=REQUEST_HOUR,
         requests=WITH_ARMS,
@@ -152,7 +58,7 @@ def known_user_hours(users: sql.Composable, cutoff: datetime) -> sql.Composed:
     All hours before `cutoff` of a user and variant are one row at -infinity: the moments from `cutoff` on need no
     more. O(users + rows since `cutoff`), however long the phase.
     """
-    return _KNOWN.format(columns=USER_HOUR, users=users, cutoff=time_literal(cutoff))
+    return _SQL["known_user_hours"].format(columns=USER_HOUR, users=users, cutoff=time_literal(cutoff))
 
 
 def difference(before: sql.Composable, after: sql.Composable) -> sql.Composed:
@@ -163,20 +69,12 @@ def difference(before: sql.Composable, after: sql.Composable) -> sql.Composed:
     sums = sql.SQL(", ").join(
         sql.SQL("sum(sign * {0})::{1} AS {0}").format(sql.Identifier(name), sql.SQL(MOMENTS[name])) for name in MOMENTS
     )
-    return sql.SQL(
-        """
-        SELECT hour, phase_id, variant_id, {sums}
-        FROM (SELECT 1 AS sign, gained.* FROM ({after}) AS gained
-            UNION ALL SELECT -1, lost.* FROM ({before}) AS lost) AS signed
-        WHERE hour > '-infinity'
-        GROUP BY hour, phase_id, variant_id
-        HAVING {moved}
-        """
-    ).format(
+    return _SQL["difference"].format(
         sums=sums,
-        after=_CONTRIBUTIONS.format(user_hours=after),
-        before=_CONTRIBUTIONS.format(user_hours=before),
-        # Where the powers change the squares do, and they alone are whole numbers or decimals, whose sums are exact.
+        after=_SQL["contributions"].format(user_hours=after),
+        before=_SQL["contributions"].format(user_hours=before),
+        # The sum of powers is not looked at: a float differs in its last bits without a change. Where it changes, so
+        # do the sums of squares, which are exact.
         moved=sql.SQL(" OR ").join(
             sql.SQL("sum(sign * {}) <> 0").format(sql.Identifier(name)) for name in MOMENTS if name != POWER_SUM
         ),
@@ -211,16 +109,7 @@ def update_moments(connection: psycopg.Connection[Any], load: LoadUsers) -> None
     stored = sql.SQL("SELECT {} FROM hourly_user_rollups WHERE {} AND (hour, phase_id) IN ({})").format(
         USER_HOUR, _within(spans, sql.SQL("hour")), moved
     )
-    connection.execute(
-        sql.SQL(
-            """
-            CREATE TEMPORARY TABLE changed_users ON COMMIT DROP AS
-            SELECT DISTINCT phase_id, user_id FROM (
-                (SELECT {columns} FROM fresh_user_hours EXCEPT {stored})
-                UNION ALL ({stored} EXCEPT SELECT {columns} FROM fresh_user_hours)) AS different
-            """
-        ).format(columns=USER_HOUR, stored=stored)
-    )
+    connection.execute(_SQL["find_changed_users"].format(columns=USER_HOUR, stored=stored))
     connection.execute("ANALYZE fresh_user_hours")
     connection.execute("ANALYZE changed_users")
     _apply(connection, spans)
@@ -229,14 +118,7 @@ def update_moments(connection: psycopg.Connection[Any], load: LoadUsers) -> None
 def _moved_spans(connection: psycopg.Connection[Any]) -> Sequence[tuple[datetime, datetime]]:
     """The moved hours as [start, end) without gaps, the earliest first."""
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        return cursor.execute(
-            """
-            SELECT min(hour), max(hour) + interval '1 hour'
-            FROM (SELECT hour, hour - interval '1 hour' * row_number() OVER (ORDER BY hour) AS span
-                FROM (SELECT DISTINCT hour FROM moved_hours) AS moved) AS numbered
-            GROUP BY span ORDER BY 1
-            """
-        ).fetchall()
+        return cursor.execute(_SQL["moved_spans"]).fetchall()
 
 
 def _within(spans: Sequence[tuple[datetime, datetime]], column: sql.Composable) -> sql.Composed:
@@ -255,17 +137,9 @@ def _apply(connection: psycopg.Connection[Any], spans: Sequence[tuple[datetime, 
             known_user_hours(sql.SQL("changed_users"), spans[0][0])
         )
     )
-    connection.execute(
-        sql.SQL(
-            """
-            DELETE FROM hourly_user_rollups AS stored USING changed_users
-            WHERE (stored.phase_id, stored.user_id) = (changed_users.phase_id, changed_users.user_id)
-                AND {} AND (stored.hour, stored.phase_id) IN (SELECT hour, phase_id FROM moved_hours)
-            """
-        ).format(_within(spans, sql.SQL("stored.hour")))
-    )
+    connection.execute(_SQL["delete_changed_hours"].format(_within(spans, sql.SQL("stored.hour"))))
     fresh = sql.SQL("SELECT {} FROM fresh_user_hours JOIN changed_users USING (phase_id, user_id)").format(USER_HOUR)
-    # In the order of the key, which the index takes in faster.
+    # Sorted like the index, which takes rows in this order faster.
     connection.execute(sql.SQL("INSERT INTO hourly_user_rollups ({}) {} ORDER BY 1, 2, 3, 4").format(USER_HOUR, fresh))
     after = sql.SQL(
         "SELECT {} FROM user_hours_before WHERE (hour, phase_id) NOT IN (SELECT hour, phase_id FROM moved_hours)"
@@ -276,12 +150,5 @@ def _apply(connection: psycopg.Connection[Any], spans: Sequence[tuple[datetime, 
     )
     connection.execute("ANALYZE user_hours_before")
     connection.execute(
-        sql.SQL(
-            """
-            UPDATE hourly_variant_rollups AS stored SET {assignments}
-            FROM ({moments}) AS moments
-            WHERE (stored.hour, stored.phase_id, stored.variant_id)
-                = (moments.hour, moments.phase_id, moments.variant_id)
-            """
-        ).format(assignments=assignments, moments=difference(_WITH_LATER_HOURS, after))
+        _SQL["add_moments"].format(assignments=assignments, moments=difference(_WITH_LATER_HOURS, after))
     )

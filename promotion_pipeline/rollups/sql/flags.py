@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from promotion_pipeline.errors import ConfigError
-from promotion_pipeline.rollups.sql.kinds import Column, Kind
+from promotion_pipeline.rollups.sql.kinds import Kind, LogColumn
 
 NEVER = "never"
 """What `is_error` is mapped to where nothing of the log can fail."""
@@ -33,7 +33,7 @@ _NUMBERS = (Kind.NUMBER, Kind.INTEGER)
 class Flag:
     """When a request counts: its column is true, is false, or compares as said."""
 
-    column: Column
+    column: LogColumn
     is_negated: bool = False
     operator: str | None = None
     """=, <>, <, <=, > or >=; None: the column is a flag itself."""
@@ -103,7 +103,9 @@ def flag_of(given: str, known: Mapping[str, tuple[Kind, str]], ours: str, place:
     if kind not in fits:
         said = ours if parsed.operator is None else f"the column of {ours} = {given!r}"
         raise ConfigError(f"column {parsed.name!r} of {place} is {type_name}: {said} must be {' or '.join(fits)}")
-    return Flag(Column(parsed.name, kind), parsed.is_negated, parsed.operator, number=parsed.number, text=parsed.text)
+    return Flag(
+        LogColumn(parsed.name, kind), parsed.is_negated, parsed.operator, number=parsed.number, text=parsed.text
+    )
 
 
 def _kinds_for(parsed: Expression) -> tuple[Kind, ...]:

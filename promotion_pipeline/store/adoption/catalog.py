@@ -14,7 +14,7 @@ ADOPTED_TABLES = ("ab_experiments", "ab_variants", "ai_requests", "experiment_pr
 
 
 @dataclass(frozen=True)
-class Column:
+class FoundColumn:
     """One column of a table that was found."""
 
     name: str
@@ -43,7 +43,7 @@ class Relation:
     """Whether the role that asks may alter it."""
     unique_columns: frozenset[str]
     """Columns that are unique by themselves."""
-    columns: dict[str, Column]
+    columns: dict[str, FoundColumn]
 
     @property
     def is_table(self) -> bool:
@@ -100,7 +100,7 @@ def find_relation(connection: psycopg.Connection[Any], name: str) -> Relation | 
             return None
         columns = cursor.execute(_COLUMNS, [row.pop("oid")]).fetchall()
     row["unique_columns"] = frozenset(row["unique_columns"])
-    return Relation(**row, columns={column["name"]: Column(**column) for column in columns})
+    return Relation(**row, columns={column["name"]: FoundColumn(**column) for column in columns})
 
 
 def find_adoptable(connection: psycopg.Connection[Any]) -> dict[str, Relation]:

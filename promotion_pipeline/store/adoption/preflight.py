@@ -39,6 +39,7 @@ def require_adoptable(connection: psycopg.Connection[Any]) -> dict[str, Relation
         )
     found = find_adoptable(connection)
     lines = [
+        *_of_encoding(connection),
         *_of_place(connection, schema),
         *_of_rights(connection, schema),
         *_of_spelling(connection),
@@ -49,6 +50,20 @@ def require_adoptable(connection: psycopg.Connection[Any]) -> dict[str, Relation
     if lines:
         raise AdoptionError(lines)
     return found
+
+
+def _of_encoding(connection: psycopg.Connection[Any]) -> Iterator[str]:
+    """A database that takes any bytes for text: one name that is no text would stop the hour of every experiment."""
+    if connection.info.parameter_status("server_encoding") != "SQL_ASCII":
+        return
+    line = sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0").format(
+        sql.Identifier(f"{connection.info.dbname}_utf8")
+    )
+    yield (
+        f"the database {connection.info.dbname} has the encoding SQL_ASCII, which takes bytes that are no text:"
+        f" expected UTF8, or another that says what a byte means; {line.as_string(connection)}, and restore a dump into"
+        " it"
+    )
 
 
 def _of_place(connection: psycopg.Connection[Any], schema: str) -> Iterator[str]:

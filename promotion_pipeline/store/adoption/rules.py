@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from promotion_pipeline.store.adoption.catalog import Column, Relation
+from promotion_pipeline.store.adoption.catalog import FoundColumn, Relation
 
 TEXTS = frozenset({"text", "character varying", "character", "citext", "name"})
 NUMBERS = frozenset({"numeric", "smallint", "integer", "bigint", "real", "double precision"})
@@ -18,7 +18,7 @@ KEEP_YOURS = (
 
 
 @dataclass(frozen=True)
-class Rule:
+class ColumnRule:
     """What one column may be."""
 
     types: frozenset[str]
@@ -39,40 +39,40 @@ class Rule:
         return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " or " + names[-1]
 
 
-_ID = Rule(frozenset({"uuid"}), "uuid", is_key=True)
-_OWN_ID = Rule(frozenset({"uuid"}), "uuid", is_key=True, is_unique=True)
-_NAME = Rule(TEXTS, "text")
-_FLAG = Rule(frozenset({"boolean"}), "boolean")
-_TIME = Rule(TIMES, "timestamptz")
-_JSON = Rule(frozenset({"jsonb"}), "jsonb", is_needed=False)
-_NUMBER = Rule(NUMBERS, "double precision", is_needed=False)
-_ANY_ID = Rule(TEXTS | WHOLE_NUMBERS | {"uuid"}, "text", is_needed=False)
+_ID = ColumnRule(frozenset({"uuid"}), "uuid", is_key=True)
+_OWN_ID = ColumnRule(frozenset({"uuid"}), "uuid", is_key=True, is_unique=True)
+_NAME = ColumnRule(TEXTS, "text")
+_FLAG = ColumnRule(frozenset({"boolean"}), "boolean")
+_TIME = ColumnRule(TIMES, "timestamptz")
+_JSON = ColumnRule(frozenset({"jsonb"}), "jsonb", is_needed=False)
+_NUMBER = ColumnRule(NUMBERS, "double precision", is_needed=False)
+_ANY_ID = ColumnRule(TEXTS | WHOLE_NUMBERS | {"uuid"}, "text", is_needed=False)
 
-RULES: dict[str, dict[str, Rule]] = {
+RULES: dict[str, dict[str, ColumnRule]] = {
     "ab_experiments": {
         "id": _OWN_ID,
         "name": _NAME,
         "is_active": _FLAG,
         "start_date": _TIME,
-        "end_date": Rule(TIMES, "timestamptz", is_needed=False),
+        "end_date": ColumnRule(TIMES, "timestamptz", is_needed=False),
         "promotion_config": _JSON,
-        "auto_promotion_hold": Rule(frozenset({"text"}), "text", is_needed=False),
-        "rollup_source": Rule(frozenset({"text"}), "text", is_needed=False),
-        "owner_channel": Rule(TEXTS, "text", is_needed=False),
+        "auto_promotion_hold": ColumnRule(frozenset({"text"}), "text", is_needed=False),
+        "rollup_source": ColumnRule(frozenset({"text"}), "text", is_needed=False),
+        "owner_channel": ColumnRule(TEXTS, "text", is_needed=False),
     },
     "ab_variants": {
         "id": _OWN_ID,
         "experiment_id": _ID,
         "name": _NAME,
         "is_control": _FLAG,
-        "traffic_percentage": Rule(NUMBERS, "numeric"),
+        "traffic_percentage": ColumnRule(NUMBERS, "numeric"),
     },
     "ai_requests": {
         "experiment_id": _ID,
         "variant_id": _ID,
         "created_at": _TIME,
-        "converted": Rule(FLAGS, "boolean"),
-        "is_error": Rule(FLAGS, "boolean", is_needed=False),
+        "converted": ColumnRule(FLAGS, "boolean"),
+        "is_error": ColumnRule(FLAGS, "boolean", is_needed=False),
         "latency_ms": _NUMBER,
         "user_id": _ANY_ID,
         "value": _NUMBER,
@@ -85,15 +85,15 @@ RULES: dict[str, dict[str, Rule]] = {
         "promoted_variant_name": _NAME,
         "control_variant_id": _ID,
         "control_variant_name": _NAME,
-        "confidence": Rule(NUMBERS - WHOLE_NUMBERS, "numeric"),
-        "improvement": Rule(NUMBERS - WHOLE_NUMBERS, "numeric"),
-        "sample_size": Rule(WHOLE_NUMBERS - {"smallint"}, "bigint"),
+        "confidence": ColumnRule(NUMBERS - WHOLE_NUMBERS, "numeric"),
+        "improvement": ColumnRule(NUMBERS - WHOLE_NUMBERS, "numeric"),
+        "sample_size": ColumnRule(WHOLE_NUMBERS - {"smallint"}, "bigint"),
         "promotion_type": _NAME,
-        "promoted_by": Rule(TEXTS | {"uuid"}, "text"),
+        "promoted_by": ColumnRule(TEXTS | {"uuid"}, "text"),
         "promoted_at": _TIME,
         "rollback_at": _TIME,
         "rollback_reason": _NAME,
-        "metadata": Rule(frozenset({"jsonb"}), "jsonb"),
+        "metadata": ColumnRule(frozenset({"jsonb"}), "jsonb"),
     },
 }
 """Table -> column -> what it may be. Of a domain the type under it counts; other columns are the team's business."""
@@ -130,7 +130,7 @@ def refusals(found: dict[str, Relation]) -> Iterator[str]:
             yield from _of_writes(relation)
 
 
-def _of_column(relation: Relation, name: str, rule: Rule) -> Iterator[str]:
+def _of_column(relation: Relation, name: str, rule: ColumnRule) -> Iterator[str]:
     where = f"{relation.name}.{name}"
     column = relation.columns.get(name)
     if column is None:
@@ -146,7 +146,7 @@ def _of_column(relation: Relation, name: str, rule: Rule) -> Iterator[str]:
         )
 
 
-def _missing(relation: Relation, name: str, rule: Rule) -> str:
+def _missing(relation: Relation, name: str, rule: ColumnRule) -> str:
     where = f"{relation.name}.{name}"
     spelled = [other for other in relation.columns if _folded(other) == _folded(name)]
     if spelled and relation.name == "ai_requests":
@@ -164,7 +164,7 @@ def _missing(relation: Relation, name: str, rule: Rule) -> str:
     )
 
 
-def _remedy(relation: Relation, column: Column, rule: Rule) -> str:
+def _remedy(relation: Relation, column: FoundColumn, rule: ColumnRule) -> str:
     if rule.is_key:
         return KEEP_YOURS
     if not relation.is_table:
@@ -173,7 +173,7 @@ def _remedy(relation: Relation, column: Column, rule: Rule) -> str:
     return f"ALTER TABLE {relation.name} ALTER {column.name} TYPE {rule.target} USING {using}"
 
 
-def _conversion(column: Column, target: str) -> str:
+def _conversion(column: FoundColumn, target: str) -> str:
     """An expression that gives the column in another type."""
     name, base = column.name, column.base_type
     if column.kind == "e" and target != "text":
@@ -221,7 +221,7 @@ def _of_lengths(promotions: Relation) -> Iterator[str]:
             )
 
 
-def _said(column: Column) -> str:
+def _said(column: FoundColumn) -> str:
     if column.kind == "e":
         return f"the enum {column.type_name}"
     if column.kind == "d":

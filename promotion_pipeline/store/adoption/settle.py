@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import dict_row, tuple_row
 
 from promotion_pipeline.errors import AdoptionError
-from promotion_pipeline.store.adoption.catalog import Column, Relation, find_relation
+from promotion_pipeline.store.adoption.catalog import FoundColumn, Relation, find_relation
 from promotion_pipeline.store.adoption.ours import our_functions
 from promotion_pipeline.store.adoption.rules import WHOLE_NUMBERS, refusals
 
@@ -46,6 +46,16 @@ def settle(connection: psycopg.Connection[Any]) -> None:
     _secure_functions(connection)
 
 
+def is_view_current(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the view is there and reads the log as its columns are now; `db upgrade` makes it so."""
+    requests = find_relation(connection, "ai_requests")
+    if requests is None:
+        return False
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute("SELECT obj_description(to_regclass(%s), 'pg_class')", [REQUESTS_VIEW]).fetchone()
+    return found == (requests_view(requests).as_string(connection),)
+
+
 def requests_view(requests: Relation) -> sql.Composed:
     """The statement that the view is: every column of the log that we read, in our type."""
     columns = [
@@ -54,7 +64,7 @@ def requests_view(requests: Relation) -> sql.Composed:
     return sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), requests.identifier)
 
 
-def _expression(columns: Mapping[str, Column], name: str) -> sql.Composable:
+def _expression(columns: Mapping[str, FoundColumn], name: str) -> sql.Composable:
     """One column in our type: as it is where it can be, so that its indexes are used."""
     column = columns.get(name)
     if column is None:
@@ -90,7 +100,10 @@ def utc(column: sql.Composable) -> sql.Composed:
 
 
 def _renew_view(connection: psycopg.Connection[Any], requests: Relation) -> None:
-    """Make the view where it is not there or another one; who was granted it keeps it."""
+    """Make the view where it is not there or another one.
+
+    Who was granted it keeps it. Where it was dropped, to change a column under it, whoever may write our sums gets it.
+    """
     statement = requests_view(requests).as_string(connection)
     with connection.cursor(row_factory=tuple_row) as cursor:
         found = cursor.execute(
@@ -102,8 +115,8 @@ def _renew_view(connection: psycopg.Connection[Any], requests: Relation) -> None
             return
         granted = cursor.execute(
             "SELECT grantee::regrole::text FROM pg_class, aclexplode(relacl)"
-            " WHERE oid = to_regclass(%s) AND privilege_type = 'SELECT' AND grantee NOT IN (0, relowner)",
-            [REQUESTS_VIEW],
+            " WHERE oid = to_regclass(%s) AND privilege_type = %s AND grantee NOT IN (0, relowner)",
+            [REQUESTS_VIEW, "SELECT"] if found[1] else ["hourly_variant_rollups", "INSERT"],
         ).fetchall()
         cursor.execute(f"DROP VIEW IF EXISTS {REQUESTS_VIEW}".encode())
         cursor.execute(f"CREATE VIEW {REQUESTS_VIEW} AS {statement}".encode())

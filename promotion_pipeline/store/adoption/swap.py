@@ -25,7 +25,7 @@ LOCK_WAIT = "15s"
 
 
 @dataclass(frozen=True)
-class Part:
+class Additions:
     """What the migrations put on one of the adopted tables."""
 
     columns: tuple[tuple[str, str], ...]
@@ -79,7 +79,7 @@ def _make_scratch(cursor: psycopg.Cursor[Any]) -> None:
     cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCRATCH)))
 
 
-def _part_of(cursor: psycopg.Cursor[Any], name: str) -> Part:
+def _part_of(cursor: psycopg.Cursor[Any], name: str) -> Additions:
     columns = cursor.execute(
         """
         SELECT attname, concat_ws(' ', format_type(atttypid, atttypmod),
@@ -107,7 +107,7 @@ def _part_of(cursor: psycopg.Cursor[Any], name: str) -> Part:
         " FROM pg_constraint WHERE conrelid = to_regclass(%s) AND conname = 'experiment_promotions_state_check'",
         [name],
     ).fetchall()
-    return Part(tuple(columns), tuple(row[0] for row in (*triggers, *indexes, *checks)))
+    return Additions(tuple(columns), tuple(row[0] for row in (*triggers, *indexes, *checks)))
 
 
 def _keys_to(cursor: psycopg.Cursor[Any], name: str) -> Iterator[tuple[str, str]]:
@@ -174,7 +174,7 @@ def _dress(
     connection: psycopg.Connection[Any],
     cursor: psycopg.Cursor[Any],
     found: dict[str, Relation],
-    parts: dict[str, Part],
+    parts: dict[str, Additions],
 ) -> None:
     """Put on their tables what the migrations had put on ours."""
     for name, relation in found.items():

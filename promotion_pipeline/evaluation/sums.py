@@ -1,0 +1,270 @@
+"""Long rollups to dense cumulative arrays (slots, units, hours).
+
+Only the requested hours get a column: each rollup is added to the first requested hour that may see it, so a
+decision about one hour of a year-long experiment costs one column, and a backfill one column an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from promotion_pipeline.errors import InputError
+from promotion_pipeline.evaluation.clusters import POWER_SUM
+from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US, refuse_fractions, requested_hours, utc_us
+from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Layout, Thresholds
+
+REQUIRED_SUMS = ("requests", "conversions", "errors")
+OPTIONAL_SUMS = (
+    "latency_samples",
+    "latency_ms_sum",
+    "latency_ms_sum_squares",
+    "value_sum",
+    "value_sum_squares",
+    "new_users",
+    "user_requests",
+    "user_conversions",
+    "user_conversions_sum_squares",
+    "user_requests_sum_squares",
+    "user_conversions_requests_sum_products",
+    "user_value_sum_squares",
+    "user_value_requests_sum_products",
+    "crossed_users",
+    "crossed_requests",
+    POWER_SUM,
+)
+CELLS_PER_BLOCK = 250_000
+"""Cells of one block: keeps a block's temporaries near the processor's cache and flat in the number of experiments."""
+FIRST_TRAFFIC_HOURS = 48
+
+
+@dataclass(frozen=True)
+class Block:
+    """Cumulative sums of consecutive units, each array (slots, units, hours); counts as float64, exact to 2^53."""
+
+    layout: Layout
+    """Of these units alone."""
+    limits: Thresholds
+    """Of these units alone, each (units, 1)."""
+    hours_us: Ints
+    """Starts of the hours to decide on."""
+    sums: dict[str, Floats]
+    first_traffic: Floats
+    first_hour_us: Ints
+    """Start of the first hour in which a variant has requests, shape (slots, units); far in the future without one."""
+    unknown_since_us: Ints
+    """Start of the first hour with rows of a variant that the unit does not list, (units,); else as above."""
+    shrunk: Bools
+    """Whether a count of the unit ever fell up to that hour, shape (units, hours)."""
+
+
+def cumulate(rollups: pd.DataFrame, layout: Layout, hours: object = None) -> Iterator[Block]:
+    """Cumulative sums at every hour, a block of units at a time, an empty one if there are none; O(rows + cells).
+
+    Rows of experiments that the layout does not list, or of before the phase, are left out.
+
+    Args:
+        hours: UTC starts of the hours; default every hour from the first to the last rollup.
+
+    Raises:
+        InputError: a column is missing, or an hour is naive or not the start of an hour.
+    """
+    missing = [name for name in ("experiment_id", "variant_id", "hour", *REQUIRED_SUMS) if name not in rollups.columns]
+    if missing:
+        raise InputError(f"rollups lack the columns {missing}")
+    hour_us = utc_us(rollups["hour"], "hour")
+    hours_us = requested_hours(hour_us, hours)
+    slots, units = layout.row.shape
+    if not units:
+        rollups, hour_us = rollups.iloc[:0], hour_us[:0]
+    refuse_fractions(hour_us, "hour")
+    rows = _index_rows(rollups, hour_us, layout, hours_us)
+    step = max(1, CELLS_PER_BLOCK // max(1, slots * len(hours_us)))
+    for start in range(0, max(units, 1), step):
+        yield _block(rows, slice(start, min(start + step, units)), layout, hours_us)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rollup rows that belong to a unit, sorted by unit and hour: sums of floats are then the same in every last bit.
+
+    `column` is the requested hour that first sees the row.
+    """
+
+    unit: NDArray[np.int32]
+    slot: NDArray[np.int32]
+    column: NDArray[np.int32]
+    in_first_traffic: Bools
+    sums: dict[str, NDArray[np.float64 | np.int64]]
+    first_hour_us: Ints
+    """As `Block.first_hour_us`, of all units: requests that no requested hour may judge yet have been there all the
+    same, whatever other hours are asked for."""
+    unknown_since_us: Ints
+    """As `Block.unknown_since_us`, of all units."""
+
+
+def _index_rows(rollups: pd.DataFrame, hour: Ints, layout: Layout, hours_us: Ints) -> _Rows:
+    """Find unit, slot and column of every rollup row. O(rows)."""
+    unit, slot, source = _locate(rollups, layout)
+    if source is not None:
+        hour = hour[source]
+    known = (unit >= 0) & (slot >= 0)
+    started = layout.started_us[unit]
+    wait_us = (np.ceil(layout.thresholds.attribution_window_hours) * HOUR_US).astype(np.int64)[unit]
+    column = np.searchsorted(hours_us, hour + wait_us)
+    begun = known & (hour + HOUR_US > started)
+    keep = begun & (column < len(hours_us))
+    within = keep & (hour + HOUR_US <= started + FIRST_TRAFFIC_HOURS * HOUR_US)
+    kept = _in_order(np.flatnonzero(keep), unit, hour)
+    requests = _numbers(rollups["requests"])
+    requests = requests if source is None else requests[source]
+    return _Rows(
+        unit=unit[kept].astype(np.int32),
+        slot=slot[kept].astype(np.int32),
+        column=column[kept].astype(np.int32),
+        in_first_traffic=within[kept],
+        sums=_sum_columns(rollups, kept if source is None else source[kept]),
+        first_hour_us=_first_hours(np.flatnonzero(begun & (requests > 0)), unit, slot, hour, layout.row.shape),
+        unknown_since_us=_unknown_since(np.flatnonzero((unit >= 0) & (slot < 0)), unit, hour, len(layout.started_us)),
+    )
+
+
+def _in_order(kept: Ints, unit: Ints, hour: Ints) -> Ints:
+    """The rows by unit, then hour. Rows mostly come by the hour, where sorting by unit alone is enough and faster."""
+    if (np.diff(unit[kept]) < 0).any():
+        kept = kept[np.argsort(unit[kept], kind="stable")]
+    backwards = (np.diff(hour[kept]) < 0) & (np.diff(unit[kept]) == 0)
+    return kept[np.lexsort((hour[kept], unit[kept]))] if backwards.any() else kept
+
+
+def _block(rows: _Rows, units: slice, layout: Layout, hours_us: Ints) -> Block:
+    window = slice(*np.searchsorted(rows.unit, [units.start, units.stop]))
+    own = layout.of(units)
+    hour_count = len(hours_us)
+    shape = (*own.row.shape, hour_count)
+    unit = rows.unit[window].astype(np.int64) - units.start
+    slot = rows.slot[window].astype(np.int64)
+    cell = (slot * shape[1] + unit) * hour_count + rows.column[window]
+    size = shape[0] * shape[1] * hour_count
+    sums: dict[str, Floats] = {}
+    fell = np.zeros(shape[1:], dtype=bool)
+    for name, values in rows.sums.items():
+        part = values[window]
+        if name in REQUIRED_SUMS and (part < 0).any():
+            fell |= np.bincount(cell, weights=part < 0, minlength=size).reshape(shape).any(axis=0)
+        # bincount of nothing is integer, whatever its weights.
+        dense = np.bincount(cell, weights=part, minlength=size).astype(np.float64, copy=False).reshape(shape)
+        sums[name] = np.cumsum(dense, axis=2, out=dense)
+    first = np.bincount(
+        slot * shape[1] + unit,
+        weights=np.where(rows.in_first_traffic[window], rows.sums["requests"][window], 0.0),
+        minlength=shape[0] * shape[1],
+    ).reshape(shape[:2])
+    return Block(
+        layout=own,
+        limits=own.thresholds.by_hour(),
+        hours_us=hours_us,
+        sums=sums,
+        first_traffic=first,
+        first_hour_us=rows.first_hour_us[:, units],
+        unknown_since_us=rows.unknown_since_us[units],
+        shrunk=np.logical_or.accumulate(fell, axis=1),
+    )
+
+
+def _first_hours(served: Ints, unit: Ints, slot: Ints, hour: Ints, shape: tuple[int, ...]) -> Ints:
+    """The first hour of each arm among its rows that have requests, (slots, units)."""
+    first = np.full(shape, FAR_FUTURE_US)
+    np.minimum.at(first, (slot[served], unit[served]), hour[served])
+    return first
+
+
+def _unknown_since(rows: Ints, unit: Ints, hour: Ints, units: int) -> Ints:
+    """The first hour of these rows by unit, (units,)."""
+    first = np.full(units, FAR_FUTURE_US)
+    np.minimum.at(first, unit[rows], hour[rows])
+    return first
+
+
+def _sum_columns(rollups: pd.DataFrame, kept: Ints) -> dict[str, NDArray[np.float64 | np.int64]]:
+    present = [*REQUIRED_SUMS, *(name for name in OPTIONAL_SUMS if name in rollups.columns)]
+    return {name: _numbers(rollups[name])[kept] for name in present}
+
+
+def _numbers(values: pd.Series) -> NDArray[np.float64 | np.int64]:
+    if values.dtype == object or pd.api.types.is_extension_array_dtype(values.dtype):
+        values = pd.to_numeric(values, errors="coerce").astype("float64")
+    return np.asarray(values)
+
+
+def _locate(rollups: pd.DataFrame, layout: Layout) -> tuple[Ints, Ints, Ints | None]:
+    """Unit of each row (-1: not listed) and its slot (-1: the unit has no such variant).
+
+    A row of a phase whose set-up changed belongs to several units: it is repeated, and the third array says which row
+    it was. None: no row is repeated.
+    """
+    frame = layout.frame
+    with_phases = _has_phases(rollups, frame)
+    names = ["experiment_id", "phase_id"] if with_phases else ["experiment_id"]
+    unit_keys, row_keys = np.zeros(layout.row.shape[1], dtype=np.int64), np.zeros(len(rollups), dtype=np.int64)
+    first = np.where(layout.row[0] >= 0, layout.row[0], layout.row[1])
+    for name in names:
+        index = pd.Index(frame[name].iloc[first].astype(object).unique())
+        unit_keys = unit_keys * (len(index) + 1) + _positions(frame[name].iloc[first], index)
+        codes = _positions(rollups[name], index)
+        row_keys = np.where((codes < 0) | (row_keys < 0), -1, row_keys * (len(index) + 1) + codes)
+    unit, source = _units_of(unit_keys, row_keys)
+    variants = pd.Index(frame["variant_id"].astype(object).unique())
+    slot, units = np.nonzero(layout.exists)
+    own = units * len(variants) + _positions(frame["variant_id"], variants)[layout.row[slot, units]]
+    code = _positions(rollups["variant_id"], variants)
+    code = code if source is None else code[source]
+    found = _search(own, np.where((unit < 0) | (code < 0), -1, unit * len(variants) + code))
+    return unit, np.where(found < 0, -1, slot[found] if len(slot) else -1), source
+
+
+def _units_of(unit_keys: Ints, row_keys: Ints) -> tuple[Ints, Ints | None]:
+    """The unit of each row; where several units have the row's key, the row once for each, and which row it was."""
+    order = np.argsort(unit_keys, kind="stable")
+    distinct, first, count = np.unique(unit_keys[order], return_index=True, return_counts=True)
+    if len(distinct) == len(unit_keys):
+        return _search(unit_keys, row_keys), None
+    key = _search(distinct, row_keys)
+    times = np.where(key < 0, 1, count[key])
+    source = np.repeat(np.arange(len(row_keys)), times)
+    number = np.arange(len(source)) - np.repeat(np.cumsum(times) - times, times)
+    known = key[source] >= 0
+    unit = np.full(len(source), -1, dtype=np.int64)
+    unit[known] = order[first[key[source[known]]] + number[known]]
+    return unit, source
+
+
+def _has_phases(rollups: pd.DataFrame, frame: pd.DataFrame) -> bool:
+    sides = [("phase_id" in side.columns and bool(side["phase_id"].notna().any())) for side in (rollups, frame)]
+    if len(rollups) and len(frame) and sides[0] != sides[1]:
+        have, lack = ("rollups", "experiments") if sides[0] else ("experiments", "rollups")
+        raise InputError(f"{have} have phase_id but {lack} do not; give it to both, so that phases are not pooled")
+    return all(sides)
+
+
+def _positions(values: pd.Series, index: pd.Index) -> Ints:
+    """Positions of the values in the index, -1 where absent; a categorical is looked up once a category."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        of_category = np.append(index.get_indexer(values.cat.categories.astype(object)), -1)
+        return np.asarray(of_category[values.cat.codes.to_numpy()], dtype=np.int64)
+    codes, distinct = pd.factorize(values)
+    of_value = np.append(index.get_indexer(pd.Index(distinct).astype(object)), -1)
+    return np.asarray(of_value[codes], dtype=np.int64)
+
+
+def _search(keys: Ints, wanted: Ints) -> Ints:
+    """Position of each wanted key among `keys` (distinct), -1 where absent."""
+    if not len(keys):
+        return np.full(len(wanted), -1)
+    order = np.argsort(keys)
+    at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+    return np.where(keys[order][at] == wanted, order[at], -1)

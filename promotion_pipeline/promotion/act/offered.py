@@ -1,0 +1,145 @@
+"""The acts that doors offer, one entry each: what a door may be told, what does it, how it is told of again.
+
+HTTP, the page and the Launchpad each turn what they were given into an `Asked` and hand it to an entry of this list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from promotion_pipeline.promotion.act.approvals import approve_promotion, decline_promotion
+from promotion_pipeline.promotion.act.holds import hold_promotion, release_hold
+from promotion_pipeline.promotion.act.keeping import acknowledge_breach, overwrite_split
+from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.act.rollback import RollbackTarget, rollback_promotion
+from promotion_pipeline.promotion.judge.distrust import Despite
+from promotion_pipeline.promotion.record.events import Action, AuditEntry
+from promotion_pipeline.promotion.record.inputs import ConfigLike
+from promotion_pipeline.promotion.record.models import Approval, Hold, Promotion
+from promotion_pipeline.promotion.record.queries import approvals_where, promotion_of
+from promotion_pipeline.promotion.record.states import PromotionType
+from promotion_pipeline.store.database import Connection, Store
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What somebody asks to be done to one experiment; each act reads what it needs."""
+
+    experiment_name: str
+    by: str
+    reason: str | None = None
+    """Kept by `PROMOTE` in the metadata, which has no other place for it."""
+    metadata: Mapping[str, Any] | None = None
+    config: ConfigLike = None
+    promotion_type: PromotionType | str = PromotionType.MANUAL
+    despite: Sequence[Despite | str] | None = None
+    to: RollbackTarget | str = RollbackTarget.PREVIOUS
+    confirm_drift: bool = False
+    to_percent: float | None = None
+
+    @property
+    def why(self) -> str:
+        """The reason, for acts that need one: they refuse an empty one."""
+        return self.reason or ""
+
+
+@dataclass(frozen=True)
+class OfferedAct(Generic[_Answer]):
+    """One act."""
+
+    action: Action
+    """What the audit calls it."""
+    perform: Callable[[Asked, Store | None], _Answer]
+    """Does it, in one transaction; raises what the function of that name raises."""
+    recall: Callable[[Connection, AuditEntry], _Answer]
+    """The answer again, from the audit's line about it."""
+
+
+def _promotion(connection: Connection, line: AuditEntry) -> Promotion:
+    """The promotion that the act made, changed or ended, as it is recorded now."""
+    assert line.promotion_id is not None
+    found = promotion_of(connection, line.promotion_id)
+    assert found is not None
+    return found
+
+
+def _approval(connection: Connection, line: AuditEntry) -> Approval:
+    """The request that the act answered."""
+    return approvals_where(connection, "a.id = %s", [line.details["approval_id"]])[0]
+
+
+def _hold(_: Connection, line: AuditEntry) -> Hold:
+    """The hold as the act left it."""
+    hold = line.details["hold"] if line.action == Action.HOLD else None
+    return Hold(experiment_name=line.experiment_name, hold=hold, changed_by=line.actor, changed_at=line.at)
+
+
+def _promote(asked: Asked, store: Store | None) -> Promotion:
+    reason = {} if asked.reason is None else {"reason": asked.reason}
+    return promote_winner(
+        asked.experiment_name,
+        asked.promotion_type,
+        asked.by,
+        asked.config,
+        metadata={**(asked.metadata or {}), **reason},
+        despite=asked.despite,
+        store=store,
+    )
+
+
+def _approve(asked: Asked, store: Store | None) -> Promotion:
+    return approve_promotion(
+        asked.experiment_name,
+        asked.by,
+        asked.config,
+        reason=asked.reason,
+        metadata=asked.metadata,
+        despite=asked.despite or (),
+        store=store,
+    )
+
+
+def _roll_back(asked: Asked, store: Store | None) -> Promotion:
+    name, to, confirm = asked.experiment_name, asked.to, asked.confirm_drift
+    return rollback_promotion(name, asked.why, asked.by, to=to, confirm_drift=confirm, store=store)
+
+
+def _advance(asked: Asked, store: Store | None) -> Promotion:
+    name, percent = asked.experiment_name, asked.to_percent
+    return advance_ramp(name, asked.by, reason=asked.reason, to_percent=percent, store=store)
+
+
+PROMOTE = OfferedAct(Action.PROMOTE, _promote, _promotion)
+APPROVE = OfferedAct(Action.PROMOTE, _approve, _promotion)
+ROLL_BACK = OfferedAct(Action.ROLL_BACK, _roll_back, _promotion)
+ADVANCE = OfferedAct(Action.RAMP, _advance, _promotion)
+ACKNOWLEDGE = OfferedAct(
+    Action.ACKNOWLEDGE_BREACH,
+    lambda asked, store: acknowledge_breach(asked.experiment_name, asked.why, asked.by, store=store),
+    _promotion,
+)
+OVERWRITE_SPLIT = OfferedAct(
+    Action.OVERWRITE_SPLIT,
+    lambda asked, store: overwrite_split(asked.experiment_name, asked.why, asked.by, store=store),
+    _promotion,
+)
+DECLINE = OfferedAct(
+    Action.DECLINE,
+    lambda asked, store: decline_promotion(asked.experiment_name, asked.by, asked.why, store=store),
+    _approval,
+)
+HOLD = OfferedAct(
+    Action.HOLD,
+    lambda asked, store: hold_promotion(asked.experiment_name, asked.why, asked.by, store=store),
+    _hold,
+)
+RELEASE = OfferedAct(
+    Action.RELEASE_HOLD,
+    lambda asked, store: release_hold(asked.experiment_name, asked.by, reason=asked.reason, store=store),
+    _hold,
+)

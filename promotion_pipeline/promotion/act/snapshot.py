@@ -1,0 +1,74 @@
+"""What a promotion saw and what it is to undo, as JSON that outlives every table it was made from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+
+from promotion_pipeline.promotion.act.adopted import smallest_share
+from promotion_pipeline.promotion.judge.assess import WATCHED_SUMS, Assessment
+from promotion_pipeline.promotion.judge.rows import plain
+from promotion_pipeline.promotion.record.splits import CENT, Split, as_text, from_text, steps_above, winner_takes
+from promotion_pipeline.promotion.record.transaction import ActContext
+
+FORMAT = 1
+
+
+def snapshot_of(
+    context: ActContext, assessment: Assessment, rollups: pd.DataFrame, ramp_steps: tuple[float, ...]
+) -> dict[str, Any]:
+    """Every variant's metrics, the split before and after, the decision as it stood, the data watermark."""
+    decision = assessment.decision
+    assert decision is not None
+    before = context.split
+    unit = smallest_share(context.connection)
+    steps = ramp_of(before, decision["candidate_variant_id"], ramp_steps, decision["control_variant_id"], unit)
+    sums = _watched_sums(rollups)
+    return {
+        "format": FORMAT,
+        "taken_at": context.at.isoformat(),
+        "phase_id": str(assessment.phase_id),
+        "watermark": assessment.watermark.isoformat() if assessment.watermark else None,
+        "hold": context.experiment.hold,
+        "split_before": as_text(before),
+        "split_after": as_text(from_text(steps[-1]["split"])),
+        "ramp": steps,
+        "decision": json_ready(decision),
+        "reasons": list(assessment.eligibility.reasons),
+        "warnings": list(assessment.eligibility.warnings),
+        "variants": [json_ready(row | sums.get(row["variant_id"], {})) for row in assessment.metrics],
+        "significance": [json_ready(row) for row in assessment.significance],
+    }
+
+
+def ramp_of(
+    before: Split, winner: str, ramp_steps: tuple[float, ...], control: str, unit: Decimal = CENT
+) -> list[dict[str, Any]]:
+    """The splits that the promotion goes through, the last one 100 / 0."""
+    steps = steps_above(ramp_steps, before[winner])
+    return [{"percent": step, "split": as_text(winner_takes(before, winner, step, control, unit))} for step in steps]
+
+
+def _watched_sums(rollups: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Sums over the phase that the watch needs for its tests of means, by variant id."""
+    sums = rollups.groupby(rollups["variant_id"].astype(str))[WATCHED_SUMS].sum()
+    return {str(row["variant_id"]): row for row in ({k: plain(v) for k, v in r.items()} for r in _rows(sums))}
+
+
+def _rows(sums: pd.DataFrame) -> list[dict[Any, Any]]:
+    return sums.reset_index().to_dict("records")
+
+
+def json_ready(value: Any) -> Any:
+    """Times, ids and cents as text."""
+    if isinstance(value, dict):
+        return {key: json_ready(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(member) for member in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID | Decimal) else value

@@ -1,0 +1,4 @@
+"""What happened and what stands: read for people, from the record.
+
+Not here: anything that decides or writes.
+"""

@@ -1,0 +1,205 @@
+"""The one way from stored requests to an answer about experiments; records nothing.
+
+`check`, the sweep, `promote_winner` and the watch of ramps all come through here: live rollups, one call of
+`evaluate` for every experiment asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+
+from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.config.precedence import Overruled
+from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
+from promotion_pipeline.evaluation import evaluate
+from promotion_pipeline.evaluation.unattended import MadeBy
+from promotion_pipeline.promotion.judge.data import DataState, data_state
+from promotion_pipeline.promotion.judge.eligibility import eligibility_of
+from promotion_pipeline.promotion.judge.in_force import InForce, in_force
+from promotion_pipeline.promotion.judge.judged import Judged
+from promotion_pipeline.promotion.judge.problems import problems_of, set_up_errors
+from promotion_pipeline.promotion.judge.rows import by_experiment, records
+from promotion_pipeline.promotion.judge.thresholds import JudgedOn, judged_on
+from promotion_pipeline.promotion.record.experiments import Experiment, experiments_named, running_experiments
+from promotion_pipeline.promotion.record.models import PromotionEligibility
+from promotion_pipeline.promotion.record.transaction import database_errors
+from promotion_pipeline.promotion.record.watched import Alarm
+from promotion_pipeline.promotion.watch.alarms import alarms_in
+from promotion_pipeline.rollups import live_rollups, log_name
+from promotion_pipeline.store.bulk import Source
+from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.store.windows import HOUR
+
+FEW = 20
+WATCHED_SUMS = ["latency_samples", "latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment(Judged):
+    """What was judged about an experiment of the tables, and the answer that follows from it."""
+
+    experiment: Experiment
+    phase_id: UUID | None
+    significance: tuple[dict[str, Any], ...] = ()
+    request: PromotionConfig | None = None
+    """The thresholds that the request brought."""
+    overruled: tuple[Overruled, ...] = ()
+    """Which of them the experiment's own overruled."""
+    is_overridden: bool = False
+    """Decided with other thresholds than the experiment's own, so this is not the decision of record."""
+
+    @cached_property
+    def eligibility(self) -> PromotionEligibility:
+        """The answer in words and numbers."""
+        return eligibility_of(self)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Assessments in the order asked for, and the rollups behind them."""
+
+    as_of: datetime
+    assessments: tuple[Assessment, ...]
+    rollups: pd.DataFrame
+    decisions: pd.DataFrame
+    """As `evaluate` gave them."""
+
+
+def assess(
+    store: Store,
+    experiment_names: Sequence[str] | None,
+    config: PromotionConfig | None = None,
+    as_of: datetime | None = None,
+) -> list[PromotionEligibility]:
+    """The eligibility of the named experiments (None: of every running one), from one evaluation.
+
+    Raises:
+        NotFoundError: a name is unknown.
+        InputError: `as_of` is naive or in the future.
+        DependencyError: the database is down.
+    """
+    assessments = judge(store, experiment_names, config, as_of).assessments
+    with store.connect() as connection, database_errors():
+        alarms = alarms_in(connection, [assessment.experiment.id for assessment in assessments])
+    return [with_alarms(assessment, alarms) for assessment in assessments]
+
+
+def with_alarms(assessment: Assessment, alarms: Mapping[UUID, tuple[Alarm, ...]]) -> PromotionEligibility:
+    """The eligibility with what is wrong with the experiment's live promotion at this moment."""
+    found = alarms.get(assessment.experiment.id, ())
+    return assessment.eligibility.model_copy(update={"alarms": found}) if found else assessment.eligibility
+
+
+def judge(
+    store: Store,
+    experiment_names: Sequence[str] | None,
+    request: PromotionConfig | None = None,
+    as_of: datetime | None = None,
+    made_by: MadeBy | None = None,
+) -> Judgement:
+    """`assess` with everything behind the answers; `made_by` as `judge_experiments`."""
+    with store.connect() as connection, database_errors():
+        if experiment_names is None:
+            experiments = running_experiments(connection)
+        else:
+            experiments = experiments_named(connection, experiment_names)
+        # A bulk read (from the store) opens another connection, which pays only for many rows.
+        source: Source = connection if len(experiments) <= FEW else store
+        compare = as_of is None and experiment_names is not None and len(experiments) <= FEW
+        return judge_experiments(
+            store, connection, experiments, request, as_of, source=source, made_by=made_by, compare=compare
+        )
+
+
+def judge_experiments(
+    store: Store,
+    connection: Connection,
+    experiments: Sequence[Experiment],
+    request: PromotionConfig | None,
+    as_of: datetime | None,
+    *,
+    source: Source,
+    compare: bool = False,
+    afresh: bool = False,
+    made_by: MadeBy | None = None,
+) -> Judgement:
+    """Evaluate experiments that were read already.
+
+    Args:
+        as_of: judge on the phase and the thresholds of then; None: on the open phase and the present thresholds, so
+            that the answer can be acted upon.
+        source: the store for many experiments (bulk reads), or the connection that holds a lock.
+        compare: count the requests of those that are eligible in the log.
+        afresh: sum up the log instead of reading what was rolled up.
+        made_by: who acts; None: whoever made the decision of record.
+    """
+    force = in_force(connection, store.settings, experiments, as_of, made_by)
+    rollups, frame = _frames(store, source, force, afresh=afresh)
+    thresholds = {e.id: judged_on(force.settings, e, request, made_by) for e in force.experiments}
+    used = {str(key): own.used for key, own in thresholds.items() if own.used is not None}
+    frame = overridden(frame, request, used)
+    hours = pd.DatetimeIndex([force.as_of - HOUR])
+    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds)
+    decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
+    metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
+    eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]
+    data = data_state(store, connection, rollups, frame, force.as_of, eligible if compare else ())
+    silent = [e for e in force.experiments if e.id not in decisions]
+    problems = set_up_errors(frame) | problems_of(connection, silent, force.as_of, force.is_now)
+    known = {
+        e.id: {
+            "decision": decisions.get(e.id),
+            "metrics": tuple(metrics.get(e.id, ())),
+            "significance": tuple(significance.get(e.id, ())),
+            "problem": problems.get(e.id) or thresholds[e.id].problem,
+        }
+        for e in force.experiments
+    }
+    assessments = tuple(
+        _assessment(store, e, force, data, thresholds[e.id], request=request, **known[e.id]) for e in force.experiments
+    )
+    return Judgement(force.as_of, assessments, rollups, found.decisions)
+
+
+def _assessment(
+    store: Store, experiment: Experiment, force: InForce, data: DataState, own: JudgedOn, **known: Any
+) -> Assessment:
+    """Everything that is known of one experiment; `known` is what the evaluation says."""
+    key, phase_id = experiment.id, force.phases.get(experiment.id)
+    return Assessment(
+        experiment=experiment,
+        as_of=force.as_of,
+        now=force.now,
+        phase_id=phase_id,
+        config=own.used,
+        overruled=own.overruled,
+        is_overridden=own.is_overridden,
+        watermark=data.watermarks.get(key),
+        newest_hour=data.newest_hours.get(str(key)),
+        completeness=None if phase_id is None else data.complete.get(phase_id),
+        traffic=data.traffic,
+        log=log_name(store.settings),
+        is_enabled=store.settings.enabled,
+        made_by=force.makers.get(key, MadeBy.AUTOMATION),
+        is_phase_current=key not in force.unnoted,
+        **known,
+    )
+
+
+def _frames(store: Store, source: Source, force: InForce, *, afresh: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Live rollups and the experiments frame, both of the phases in force only."""
+    as_of, ids = force.as_of, [str(experiment) for experiment in force.phases]
+    wanted = {str(phase) for phase in force.phases.values()}
+    if force.is_now:
+        frame = read_present_experiments(source, ids)
+    else:
+        frame = read_experiments(source, as_of - HOUR, as_of, ids)
+    rollups = live_rollups(store, source, as_of, ids, afresh=afresh)
+    return rollups[rollups["phase_id"].isin(wanted)], frame[frame["phase_id"].isin(wanted)]
