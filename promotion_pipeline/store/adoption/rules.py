@@ -58,6 +58,7 @@ RULES: dict[str, dict[str, ColumnRule]] = {
         "promotion_config": _JSON,
         "auto_promotion_hold": ColumnRule(frozenset({"text"}), "text", is_needed=False),
         "rollup_source": ColumnRule(frozenset({"text"}), "text", is_needed=False),
+        "traffic_target": _JSON,
         "owner_channel": ColumnRule(TEXTS, "text", is_needed=False),
     },
     "ab_variants": {
