@@ -14,7 +14,7 @@ from uuid import UUID
 from starlette.requests import Request
 
 from promotion_pipeline.api.problems import Problem, unauthenticated
-from promotion_pipeline.api.tokens import Role, token_of
+from promotion_pipeline.api.tokens import Role, Token, token_of
 from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ForbiddenError
 from promotion_pipeline.store.database import Store
@@ -32,13 +32,17 @@ class Access(StrEnum):
     PUBLIC = "public"
     """Nothing."""
     VIEWER = "viewer"
-    """A token of any role."""
+    """A token of a viewer, an operator or an admin."""
     OPERATOR = "operator"
     """A token of an operator or an admin."""
     ADMIN = "admin"
     """A token of an admin."""
     SWEEP = "sweep"
     """A token of an operator or an admin, or the cron secret."""
+    INGEST = "ingest"
+    """A token for requests and events, or an admin's."""
+    EVALUATE = "evaluate"
+    """A token for flags, or one of a viewer, an operator or an admin."""
 
     @property
     def role(self) -> Role | None:
@@ -52,6 +56,10 @@ class Access(StrEnum):
                 return Role.OPERATOR
             case Access.ADMIN:
                 return Role.ADMIN
+            case Access.INGEST:
+                return Role.INGEST
+            case Access.EVALUATE:
+                return Role.EVALUATE
             case _ as never:
                 assert_never(never)
 
@@ -112,7 +120,7 @@ def identify(store: Store, settings: Settings, access: Access, request: Request,
         return NOBODY
     if access is Access.SWEEP and _has_cron_secret(settings, request, body):
         return Principal(CRON_ACTOR, CRON_ACTOR)
-    secret = _bearer(request)
+    secret = bearer(request)
     if secret is None:
         raise unauthenticated(_how(access))
     token = token_of(store, secret)
@@ -120,12 +128,21 @@ def identify(store: Store, settings: Settings, access: Access, request: Request,
         raise unauthenticated(
             "this token is unknown, expired or revoked: make one with `promotion-pipeline tokens create`"
         )
+    require_role(token, role)
+    return Principal(token.name, token.role.value, token.id, token.on_behalf)
+
+
+def require_role(token: Token, role: Role) -> None:
+    """Refuse a token that does not allow what `role` does.
+
+    Raises:
+        ForbiddenError: it does not.
+    """
     if not token.role.includes(role):
         raise ForbiddenError(
             f"token {token.name!r} has the role {token.role.value}, this needs {role.value}:"
             f" use another token, or make one with `promotion-pipeline tokens create NAME --role {role.value}`"
         )
-    return Principal(token.name, token.role.value, token.id, token.on_behalf)
 
 
 def equal_secrets(given: bytes, expected: bytes) -> bool:
@@ -138,7 +155,12 @@ def _how(access: Access) -> str:
     return f"a credential is needed: send Authorization: Bearer with a token{also}"
 
 
-def _bearer(request: Request) -> str | None:
+def bearer(request: Request) -> str | None:
+    """The secret of the Authorization header; None: there is no such header.
+
+    Raises:
+        Problem: it is none of ours, or there are two.
+    """
     headers = request.headers.getlist("authorization")
     if not headers:
         return None

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from promotion_pipeline.api import experiments, sweep, system
+from promotion_pipeline.api import experiments, ofrep, sweep, system
 from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.api.guard import Door
 from promotion_pipeline.api.middleware import BodyLimit, RequestContext
@@ -31,10 +31,12 @@ def create_app(store: Store, settings: Settings | None = None) -> FastAPI:
         settings: default those of the store.
     """
     kept = pooled(store)
+    door = Door(kept, settings or store.settings, CheckBatcher(kept))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        door.evaluation.close()
         kept.close()
 
     app = FastAPI(
@@ -47,8 +49,8 @@ def create_app(store: Store, settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.door = Door(kept, settings or store.settings, CheckBatcher(kept))
-    for part in (system, experiments, sweep, pages):
+    app.state.door = door
+    for part in (system, experiments, sweep, ofrep, pages):
         # Added one by one, not as routers: so `app.routes` lists every route, and it is checked that each says who may
         # call it.
         app.router.routes.extend(part.router.routes)

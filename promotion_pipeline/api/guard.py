@@ -21,6 +21,7 @@ from starlette.responses import Response
 from promotion_pipeline.api import door_audit, problems
 from promotion_pipeline.api.access import NOBODY, Access, Principal, access_of, identify, json_object
 from promotion_pipeline.api.batching import CheckBatcher
+from promotion_pipeline.api.evaluation import EvaluationDoor
 from promotion_pipeline.api.health import HealthProbe
 from promotion_pipeline.api.idempotency import KeyClaim, StoredAnswer, try_claim
 from promotion_pipeline.api.problems import Problem, suggestion
@@ -57,6 +58,11 @@ class Door:
     def health(self) -> HealthProbe:
         """What /health asks."""
         return HealthProbe(self.store)
+
+    @cached_property
+    def evaluation(self) -> EvaluationDoor:
+        """What answers evaluations of flags."""
+        return EvaluationDoor(self.store, self.settings)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,19 +26,31 @@ RESERVED_NAMES = ("auto", "cron", "dagster", "promotion-pipeline", "promotion_wa
 
 
 class Role(StrEnum):
-    """What a credential allows; each role includes the ones before it."""
+    """What a credential allows: viewer, operator and admin each include the ones before; the others only themselves."""
 
     VIEWER = "viewer"
-    """Reads."""
+    """Reads, flags too."""
     OPERATOR = "operator"
     """Promotes, approves, declines, rolls back, holds and releases, runs the sweep."""
     ADMIN = "admin"
-    """Also lists and revokes tokens."""
+    """Also lists and revokes tokens, and sends requests and events."""
+    INGEST = "ingest"
+    """Sends requests and events, and can do nothing else: for an application that reports what it served."""
+    EVALUATE = "evaluate"
+    """Evaluates flags, and can do nothing else: for an application that asks which variant to serve."""
 
     def includes(self, other: Role) -> bool:
         """Whether this role may do what `other` may."""
-        order = list(Role)
-        return order.index(self) >= order.index(other)
+        return other in _INCLUDED[self]
+
+
+_INCLUDED: dict[Role, frozenset[Role]] = {
+    Role.VIEWER: frozenset({Role.VIEWER, Role.EVALUATE}),
+    Role.OPERATOR: frozenset({Role.VIEWER, Role.EVALUATE, Role.OPERATOR}),
+    Role.ADMIN: frozenset(Role),
+    Role.INGEST: frozenset({Role.INGEST}),
+    Role.EVALUATE: frozenset({Role.EVALUATE}),
+}
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,31 @@ def live_tokens(store: Store, role: Role) -> list[Token]:
             " AND (expires_at IS NULL OR expires_at > now()) ORDER BY name"
         ).fetchall()
     return [token for token in map(token_from, rows) if token.role.includes(role)]
+
+
+def tokens_by_hash(store: Store, role: Role) -> dict[bytes, Token]:
+    """The tokens that are not revoked and allow what `role` does, by the hash of their secret.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        rows = connection.execute(
+            f"SELECT {COLUMNS}, token_hash FROM api_tokens t WHERE revoked_at IS NULL"
+            " AND (expires_at IS NULL OR expires_at > now())"
+        ).fetchall()
+    found = {bytes(row.pop("token_hash")): token_from(row) for row in rows}
+    return {secret_hash: token for secret_hash, token in found.items() if token.role.includes(role)}
+
+
+def note_use(store: Store, token_ids: Collection[UUID]) -> None:
+    """Note that tokens were used just now.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        connection.execute("UPDATE api_tokens SET last_used_at = now() WHERE id = ANY(%s)", [list(token_ids)])
 
 
 def revoke_token(store: Store, name_or_id: str, revoked_by: str) -> Token:

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Whom the history names.", show_default=False)]
 Role = Annotated[
-    str, typer.Option("--role", metavar="ROLE", help="viewer reads, operator acts, admin also sees tokens.")
+    str,
+    typer.Option(
+        "--role",
+        metavar="ROLE",
+        help="viewer reads, operator acts, admin also sees tokens; for applications: evaluate asks for variants, ingest"
+        " sends requests and events.",
+    ),
 ]
 OnBehalf = Annotated[
     bool, typer.Option("--on-behalf", help="For a service that knows its users: who a request names is the actor.")
@@ -43,6 +49,7 @@ CREATE = "Make a token and print it, once."
         "promotion-pipeline tokens create maria --role operator",
         "promotion-pipeline tokens create dashboard --role viewer --days 90",
         "promotion-pipeline tokens create shop-admin --role operator --on-behalf",
+        "promotion-pipeline tokens create shop --role evaluate",
     ),
 )
 def create(
@@ -54,6 +61,7 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a token."""
+    from promotion_pipeline.api.tokens import Role as TokenRole
     from promotion_pipeline.api.tokens import create_token
     from promotion_pipeline.store.database import current_store
 
@@ -62,10 +70,10 @@ def create(
         output.print_json({"token": secret, **_as_json(token)})
         return
     output.print_line(secret)
-    output.note(
-        f"Keep it (role {token.role}): it cannot be shown again. Log in with it on the evidence page, or send it as"
-        " Authorization: Bearer TOKEN"
+    use = (
+        "Log in with it on the evidence page, or send it as" if token.role.includes(TokenRole.VIEWER) else "Send it as"
     )
+    output.note(f"Keep it (role {token.role}): it cannot be shown again. {use} Authorization: Bearer TOKEN")
 
 
 LIST = "List the tokens, without their secrets."

@@ -64,6 +64,8 @@ class Settings(BaseModel):
     """The hourly run drops the requests of days that ended longer ago; none keeps all."""
     cron_secret: SecretStr | None = None
     """Lets a cron job call the sweep over HTTP; at least 16 characters."""
+    evaluations_a_second: Annotated[int, Field(ge=1)] | None = None
+    """Evaluations of flags that one token may ask for in a second, beyond which it is answered 429; none: no limit."""
     public_url: str = "http://127.0.0.1:8000"
     """Where people reach the evidence page: the base of links in messages."""
     dagster_url: str = "http://127.0.0.1:3000"

@@ -92,21 +92,34 @@ def rounded(split: Split) -> dict[str, Decimal] | None:
     return {name: Decimal(width) / BUCKETS_A_PERCENT for name, width in widths.items()}
 
 
-def _current(connection: Connection, experiment_id: UUID, split: Split) -> CurrentAllocation | None:
-    """The kept list, or what becomes of it by the split; then its generation is 0, for it is not kept."""
+def allocation_in_force(generation: int, buckets: list[list[object]], split: Split) -> CurrentAllocation | None:
+    """What `current_allocation` answers, of a kept list and a split that are read already; without SQL.
+
+    Args:
+        generation: of the newest kept list; 0: none is kept.
+        buckets: that list as it is stored.
+        split: percent by variant id, as it stands.
+    """
     wanted = rounded(split)
     if wanted is None:
         return None
+    if generation == 0:
+        return CurrentAllocation(0, first_allocation(wanted))
+    kept = _list_of(buckets)
+    if _is_of(kept, wanted):
+        return CurrentAllocation(generation, kept)
+    return CurrentAllocation(0, reallocated(kept, wanted))
+
+
+def _current(connection: Connection, experiment_id: UUID, split: Split) -> CurrentAllocation | None:
+    """The kept list, or what becomes of it by the split; then its generation is 0, for it is not kept."""
     row = connection.execute(
         "SELECT generation, buckets FROM traffic_allocations WHERE experiment_id = %s ORDER BY generation DESC LIMIT 1",
         [experiment_id],
     ).fetchone()
     if row is None:
-        return CurrentAllocation(0, first_allocation(wanted))
-    kept = _list_of(row["buckets"])
-    if _is_of(kept, wanted):
-        return CurrentAllocation(row["generation"], kept)
-    return CurrentAllocation(0, reallocated(kept, wanted))
+        return allocation_in_force(0, [], split)
+    return allocation_in_force(row["generation"], row["buckets"], split)
 
 
 def _split_now(connection: Connection, experiment_id: UUID) -> dict[str, Decimal]:

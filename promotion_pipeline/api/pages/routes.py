@@ -72,7 +72,7 @@ def login(context: Context, request: Request) -> Response:
     """Exchange a token for a session."""
     to = own_address(context.form.get("next"))
     token = token_of(context.store, context.form.get("token", "").strip())
-    if token is None:
+    if token is None or not token.role.includes(Role.VIEWER):
         return render(context, "login.html", 401, to=to, wrong=True)
     response = RedirectResponse(to, status_code=303)
     set_session(response, request, open_session(context.store, token))
