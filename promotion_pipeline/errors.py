@@ -15,6 +15,7 @@
     |- AdoptionError             a team's own tables cannot be adopted as they are
     |- ForbiddenError            the credential does not allow the act
     `- DependencyError           the database or another service is down
+       `- TargetError            what serves the traffic cannot be reached, or does not take or give a split
 
 The exit code of the command line and the status of the HTTP API are read off the class.
 """
@@ -137,3 +138,16 @@ class DependencyError(PromotionError):
     exit_code = 5
     http_status = 503
     code = "dependency-down"
+
+
+class TargetError(DependencyError):
+    """What serves an experiment's traffic cannot be reached, or does not take or give a split."""
+
+    code = "traffic-target"
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None, needs_a_person: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        """When it wants to be asked again; None: it did not say."""
+        self.needs_a_person = needs_a_person
+        """Whether waiting alone will not do: a refused token, a flag that is gone."""

@@ -101,6 +101,12 @@ class Settings(BaseModel):
     """Hours that one e-mail summary covers; 0 sends none."""
     notification_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 90
     """Days that what everybody was told of is kept; 0 keeps it for good."""
+    unleash_url: str | None = None
+    """Base of the Unleash server that serves traffic, such as https://unleash.example.com; without `/api`."""
+    unleash_token: SecretStr | None = None
+    """Token of a user or service account that may update the strategies of the flags."""
+    traffic_webhook_secret: SecretStr | None = None
+    """Signs what is posted to traffic targets of the kind webhook, by Standard Webhooks: `whsec_` and base64."""
     user_id_key: SecretStr | None = None
     """Where it is set, user ids are kept as hashes by this key only."""
     thresholds: PromotionConfig = PromotionConfig()

@@ -716,6 +716,7 @@ CREATE TABLE public.ab_experiments (
     auto_promotion_hold text,
     rollup_source text DEFAULT 'requests'::text NOT NULL,
     owner_channel text,
+    traffic_target jsonb,
     CONSTRAINT ab_experiments_rollup_source_check CHECK ((rollup_source = ANY (ARRAY['requests'::text, 'imported'::text])))
 );
 
@@ -1379,6 +1380,69 @@ CREATE TABLE public.significance_results (
 
 COMMENT ON TABLE public.significance_results IS 'Every treatment against control at each hour. Bound: a row an hour of each treatment; may be deleted and computed again.';
 
+CREATE TABLE public.traffic_allocations (
+    experiment_id uuid NOT NULL,
+    generation integer NOT NULL,
+    buckets jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT traffic_allocations_buckets_check CHECK ((jsonb_typeof(buckets) = 'array'::text)),
+    CONSTRAINT traffic_allocations_generation_check CHECK ((generation > 0))
+);
+
+COMMENT ON TABLE public.traffic_allocations IS 'Which of an experiment''s 10,000 buckets of users get which variant, one list a generation; the newest is in force. Bound: a row a change of split; removed with the experiment.';
+
+COMMENT ON COLUMN public.traffic_allocations.buckets IS 'all buckets in their order: a list of [variant id, width] whose widths sum to 10000';
+
+CREATE TABLE public.traffic_deliveries (
+    id bigint NOT NULL,
+    experiment_id uuid NOT NULL,
+    promotion_id uuid,
+    generation integer NOT NULL,
+    target text NOT NULL,
+    wanted jsonb NOT NULL,
+    expected jsonb,
+    goes_back boolean DEFAULT false NOT NULL,
+    says jsonb,
+    before jsonb,
+    served jsonb,
+    state text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    error text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    next_attempt_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    verified_at timestamp with time zone,
+    CONSTRAINT traffic_deliveries_check CHECK (((verified_at IS NULL) OR (state = ANY (ARRAY['verified'::text, 'superseded'::text])))),
+    CONSTRAINT traffic_deliveries_check1 CHECK (((state <> 'verified'::text) OR ((verified_at IS NOT NULL) AND (served IS NOT NULL)))),
+    CONSTRAINT traffic_deliveries_expected_check CHECK ((jsonb_typeof(expected) = 'array'::text)),
+    CONSTRAINT traffic_deliveries_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'applied'::text, 'verified'::text, 'superseded'::text, 'conflicted'::text, 'failed'::text]))),
+    CONSTRAINT traffic_deliveries_wanted_check CHECK ((jsonb_typeof(wanted) = 'object'::text))
+);
+
+COMMENT ON TABLE public.traffic_deliveries IS 'Each change of split on its way to what serves it, written in the transaction of the act. Bound: a row a change of split; kept for good.';
+
+COMMENT ON COLUMN public.traffic_deliveries.target IS 'the kind of the target, as it was at the act: table, unleash, flagd, ofrep or webhook';
+
+COMMENT ON COLUMN public.traffic_deliveries.wanted IS 'what shall be served: percent of traffic by variant id';
+
+COMMENT ON COLUMN public.traffic_deliveries.expected IS 'the splits that may be served before: anything else is somebody''s edit; null: whatever is there is overwritten';
+
+COMMENT ON COLUMN public.traffic_deliveries.goes_back IS 'whether the object of before the promotion is put back, where it gives the wanted split';
+
+COMMENT ON COLUMN public.traffic_deliveries.says IS 'the notification that is written when it is verified';
+
+COMMENT ON COLUMN public.traffic_deliveries.before IS 'the target''s whole object as it was read before the first write';
+
+COMMENT ON COLUMN public.traffic_deliveries.served IS 'what the target said when it was read last: percent of traffic by variant id';
+
+ALTER TABLE public.traffic_deliveries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.traffic_deliveries_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.user_id_keys (
     one_row boolean DEFAULT true NOT NULL,
     key_check text NOT NULL,
@@ -1549,6 +1613,15 @@ ALTER TABLE ONLY public.run_signs_of_life
 ALTER TABLE ONLY public.significance_results
     ADD CONSTRAINT significance_results_pkey PRIMARY KEY (hour, experiment_id, variant_id);
 
+ALTER TABLE ONLY public.traffic_allocations
+    ADD CONSTRAINT traffic_allocations_pkey PRIMARY KEY (experiment_id, generation);
+
+ALTER TABLE ONLY public.traffic_deliveries
+    ADD CONSTRAINT traffic_deliveries_experiment_id_generation_key UNIQUE (experiment_id, generation);
+
+ALTER TABLE ONLY public.traffic_deliveries
+    ADD CONSTRAINT traffic_deliveries_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.user_id_keys
     ADD CONSTRAINT user_id_keys_pkey PRIMARY KEY (one_row);
 
@@ -1609,6 +1682,8 @@ CREATE UNIQUE INDEX promotion_approvals_one_open ON public.promotion_approvals U
 CREATE INDEX promotion_audit_experiment ON public.promotion_audit USING btree (experiment_id, id);
 
 CREATE INDEX promotion_audit_promotion ON public.promotion_audit USING btree (promotion_id, id);
+
+CREATE UNIQUE INDEX traffic_deliveries_one_under_way ON public.traffic_deliveries USING btree (experiment_id) WHERE (state = ANY (ARRAY['pending'::text, 'applied'::text]));
 
 ALTER INDEX public.ai_requests_created_at_brin ATTACH PARTITION public.ai_requests_default_created_at_idx;
 

@@ -1,4 +1,4 @@
-"""How numbers, times, shares and plain tables are written for people, once for every door.
+"""How numbers, times, shares and plain tables are written for people, and how a server's `Retry-After` is read: once.
 
 Not here: sentences about one event; they are in the room that says them.
 """

@@ -40,7 +40,7 @@ def current_allocation(connection: Connection, experiment_id: UUID) -> CurrentAl
     Where the split was changed past us, in `ab_variants`, the list is what the kept one becomes by it: the same for
     everybody who asks, and kept by the next `write_allocation`.
     """
-    return _current(connection, experiment_id, _split_now(connection, experiment_id))
+    return _current(connection, experiment_id, split_now(connection, experiment_id))
 
 
 def write_allocation(
@@ -58,7 +58,7 @@ def write_allocation(
     Returns:
         None where the split gives nobody anything: nothing is kept.
     """
-    now = _current(connection, experiment_id, _split_now(connection, experiment_id))
+    now = _current(connection, experiment_id, split_now(connection, experiment_id))
     wanted = rounded(split)
     if wanted is None:
         return None
@@ -122,7 +122,8 @@ def _current(connection: Connection, experiment_id: UUID, split: Split) -> Curre
     return allocation_in_force(row["generation"], row["buckets"], split)
 
 
-def _split_now(connection: Connection, experiment_id: UUID) -> dict[str, Decimal]:
+def split_now(connection: Connection, experiment_id: UUID) -> dict[str, Decimal]:
+    """Percent by variant id, as `ab_variants` says."""
     rows = connection.execute(
         "SELECT id::text, traffic_percentage::numeric AS share FROM ab_variants WHERE experiment_id = %s",
         [experiment_id],

@@ -16,7 +16,7 @@ from promotion_pipeline.notifications import SystemEvent
 from promotion_pipeline.notifications.channels.mail import html_of, mail_of
 from promotion_pipeline.notifications.channels.pagerduty import event_of
 from promotion_pipeline.notifications.channels.port import Envelope
-from promotion_pipeline.notifications.channels.retry_after import seconds_of
+from promotion_pipeline.text.retry_after import seconds_of
 from promotion_pipeline.notifications.channels.slack import blocks_of
 from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.message import Message

@@ -17,10 +17,10 @@ from promotion_pipeline.notifications.channels.port import (
     Found,
     Threads,
 )
-from promotion_pipeline.notifications.channels.retry_after import seconds_of
 from promotion_pipeline.notifications.events import RESOLVES
 from promotion_pipeline.notifications.message import Message, shortened
 from promotion_pipeline.promotion.record.events import Event
+from promotion_pipeline.text.retry_after import seconds_of
 
 LONGEST_SUMMARY = 1024
 LONGEST_KEY = 255

@@ -18,8 +18,8 @@ from promotion_pipeline.notifications.channels.port import (
     Found,
     Threads,
 )
-from promotion_pipeline.notifications.channels.retry_after import seconds_of
 from promotion_pipeline.notifications.message import Message, one_line, shortened
+from promotion_pipeline.text.retry_after import seconds_of
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient

@@ -115,7 +115,8 @@ def overwrite_split(experiment_name: str, reason: str, overwritten_by: str, *, s
         plan = _plan(context)
         live = plan.promotion
         target = split_of_step(live.snapshot, live.ramp_step)
-        context.set_traffic({key: target.get(key, 0) for key in context.split}, is_active=False)
+        wanted = {key: target.get(key, 0) for key in context.split}
+        context.set_traffic(wanted, is_active=False, promotion_id=live.id)
         reached(FaultPoint.TRAFFIC_SET)
         if live.watch is not None:
             kept = {"looked_at": live.watch.looked_at, "status": live.watch.status, "message": live.watch.message}

@@ -276,7 +276,7 @@ def record_promotion(context: ActContext, locked: LockedAssessment, order: Promo
     promotion = insert_promotion(context, locked, order, snapshot, state)
     assert promotion is not None
     reached(FaultPoint.RECORD_WRITTEN)
-    context.set_traffic(split_of_step(snapshot, 0), is_active=False)
+    delivery = context.set_traffic(split_of_step(snapshot, 0), is_active=False, promotion_id=promotion.id)
     reached(FaultPoint.TRAFFIC_SET)
     if not locked.assessment.is_overridden:
         write_decision_of_record(context.connection, locked.assessment, context.store.settings, order.made_by)
@@ -291,7 +291,8 @@ def record_promotion(context: ActContext, locked: LockedAssessment, order: Promo
     }
     context.audit(order.by, Action.PROMOTE, promotion.id, details)
     alarming = set(locked.assessment.eligibility.warning_codes) - STANDING_CAVEATS
-    context.notify(
+    context.notify_when_served(
+        delivery,
         Event.PROMOTION_WITH_WARNINGS if alarming else Event.PROMOTION,
         "warning" if alarming else "info",
         promotion.id,

@@ -38,6 +38,7 @@ from promotion_pipeline.promotion.watch.state import close_alarms
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.text.numbers import share_text
+from promotion_pipeline.traffic.deliveries import DeliveryState, newest_delivery
 
 
 def advance_ramps(store: Store, *, actor: str = "promotion_ramp") -> tuple[SweepEntry, ...]:
@@ -200,6 +201,9 @@ def _paused(context: ActContext, promotion: Promotion) -> str | None:
         return "automatic promotion is switched off (AUTO_PROMOTION_ENABLED=false)"
     if context.store.settings.mode is Mode.SHADOW:
         return "the mode is shadow: no traffic changes"
+    delivery = newest_delivery(context.connection, context.experiment.id)
+    if delivery is not None and delivery.state is not DeliveryState.VERIFIED:
+        return f"this step is decided, and not served yet: its delivery is {delivery.state.value}"
     hold = context.experiment.hold
     if hold is not None and hold != promotion.snapshot.get("hold"):
         return f"on hold: {hold}"
@@ -247,14 +251,16 @@ def _take_step(context: ActContext, promotion: Promotion, actor: str, reason: st
     assert row is not None
     stepped = promotion_from(row)
     reached(FaultPoint.RECORD_WRITTEN)
-    context.set_traffic(split_of_step(promotion.snapshot, step), is_active=False)
+    split = split_of_step(promotion.snapshot, step)
+    delivery = context.set_traffic(split, is_active=False, promotion_id=promotion.id)
     reached(FaultPoint.TRAFFIC_SET)
     percent = promotion.snapshot["ramp"][step]["percent"]
     # Alarms about the step before end with it. If the trouble goes on, the watch raises them anew.
     close_alarms(context.connection, promotion.id)
     context.audit(actor, Action.RAMP, promotion.id, {"ramp_step": step, "percent": percent, "reason": reason})
     key = f"ramp_step:{promotion.id}:{step}"
-    context.notify(Event.RAMP_STEP, "info", promotion.id, key, RampStepPayload.of(stepped, by=actor))
+    said = RampStepPayload.of(stepped, by=actor)
+    context.notify_when_served(delivery, Event.RAMP_STEP, "info", promotion.id, key, said)
     reached(FaultPoint.BEFORE_COMMIT)
     return stepped
 

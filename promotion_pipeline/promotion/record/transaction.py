@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.outbox import Level, enqueue
 from promotion_pipeline.store.payload import Payload
 from promotion_pipeline.store.session_settings import READ_ONLY
+from promotion_pipeline.traffic.deliveries import Delivery, Way, note_delivery, say_when_verified
 
 LOCK_SECONDS = 30
 RETRY_SECONDS = 0.02
@@ -83,8 +85,16 @@ class ActContext:
         full = {"experiment_name": self.experiment.name, "at": self.at.isoformat(), **payload.stored()}
         return enqueue(self.connection, event, level, self.experiment.id, promotion_id, dedup_key, full)
 
-    def set_traffic(self, split: Mapping[str, Any], *, is_active: bool) -> None:
-        """Write the split, start or stop the experiment, open the next phase."""
+    def set_traffic(
+        self, split: Mapping[str, Any], *, is_active: bool, promotion_id: UUID, way: Way = Way.FORWARD
+    ) -> Delivery | None:
+        """Write the split and its delivery, start or stop the experiment, open the next phase.
+
+        Raises:
+            ConfigError: what serves the traffic is not known (`traffic_target`), on the way forward only.
+        """
+        wanted = {key: Decimal(share) for key, share in split.items()}
+        delivery = note_delivery(self.connection, self.experiment.id, wanted, promotion_id=promotion_id, way=way)
         self.connection.execute(
             "UPDATE ab_variants v SET traffic_percentage = s.share"
             " FROM unnest(%s::uuid[], %s::numeric[]) AS s (id, share) WHERE v.id = s.id AND v.experiment_id = %s",
@@ -94,6 +104,31 @@ class ActContext:
             "UPDATE ab_experiments SET is_active = %s WHERE id = %s", [is_active, self.experiment.id]
         )
         self.connection.execute("SELECT ab_sync_phase(%s)", [self.experiment.id])
+        return delivery
+
+    def notify_when_served(
+        self,
+        delivery: Delivery | None,
+        event: Event,
+        level: Level,
+        promotion_id: UUID | None,
+        dedup_key: str,
+        payload: Payload,
+    ) -> None:
+        """Put a notification in the outbox once what it says is served; at once where the act is the delivery."""
+        if delivery is None or not delivery.is_under_way:
+            self.notify(event, level, promotion_id, dedup_key, payload)
+            return
+        full = {"experiment_name": self.experiment.name, "at": self.at.isoformat(), **payload.stored()}
+        said = {
+            "event": event.value,
+            "level": level,
+            "experiment_id": str(self.experiment.id),
+            "promotion_id": None if promotion_id is None else str(promotion_id),
+            "dedup_key": dedup_key,
+            "payload": full,
+        }
+        say_when_verified(self.connection, delivery, said)
 
 
 @contextlib.contextmanager

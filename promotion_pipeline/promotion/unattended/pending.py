@@ -96,6 +96,8 @@ _RAMPS = """
     WHERE p.state = 'ramping'
         AND p.step_started_at + (p.config ->> 'ramp_hold_hours')::float8 * interval '1 hour' <= clock_timestamp()
         AND (e.auto_promotion_hold IS NULL OR e.auto_promotion_hold = p.snapshot ->> 'hold')
+        AND NOT EXISTS (SELECT 1 FROM traffic_deliveries d
+            WHERE d.experiment_id = e.id AND d.state IN ('pending', 'applied', 'conflicted', 'failed'))
     ORDER BY e.name
 """
 

@@ -19,8 +19,12 @@ from promotion_pipeline.store.database import Connection, Store
 WATCHED = """
     (state = 'ramping' OR (state = 'promoted' AND clock_timestamp() <
         step_started_at + ((config ->> 'watch_hours')::float8) * interval '1 hour' + interval '10 minutes'))
+    AND (NOT EXISTS (SELECT 1 FROM traffic_deliveries d
+            WHERE d.promotion_id = experiment_promotions.id AND d.state IN ('pending', 'applied'))
+        OR EXISTS (SELECT 1 FROM traffic_deliveries d
+            WHERE d.promotion_id = experiment_promotions.id AND d.verified_at IS NOT NULL))
 """
-"""Ten minutes more than `watch_hours`, so that the last of them is seen whole."""
+"""Ten minutes more than `watch_hours`, so that the last of them is seen whole; and not before anything is served."""
 
 LIVE = "state IN ('ramping', 'promoted')"
 OPEN = """

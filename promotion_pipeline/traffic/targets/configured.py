@@ -102,7 +102,7 @@ def target_of(stored: object, experiment_name: str) -> TrafficTarget:
     if not isinstance(stored, Mapping):
         raise ConfigError(f'{where} is {json.dumps(stored)}: expected null or an object such as {{"kind": "table"}}')
     kind = stored.get("kind")
-    if kind not in TargetKind:
+    if kind not in list(TargetKind):
         raise ConfigError(f"{where}: kind is {kind!r}, it must be one of {', '.join(TargetKind)}")
     try:
         return _ADAPTER.validate_python(dict(stored))

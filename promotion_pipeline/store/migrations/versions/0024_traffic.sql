@@ -20,8 +20,9 @@ CREATE TABLE traffic_deliveries (
     generation integer NOT NULL,
     target text NOT NULL,
     wanted jsonb NOT NULL CHECK (jsonb_typeof(wanted) = 'object'),
-    expected jsonb CHECK (jsonb_typeof(expected) = 'object'),
-    restores bigint,
+    expected jsonb CHECK (jsonb_typeof(expected) = 'array'),
+    goes_back boolean NOT NULL DEFAULT false,
+    says jsonb,
     before jsonb,
     served jsonb,
     state text NOT NULL CHECK (state IN ('pending', 'applied', 'verified', 'superseded', 'conflicted', 'failed')),
@@ -42,7 +43,8 @@ COMMENT ON TABLE traffic_deliveries IS
 COMMENT ON COLUMN traffic_deliveries.target IS 'the kind of the target, as it was at the act: table, unleash, flagd, ofrep or webhook';
 COMMENT ON COLUMN traffic_deliveries.wanted IS 'what shall be served: percent of traffic by variant id';
 COMMENT ON COLUMN traffic_deliveries.expected IS
-    'what was served as far as we know before: anything else is somebody''s edit; null: not known, nothing is compared';
-COMMENT ON COLUMN traffic_deliveries.restores IS 'the delivery whose object of before is put back: a way back';
+    'the splits that may be served before: anything else is somebody''s edit; null: whatever is there is overwritten';
+COMMENT ON COLUMN traffic_deliveries.goes_back IS 'whether the object of before the promotion is put back, where it gives the wanted split';
+COMMENT ON COLUMN traffic_deliveries.says IS 'the notification that is written when it is verified';
 COMMENT ON COLUMN traffic_deliveries.before IS 'the target''s whole object as it was read before the first write';
 COMMENT ON COLUMN traffic_deliveries.served IS 'what the target said when it was read last: percent of traffic by variant id';

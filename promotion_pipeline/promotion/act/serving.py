@@ -1,0 +1,49 @@
+"""From decided to served: the lifecycle's side of deliveries, and what an act can say of its own."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.traffic.deliveries import Delivery
+from promotion_pipeline.traffic.delivery import PATIENCE_SECONDS, apply_deliveries, deliver_now
+from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE
+
+
+def deliver_due(store: Store) -> tuple[Delivery, ...]:
+    """Try once every delivery that is due.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    return apply_deliveries(store, start_clocks)
+
+
+def wait_until_served(store: Store, experiment_id: UUID, patience_seconds: float = PATIENCE_SECONDS) -> Delivery | None:
+    """Deliver what an act on this experiment decided, for at most so long; the delivery as it is then.
+
+    Raises:
+        DependencyError: the database is down; what was decided stands, and the next tick delivers it.
+    """
+    return deliver_now(store, experiment_id, start_clocks, patience_seconds)
+
+
+def start_clocks(connection: Connection, delivery: Delivery) -> None:
+    """The ramp's hold and the watch count from the moment in which users are served what was decided."""
+    connection.execute(
+        "UPDATE experiment_promotions SET step_started_at = %s WHERE id = %s AND state IN ('ramping', 'promoted')",
+        [delivery.verified_at, delivery.promotion_id],
+    )
+
+
+def delivery_sentence(delivery: Delivery | None) -> str | None:
+    """What is to be said of a delivery after an act; None: the act itself served the traffic."""
+    if delivery is None or delivery.target in SERVED_FROM_OUR_DATABASE:
+        return None
+    match delivery.state.value:
+        case "verified":
+            return f"served: {delivery.target} says so"
+        case "conflicted" | "failed":
+            return f"NOT SERVED ({delivery.state.value}): {delivery.error}"
+    why = f" ({delivery.error})" if delivery.error else ""
+    return f"decided, and not served yet{why}: it is tried again by itself; see promotion-pipeline traffic"

@@ -1,0 +1,126 @@
+"""What people are told of deliveries, written to the outbox in the transaction that settles one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from promotion_pipeline.store.database import Connection
+from promotion_pipeline.store.outbox import Level, enqueue
+from promotion_pipeline.store.payload import OwnWords
+from promotion_pipeline.text.numbers import split_text
+from promotion_pipeline.traffic.deliveries import Delivery
+from promotion_pipeline.traffic.targets.port import NamedSplit
+
+LATE_AFTER_MINUTES = 10
+
+
+class TrafficEvent(StrEnum):
+    """Kinds of notification that deliveries write."""
+
+    SERVED = "traffic_served"
+    """A split arrived where users are; info."""
+    CONFLICT = "traffic_conflict"
+    """Somebody else changed what is served: nothing is overwritten; critical."""
+    FAILED = "traffic_failed"
+    """The last attempt failed: what is decided is not served; critical."""
+    REFUSED = "traffic_refused"
+    """The target refuses in a way that waiting does not change; critical."""
+    LATE = "traffic_late"
+    """A split is not served ten minutes after it was decided; critical."""
+
+
+def conflict_sentence(where: str, served: NamedSplit, wanted: NamedSplit, changed_by: str | None) -> str:
+    """Both versions and, where it is known, whose the foreign one is."""
+    by = f", changed last by {changed_by}" if changed_by else ""
+    return (
+        f"{where} serves {split_text(served)}{by}, which is neither what was there nor the decided"
+        f" {split_text(wanted)}: nothing is overwritten"
+    )
+
+
+def tell_of_conflict(connection: Connection, delivery: Delivery, name: str, said: str) -> None:
+    """Both versions, and the two ways on."""
+    _tell(
+        connection,
+        TrafficEvent.CONFLICT,
+        "critical",
+        delivery,
+        name,
+        f"{name}: somebody else changed the traffic that is served",
+        said,
+        f"promotion-pipeline traffic adopt {name} (keeps theirs), or promotion-pipeline traffic overwrite {name}"
+        " --reason TEXT (puts ours back).",
+    )
+
+
+def tell_of_trouble(connection: Connection, delivery: Delivery, name: str, said: str, *, is_last: bool) -> None:
+    """That the last attempt failed, or that waiting alone will not do."""
+    title = "the decided traffic is not served" if is_last else "what serves the traffic refuses a change"
+    _tell(
+        connection,
+        TrafficEvent.FAILED if is_last else TrafficEvent.REFUSED,
+        "critical",
+        delivery,
+        name,
+        f"{name}: {title}",
+        said,
+        f"Put right what it says, then promotion-pipeline traffic retry {name}.",
+    )
+
+
+def tell_of_served(connection: Connection, delivery: Delivery, name: str, split: NamedSplit) -> None:
+    """What the act wanted said once it is true; else that the split is served."""
+    if delivery.says is not None:
+        enqueue(connection, **delivery.says)
+        return
+    _tell(
+        connection,
+        TrafficEvent.SERVED,
+        "info",
+        delivery,
+        name,
+        f"{name}: the decided traffic is served",
+        f"{delivery.target} serves {split_text(split)}.",
+        "Nothing is to be done.",
+    )
+
+
+def tell_of_late_ones(connection: Connection) -> None:
+    """Deliveries that are on their way for too long, each once."""
+    rows = connection.execute(
+        "SELECT d.*, e.name::text AS experiment_name FROM traffic_deliveries d"
+        " JOIN ab_experiments e ON e.id = d.experiment_id WHERE d.state IN ('pending', 'applied')"
+        " AND d.created_at < clock_timestamp() - %s * interval '1 minute'",
+        [LATE_AFTER_MINUTES],
+    ).fetchall()
+    for row in rows:
+        name = row.pop("experiment_name")
+        delivery = Delivery.of(row)
+        _tell(
+            connection,
+            TrafficEvent.LATE,
+            "critical",
+            delivery,
+            name,
+            f"{name}: the decided traffic is not served yet",
+            f"Decided {LATE_AFTER_MINUTES} minutes ago, tried {delivery.attempts} times:"
+            f" {delivery.error or 'it was not tried yet: is the daemon up?'}",
+            f"See promotion-pipeline traffic, then promotion-pipeline traffic retry {name}.",
+        )
+
+
+def _tell(
+    connection: Connection,
+    event: TrafficEvent,
+    level: Level,
+    delivery: Delivery,
+    name: str,
+    title: str,
+    message: str,
+    next_step: str,
+) -> None:
+    words = OwnWords(title=title, message=(message,), next_step=next_step)
+    payload = {"experiment_name": name, **words.stored()}
+    # Each conflict is told: what somebody changed after a person settled the first one is another.
+    key = f"{event.value}:{delivery.id}" + (f":{delivery.attempts}" if event is TrafficEvent.CONFLICT else "")
+    enqueue(connection, event.value, level, delivery.experiment_id, delivery.promotion_id, key, payload)
