@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from promotion_pipeline.api import experiments, ofrep, sweep, system
+from promotion_pipeline.api import experiments, incoming, ofrep, sweep, system
 from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.api.guard import Door
 from promotion_pipeline.api.middleware import BodyLimit, RequestContext
@@ -50,12 +50,12 @@ def create_app(store: Store, settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.door = door
-    for part in (system, experiments, sweep, ofrep, pages):
+    for part in (system, experiments, sweep, incoming, ofrep, pages):
         # Added one by one, not as routers: so `app.routes` lists every route, and it is checked that each says who may
         # call it.
         app.router.routes.extend(part.router.routes)
     # Starlette calls the middleware that was added last first.
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, larger=incoming.LARGER_BODIES)
     app.add_middleware(RequestContext)
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, answer_error)

@@ -127,6 +127,9 @@ class GuardedRequest:
 class GuardedRoute(APIRoute):
     """A route that nothing reaches without a credential, unless it is marked as public."""
 
+    is_recorded = True
+    """Whether each write that is asked for leaves a row in `api_audit`."""
+
     def get_route_handler(self) -> Handler:
         """FastAPI's handler behind the guard."""
         original, access = super().get_route_handler(), access_of(self.endpoint)
@@ -140,7 +143,8 @@ class GuardedRoute(APIRoute):
                 problem = problems.problem_of(error)
                 context.code = problem.code
                 response = self.refuse(context, request, problem)
-            if (request.method in WRITES or access is Access.SWEEP) and context.principal is not NOBODY:
+            is_act = request.method in WRITES or access is Access.SWEEP
+            if self.is_recorded and is_act and context.principal is not NOBODY:
                 await _record(context, request, response.status_code)
             return response
 

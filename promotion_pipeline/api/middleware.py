@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -70,18 +71,29 @@ class RequestContext:
 class BodyLimit:
     """Refuses bodies above the limit: by their declared length at once, without one as soon as they pass it."""
 
-    def __init__(self, app: ASGIApp, limit_bytes: int = BODY_LIMIT_BYTES) -> None:
+    def __init__(
+        self, app: ASGIApp, limit_bytes: int = BODY_LIMIT_BYTES, larger: Mapping[str, int] | None = None
+    ) -> None:
+        """
+        Args:
+            app: what is behind it.
+            limit_bytes: of a body.
+            larger: path -> bytes, where a body may be larger.
+        """
         self.app = app
         self.limit = limit_bytes
+        self.larger = dict(larger or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = self.larger.get(scope["path"], self.limit)
+        sentence = f"the body is larger than {limit} bytes"
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > self.limit:
-            problem = Problem(413, "body-too-large", self._sentence(), headers={"Connection": "close"})
+        if declared.isdecimal() and int(declared) > limit:
+            problem = Problem(413, "body-too-large", sentence, headers={"Connection": "close"})
             await response_of(Request(scope), problem)(scope, receive, send)
             return
         received = 0
@@ -90,12 +102,9 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.limit:
+            if received > limit:
                 # An HTTPException passes through FastAPI's reading of the body as it is.
-                raise HTTPException(413, self._sentence(), {"Connection": "close"})
+                raise HTTPException(413, sentence, {"Connection": "close"})
             return message
 
         await self.app(scope, receive_limited, send)
-
-    def _sentence(self) -> str:
-        return f"the body is larger than {self.limit} bytes"

@@ -16,7 +16,9 @@ SUMMARY = """Check, promote, roll back and look up A/B experiments.
 
 Every answer is `{"success": true, "data": ...}`; every error is `application/problem+json` with `"success": false`
 and a `code` to branch on. Rates are fractions; `confidence`, `improvement` and names with `Percent` are percent;
-times are UTC. Tokens are made with `promotion-pipeline tokens create NAME --role viewer|operator|admin`."""
+times are UTC. Tokens are made with `promotion-pipeline tokens create NAME --role viewer|operator|admin`, those of
+applications with `--role ingest` (requests and events in) and `--role evaluate` (flags: by the OpenFeature Remote
+Evaluation Protocol at `/ofrep/v1/evaluate/flags`, whose own description is published, and at `/flagd/flags.json`)."""
 
 BEARER, CRON = "token", "cronSecret"
 
@@ -56,7 +58,7 @@ _REFUSALS = {
     404: "There is no such experiment.",
     409: "The state does not allow it; `code` says which: not-eligible, withheld, already-promoted, held,"
     " split-drift, nothing-to-roll-back, conflict, request-in-progress.",
-    413: "The body is larger than 64 KiB.",
+    413: "The body is larger than 64 KiB; of requests and events, than 8 MiB.",
     422: "A value, a name or the Idempotency-Key cannot be used.",
     503: "The database is down; see Retry-After.",
 }

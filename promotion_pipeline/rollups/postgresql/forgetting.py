@@ -74,6 +74,9 @@ def forget_user(store: Store, user_id: str, *, requests: bool = True, dry_run: b
         found = _count(connection, "SELECT count(*) AS number FROM ai_requests WHERE user_id::text = %s", user_id)
         if requests:
             rows["ai_requests"] = _replace_in_requests(connection, user_id, mark, kind) if found else 0
+        rows["ai_events"] = connection.execute(
+            "UPDATE ai_events SET user_id = %s WHERE user_id = %s", (mark, user_id)
+        ).rowcount
         return Forgotten(rows, 0 if requests else found, _acts(connection, user_id))
 
 
