@@ -17,7 +17,7 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.traffic.arrival import take_events, take_outcomes, take_requests
 from promotion_pipeline.traffic.incoming import (
     MOST_ROWS,
-    Batch,
+    IncomingBatch,
     IncomingEvent,
     IncomingOutcome,
     IncomingRequest,
@@ -95,8 +95,8 @@ def requests(request: Request, context: Context, body: Body) -> Answer[Arrived]:
 def events(request: Request, context: Context, body: Body) -> Answer[Arrived]:
     """Log outcomes: events by themselves, or, with `requestId`, what became of a request that was sent before."""
     batch = read_batch(_rows(request, body, "events"), _kind_of)
-    of_events: Batch[IncomingEvent] = Batch(rejections=batch.rejections)
-    of_outcomes: Batch[IncomingOutcome] = Batch()
+    of_events: IncomingBatch[IncomingEvent] = IncomingBatch(rejections=batch.rejections)
+    of_outcomes: IncomingBatch[IncomingOutcome] = IncomingBatch()
     for place, row in batch.rows.items():
         if isinstance(row, IncomingEvent):
             of_events.rows[place] = row

@@ -750,6 +750,20 @@ CREATE TABLE public.adopted_tables (
 
 COMMENT ON TABLE public.adopted_tables IS 'Which of the application''s tables were there before the product. Bound: four rows.';
 
+CREATE TABLE public.ai_events (
+    id uuid NOT NULL,
+    experiment_id uuid NOT NULL,
+    user_id text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    name text NOT NULL,
+    value numeric,
+    CONSTRAINT ai_events_name_check CHECK ((name <> ''::text))
+);
+
+COMMENT ON TABLE public.ai_events IS 'Outcomes that are not on a request''s row: purchases, refunds, sign-ups. Bound: a row an event that is sent; yours to delete, like requests.';
+
+COMMENT ON COLUMN public.ai_events.user_id IS 'as in ai_requests';
+
 CREATE TABLE public.ai_requests (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     experiment_id uuid NOT NULL,
@@ -832,7 +846,7 @@ CREATE TABLE public.api_tokens (
     on_behalf boolean DEFAULT false NOT NULL,
     CONSTRAINT api_tokens_check CHECK (((revoked_at IS NULL) = (revoked_by IS NULL))),
     CONSTRAINT api_tokens_name_check CHECK ((name <> ''::text)),
-    CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text]))),
+    CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text, 'ingest'::text, 'evaluate'::text]))),
     CONSTRAINT api_tokens_token_hash_check CHECK ((octet_length(token_hash) = 32))
 );
 
@@ -1354,6 +1368,16 @@ CREATE TABLE public.run_signs_of_life (
 
 COMMENT ON TABLE public.run_signs_of_life IS 'Which process works on which run of Dagster, and when it last said so. Bound: a row a run at work, removed when it ends.';
 
+CREATE TABLE public.sent_requests (
+    id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.sent_requests IS 'Ids of requests that were sent over HTTP, so that one sent again changes nothing and an outcome finds its row. Bound: a row a request of the last 35 days.';
+
+COMMENT ON COLUMN public.sent_requests.created_at IS 'of the request''s row in ai_requests';
+
 CREATE TABLE public.significance_results (
     hour timestamp with time zone NOT NULL,
     as_of timestamp with time zone NOT NULL,
@@ -1511,6 +1535,9 @@ ALTER TABLE ONLY public.ab_variants
 ALTER TABLE ONLY public.adopted_tables
     ADD CONSTRAINT adopted_tables_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.ai_events
+    ADD CONSTRAINT ai_events_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.ai_requests
     ADD CONSTRAINT ai_requests_pkey PRIMARY KEY (created_at, id);
 
@@ -1610,6 +1637,9 @@ ALTER TABLE ONLY public.rollup_hours
 ALTER TABLE ONLY public.run_signs_of_life
     ADD CONSTRAINT run_signs_of_life_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY public.sent_requests
+    ADD CONSTRAINT sent_requests_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.significance_results
     ADD CONSTRAINT significance_results_pkey PRIMARY KEY (hour, experiment_id, variant_id);
 
@@ -1636,6 +1666,8 @@ CREATE UNIQUE INDEX ab_experiment_history_one_open ON public.ab_experiment_histo
 CREATE UNIQUE INDEX ab_experiment_phases_one_open ON public.ab_experiment_phases USING btree (experiment_id) WHERE (ended_at IS NULL);
 
 CREATE INDEX ab_experiment_phases_started ON public.ab_experiment_phases USING btree (experiment_id, started_at);
+
+CREATE INDEX ai_events_of_experiment ON public.ai_events USING btree (experiment_id, name, created_at);
 
 CREATE INDEX ai_requests_created_at_brin ON ONLY public.ai_requests USING brin (created_at) WITH (pages_per_range='32', autosummarize='on');
 
@@ -1682,6 +1714,8 @@ CREATE UNIQUE INDEX promotion_approvals_one_open ON public.promotion_approvals U
 CREATE INDEX promotion_audit_experiment ON public.promotion_audit USING btree (experiment_id, id);
 
 CREATE INDEX promotion_audit_promotion ON public.promotion_audit USING btree (promotion_id, id);
+
+CREATE INDEX sent_requests_received_at_brin ON public.sent_requests USING brin (received_at) WITH (autosummarize='on');
 
 CREATE UNIQUE INDEX traffic_deliveries_one_under_way ON public.traffic_deliveries USING btree (experiment_id) WHERE (state = ANY (ARRAY['pending'::text, 'applied'::text]));
 

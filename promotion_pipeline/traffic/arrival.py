@@ -16,7 +16,7 @@ from promotion_pipeline.rollups.opening import log_name
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.traffic.incoming import (
-    Batch,
+    IncomingBatch,
     IncomingEvent,
     IncomingOutcome,
     IncomingRequest,
@@ -53,7 +53,7 @@ class _Directory:
     """Experiment and name, or id as text -> id."""
 
 
-def take_requests(store: Store, batch: Batch[IncomingRequest]) -> Taken:
+def take_requests(store: Store, batch: IncomingBatch[IncomingRequest]) -> Taken:
     """Write requests to `ai_requests`.
 
     Raises:
@@ -75,7 +75,7 @@ def take_requests(store: Store, batch: Batch[IncomingRequest]) -> Taken:
     return _taken(batch, len(new))
 
 
-def take_events(store: Store, batch: Batch[IncomingEvent]) -> Taken:
+def take_events(store: Store, batch: IncomingBatch[IncomingEvent]) -> Taken:
     """Write events to `ai_events`.
 
     Raises:
@@ -99,7 +99,7 @@ def take_events(store: Store, batch: Batch[IncomingEvent]) -> Taken:
     return _taken(batch, len(new))
 
 
-def take_outcomes(store: Store, batch: Batch[IncomingOutcome]) -> Taken:
+def take_outcomes(store: Store, batch: IncomingBatch[IncomingOutcome]) -> Taken:
     """Write what became of requests that were sent before to their rows.
 
     Raises:
@@ -151,7 +151,7 @@ def _merged(rows: Iterable[IncomingOutcome]) -> dict[UUID, IncomingOutcome]:
     return merged
 
 
-def _taken(batch: Batch[Any], changed: int) -> Taken:
+def _taken(batch: IncomingBatch[Any], changed: int) -> Taken:
     rejections = sorted(batch.rejections, key=lambda rejection: rejection.row)
     return Taken(changed, len(batch.rows) - changed, rejections)
 
@@ -195,7 +195,7 @@ def _experiment_of(row: IncomingRequest | IncomingEvent, known: _Directory) -> U
 
 def _first_of_each_id(rows: Mapping[int, Any]) -> dict[UUID, Any]:
     """Of two rows with one id the first counts, as if the second were sent again."""
-    return {row.id: row for row in reversed(rows.values())}
+    return {row.id: row for row in reversed(list(rows.values()))}
 
 
 def _request_values(row: IncomingRequest, created_at: datetime, known: _Directory) -> Sequence[object]:

@@ -20,7 +20,7 @@ Definition: TypeAlias = Mapping[str, Any]
 """JSON of flagd's schema."""
 
 
-class Standing(StrEnum):
+class FlagStanding(StrEnum):
     """Where an experiment stands, as its flag says it."""
 
     RUNNING = "running"
@@ -43,7 +43,7 @@ class FlaggedExperiment:
     name: str
     flag: str
     started_at: datetime
-    standing: Standing
+    standing: FlagStanding
     variants: Mapping[str, str]
     """Variant id -> name."""
     control: str | None
@@ -54,18 +54,18 @@ class FlaggedExperiment:
     @property
     def is_served(self) -> bool:
         """Whether the flag says more than the application's own default."""
-        return self.standing is not Standing.STOPPED and bool(self.allocation)
+        return self.standing is not FlagStanding.STOPPED and bool(self.allocation)
 
 
-def standing_of(is_active: bool, promotion_state: str | None) -> Standing:
+def standing_of(is_active: bool, promotion_state: str | None) -> FlagStanding:
     """Where an experiment stands, from its row and the state of its newest promotion that changed traffic."""
     if promotion_state == "ramping":
-        return Standing.RAMPING
+        return FlagStanding.RAMPING
     if promotion_state == "promoted":
-        return Standing.PROMOTED
+        return FlagStanding.PROMOTED
     if not is_active:
-        return Standing.STOPPED
-    return Standing.ROLLED_BACK if promotion_state == "rolled_back" else Standing.RUNNING
+        return FlagStanding.STOPPED
+    return FlagStanding.ROLLED_BACK if promotion_state == "rolled_back" else FlagStanding.RUNNING
 
 
 def named(allocation: Allocation, names: Mapping[str, str]) -> Allocation:

@@ -135,7 +135,7 @@ _Row = TypeVar("_Row", bound=IncomingRow)
 
 
 @dataclass
-class Batch(Generic[_Row]):
+class IncomingBatch(Generic[_Row]):
     """The rows of a batch that can be used, by their place, and why the others cannot."""
 
     rows: dict[int, _Row] = field(default_factory=dict)
@@ -164,14 +164,14 @@ class Taken:
     rejections: Sequence[Rejection]
 
 
-def read_batch(given: Sequence[object], kind_of: Callable[[Mapping[str, Any]], type[_Row]]) -> Batch[_Row]:
+def read_batch(given: Sequence[object], kind_of: Callable[[Mapping[str, Any]], type[_Row]]) -> IncomingBatch[_Row]:
     """The rows as far as each can be judged by itself.
 
     Args:
         given: what JSON held; an exception stands for a row that was no JSON.
         kind_of: what a row is meant to be.
     """
-    batch: Batch[_Row] = Batch()
+    batch: IncomingBatch[_Row] = IncomingBatch()
     for place, row in enumerate(given):
         if not isinstance(row, Mapping):
             reason = f"is no JSON: {row}" if isinstance(row, Exception) else "must be a JSON object"

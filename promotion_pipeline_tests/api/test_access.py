@@ -49,7 +49,7 @@ LEAST_ROLE = {
     ("POST", SWEEP): "operator",
     ("GET", SWEEP): "operator",
 }
-MAY = {
+MAY: dict[str | None, set[str | None]] = {
     None: {None},
     "viewer": {None, "viewer"},
     "operator": {None, "viewer", "operator"},

@@ -66,11 +66,13 @@ def test_no_two_tokens_are_alike(store: Store) -> None:
     assert len(secrets) == 5
 
 
-def test_each_role_includes_the_ones_before_it() -> None:
-    roles = list(Role)
+def test_each_role_of_people_includes_the_ones_before_it_and_one_of_applications_only_itself() -> None:
+    included = {role: {other for other in Role if role.includes(other)} for role in Role}
 
-    assert [[role.includes(other) for other in roles] for role in roles] == [
-        [True, False, False],
-        [True, True, False],
-        [True, True, True],
-    ]
+    assert included == {
+        Role.VIEWER: {Role.VIEWER, Role.EVALUATE},
+        Role.OPERATOR: {Role.VIEWER, Role.EVALUATE, Role.OPERATOR},
+        Role.ADMIN: set(Role),
+        Role.INGEST: {Role.INGEST},
+        Role.EVALUATE: {Role.EVALUATE},
+    }

@@ -22,14 +22,16 @@ from promotion_pipeline.traffic.allocation import (
     reallocated,
     shares,
 )
-from promotion_pipeline.traffic.flags import FlaggedExperiment, Standing, flag_definition, flag_set, standing_of
+from promotion_pipeline.traffic.flags import FlaggedExperiment, FlagStanding, flag_definition, flag_set, standing_of
 from promotion_pipeline.traffic.serving import served
 
 THIRDS = {"a": Decimal("33.33"), "b": Decimal("33.33"), "c": Decimal("33.34")}
 USERS = [f"user-{number}" for number in range(10_000)]
 
 
-def experiment(allocation: Allocation, standing: Standing = Standing.RUNNING, name: str = "x") -> FlaggedExperiment:
+def experiment(
+    allocation: Allocation, standing: FlagStanding = FlagStanding.RUNNING, name: str = "x"
+) -> FlaggedExperiment:
     return FlaggedExperiment(
         experiment_id=UUID(int=1),
         name=name,
@@ -90,13 +92,13 @@ def test_the_way_back_puts_every_user_back() -> None:
     before = first_allocation(THIRDS)
     everybody = reallocated(before, {"a": Decimal(0), "b": Decimal(100), "c": Decimal(0)})
 
-    assert set(answers(experiment(everybody, Standing.PROMOTED))) == {"blue"}
-    assert answers(experiment(before, Standing.ROLLED_BACK)) == answers(experiment(before))
+    assert set(answers(experiment(everybody, FlagStanding.PROMOTED))) == {"blue"}
+    assert answers(experiment(before, FlagStanding.ROLLED_BACK)) == answers(experiment(before))
 
 
 def test_who_has_no_targeting_key_gets_control_while_users_are_split_and_the_winner_afterwards() -> None:
     split = served(flag_set([experiment(first_allocation(THIRDS))]))
-    won = served(flag_set([experiment((Stretch("b", BUCKETS),), Standing.PROMOTED)]))
+    won = served(flag_set([experiment((Stretch("b", BUCKETS),), FlagStanding.PROMOTED)]))
 
     assert split.answer("button", "").variant == "control"
     assert (won.answer("button", "").variant, won.answer("button", "").reason) == ("blue", "STATIC")
@@ -105,20 +107,20 @@ def test_who_has_no_targeting_key_gets_control_while_users_are_split_and_the_win
 @pytest.mark.parametrize(
     ("is_active", "promotion", "standing"),
     [
-        (True, None, Standing.RUNNING),
-        (True, "rolled_back", Standing.ROLLED_BACK),
-        (False, "ramping", Standing.RAMPING),
-        (False, "promoted", Standing.PROMOTED),
-        (False, None, Standing.STOPPED),
-        (False, "rolled_back", Standing.STOPPED),
+        (True, None, FlagStanding.RUNNING),
+        (True, "rolled_back", FlagStanding.ROLLED_BACK),
+        (False, "ramping", FlagStanding.RAMPING),
+        (False, "promoted", FlagStanding.PROMOTED),
+        (False, None, FlagStanding.STOPPED),
+        (False, "rolled_back", FlagStanding.STOPPED),
     ],
 )
-def test_where_an_experiment_stands(is_active: bool, promotion: str | None, standing: Standing) -> None:
+def test_where_an_experiment_stands(is_active: bool, promotion: str | None, standing: FlagStanding) -> None:
     assert standing_of(is_active, promotion) is standing
 
 
 def test_a_stopped_experiment_leaves_the_applications_default() -> None:
-    stopped = experiment(first_allocation(THIRDS), Standing.STOPPED)
+    stopped = experiment(first_allocation(THIRDS), FlagStanding.STOPPED)
 
     answer = served(flag_set([stopped])).answer("button", "user-1")
 
@@ -128,7 +130,7 @@ def test_a_stopped_experiment_leaves_the_applications_default() -> None:
 
 
 def test_a_flag_is_used_again_by_the_next_experiment() -> None:
-    stopped = replace(experiment((), Standing.STOPPED, "first"), started_at=datetime(2027, 1, 1, tzinfo=UTC))
+    stopped = replace(experiment((), FlagStanding.STOPPED, "first"), started_at=datetime(2027, 1, 1, tzinfo=UTC))
     running = experiment(first_allocation(THIRDS), name="second")
 
     assert flag_set([stopped, running]).experiments["button"].name == "second"
