@@ -614,6 +614,8 @@ BEGIN
     IF NOT (
         (OLD.state = 'ramping' AND NEW.state IN ('ramping', 'promoted', 'rolled_back'))
         OR (OLD.state = 'promoted' AND NEW.state = 'rolled_back')
+        OR (OLD.state = 'promoted' AND NEW.state = 'promoted' AND NEW.step_started_at > OLD.step_started_at
+            AND to_jsonb(OLD) - 'step_started_at' = to_jsonb(NEW) - 'step_started_at')
     ) THEN
         RAISE EXCEPTION 'promotion %: no way from % to %', OLD.id, OLD.state, NEW.state
             USING ERRCODE = 'check_violation';

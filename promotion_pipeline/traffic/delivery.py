@@ -59,10 +59,21 @@ def apply_deliveries(store: Store, on_verified: OnVerified) -> tuple[Delivery, .
     with store.connect() as connection:
         _forget_deleted(connection)
         due = due_experiments(connection)
-    tried = [attempt(store, experiment_id, on_verified) for experiment_id in due]
+    tried = [_tried(store, experiment_id, on_verified) for experiment_id in due]
     with store.connect() as connection, connection.transaction():
         telling.tell_of_late_ones(connection)
     return tuple(delivery for delivery in tried if delivery is not None)
+
+
+def _tried(store: Store, experiment_id: UUID, on_verified: OnVerified) -> Delivery | None:
+    try:
+        return attempt(store, experiment_id, on_verified)
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error:
+        # A trigger or a constraint of the team's own, say: it concerns one experiment, and is tried again.
+        log.exception("the traffic of experiment %s", experiment_id)
+        return None
 
 
 def deliver_now(

@@ -16,13 +16,13 @@ from promotion_pipeline.notifications import SystemEvent
 from promotion_pipeline.notifications.channels.mail import html_of, mail_of
 from promotion_pipeline.notifications.channels.pagerduty import event_of
 from promotion_pipeline.notifications.channels.port import Envelope
-from promotion_pipeline.text.retry_after import seconds_of
 from promotion_pipeline.notifications.channels.slack import blocks_of
 from promotion_pipeline.notifications.compose import compose
 from promotion_pipeline.notifications.message import Message
 from promotion_pipeline.notifications.notification import Notification
 from promotion_pipeline.notifications.scrub import scrubbed
 from promotion_pipeline.promotion.record.events import Event
+from promotion_pipeline.text.retry_after import seconds_of
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 SETTINGS = Settings(

@@ -48,3 +48,35 @@ COMMENT ON COLUMN traffic_deliveries.goes_back IS 'whether the object of before 
 COMMENT ON COLUMN traffic_deliveries.says IS 'the notification that is written when it is verified';
 COMMENT ON COLUMN traffic_deliveries.before IS 'the target''s whole object as it was read before the first write';
 COMMENT ON COLUMN traffic_deliveries.served IS 'what the target said when it was read last: percent of traffic by variant id';
+
+-- Changes promotions_keep_history of 0002: the clocks of a completed promotion begin once it is served, after the act.
+CREATE OR REPLACE FUNCTION promotions_keep_history() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    moving constant text[] :=
+        ARRAY['state', 'ramp_step', 'step_started_at', 'rollback_at', 'rollback_reason', 'rolled_back_by'];
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.state NOT IN ('ramping', 'promoted', 'shadow') THEN
+            RAISE EXCEPTION 'promotion %: a record does not begin as %', NEW.id, NEW.state
+                USING ERRCODE = 'check_violation';
+        END IF;
+        RETURN NEW;
+    ELSIF TG_OP <> 'UPDATE' THEN
+        RAISE EXCEPTION 'experiment_promotions is append-only: % is not allowed', TG_OP
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NOT (
+        (OLD.state = 'ramping' AND NEW.state IN ('ramping', 'promoted', 'rolled_back'))
+        OR (OLD.state = 'promoted' AND NEW.state = 'rolled_back')
+        OR (OLD.state = 'promoted' AND NEW.state = 'promoted' AND NEW.step_started_at > OLD.step_started_at
+            AND to_jsonb(OLD) - 'step_started_at' = to_jsonb(NEW) - 'step_started_at')
+    ) THEN
+        RAISE EXCEPTION 'promotion %: no way from % to %', OLD.id, OLD.state, NEW.state
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF to_jsonb(OLD) - moving IS DISTINCT FROM to_jsonb(NEW) - moving THEN
+        RAISE EXCEPTION 'promotion %: what was recorded does not change', OLD.id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;

@@ -1,0 +1,104 @@
+"""Against a real unleash-server: what is promoted is what its users get, and nothing else of the flag changes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from psycopg.types.json import Jsonb
+from pydantic import SecretStr
+
+from promotion_pipeline import promote_winner, rollback_promotion
+from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.act.serving import wait_until_served
+from promotion_pipeline.store.connection import create_database
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.embedded.server import EmbeddedServer
+from promotion_pipeline.traffic.deliveries import DeliveryState
+from promotion_pipeline_tests.seeding import WINNER, seed_experiment
+from promotion_pipeline_tests.traffic.provider import TOKEN
+from promotion_pipeline_tests.traffic.unleash_server import UnleashServer, unleash_at_work
+
+USERS = [f"user-{number}" for number in range(60)]
+CACHE_SECONDS = 15
+"""Unleash's evaluation for browsers reads its flags anew every few seconds."""
+
+
+@pytest.fixture(scope="module")
+def unleash(server: EmbeddedServer) -> Iterator[UnleashServer]:
+    create_database(server.url("postgres"), "unleash")
+    with unleash_at_work(server.url("unleash")) as at_work:
+        yield at_work
+
+
+def delivered(store: Store, experiment_id: UUID) -> DeliveryState:
+    delivery = wait_until_served(store, experiment_id)
+    assert delivery is not None
+    return delivery.state
+
+
+def weights(strategy: dict[str, Any]) -> dict[str, int]:
+    return {variant["name"]: variant["weight"] for variant in strategy["variants"]}
+
+
+def others(unleash: UnleashServer, feature: str) -> list[dict[str, Any]]:
+    """Everything of a flag but the variants of its first strategy."""
+    first, *rest = unleash.strategies(feature)
+    return [{**first, "variants": None}, *rest, *unleash.strategies(feature, "development")]
+
+
+def test_a_ramp_and_its_rollback_reach_users_and_change_nothing_but_weights(
+    store: Store, unleash: UnleashServer
+) -> None:
+    unleash.make_flag("checkout", {"control": 500, "treatment": 500})
+    known = {"unleash_url": unleash.url, "unleash_token": SecretStr(TOKEN)}
+    served = Store(store.url, store.settings.model_copy(update=known))
+    seeded = seed_experiment(served, "x", WINNER, promotion_config={"rampSteps": [75, 100]})
+    with served.connect() as connection:
+        connection.execute("UPDATE ab_experiments SET traffic_target = %s", [Jsonb(unleash.target("checkout"))])
+    before, rest = unleash.strategies("checkout"), others(unleash, "checkout")
+    promote_winner("x", "manual", "anna", store=served)
+    assert delivered(served, seeded.id) is DeliveryState.VERIFIED
+    assert weights(unleash.strategies("checkout")[0]) == {"control": 250, "treatment": 750}
+    advance_ramp("x", "anna", store=served)
+    assert delivered(served, seeded.id) is DeliveryState.VERIFIED
+    assert weights(unleash.strategies("checkout")[0]) == {"control": 0, "treatment": 1000}
+    assert others(unleash, "checkout") == rest
+    assert_everybody_gets(unleash, "treatment")
+    rollback_promotion("x", "worse", "anna", store=served)
+    assert delivered(served, seeded.id) is DeliveryState.VERIFIED
+    assert unleash.strategies("checkout") == before
+
+
+def assert_everybody_gets(unleash: UnleashServer, variant: str) -> None:
+    """Every eligible user gets the variant, and nobody else gets any."""
+    deadline = time.monotonic() + CACHE_SECONDS
+    while True:
+        found = Counter(unleash.served("checkout", user) for user in USERS)
+        if found == {variant: len(USERS)} or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    assert found == {variant: len(USERS)}
+    assert {unleash.served("checkout", user, "DE") for user in USERS} == {None}
+
+
+def test_an_edit_in_its_ui_is_found_and_named(store: Store, unleash: UnleashServer) -> None:
+    unleash.make_flag("edited", {"control": 500, "treatment": 500})
+    known = {"unleash_url": unleash.url, "unleash_token": SecretStr(TOKEN)}
+    served = Store(store.url, store.settings.model_copy(update=known))
+    seeded = seed_experiment(served, "x", WINNER)
+    with served.connect() as connection:
+        connection.execute("UPDATE ab_experiments SET traffic_target = %s", [Jsonb(unleash.target("edited"))])
+    control, treatment = unleash.strategies("edited")[0]["variants"]
+    unleash.edit("edited", [{**control, "weight": 900, "weightType": "fix"}, treatment])
+    promote_winner("x", "manual", "anna", store=served)
+    delivery = wait_until_served(served, seeded.id)
+    assert delivery is not None
+    assert delivery.state is DeliveryState.CONFLICTED
+    assert "control 90 %" in (delivery.error or "")
+    assert "changed last by admin" in (delivery.error or "")
+    assert weights(unleash.strategies("edited")[0]) == {"control": 900, "treatment": 100}
