@@ -70,9 +70,10 @@ router = APIRouter(route_class=IncomingRoute, tags=["requests in"])
 def _described(name: str, *kinds: type[IncomingRequest | IncomingEvent | IncomingOutcome]) -> dict[str, Any]:
     """The body for OpenAPI: the route reads it by itself."""
     rows = [kind.model_json_schema() for kind in kinds]
-    row = rows[0] if len(rows) == 1 else {"anyOf": rows}
-    many = {"type": "array", "maxItems": MOST_ROWS, "items": row}
-    body = {"type": "object", "required": [name], "properties": {name: many}, "additionalProperties": False}
+    other = {"description": "Anything else is rejected by itself, with its reason; the rest is taken."}
+    many = {"type": "array", "maxItems": MOST_ROWS, "items": {"anyOf": [*rows, other]}}
+    wrapped = {"type": "object", "required": [name], "properties": {name: many}, "additionalProperties": False}
+    body = {"anyOf": [wrapped, many]}
     content = {"application/json": {"schema": body}, "application/x-ndjson": {"schema": {"type": "string"}}}
     return {"requestBody": {"required": True, "content": content}}
 
