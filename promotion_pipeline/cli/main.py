@@ -25,6 +25,7 @@ from promotion_pipeline.cli import (
     serve,
     sweep,
     tokens,
+    traffic,
 )
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.errors import AdoptionError, DependencyError, PromotionError
@@ -61,7 +62,23 @@ def _root(
     pass
 
 
-for module in (demo, dev, check, acts, live, approvals, history, sweep, evaluate, diff, data, serve, tokens, database):
+for module in (
+    demo,
+    dev,
+    check,
+    acts,
+    live,
+    traffic,
+    approvals,
+    history,
+    sweep,
+    evaluate,
+    diff,
+    data,
+    serve,
+    tokens,
+    database,
+):
     module.register(app)
 
 for later in ("simulate", "backtest", "doctor", "notifications"):
