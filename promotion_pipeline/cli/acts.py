@@ -11,7 +11,7 @@ from promotion_pipeline.cli import output
 from promotion_pipeline.cli.check import print_eligibility, traffic_text
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.history import print_promotion
-from promotion_pipeline.cli.live import RequiredReason, is_to_be_done, print_stands
+from promotion_pipeline.cli.live import RequiredReason, is_to_be_done, print_delivery, print_stands
 from promotion_pipeline.cli.options import (
     By,
     DryRun,
@@ -152,6 +152,7 @@ def _require_seen(eligibility: PromotionEligibility, despite: list[str] | None) 
 
 
 def _show_promoted(promotion: Promotion, as_json: bool) -> None:
+    print_delivery(promotion)
     if as_json:
         from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
 
@@ -240,7 +241,9 @@ def rollback(
     overwrites = plan.drift and plan.to != "close"  # A close leaves the traffic as it stands.
     more = ", and hold automatic promotion." + (f" It would overwrite this: {plan.drift}." if overwrites else "")
     if is_to_be_done(plan, said, more, dry_run=dry_run, as_json=as_json, yes=yes, must_ask=True):
-        print_rollback(rollback_promotion(name, reason, actor(by), to=to, confirm_drift=overwrite), as_json=as_json)
+        promotion = rollback_promotion(name, reason, actor(by), to=to, confirm_drift=overwrite)
+        print_delivery(promotion)
+        print_rollback(promotion, as_json=as_json)
 
 
 def _rollback_text(plan: RollbackPlan) -> str:

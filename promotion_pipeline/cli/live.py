@@ -1,4 +1,4 @@
-"""`watch`, `advance`, `acknowledge`, `traffic overwrite`: what is done about a promotion that is live."""
+"""`watch`, `advance`, `acknowledge`: what is done about a promotion that is live."""
 
 from __future__ import annotations
 
@@ -32,15 +32,6 @@ WatchedBy = Annotated[
     str | None, typer.Option("--by", metavar="WHO", help="Who does it, for the history; default: promotion_watch.")
 ]
 STATUS_STYLES = {"clean": "green", "breach": "bold red", "unmeasured": "yellow"}
-
-traffic_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help=examples(
-        "The traffic of what is promoted, where somebody else changed it.",
-        "promotion-pipeline traffic overwrite demo-checkout-button --reason 'the deploy restored an old split'",
-    ),
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -80,7 +71,6 @@ def register(app: typer.Typer) -> None:
             " To undo the promotion instead: promotion-pipeline rollback NAME --to control --reason TEXT",
         ),
     )(acknowledge)
-    app.add_typer(traffic_app, name="traffic", short_help="Put the split of a promotion back.")
 
 
 def watch(by: WatchedBy = None, as_json: Json = False) -> None:
@@ -172,6 +162,15 @@ def print_stands(promotion: Promotion, said: str, style: str, *, as_json: bool) 
     output.print_styled(f"  traffic now: {split_text(traffic)}")
 
 
+def print_delivery(promotion: Promotion) -> None:
+    """After an act: wait a while until what it decided is served, and say on stderr what is the state."""
+    from promotion_pipeline.promotion.act.serving import delivery_sentence, served_or_said
+
+    said = delivery_sentence(served_or_said(promotion))
+    if said is not None:
+        output.note(f"{promotion.experiment_name}: {said}")
+
+
 def advance(
     name: Name,
     by: By = None,
@@ -191,6 +190,7 @@ def advance(
         return
     # By its percent, so that it is a conflict, not one step more, if somebody else took this step meanwhile.
     promotion = advance_ramp(name, actor(by), reason=reason, to_percent=plan.percent)
+    print_delivery(promotion)
     print_stands(
         promotion, f"{promotion.promoted_variant_name} has {output.share(plan.percent)}", "bold green", as_json=as_json
     )
@@ -205,35 +205,3 @@ def acknowledge(name: Name, reason: RequiredReason, by: By = None, as_json: Json
     promotion = acknowledge_breach(name, reason, actor(by))
     said = f"the breach is acknowledged, {promotion.promoted_variant_name} stays"
     print_stands(promotion, said, "bold yellow", as_json=as_json)
-
-
-@traffic_app.command(
-    "overwrite",
-    short_help="Put the split of a promotion back after somebody else changed it.",
-    help=examples(
-        "Put the split of a promotion back after somebody else changed it, and stop the experiment again.",
-        "promotion-pipeline traffic overwrite demo-checkout-button --dry-run --reason x",
-        "promotion-pipeline traffic overwrite demo-checkout-button --reason 'the deploy restored an old split'",
-        more="To keep what stands instead, and end the promotion:"
-        " promotion-pipeline rollback NAME --to close --reason TEXT",
-    ),
-)
-def overwrite(
-    name: Name,
-    reason: RequiredReason,
-    by: By = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Put a split back."""
-    from promotion_pipeline.promotion.act.keeping import overwrite_split, plan_overwrite
-    from promotion_pipeline.text.numbers import split_text
-
-    plan = plan_overwrite(name)
-    said = f"set the traffic of {name!r} from {split_text(plan.before)} back to {split_text(plan.split)}"
-    if not is_to_be_done(plan, said, ", and stop the experiment.", dry_run=dry_run, as_json=as_json, yes=yes):
-        return
-    promotion = overwrite_split(name, reason, actor(by))
-    said = f"the split of the promotion of {promotion.promoted_variant_name} is back"
-    print_stands(promotion, said, "bold", as_json=as_json)

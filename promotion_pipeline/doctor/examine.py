@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from promotion_pipeline.doctor import channels, data, installation, orchestration, promotions
+from promotion_pipeline.doctor import channels, data, installation, orchestration, promotions, traffic
 from promotion_pipeline.doctor import log as log_of_requests
 from promotion_pipeline.doctor.environment import read_environment
 from promotion_pipeline.doctor.findings import CheckOutcome, Finding, Status
@@ -64,6 +64,8 @@ CHECKS = (
     DoctorCheck("delivery sensor", Needs.DAGSTER, orchestration.delivery_sensor),
     DoctorCheck("promotions", Needs.SCHEMA, promotions.promotions),
     DoctorCheck("watch", Needs.SCHEMA, promotions.watch),
+    DoctorCheck("traffic targets", Needs.SCHEMA, traffic.targets),
+    DoctorCheck("served traffic", Needs.SCHEMA, traffic.deliveries),
     DoctorCheck("last hour", Needs.SCHEMA, data.last_hour),
     DoctorCheck("log", Needs.SCHEMA, log_of_requests.newest),
     DoctorCheck("log columns", Needs.SCHEMA, log_of_requests.columns),

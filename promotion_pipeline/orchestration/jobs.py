@@ -21,6 +21,7 @@ from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.run_config import EvaluationConfig
+from promotion_pipeline.promotion.act.serving import deliver_due
 from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
 from promotion_pipeline.rollups import catch_up
@@ -77,6 +78,8 @@ def apply_promotions(
                 else:
                     outcomes[entry.outcome] += 1
                     context.log.info(f"{entry.experiment_name}: {entry.outcome.value}: {entry.message}")
+        for delivery in deliver_due(opened):
+            context.log.info(f"traffic of {delivery.experiment_id}: {delivery.state.value} {delivery.error or ''}")
     context.add_output_metadata({outcome.value: count for outcome, count in outcomes.items() if count})
     if failed:
         raise dg.Failure(f"{len(failed)} of {len(wanted)} acts failed: {'; '.join(failed)}", allow_retries=False)

@@ -8,6 +8,7 @@ from promotion_pipeline.decisions.deployments import note_deployment
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.act_events import act_event, acts_after, experiment_tags, untold
 from promotion_pipeline.orchestration.resources import StoreResource
+from promotion_pipeline.promotion.act.serving import due_deliveries
 from promotion_pipeline.promotion.unattended.pending import Pending, pending_promotions
 from promotion_pipeline.store.database import Store
 
@@ -44,6 +45,9 @@ def pending_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | d
         DependencyError: the database cannot be reached.
     """
     pending = pending_promotions(store)
+    delivery = None if pending else _delivery_run(instance, store)
+    if delivery is not None:
+        return delivery
     if not pending:
         reason = "nothing is decided and not applied" if store.settings.enabled else "AUTO_PROMOTION_ENABLED is false"
         return dg.SkipReason(f"Nothing to apply: {reason}.")
@@ -56,6 +60,16 @@ def pending_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | d
         run_config={"ops": {"apply_promotions": {"config": {"experiments": experiments}}}},
         tags={names.PENDING_TAG: fingerprint, **names.APPLY_LANE, **experiment_tags(experiments)},
     )
+
+
+def _delivery_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | None:
+    """The run for splits that are decided and not served; each attempt has a key of its own."""
+    due = due_deliveries(store)
+    if not due:
+        return None
+    key = hashlib.sha256(",".join(f"{one.id}:{one.attempts}" for one in due).encode()).hexdigest()[:24]
+    died = instance.get_runs_count(dg.RunsFilter(tags={names.PENDING_TAG: key}, statuses=FAILED))
+    return dg.RunRequest(run_key=f"traffic:{key}:{died + 1}", tags={names.PENDING_TAG: key, **names.APPLY_LANE})
 
 
 def _fingerprint(pending: tuple[Pending, ...]) -> str:

@@ -51,6 +51,8 @@ class Way(StrEnum):
     """The split of before: the same, and the target's object of before is put back."""
     OVERWRITE = "overwrite"
     """A person saw somebody else's edit and wants ours: that edit too, but none that came after it."""
+    ADOPT = "adopt"
+    """A person takes somebody else's edit over: it is served already."""
     REGARDLESS = "regardless"
     """The emergency form: whatever is there."""
 
@@ -166,7 +168,7 @@ def note_delivery(
         " WHERE experiment_id = %s AND state IN ('pending', 'applied', 'conflicted', 'failed')",
         [experiment_id],
     )
-    at_once = target in SERVED_FROM_OUR_DATABASE
+    at_once = target in SERVED_FROM_OUR_DATABASE or way is Way.ADOPT
     state = DeliveryState.FAILED if trouble else DeliveryState.VERIFIED if at_once else DeliveryState.PENDING
     row = connection.execute(
         """
@@ -272,6 +274,21 @@ def keep_before(connection: Connection, delivery: Delivery, whole: Any) -> bool:
         [Jsonb(whole), delivery.id],
     )
     return cursor.rowcount == 1
+
+
+def try_again(connection: Connection, delivery: Delivery) -> Delivery | None:
+    """Begin the attempts anew, whatever stopped them, to what serves the experiment now; None: it is served meanwhile.
+
+    Raises:
+        ConfigError: `traffic_target` is none.
+    """
+    target = kind_of(served_experiment(connection, delivery.experiment_id).target)
+    row = connection.execute(
+        "UPDATE traffic_deliveries SET state = 'pending', target = %s, attempts = 0, error = NULL,"
+        " next_attempt_at = clock_timestamp() WHERE id = %s AND state NOT IN ('verified', 'superseded') RETURNING *",
+        [target.value, delivery.id],
+    ).fetchone()
+    return None if row is None else Delivery.of(row)
 
 
 def object_of_before(connection: Connection, delivery: Delivery) -> Any:

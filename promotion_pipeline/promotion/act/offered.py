@@ -15,6 +15,7 @@ from promotion_pipeline.promotion.act.keeping import acknowledge_breach, overwri
 from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.act.ramp import advance_ramp
 from promotion_pipeline.promotion.act.rollback import RollbackTarget, rollback_promotion
+from promotion_pipeline.promotion.act.serving import served_or_said
 from promotion_pipeline.promotion.judge.distrust import Despite
 from promotion_pipeline.promotion.record.events import Action, AuditEntry
 from promotion_pipeline.promotion.record.inputs import ConfigLike
@@ -114,20 +115,31 @@ def _advance(asked: Asked, store: Store | None) -> Promotion:
     return advance_ramp(name, asked.by, reason=asked.reason, to_percent=percent, store=store)
 
 
-PROMOTE = OfferedAct(Action.PROMOTE, _promote, _promotion)
-APPROVE = OfferedAct(Action.PROMOTE, _approve, _promotion)
-ROLL_BACK = OfferedAct(Action.ROLL_BACK, _roll_back, _promotion)
-ADVANCE = OfferedAct(Action.RAMP, _advance, _promotion)
+def _overwrite(asked: Asked, store: Store | None) -> Promotion:
+    return overwrite_split(asked.experiment_name, asked.why, asked.by, store=store)
+
+
+def _served(act: Callable[[Asked, Store | None], Promotion]) -> Callable[[Asked, Store | None], Promotion]:
+    """An act that then waits, for a while, until what it decided is served."""
+
+    def perform(asked: Asked, store: Store | None) -> Promotion:
+        promotion = act(asked, store)
+        served_or_said(promotion, store)
+        return promotion
+
+    return perform
+
+
+PROMOTE = OfferedAct(Action.PROMOTE, _served(_promote), _promotion)
+APPROVE = OfferedAct(Action.PROMOTE, _served(_approve), _promotion)
+ROLL_BACK = OfferedAct(Action.ROLL_BACK, _served(_roll_back), _promotion)
+ADVANCE = OfferedAct(Action.RAMP, _served(_advance), _promotion)
 ACKNOWLEDGE = OfferedAct(
     Action.ACKNOWLEDGE_BREACH,
     lambda asked, store: acknowledge_breach(asked.experiment_name, asked.why, asked.by, store=store),
     _promotion,
 )
-OVERWRITE_SPLIT = OfferedAct(
-    Action.OVERWRITE_SPLIT,
-    lambda asked, store: overwrite_split(asked.experiment_name, asked.why, asked.by, store=store),
-    _promotion,
-)
+OVERWRITE_SPLIT = OfferedAct(Action.OVERWRITE_SPLIT, _served(_overwrite), _promotion)
 DECLINE = OfferedAct(
     Action.DECLINE,
     lambda asked, store: decline_promotion(asked.experiment_name, asked.by, asked.why, store=store),

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from uuid import UUID
 
+import psycopg
+
+from promotion_pipeline.errors import DependencyError
+from promotion_pipeline.promotion.record.models import Promotion
+from promotion_pipeline.promotion.record.transaction import store_or_current
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.traffic.deliveries import Delivery
+from promotion_pipeline.traffic.deliveries import Delivery, due_experiments, newest_delivery
 from promotion_pipeline.traffic.delivery import PATIENCE_SECONDS, apply_deliveries, deliver_now
 from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE
+
+log = logging.getLogger(__name__)
 
 
 def deliver_due(store: Store) -> tuple[Delivery, ...]:
@@ -19,6 +27,17 @@ def deliver_due(store: Store) -> tuple[Delivery, ...]:
     return apply_deliveries(store, start_clocks)
 
 
+def due_deliveries(store: Store) -> tuple[Delivery, ...]:
+    """What `deliver_due` would try now. Writes nothing.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        found = [newest_delivery(connection, experiment_id) for experiment_id in due_experiments(connection)]
+    return tuple(delivery for delivery in found if delivery is not None)
+
+
 def wait_until_served(store: Store, experiment_id: UUID, patience_seconds: float = PATIENCE_SECONDS) -> Delivery | None:
     """Deliver what an act on this experiment decided, for at most so long; the delivery as it is then.
 
@@ -26,6 +45,15 @@ def wait_until_served(store: Store, experiment_id: UUID, patience_seconds: float
         DependencyError: the database is down; what was decided stands, and the next tick delivers it.
     """
     return deliver_now(store, experiment_id, start_clocks, patience_seconds)
+
+
+def served_or_said(promotion: Promotion, store: Store | None = None) -> Delivery | None:
+    """`wait_until_served` after an act that is done: whatever goes wrong now is not the act's error."""
+    try:
+        return wait_until_served(store_or_current(store), promotion.experiment_id)
+    except (DependencyError, psycopg.Error):
+        log.exception("the traffic of %s: the next tick delivers it", promotion.experiment_name)
+        return None
 
 
 def start_clocks(connection: Connection, delivery: Delivery) -> None:

@@ -126,6 +126,8 @@ def _rolled_back(details: _Details) -> str:
 
 
 def _put_back(details: _Details) -> str:
+    if "overwritten" in details:
+        return "the decided split was put back over somebody else's edit of what is served"
     return f"the promotion's split was put back; before it: {details.get('drift')}"
 
 
@@ -141,6 +143,8 @@ _SAID: Mapping[str, Callable[[_Details], str]] = MappingProxyType(
         Action.WATCH_BREACH: lambda details: f"the watch raised an alarm: {details.get('message')}",
         Action.ACKNOWLEDGE_BREACH: lambda details: f"kept in spite of the alarm: {details.get('message')}",
         Action.OVERWRITE_SPLIT: _put_back,
+        Action.ADOPT_SPLIT: lambda _: "the split that somebody else made the target serve was taken over",
+        Action.RETRY_DELIVERY: lambda details: f"the delivery was tried again: {details.get('error')}",
         Action.ROLL_BACK: _rolled_back,
         Action.HOLD: lambda _: "automatic promotion put on hold",
         Action.RELEASE_HOLD: lambda details: f"the hold was lifted ({details.get('hold')})",

@@ -86,7 +86,7 @@ class ActContext:
         return enqueue(self.connection, event, level, self.experiment.id, promotion_id, dedup_key, full)
 
     def set_traffic(
-        self, split: Mapping[str, Any], *, is_active: bool, promotion_id: UUID, way: Way = Way.FORWARD
+        self, split: Mapping[str, Any], *, is_active: bool, promotion_id: UUID | None, way: Way = Way.FORWARD
     ) -> Delivery | None:
         """Write the split and its delivery, start or stop the experiment, open the next phase.
 

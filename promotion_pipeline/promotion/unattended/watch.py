@@ -14,6 +14,7 @@ import psycopg
 from promotion_pipeline.errors import ConflictError, DependencyError, PromotionError
 from promotion_pipeline.promotion.act.payload import SplitDriftPayload, WatchBlindPayload, WatchBreachPayload
 from promotion_pipeline.promotion.act.rollback import RollbackOrder, RollbackTarget, roll_back
+from promotion_pipeline.promotion.act.serving import deliver_due
 from promotion_pipeline.promotion.record.events import Action, Event
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.queries import live_promotion
@@ -107,6 +108,8 @@ def watch_promotions(store: Store, *, actor: str = "promotion_watch") -> tuple[W
     Raises:
         DependencyError: the product's database is down. (A log that is down makes promotions blind, which is told.)
     """
+    # First, so that what is served now is what is looked at.
+    deliver_due(store)
     return tuple(_watch(store, one, actor) for one in look(store))
 
 
