@@ -144,6 +144,22 @@ def test_a_ramp_moves_users_to_the_winner_only_and_the_way_back_puts_every_user_
     assert variants_by_flagd(api.store, tmp_path) == before
 
 
+def test_a_promotion_in_steps_moves_users_to_the_winner_only_and_its_rollback_puts_every_user_back(
+    api: Api, tmp_path: Path
+) -> None:
+    seeded = seed_experiment(api.store, "checkout", THREE, promotion_config={"ramp_steps": [70, 100]})
+    serve_by_flag(api.store, seeded)
+    before = variants_by_flagd(api.store, tmp_path)
+
+    promote_winner("checkout", "manual", "maria", store=api.store)
+    ramped = variants_by_flagd(api.store, tmp_path)
+    rollback_promotion("checkout", "errors", "maria", store=api.store)
+
+    moves = {pair for pair in zip(before, ramped, strict=True) if pair[0] != pair[1]}
+    assert {to for _, to in moves} == {"blue"}
+    assert variants_by_flagd(api.store, tmp_path) == before
+
+
 def test_the_answer_follows_the_experiment_from_its_split_to_the_promotion_and_back(
     api: Api, flagged: Seeded, client: OpenFeatureClient
 ) -> None:
