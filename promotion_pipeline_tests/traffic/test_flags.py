@@ -149,3 +149,14 @@ def test_a_variant_without_a_name_is_refused() -> None:
     nameless = replace(experiment(first_allocation(THIRDS)), variants={"a": "control", "b": "", "c": "green"})
 
     assert "has no name" in flag_set([nameless]).refused["button"]
+
+
+def test_the_hash_stays_what_it_is() -> None:
+    """Another hash, such as that of another release of flagd, would give every user of every experiment a variant anew."""
+    hundredths = tuple(Stretch(f"v{number:02}", BUCKETS // 100) for number in range(100))
+    names = {stretch.variant: stretch.variant for stretch in hundredths}
+    flags = served(flag_set([replace(experiment(hundredths), variants=names, control="v00")]))
+
+    expected = {"user-1": "v90", "user-2": "v55", "maria": "v59", "\u00fcn\u00ef": "v70", "\U0001f600": "v00"}
+
+    assert {user: flags.answer("button", user).variant for user in expected} == expected
