@@ -13,7 +13,7 @@ from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, 
 from promotion_pipeline.cli.output import shell_name
 
 if TYPE_CHECKING:
-    from promotion_pipeline.traffic.deliveries import Delivery
+    from promotion_pipeline.traffic.deliveries import TrafficDelivery
 
 STATE_STYLES = {"verified": "green", "conflicted": "bold red", "failed": "bold red", "superseded": "dim"}
 
@@ -156,14 +156,14 @@ def _overwrite_our_table(name: str, reason: str, by: str | None, *, yes: bool, d
 def _is_in_conflict(name: str) -> bool:
     from promotion_pipeline.promotion.record.experiments import experiments_named
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.traffic.deliveries import DeliveryState, newest_delivery
+    from promotion_pipeline.traffic.deliveries import TrafficState, newest_delivery
 
     with current_store().connect() as connection:
         delivery = newest_delivery(connection, experiments_named(connection, [name])[0].id)
-    return delivery is not None and delivery.state is DeliveryState.CONFLICTED
+    return delivery is not None and delivery.state is TrafficState.CONFLICTED
 
 
-def _waited(delivery: Delivery) -> Delivery:
+def _waited(delivery: TrafficDelivery) -> TrafficDelivery:
     from promotion_pipeline.promotion.act.serving import wait_until_served
     from promotion_pipeline.store.database import current_store
 
@@ -171,7 +171,7 @@ def _waited(delivery: Delivery) -> Delivery:
         return wait_until_served(current_store(), delivery.experiment_id) or delivery
 
 
-def _print(name: str, delivery: Delivery, *, as_json: bool) -> None:
+def _print(name: str, delivery: TrafficDelivery, *, as_json: bool) -> None:
     from promotion_pipeline.promotion.act.serving import delivery_sentence
 
     if as_json:

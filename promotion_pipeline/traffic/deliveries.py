@@ -19,7 +19,7 @@ from promotion_pipeline.traffic.targets.configured import TrafficTarget, kind_of
 from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE
 
 
-class DeliveryState(StrEnum):
+class TrafficState(StrEnum):
     """Where a delivery is."""
 
     PENDING = "pending"
@@ -36,13 +36,13 @@ class DeliveryState(StrEnum):
     """Tried for the last time."""
 
 
-UNDER_WAY = (DeliveryState.PENDING, DeliveryState.APPLIED)
-STUCK = (DeliveryState.CONFLICTED, DeliveryState.FAILED)
+UNDER_WAY = (TrafficState.PENDING, TrafficState.APPLIED)
+STUCK = (TrafficState.CONFLICTED, TrafficState.FAILED)
 """Only a person goes on from here."""
 UNKNOWN_TARGET = "unknown"
 
 
-class Way(StrEnum):
+class SplitChange(StrEnum):
     """How a split comes to be wanted: what may be overwritten for it."""
 
     FORWARD = "forward"
@@ -58,7 +58,7 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True)
-class Delivery:
+class TrafficDelivery:
     """A row of `traffic_deliveries`; splits are percent by variant id."""
 
     id: int
@@ -73,7 +73,7 @@ class Delivery:
     says: Mapping[str, Any] | None
     before: Any
     served: dict[str, Decimal] | None
-    state: DeliveryState
+    state: TrafficState
     attempts: int
     error: str | None
     created_at: datetime
@@ -86,13 +86,13 @@ class Delivery:
         return self.state in UNDER_WAY
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Delivery:
+    def of(cls, row: Mapping[str, Any]) -> TrafficDelivery:
         """The delivery of a row."""
         expected = row["expected"]
         return cls(
             **{
                 **row,
-                "state": DeliveryState(row["state"]),
+                "state": TrafficState(row["state"]),
                 "wanted": _read(row["wanted"]),
                 "expected": None if expected is None else tuple(map(_read, expected)),
                 "served": None if row["served"] is None else _read(row["served"]),
@@ -142,8 +142,8 @@ def served_experiment(connection: Connection, experiment_id: UUID) -> Served:
 
 
 def note_delivery(
-    connection: Connection, experiment_id: UUID, split: Split, *, promotion_id: UUID | None, way: Way
-) -> Delivery | None:
+    connection: Connection, experiment_id: UUID, split: Split, *, promotion_id: UUID | None, way: SplitChange
+) -> TrafficDelivery | None:
     """Keep the new split's buckets and put it on its way, in the act's transaction and before `ab_variants` is written.
 
     Older deliveries of the experiment are superseded. Where the target reads our own tables the transaction is the
@@ -159,7 +159,7 @@ def note_delivery(
     experiment = served_experiment(connection, experiment_id)
     target, trouble = _target(experiment, way)
     expected = _expected(connection, experiment_id, target, way)
-    kept = write_allocation(connection, experiment_id, split, goes_back=way is Way.BACK)
+    kept = write_allocation(connection, experiment_id, split, goes_back=way is SplitChange.BACK)
     wanted = rounded(split)
     if kept is None or wanted is None:
         return None
@@ -168,8 +168,8 @@ def note_delivery(
         " WHERE experiment_id = %s AND state IN ('pending', 'applied', 'conflicted', 'failed')",
         [experiment_id],
     )
-    at_once = target in SERVED_FROM_OUR_DATABASE or way is Way.ADOPT
-    state = DeliveryState.FAILED if trouble else DeliveryState.VERIFIED if at_once else DeliveryState.PENDING
+    at_once = target in SERVED_FROM_OUR_DATABASE or way is SplitChange.ADOPT
+    state = TrafficState.FAILED if trouble else TrafficState.VERIFIED if at_once else TrafficState.PENDING
     row = connection.execute(
         """
         INSERT INTO traffic_deliveries
@@ -186,29 +186,29 @@ def note_delivery(
             "target": target,
             "wanted": Jsonb(written(wanted)),
             "expected": None if expected is None else Jsonb([written(one) for one in expected]),
-            "goes_back": way is Way.BACK,
+            "goes_back": way is SplitChange.BACK,
             "served": Jsonb(written(wanted)) if at_once else None,
             "state": state.value,
             "error": trouble,
         },
     ).fetchone()
     assert row is not None
-    return Delivery.of(row)
+    return TrafficDelivery.of(row)
 
 
-def _target(experiment: Served, way: Way) -> tuple[str, str | None]:
+def _target(experiment: Served, way: SplitChange) -> tuple[str, str | None]:
     """The kind of target, and what is wrong with it."""
     try:
         return kind_of(experiment.target).value, None
     except ConfigError as error:
-        if way is Way.FORWARD:
+        if way is SplitChange.FORWARD:
             raise
         return UNKNOWN_TARGET, str(error)
 
 
-def _expected(connection: Connection, experiment_id: UUID, target: str, way: Way) -> list[Split] | None:
+def _expected(connection: Connection, experiment_id: UUID, target: str, way: SplitChange) -> list[Split] | None:
     """What may be served until then: the split by our table, what was verified last, and what was tried since."""
-    if way is Way.REGARDLESS:
+    if way is SplitChange.REGARDLESS:
         return None
     found: list[Split] = [split for split in [rounded(split_now(connection, experiment_id))] if split is not None]
     # The lock lets a worker's claim of the older delivery either come first, so that it counts as tried, or not at all.
@@ -218,22 +218,22 @@ def _expected(connection: Connection, experiment_id: UUID, target: str, way: Way
         [experiment_id, target],
     ).fetchone()
     if row is not None:
-        last = Delivery.of(row)
-        if last.state is DeliveryState.VERIFIED:
+        last = TrafficDelivery.of(row)
+        if last.state is TrafficState.VERIFIED:
             found.append(last.served or last.wanted)
         else:
             found.extend(last.expected or ())
             found.extend([last.wanted] if last.attempts else [])
-            found.extend([last.served] if way is Way.OVERWRITE and last.served is not None else [])
+            found.extend([last.served] if way is SplitChange.OVERWRITE and last.served is not None else [])
     return [split for index, split in enumerate(found) if split not in found[:index]]
 
 
-def newest_delivery(connection: Connection, experiment_id: UUID) -> Delivery | None:
+def newest_delivery(connection: Connection, experiment_id: UUID) -> TrafficDelivery | None:
     """The delivery of the newest generation, whatever became of it."""
     row = connection.execute(
         "SELECT * FROM traffic_deliveries WHERE experiment_id = %s ORDER BY generation DESC LIMIT 1", [experiment_id]
     ).fetchone()
-    return None if row is None else Delivery.of(row)
+    return None if row is None else TrafficDelivery.of(row)
 
 
 def due_experiments(connection: Connection) -> list[UUID]:
@@ -245,7 +245,7 @@ def due_experiments(connection: Connection) -> list[UUID]:
     return [row["experiment_id"] for row in rows]
 
 
-def claim(connection: Connection, experiment_id: UUID, wait_seconds: Sequence[float]) -> Delivery | None:
+def claim(connection: Connection, experiment_id: UUID, wait_seconds: Sequence[float]) -> TrafficDelivery | None:
     """Count one more attempt at what is under way and due; None where nothing is.
 
     It is counted, and the next one set, before anything is sent: whoever dies on the way leaves a delivery of which
@@ -264,10 +264,10 @@ def claim(connection: Connection, experiment_id: UUID, wait_seconds: Sequence[fl
         """,
         {"experiment": experiment_id, "waits": list(wait_seconds)},
     ).fetchone()
-    return None if row is None else Delivery.of(row)
+    return None if row is None else TrafficDelivery.of(row)
 
 
-def keep_before(connection: Connection, delivery: Delivery, whole: Any) -> bool:
+def keep_before(connection: Connection, delivery: TrafficDelivery, whole: Any) -> bool:
     """Keep the target's object of before the first write; False where the delivery is superseded meanwhile."""
     cursor = connection.execute(
         "UPDATE traffic_deliveries SET before = coalesce(before, %s) WHERE id = %s AND state IN ('pending', 'applied')",
@@ -276,7 +276,7 @@ def keep_before(connection: Connection, delivery: Delivery, whole: Any) -> bool:
     return cursor.rowcount == 1
 
 
-def try_again(connection: Connection, delivery: Delivery) -> Delivery | None:
+def try_again(connection: Connection, delivery: TrafficDelivery) -> TrafficDelivery | None:
     """Begin the attempts anew, whatever stopped them, to what serves the experiment now; None: it is served meanwhile.
 
     Raises:
@@ -288,10 +288,10 @@ def try_again(connection: Connection, delivery: Delivery) -> Delivery | None:
         " next_attempt_at = clock_timestamp() WHERE id = %s AND state NOT IN ('verified', 'superseded') RETURNING *",
         [target.value, delivery.id],
     ).fetchone()
-    return None if row is None else Delivery.of(row)
+    return None if row is None else TrafficDelivery.of(row)
 
 
-def object_of_before(connection: Connection, delivery: Delivery) -> Any:
+def object_of_before(connection: Connection, delivery: TrafficDelivery) -> Any:
     """The target's object of before the promotion that a way back undoes; None where none was kept."""
     if not delivery.goes_back or delivery.promotion_id is None:
         return None
@@ -305,13 +305,13 @@ def object_of_before(connection: Connection, delivery: Delivery) -> Any:
 
 def settle(
     connection: Connection,
-    delivery: Delivery,
-    state: DeliveryState,
+    delivery: TrafficDelivery,
+    state: TrafficState,
     *,
     served: Split | None = None,
     error: str | None = None,
     wait_seconds: float | None = None,
-) -> Delivery | None:
+) -> TrafficDelivery | None:
     """Write what an attempt came to; None where the delivery was superseded meanwhile.
 
     Args:
@@ -333,10 +333,10 @@ def settle(
             "wait": float(wait_seconds or 0),
         },
     ).fetchone()
-    return None if row is None else Delivery.of(row)
+    return None if row is None else TrafficDelivery.of(row)
 
 
-def say_when_verified(connection: Connection, delivery: Delivery, notification: Mapping[str, Any]) -> None:
+def say_when_verified(connection: Connection, delivery: TrafficDelivery, notification: Mapping[str, Any]) -> None:
     """Keep a notification for the moment in which what it says is true."""
     connection.execute(
         "UPDATE traffic_deliveries SET says = %s WHERE id = %s", [Jsonb(dict(notification)), delivery.id]

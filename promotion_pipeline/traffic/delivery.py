@@ -19,9 +19,9 @@ from promotion_pipeline.errors import DependencyError, PromotionError, TargetErr
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.traffic import telling
 from promotion_pipeline.traffic.deliveries import (
-    Delivery,
-    DeliveryState,
     Served,
+    TrafficDelivery,
+    TrafficState,
     claim,
     due_experiments,
     keep_before,
@@ -46,11 +46,11 @@ LAST_START_SECONDS = 15.0
 DELIVERY_LOCK = 0x74726166666963
 """Seed of the advisory lock that one worker at a time holds while it delivers for an experiment."""
 
-OnVerified = Callable[[Connection, Delivery], None]
+OnVerified = Callable[[Connection, TrafficDelivery], None]
 """What else is to be written, in the transaction that says that a split is served."""
 
 
-def apply_deliveries(store: Store, on_verified: OnVerified) -> tuple[Delivery, ...]:
+def apply_deliveries(store: Store, on_verified: OnVerified) -> tuple[TrafficDelivery, ...]:
     """Try once everything that is due, and tell of what takes too long; one that fails delays no other.
 
     Raises:
@@ -65,7 +65,7 @@ def apply_deliveries(store: Store, on_verified: OnVerified) -> tuple[Delivery, .
     return tuple(delivery for delivery in tried if delivery is not None)
 
 
-def _tried(store: Store, experiment_id: UUID, on_verified: OnVerified) -> Delivery | None:
+def _tried(store: Store, experiment_id: UUID, on_verified: OnVerified) -> TrafficDelivery | None:
     try:
         return attempt(store, experiment_id, on_verified)
     except psycopg.OperationalError:
@@ -78,7 +78,7 @@ def _tried(store: Store, experiment_id: UUID, on_verified: OnVerified) -> Delive
 
 def deliver_now(
     store: Store, experiment_id: UUID, on_verified: OnVerified, patience_seconds: float = PATIENCE_SECONDS
-) -> Delivery | None:
+) -> TrafficDelivery | None:
     """Try until the experiment's newest delivery is settled or patience ends; returns it as it is then.
 
     What is not served then is delivered by the next tick. None where the experiment has no delivery.
@@ -99,7 +99,7 @@ def deliver_now(
         time.sleep(0.2)
 
 
-def attempt(store: Store, experiment_id: UUID, on_verified: OnVerified) -> Delivery | None:
+def attempt(store: Store, experiment_id: UUID, on_verified: OnVerified) -> TrafficDelivery | None:
     """One attempt at an experiment's delivery; None where none is due, or another worker is at it.
 
     Raises:
@@ -109,7 +109,7 @@ def attempt(store: Store, experiment_id: UUID, on_verified: OnVerified) -> Deliv
         delivery = claim(connection, experiment_id, WAIT_SECONDS) if is_alone else None
         if delivery is None:
             return None
-        worker = _Worker(store, connection, delivery, on_verified)
+        worker = _Attempt(store, connection, delivery, on_verified)
         try:
             return worker.work()
         except TargetError as error:
@@ -137,15 +137,17 @@ def _alone(store: Store, experiment_id: UUID) -> Iterator[bool]:
         yield row is not None and bool(row["it"])
 
 
-class _Worker:
+class _Attempt:
     """One attempt at one delivery."""
 
-    def __init__(self, store: Store, connection: Connection, delivery: Delivery, on_verified: OnVerified) -> None:
+    def __init__(
+        self, store: Store, connection: Connection, delivery: TrafficDelivery, on_verified: OnVerified
+    ) -> None:
         self._store, self._connection = store, connection
         self._delivery, self._on_verified = delivery, on_verified
         self._experiment: Served | None = None
 
-    def work(self) -> Delivery | None:
+    def work(self) -> TrafficDelivery | None:
         """Read, and if what is there may be overwritten, write and read back."""
         self._experiment = experiment = served_experiment(self._connection, self._delivery.experiment_id)
         configured = experiment.target
@@ -163,17 +165,17 @@ class _Worker:
                 return self._verified(seen.split)
             if seen is not None and not self._may_overwrite(seen.split, target):
                 return self._conflict(seen.split, target)
-            if self._delivery.state is DeliveryState.APPLIED and seen is not None:
+            if self._delivery.state is TrafficState.APPLIED and seen is not None:
                 raise TargetError(f"{target.describe()} took the split, and still serves the one of before")
             return self._write(target, seen)
 
-    def _write(self, target: Target, seen: Seen | None) -> Delivery | None:
+    def _write(self, target: Target, seen: Seen | None) -> TrafficDelivery | None:
         if not keep_before(self._connection, self._delivery, None if seen is None else seen.whole):
             return None
         like = object_of_before(self._connection, self._delivery)
         answered = target.write(seen, self._named(self._delivery.wanted), like=like)
         # From here on what was served before may be an answer of a copy that lags, and is not written again.
-        applied = settle(self._connection, self._delivery, DeliveryState.APPLIED)
+        applied = settle(self._connection, self._delivery, TrafficState.APPLIED)
         if applied is None:
             return None
         self._delivery = applied
@@ -182,34 +184,34 @@ class _Worker:
             return self._verified(self._named(self._delivery.wanted) if back is None else back.split)
         if not self._may_overwrite(back.split, target):
             return self._conflict(back.split, target)
-        return settle(self._connection, applied, DeliveryState.APPLIED, served=self._by_id(back.split))
+        return settle(self._connection, applied, TrafficState.APPLIED, served=self._by_id(back.split))
 
-    def trouble(self, said: str, error: TargetError | None) -> Delivery | None:
+    def trouble(self, said: str, error: TargetError | None) -> TrafficDelivery | None:
         """Try again later; after the last attempt a person is told at once."""
         is_last = self._delivery.attempts >= ATTEMPTS
         with self._connection.transaction():
-            state = DeliveryState.FAILED if is_last else self._delivery.state
+            state = TrafficState.FAILED if is_last else self._delivery.state
             wait = None if error is None else error.retry_after_seconds
             settled = settle(self._connection, self._delivery, state, error=said, wait_seconds=wait)
             if settled is not None and (is_last or (error is not None and error.needs_a_person)):
                 telling.tell_of_trouble(self._connection, settled, self._name, said, is_last=is_last)
         return settled
 
-    def _verified(self, split: NamedSplit) -> Delivery | None:
+    def _verified(self, split: NamedSplit) -> TrafficDelivery | None:
         with self._connection.transaction():
-            settled = settle(self._connection, self._delivery, DeliveryState.VERIFIED, served=self._by_id(split))
+            settled = settle(self._connection, self._delivery, TrafficState.VERIFIED, served=self._by_id(split))
             if settled is not None:
                 telling.tell_of_served(self._connection, settled, self._name, self._named(settled.wanted))
                 self._on_verified(self._connection, settled)
         return settled
 
-    def _conflict(self, split: NamedSplit, target: Target) -> Delivery | None:
+    def _conflict(self, split: NamedSplit, target: Target) -> TrafficDelivery | None:
         by = target.changed_by()
         wanted = self._named(self._delivery.wanted)
         with self._connection.transaction():
             said = telling.conflict_sentence(target.describe(), split, wanted, by)
             served = self._by_id(split)
-            settled = settle(self._connection, self._delivery, DeliveryState.CONFLICTED, served=served, error=said)
+            settled = settle(self._connection, self._delivery, TrafficState.CONFLICTED, served=served, error=said)
             if settled is not None:
                 telling.tell_of_conflict(self._connection, settled, self._name, said)
         return settled

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.store.database import Connection
-from promotion_pipeline.traffic.deliveries import UNKNOWN_TARGET, DeliveryState
+from promotion_pipeline.traffic.deliveries import UNKNOWN_TARGET, TrafficState
 from promotion_pipeline.traffic.targets.configured import kind_of, target_of
 from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE
 
@@ -36,7 +36,7 @@ class TrafficSplit:
     experiment_name: str
     target: str
     """The kind, or `unknown` where `traffic_target` is none."""
-    state: DeliveryState | None
+    state: TrafficState | None
     """Of the newest delivery; None: nothing was delivered yet."""
     decided: dict[str, Decimal]
     served: dict[str, Decimal] | None
@@ -50,7 +50,7 @@ class TrafficSplit:
     @property
     def is_well(self) -> bool:
         """Whether nobody has to do anything."""
-        return self.target != UNKNOWN_TARGET and self.state in (None, DeliveryState.VERIFIED)
+        return self.target != UNKNOWN_TARGET and self.state in (None, TrafficState.VERIFIED)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -90,7 +90,7 @@ def _split(row: dict[str, Any]) -> TrafficSplit:
         experiment_id=row["id"],
         experiment_name=row["name"],
         target=target,
-        state=None if row["state"] is None else DeliveryState(row["state"]),
+        state=None if row["state"] is None else TrafficState(row["state"]),
         decided=decided,
         served=served,
         attempts=row["attempts"] or 0,

@@ -8,7 +8,7 @@ from promotion_pipeline.store.database import Connection
 from promotion_pipeline.store.outbox import Level, enqueue
 from promotion_pipeline.store.payload import OwnWords
 from promotion_pipeline.text.numbers import split_text
-from promotion_pipeline.traffic.deliveries import Delivery
+from promotion_pipeline.traffic.deliveries import TrafficDelivery
 from promotion_pipeline.traffic.targets.port import NamedSplit
 
 LATE_AFTER_MINUTES = 10
@@ -38,7 +38,7 @@ def conflict_sentence(where: str, served: NamedSplit, wanted: NamedSplit, change
     )
 
 
-def tell_of_conflict(connection: Connection, delivery: Delivery, name: str, said: str) -> None:
+def tell_of_conflict(connection: Connection, delivery: TrafficDelivery, name: str, said: str) -> None:
     """Both versions, and the two ways on."""
     _tell(
         connection,
@@ -53,7 +53,7 @@ def tell_of_conflict(connection: Connection, delivery: Delivery, name: str, said
     )
 
 
-def tell_of_trouble(connection: Connection, delivery: Delivery, name: str, said: str, *, is_last: bool) -> None:
+def tell_of_trouble(connection: Connection, delivery: TrafficDelivery, name: str, said: str, *, is_last: bool) -> None:
     """That the last attempt failed, or that waiting alone will not do."""
     title = "the decided traffic is not served" if is_last else "what serves the traffic refuses a change"
     _tell(
@@ -68,7 +68,7 @@ def tell_of_trouble(connection: Connection, delivery: Delivery, name: str, said:
     )
 
 
-def tell_of_served(connection: Connection, delivery: Delivery, name: str, split: NamedSplit) -> None:
+def tell_of_served(connection: Connection, delivery: TrafficDelivery, name: str, split: NamedSplit) -> None:
     """What the act wanted said once it is true; else that the split is served."""
     if delivery.says is not None:
         enqueue(connection, **delivery.says)
@@ -95,7 +95,7 @@ def tell_of_late_ones(connection: Connection) -> None:
     ).fetchall()
     for row in rows:
         name = row.pop("experiment_name")
-        delivery = Delivery.of(row)
+        delivery = TrafficDelivery.of(row)
         _tell(
             connection,
             TrafficEvent.LATE,
@@ -113,7 +113,7 @@ def _tell(
     connection: Connection,
     event: TrafficEvent,
     level: Level,
-    delivery: Delivery,
+    delivery: TrafficDelivery,
     name: str,
     title: str,
     message: str,

@@ -5,6 +5,7 @@ Its faults come from outside: what answers late, not at all, with an error, or a
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import json
@@ -17,6 +18,7 @@ from typing import Any
 STRATEGIES = "/api/admin/projects/shop/features/checkout/environments/production/strategies"
 TARGET = {"kind": "unleash", "project": "shop", "feature": "checkout", "environment": "production"}
 TOKEN = "*:*.a-token-that-nobody-may-see"
+SECRET = "whsec_" + base64.b64encode(b"a key of at least 24 bytes").decode()
 
 
 @dataclass

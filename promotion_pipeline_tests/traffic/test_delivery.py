@@ -4,76 +4,38 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import pytest
 from psycopg.types.json import Jsonb
-from pydantic import SecretStr
 
 from promotion_pipeline import promote_winner, rollback_promotion
 from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.promotion.act import offered
+from promotion_pipeline.promotion.act.offered import Asked
 from promotion_pipeline.promotion.act.ramp import advance_ramps
 from promotion_pipeline.promotion.act.serving import deliver_due, start_clocks, wait_until_served
+from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.traffic.allocation import shares
 from promotion_pipeline.traffic.allocations import current_allocation
-from promotion_pipeline.traffic.deliveries import Delivery, DeliveryState, newest_delivery
+from promotion_pipeline.traffic.deliveries import TrafficDelivery, TrafficState
 from promotion_pipeline.traffic.delivery import ATTEMPTS, attempt
-from promotion_pipeline_tests.seeding import WINNER, Seeded, count, seed_experiment
-from promotion_pipeline_tests.traffic.provider import TARGET, TOKEN, Answer, Provider, provider_at_work, strategy
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    with provider_at_work() as at_work:
-        yield at_work
-
-
-@pytest.fixture
-def served(store: Store, provider: Provider) -> Store:
-    """The store with the provider in its settings."""
-    known = {"unleash_url": provider.url, "unleash_token": SecretStr(TOKEN)}
-    return Store(store.url, store.settings.model_copy(update=known))
-
-
-def seed(store: Store, target: dict[str, Any] | None = None, **more: Any) -> Seeded:
-    seeded = seed_experiment(store, "x", WINNER, **more)
-    with store.connect() as connection:
-        connection.execute("UPDATE ab_experiments SET traffic_target = %s", [Jsonb(target or TARGET)])
-    return seeded
-
-
-def once_more(store: Store, seeded: Seeded) -> Delivery:
-    """One attempt without waiting for its time."""
-    with store.connect() as connection:
-        connection.execute("UPDATE traffic_deliveries SET next_attempt_at = clock_timestamp() - interval '1 second'")
-    attempt(store, seeded.id, start_clocks)
-    return newest(store, seeded.id)
-
-
-def newest(store: Store, experiment_id: UUID) -> Delivery:
-    with store.connect() as connection:
-        delivery = newest_delivery(connection, experiment_id)
-    assert delivery is not None
-    return delivery
-
-
-def told(store: Store, event: str) -> int:
-    return count(store, f"SELECT count(*) FROM notification_outbox WHERE event = '{event}'")
+from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment
+from promotion_pipeline_tests.traffic.delivering import newest, once_more, seed, told
+from promotion_pipeline_tests.traffic.provider import TARGET, TOKEN, Answer, Provider, strategy
 
 
 def test_a_promotion_is_served_and_then_told(served: Store, provider: Provider) -> None:
     seeded = seed(served)
     before = copy.deepcopy(provider.strategies)
     promote_winner("x", "manual", "anna", store=served)
-    assert newest(served, seeded.id).state is DeliveryState.PENDING
+    assert newest(served, seeded.id).state is TrafficState.PENDING
     assert told(served, "promotion") == 0
     delivery = wait_until_served(served, seeded.id)
     assert delivery is not None
-    assert delivery.state is DeliveryState.VERIFIED
+    assert delivery.state is TrafficState.VERIFIED
     assert provider.weights == {"control": 0, "treatment": 1000}
     assert delivery.served == delivery.wanted
     assert delivery.before == before[0]
@@ -106,7 +68,7 @@ def test_a_rollback_puts_the_exact_object_of_before_back(served: Store, provider
     rollback_promotion("x", "worse", "anna", store=served)
     delivery = wait_until_served(served, seeded.id)
     assert delivery is not None
-    assert delivery.state is DeliveryState.VERIFIED
+    assert delivery.state is TrafficState.VERIFIED
     assert provider.strategies == before
 
 
@@ -129,7 +91,7 @@ def test_a_split_in_our_table_is_served_by_the_act(store: Store) -> None:
     seeded = seed_experiment(store, "x", WINNER)
     promote_winner("x", "manual", "anna", store=store)
     delivery = newest(store, seeded.id)
-    assert (delivery.target, delivery.state) == ("table", DeliveryState.VERIFIED)
+    assert (delivery.target, delivery.state) == ("table", TrafficState.VERIFIED)
     assert delivery.wanted[str(seeded.variant_ids["treatment"])] == Decimal(100)
     assert told(store, "promotion") == 1
 
@@ -148,7 +110,7 @@ def test_a_target_that_became_none_keeps_nobody_from_rolling_back(store: Store) 
         connection.execute("UPDATE ab_experiments SET traffic_target = %s", [Jsonb({"kind": "unlesh"})])
     rollback_promotion("x", "worse", "anna", store=store)
     delivery = newest(store, seeded.id)
-    assert delivery.state is DeliveryState.FAILED
+    assert delivery.state is TrafficState.FAILED
     assert "unlesh" in (delivery.error or "")
 
 
@@ -165,7 +127,7 @@ def test_a_foreign_edit_is_found_and_never_overwritten(served: Store, provider: 
             provider.after_write = lambda: provider.edit(300, 700)
     once_more(served, seeded)
     delivery = once_more(served, seeded)
-    assert delivery.state is DeliveryState.CONFLICTED
+    assert delivery.state is TrafficState.CONFLICTED
     assert provider.weights == {"control": 300, "treatment": 700}
     assert "mallory" in (delivery.error or "")
     assert "70 %" in (delivery.error or "")
@@ -176,11 +138,11 @@ def test_all_to_control_works_while_the_target_is_in_conflict(served: Store, pro
     seeded = seed(served)
     promote_winner("x", "manual", "anna", store=served)
     provider.edit(300, 700)
-    assert once_more(served, seeded).state is DeliveryState.CONFLICTED
+    assert once_more(served, seeded).state is TrafficState.CONFLICTED
     rollback_promotion("x", "outage", "anna", to="control", store=served)
     delivery = wait_until_served(served, seeded.id)
     assert delivery is not None
-    assert delivery.state is DeliveryState.VERIFIED
+    assert delivery.state is TrafficState.VERIFIED
     assert provider.weights == {"control": 1000, "treatment": 0}
 
 
@@ -188,8 +150,8 @@ def test_a_write_whose_answer_was_lost_is_found_to_be_served(served: Store, prov
     seeded = seed(served)
     promote_winner("x", "manual", "anna", store=served)
     provider.answers = [Answer(arrives=True, cuts=True)]
-    assert once_more(served, seeded).state is DeliveryState.PENDING
-    assert once_more(served, seeded).state is DeliveryState.VERIFIED
+    assert once_more(served, seeded).state is TrafficState.PENDING
+    assert once_more(served, seeded).state is TrafficState.VERIFIED
     assert len(provider.writes) == 1
 
 
@@ -198,9 +160,9 @@ def test_a_read_back_that_lags_is_waited_for(served: Store, provider: Provider) 
     promote_winner("x", "manual", "anna", store=served)
     old = copy.deepcopy(provider.strategies)
     provider.lags = [old, old, old]
-    assert once_more(served, seeded).state is DeliveryState.APPLIED
-    assert once_more(served, seeded).state is DeliveryState.APPLIED
-    assert once_more(served, seeded).state is DeliveryState.VERIFIED
+    assert once_more(served, seeded).state is TrafficState.APPLIED
+    assert once_more(served, seeded).state is TrafficState.APPLIED
+    assert once_more(served, seeded).state is TrafficState.VERIFIED
     assert len(provider.writes) == 1
 
 
@@ -212,10 +174,10 @@ def test_a_refusal_that_waiting_does_not_change_is_told_once(served: Store, prov
     provider.answers = [refused, refused]
     for _ in range(2):
         delivery = once_more(served, seeded)
-    assert delivery.state is DeliveryState.PENDING
+    assert delivery.state is TrafficState.PENDING
     assert f"HTTP {status}: " in (delivery.error or "")
     assert told(served, "traffic_refused") == 1
-    assert once_more(served, seeded).state is DeliveryState.VERIFIED
+    assert once_more(served, seeded).state is TrafficState.VERIFIED
 
 
 def test_retry_after_is_waited_for(served: Store, provider: Provider) -> None:
@@ -232,7 +194,7 @@ def test_after_the_last_attempt_a_person_is_told(served: Store, provider: Provid
     provider.read_answers = [Answer(503)] * ATTEMPTS
     for _ in range(ATTEMPTS):
         delivery = once_more(served, seeded)
-    assert (delivery.state, delivery.attempts) == (DeliveryState.FAILED, ATTEMPTS)
+    assert (delivery.state, delivery.attempts) == (TrafficState.FAILED, ATTEMPTS)
     assert told(served, "traffic_failed") == 1
 
 
@@ -256,7 +218,7 @@ def test_a_newer_split_supersedes_the_older_one(served: Store, provider: Provide
     with served.connect() as connection:
         rows = connection.execute("SELECT state FROM traffic_deliveries ORDER BY generation").fetchall()
     assert [row["state"] for row in rows] == ["superseded", "pending"]
-    assert once_more(served, seeded).state is DeliveryState.VERIFIED
+    assert once_more(served, seeded).state is TrafficState.VERIFIED
     assert provider.writes == []
 
 
@@ -271,14 +233,14 @@ def test_a_rollback_while_the_promotion_is_being_written_is_what_is_served(serve
     provider.before_write = meanwhile
     once_more(served, seeded)
     assert provider.weights == {"control": 0, "treatment": 1000}
-    assert once_more(served, seeded).state is DeliveryState.VERIFIED
+    assert once_more(served, seeded).state is TrafficState.VERIFIED
     assert provider.weights == {"control": 500, "treatment": 500}
 
 
 def test_one_worker_at_a_time_delivers_for_an_experiment(served: Store, provider: Provider) -> None:
     seeded = seed(served)
     promote_winner("x", "manual", "anna", store=served)
-    others: list[Delivery | None] = []
+    others: list[TrafficDelivery | None] = []
 
     def other() -> None:
         others.append(attempt(served, seeded.id, start_clocks))
@@ -291,7 +253,7 @@ def test_one_worker_at_a_time_delivers_for_an_experiment(served: Store, provider
         thread.join()
 
     provider.before_write = meanwhile
-    assert once_more(served, seeded).state is DeliveryState.VERIFIED
+    assert once_more(served, seeded).state is TrafficState.VERIFIED
     assert others == [None]
     assert len(provider.writes) == 1
 
@@ -302,7 +264,7 @@ def test_a_ramp_waits_until_its_step_is_served_and_counts_from_there(served: Sto
     with served.connect() as connection:
         connection.execute("UPDATE experiment_promotions SET step_started_at = step_started_at - interval '25 hours'")
     assert "not served yet" in advance_ramps(served)[0].message
-    assert once_more(served, seeded).state is DeliveryState.VERIFIED
+    assert once_more(served, seeded).state is TrafficState.VERIFIED
     assert provider.weights == {"control": 250, "treatment": 750}
     assert "the next step is due" in advance_ramps(served)[0].message
     assert promotion.ramp_step == 0
@@ -345,6 +307,22 @@ def test_a_deleted_experiment_is_delivered_nowhere(served: Store, provider: Prov
         connection.execute("DELETE FROM ab_variants")
         connection.execute("DELETE FROM ab_experiments")
     assert deliver_due(served) == ()
-    assert newest(served, seeded.id).state is DeliveryState.SUPERSEDED
+    assert newest(served, seeded.id).state is TrafficState.SUPERSEDED
     assert provider.asked == []
     assert count(served, "SELECT count(*) FROM traffic_allocations") == 0
+
+
+def test_the_offered_acts_wait_until_what_they_decided_is_served(served: Store, provider: Provider) -> None:
+    seeded = seed(served)
+    offered.PROMOTE.perform(Asked(experiment_name="x", by="anna"), served)
+    assert newest(served, seeded.id).state is TrafficState.VERIFIED
+    offered.ROLL_BACK.perform(Asked(experiment_name="x", by="anna", reason="worse"), served)
+    assert provider.weights == {"control": 500, "treatment": 500}
+
+
+def test_the_hourly_look_at_promotions_delivers_what_is_due(served: Store, provider: Provider) -> None:
+    seeded = seed(served)
+    promote_winner("x", "manual", "anna", store=served)
+    watch_promotions(served)
+    assert newest(served, seeded.id).state is TrafficState.VERIFIED
+    assert provider.weights == {"control": 0, "treatment": 1000}

@@ -18,7 +18,7 @@ from promotion_pipeline.promotion.act.serving import wait_until_served
 from promotion_pipeline.store.connection import create_database
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
-from promotion_pipeline.traffic.deliveries import DeliveryState
+from promotion_pipeline.traffic.deliveries import TrafficState
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 from promotion_pipeline_tests.traffic.provider import TOKEN
 from promotion_pipeline_tests.traffic.unleash_server import UnleashServer, unleash_at_work
@@ -35,7 +35,7 @@ def unleash(server: EmbeddedServer) -> Iterator[UnleashServer]:
         yield at_work
 
 
-def delivered(store: Store, experiment_id: UUID) -> DeliveryState:
+def delivered(store: Store, experiment_id: UUID) -> TrafficState:
     delivery = wait_until_served(store, experiment_id)
     assert delivery is not None
     return delivery.state
@@ -62,15 +62,15 @@ def test_a_ramp_and_its_rollback_reach_users_and_change_nothing_but_weights(
         connection.execute("UPDATE ab_experiments SET traffic_target = %s", [Jsonb(unleash.target("checkout"))])
     before, rest = unleash.strategies("checkout"), others(unleash, "checkout")
     promote_winner("x", "manual", "anna", store=served)
-    assert delivered(served, seeded.id) is DeliveryState.VERIFIED
+    assert delivered(served, seeded.id) is TrafficState.VERIFIED
     assert weights(unleash.strategies("checkout")[0]) == {"control": 250, "treatment": 750}
     advance_ramp("x", "anna", store=served)
-    assert delivered(served, seeded.id) is DeliveryState.VERIFIED
+    assert delivered(served, seeded.id) is TrafficState.VERIFIED
     assert weights(unleash.strategies("checkout")[0]) == {"control": 0, "treatment": 1000}
     assert others(unleash, "checkout") == rest
     assert_everybody_gets(unleash, "treatment")
     rollback_promotion("x", "worse", "anna", store=served)
-    assert delivered(served, seeded.id) is DeliveryState.VERIFIED
+    assert delivered(served, seeded.id) is TrafficState.VERIFIED
     assert unleash.strategies("checkout") == before
 
 
@@ -98,7 +98,7 @@ def test_an_edit_in_its_ui_is_found_and_named(store: Store, unleash: UnleashServ
     promote_winner("x", "manual", "anna", store=served)
     delivery = wait_until_served(served, seeded.id)
     assert delivery is not None
-    assert delivery.state is DeliveryState.CONFLICTED
+    assert delivery.state is TrafficState.CONFLICTED
     assert "control 90 %" in (delivery.error or "")
     assert "changed last by admin" in (delivery.error or "")
     assert weights(unleash.strategies("edited")[0]) == {"control": 900, "treatment": 100}

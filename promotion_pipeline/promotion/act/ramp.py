@@ -38,7 +38,7 @@ from promotion_pipeline.promotion.watch.state import close_alarms
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.text.numbers import share_text
-from promotion_pipeline.traffic.deliveries import DeliveryState, newest_delivery
+from promotion_pipeline.traffic.deliveries import TrafficState, newest_delivery
 
 
 def advance_ramps(store: Store, *, actor: str = "promotion_ramp") -> tuple[SweepEntry, ...]:
@@ -202,7 +202,7 @@ def _paused(context: ActContext, promotion: Promotion) -> str | None:
     if context.store.settings.mode is Mode.SHADOW:
         return "the mode is shadow: no traffic changes"
     delivery = newest_delivery(context.connection, context.experiment.id)
-    if delivery is not None and delivery.state is not DeliveryState.VERIFIED:
+    if delivery is not None and delivery.state is not TrafficState.VERIFIED:
         return f"this step is decided, and not served yet: its delivery is {delivery.state.value}"
     hold = context.experiment.hold
     if hold is not None and hold != promotion.snapshot.get("hold"):

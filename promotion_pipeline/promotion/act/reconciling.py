@@ -20,12 +20,12 @@ from promotion_pipeline.promotion.record.transaction import (
     store_or_current,
 )
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.traffic.deliveries import Delivery, DeliveryState, Way, newest_delivery, try_again
+from promotion_pipeline.traffic.deliveries import SplitChange, TrafficDelivery, TrafficState, newest_delivery, try_again
 
 
 def adopt_traffic(
     experiment_name: str, adopted_by: str, *, reason: str | None = None, store: Store | None = None
-) -> Delivery:
+) -> TrafficDelivery:
     """Take the split that somebody else made the target serve as the decided one: a new phase begins.
 
     A live promotion stays recorded as it is; that the split is not its own any more is drift, as if the split in our
@@ -42,7 +42,7 @@ def adopt_traffic(
 
 def overwrite_traffic(
     experiment_name: str, reason: str, overwritten_by: str, *, store: Store | None = None
-) -> Delivery:
+) -> TrafficDelivery:
     """Put the decided split on its way again, over the edit that was found; one made after that is another conflict.
 
     Raises:
@@ -54,7 +54,7 @@ def overwrite_traffic(
     return _settled(experiment_name, overwritten_by, store, partial(_overwrite, required_text(reason, "reason")))
 
 
-def retry_traffic(experiment_name: str, retried_by: str, *, store: Store | None = None) -> Delivery:
+def retry_traffic(experiment_name: str, retried_by: str, *, store: Store | None = None) -> TrafficDelivery:
     """Begin the attempts of the newest delivery anew, whatever stopped them.
 
     Raises:
@@ -67,11 +67,11 @@ def retry_traffic(experiment_name: str, retried_by: str, *, store: Store | None 
 
 
 def _settled(
-    experiment_name: str, by: str, store: Store | None, act: Callable[[ActContext, str], Delivery]
-) -> Delivery:
+    experiment_name: str, by: str, store: Store | None, act: Callable[[ActContext, str], TrafficDelivery]
+) -> TrafficDelivery:
     name, actor, where = experiment_name_of(experiment_name), required_text(by, "by"), store_or_current(store)
 
-    def work(connection: Connection) -> Delivery:
+    def work(connection: Connection) -> TrafficDelivery:
         return act(lock_experiment(connection, where, name), actor)
 
     delivery = in_transaction(where, work)
@@ -79,7 +79,7 @@ def _settled(
     return delivery
 
 
-def _adopt(reason: str | None, context: ActContext, actor: str) -> Delivery:
+def _adopt(reason: str | None, context: ActContext, actor: str) -> TrafficDelivery:
     theirs = _conflict(context).served or {}
     strange = sorted(key for key, share in theirs.items() if share and key not in context.split)
     if strange:
@@ -88,20 +88,20 @@ def _adopt(reason: str | None, context: ActContext, actor: str) -> Delivery:
             f" {context.experiment.name!r}: add it, or put ours back (promotion-pipeline traffic overwrite)"
         )
     split = {key: theirs.get(key, Decimal(0)) for key in context.split}
-    adopted = _set(context, split, Way.ADOPT)
+    adopted = _set(context, split, SplitChange.ADOPT)
     _note(context, actor, Action.ADOPT_SPLIT, adopted, {"split": as_text(split), "reason": reason})
     return adopted
 
 
-def _overwrite(reason: str, context: ActContext, actor: str) -> Delivery:
+def _overwrite(reason: str, context: ActContext, actor: str) -> TrafficDelivery:
     theirs = _conflict(context).served or {}
-    again = _set(context, context.split, Way.OVERWRITE)
+    again = _set(context, context.split, SplitChange.OVERWRITE)
     details = {"reason": reason, "split": as_text(context.split), "overwritten": as_text(theirs)}
     _note(context, actor, Action.OVERWRITE_SPLIT, again, details)
     return again
 
 
-def _retry(context: ActContext, actor: str) -> Delivery:
+def _retry(context: ActContext, actor: str) -> TrafficDelivery:
     delivery = newest_delivery(context.connection, context.experiment.id)
     again = None if delivery is None else try_again(context.connection, delivery)
     if delivery is None or again is None:
@@ -110,15 +110,15 @@ def _retry(context: ActContext, actor: str) -> Delivery:
     return again
 
 
-def _conflict(context: ActContext) -> Delivery:
+def _conflict(context: ActContext) -> TrafficDelivery:
     delivery = newest_delivery(context.connection, context.experiment.id)
-    if delivery is None or delivery.state is not DeliveryState.CONFLICTED:
+    if delivery is None or delivery.state is not TrafficState.CONFLICTED:
         said = "nothing is delivered" if delivery is None else f"its delivery is {delivery.state.value}"
         raise ConflictError(f"{context.experiment.name!r}: no edit of somebody else's was found ({said})")
     return delivery
 
 
-def _set(context: ActContext, split: dict[str, Decimal], way: Way) -> Delivery:
+def _set(context: ActContext, split: dict[str, Decimal], way: SplitChange) -> TrafficDelivery:
     live = live_promotion(context.connection, context.experiment.id)
     delivery = context.set_traffic(
         split,
@@ -131,5 +131,5 @@ def _set(context: ActContext, split: dict[str, Decimal], way: Way) -> Delivery:
     return delivery
 
 
-def _note(context: ActContext, actor: str, action: Action, delivery: Delivery, details: dict[str, Any]) -> None:
+def _note(context: ActContext, actor: str, action: Action, delivery: TrafficDelivery, details: dict[str, Any]) -> None:
     context.audit(actor, action, delivery.promotion_id, {"delivery": delivery.id, **details})

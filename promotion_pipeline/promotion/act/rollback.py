@@ -29,7 +29,7 @@ from promotion_pipeline.promotion.record.transaction import (
 from promotion_pipeline.promotion.watch.drift import drift_in, recorded_names
 from promotion_pipeline.promotion.watch.state import close_alarms
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.traffic.deliveries import Way
+from promotion_pipeline.traffic.deliveries import SplitChange
 
 
 class RollbackTarget(StrEnum):
@@ -193,7 +193,7 @@ def roll_back(context: ActContext, promotion: Promotion, order: RollbackOrder) -
     hold = f"{'closed' if is_close else 'rolled back'} by {order.by}: {order.reason}"
     set_hold(context, hold)
     if not is_close:
-        way = Way.REGARDLESS if order.to is RollbackTarget.CONTROL else Way.BACK
+        way = SplitChange.REGARDLESS if order.to is RollbackTarget.CONTROL else SplitChange.BACK
         context.set_traffic(target, is_active=True, promotion_id=promotion.id, way=way)
     reached(FaultPoint.TRAFFIC_SET)
     details = {

@@ -11,14 +11,14 @@ from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.transaction import store_or_current
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.traffic.deliveries import Delivery, due_experiments, newest_delivery
+from promotion_pipeline.traffic.deliveries import TrafficDelivery, due_experiments, newest_delivery
 from promotion_pipeline.traffic.delivery import PATIENCE_SECONDS, apply_deliveries, deliver_now
 from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE
 
 log = logging.getLogger(__name__)
 
 
-def deliver_due(store: Store) -> tuple[Delivery, ...]:
+def deliver_due(store: Store) -> tuple[TrafficDelivery, ...]:
     """Try once every delivery that is due.
 
     Raises:
@@ -27,7 +27,7 @@ def deliver_due(store: Store) -> tuple[Delivery, ...]:
     return apply_deliveries(store, start_clocks)
 
 
-def due_deliveries(store: Store) -> tuple[Delivery, ...]:
+def due_deliveries(store: Store) -> tuple[TrafficDelivery, ...]:
     """What `deliver_due` would try now. Writes nothing.
 
     Raises:
@@ -38,7 +38,9 @@ def due_deliveries(store: Store) -> tuple[Delivery, ...]:
     return tuple(delivery for delivery in found if delivery is not None)
 
 
-def wait_until_served(store: Store, experiment_id: UUID, patience_seconds: float = PATIENCE_SECONDS) -> Delivery | None:
+def wait_until_served(
+    store: Store, experiment_id: UUID, patience_seconds: float = PATIENCE_SECONDS
+) -> TrafficDelivery | None:
     """Deliver what an act on this experiment decided, for at most so long; the delivery as it is then.
 
     Raises:
@@ -47,7 +49,7 @@ def wait_until_served(store: Store, experiment_id: UUID, patience_seconds: float
     return deliver_now(store, experiment_id, start_clocks, patience_seconds)
 
 
-def served_or_said(promotion: Promotion, store: Store | None = None) -> Delivery | None:
+def served_or_said(promotion: Promotion, store: Store | None = None) -> TrafficDelivery | None:
     """`wait_until_served` after an act that is done: whatever goes wrong now is not the act's error."""
     try:
         return wait_until_served(store_or_current(store), promotion.experiment_id)
@@ -56,7 +58,7 @@ def served_or_said(promotion: Promotion, store: Store | None = None) -> Delivery
         return None
 
 
-def start_clocks(connection: Connection, delivery: Delivery) -> None:
+def start_clocks(connection: Connection, delivery: TrafficDelivery) -> None:
     """The ramp's hold and the watch count from the moment in which users are served what was decided."""
     connection.execute(
         "UPDATE experiment_promotions SET step_started_at = %s WHERE id = %s AND state IN ('ramping', 'promoted')",
@@ -64,7 +66,7 @@ def start_clocks(connection: Connection, delivery: Delivery) -> None:
     )
 
 
-def delivery_sentence(delivery: Delivery | None) -> str | None:
+def delivery_sentence(delivery: TrafficDelivery | None) -> str | None:
     """What is to be said of a delivery after an act; None: the act itself served the traffic."""
     if delivery is None or delivery.target in SERVED_FROM_OUR_DATABASE:
         return None

@@ -33,7 +33,7 @@ from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.outbox import Level, enqueue
 from promotion_pipeline.store.payload import Payload
 from promotion_pipeline.store.session_settings import READ_ONLY
-from promotion_pipeline.traffic.deliveries import Delivery, Way, note_delivery, say_when_verified
+from promotion_pipeline.traffic.deliveries import SplitChange, TrafficDelivery, note_delivery, say_when_verified
 
 LOCK_SECONDS = 30
 RETRY_SECONDS = 0.02
@@ -86,8 +86,13 @@ class ActContext:
         return enqueue(self.connection, event, level, self.experiment.id, promotion_id, dedup_key, full)
 
     def set_traffic(
-        self, split: Mapping[str, Any], *, is_active: bool, promotion_id: UUID | None, way: Way = Way.FORWARD
-    ) -> Delivery | None:
+        self,
+        split: Mapping[str, Any],
+        *,
+        is_active: bool,
+        promotion_id: UUID | None,
+        way: SplitChange = SplitChange.FORWARD,
+    ) -> TrafficDelivery | None:
         """Write the split and its delivery, start or stop the experiment, open the next phase.
 
         Raises:
@@ -108,7 +113,7 @@ class ActContext:
 
     def notify_when_served(
         self,
-        delivery: Delivery | None,
+        delivery: TrafficDelivery | None,
         event: Event,
         level: Level,
         promotion_id: UUID | None,
