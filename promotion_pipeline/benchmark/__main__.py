@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from promotion_pipeline.benchmark import backfill, doors, evaluation, hourly, notifications, rollup, tick
+from promotion_pipeline.benchmark import applications, backfill, doors, evaluation, hourly, notifications, rollup, tick
 from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "backfill": backfill.report,
     "rollup": rollup.report,
     "doors": doors.report,
+    "applications": applications.report,
     "notifications": notifications.report,
 }
 LARGE_PARTS: dict[str, Callable[[], str]] = {"tick-large": tick.report_large, "backfill-large": backfill.report_large}

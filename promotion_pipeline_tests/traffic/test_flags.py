@@ -152,7 +152,7 @@ def test_a_variant_without_a_name_is_refused() -> None:
 
 
 def test_the_hash_stays_what_it_is() -> None:
-    """Another hash, such as that of another release of flagd, would give every user of every experiment a variant anew."""
+    """Another hash, such as that of another release of flagd, would deal out every user of every experiment anew."""
     hundredths = tuple(Stretch(f"v{number:02}", BUCKETS // 100) for number in range(100))
     names = {stretch.variant: stretch.variant for stretch in hundredths}
     flags = served(flag_set([replace(experiment(hundredths), variants=names, control="v00")]))
