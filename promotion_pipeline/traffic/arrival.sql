@@ -9,10 +9,10 @@ FROM ab_experiments AS e LEFT JOIN ab_variants AS v ON v.experiment_id = e.id
 WHERE e.name = ANY(%(names)s) OR e.id::text = ANY(%(ids)s)
 
 -- name: remember_requests
--- Note that these requests were sent; returns those that were not before.
+-- Note that these requests were sent, as far as they were not before; ids and times with commas between them.
 INSERT INTO sent_requests (id, created_at)
-SELECT * FROM unnest(%(ids)s::uuid[], %(times)s::timestamptz[])
-ON CONFLICT (id) DO NOTHING RETURNING id
+SELECT * FROM unnest(string_to_array(%(ids)s, ',')::uuid[], string_to_array(%(times)s, ',')::timestamptz[])
+ON CONFLICT (id) DO NOTHING
 
 -- name: forget_old_requests
 -- Ids of requests that nobody sends again; a part at a time, and none that another batch is at.
