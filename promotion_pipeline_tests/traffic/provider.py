@@ -73,6 +73,7 @@ class Provider:
         self.read_answers: list[Answer] = []
         self.lags: list[list[dict[str, Any]]] = []
         """Older states, one a read: a copy that lags."""
+        self.before_read: Callable[[], None] = lambda: None
         self.before_write: Callable[[], None] = lambda: None
         self.after_write: Callable[[], None] = lambda: None
         self.url = ""
@@ -96,6 +97,7 @@ class Provider:
         """What the provider says, and does."""
         self.asked.append(asked)
         if asked.method == "GET":
+            self.before_read()
             return (
                 self.read_answers.pop(0) if self.read_answers else Answer(body=json.dumps(self._read(asked)).encode())
             )
