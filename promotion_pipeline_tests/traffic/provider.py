@@ -133,6 +133,11 @@ class Provider:
         return Answer(body=json.dumps(self.strategies[0]).encode())
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Nothing on the terminal: clients die on purpose."""
+
+
 @contextlib.contextmanager
 def provider_at_work() -> Iterator[Provider]:
     """A provider that answers while the context lasts."""
@@ -157,7 +162,7 @@ def provider_at_work() -> Iterator[Provider]:
         def log_message(self, *_: object) -> None:
             """Nothing on the terminal."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
