@@ -6,8 +6,8 @@ acknowledged_because: the reason that they gave
 acknowledged_by: who did
 action: what was done
 actor: who did it
-adopted_at: when the product took the table over
 adjusted_p_value: p-value after Holm over the treatments
+adopted_at: when the product took the table over
 always_valid_lower: lower end of the always-valid interval of the lift
 always_valid_p_value: p-value that holds however often one looks
 always_valid_upper: upper end of that interval
@@ -52,6 +52,7 @@ drift: the split as somebody else left it
 end_date: when the experiment is meant to end; after it nothing goes unattended
 ended_at: when the phase ended; null: it goes on
 environment_id: which thresholds of the environment
+error: what went wrong last
 error_rate: requests that failed, as a fraction
 error_rate_acceptable: contract check: whether it passes
 error_rate_threshold: threshold that was in force, a fraction
@@ -72,6 +73,7 @@ first_attempt_at: when it was first tried
 first_hour: the earliest hour that changed
 first_used_at: when it was first in force
 found_at: when it was found
+generation: counts the splits of an experiment
 group_sequential_boundary_z: boundary that z has to cross at this share of the plan
 group_sequential_crossed: whether it was crossed
 group_sequential_z: user-level z that is held against it
@@ -122,6 +124,7 @@ multiple_exposure_requests: share of the requests that such users made
 name: name
 new_users: users first served in this time
 newest_request_at: the newest request
+next_attempt_at: when it is tried again
 noted_at: when it was noted
 noticed_at: when it was noticed
 one_row: true: there is one row only
@@ -146,6 +149,7 @@ promotion_type: auto or manual
 ramp_step: number of the present ramp step, from 0
 reason: why
 reasons: codes of what fails, or all_checks_passed
+received_at: when it was received
 recorded: what the record says
 request_id: what the log calls the request
 requested_at: when a person was asked
@@ -179,6 +183,7 @@ token_hash: SHA-256 of the token
 token_id: which token; null: the cron secret
 told_at: when people were told
 traffic_percentage: percent of traffic that the variant gets
+traffic_target: what serves the split to the application; null: it reads ab_variants
 unassigned_requests: requests of no known experiment or variant, or of before the phase
 user_conversions: conversions of known users
 user_conversions_requests_sum_products: its part of the sum over users of y * d
@@ -198,6 +203,7 @@ value_sum_squares: sum of their squares
 variant_id: id of the variant
 variant_name: its name
 verdict: eligible, not_yet, rejected, inconclusive or error
+verified_at: when the target said that it serves it
 version_num: the newest migration that was run
 warnings: codes of the warnings
 written_at: when it was written

@@ -73,6 +73,7 @@ class Provider:
         self.read_answers: list[Answer] = []
         self.lags: list[list[dict[str, Any]]] = []
         """Older states, one a read: a copy that lags."""
+        self.before_read: Callable[[], None] = lambda: None
         self.before_write: Callable[[], None] = lambda: None
         self.after_write: Callable[[], None] = lambda: None
         self.url = ""
@@ -96,6 +97,7 @@ class Provider:
         """What the provider says, and does."""
         self.asked.append(asked)
         if asked.method == "GET":
+            self.before_read()
             return (
                 self.read_answers.pop(0) if self.read_answers else Answer(body=json.dumps(self._read(asked)).encode())
             )
@@ -131,6 +133,11 @@ class Provider:
         return Answer(body=json.dumps(self.strategies[0]).encode())
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Nothing on the terminal: clients die on purpose."""
+
+
 @contextlib.contextmanager
 def provider_at_work() -> Iterator[Provider]:
     """A provider that answers while the context lasts."""
@@ -155,7 +162,7 @@ def provider_at_work() -> Iterator[Provider]:
         def log_message(self, *_: object) -> None:
             """Nothing on the terminal."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
