@@ -15,6 +15,7 @@ from uuid import UUID
 
 import psycopg
 
+from promotion_pipeline.config import Mode
 from promotion_pipeline.errors import DependencyError, PromotionError, TargetError
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.traffic import telling
@@ -23,7 +24,7 @@ from promotion_pipeline.traffic.deliveries import (
     TrafficDelivery,
     TrafficState,
     claim,
-    due_experiments,
+    due_deliveries,
     keep_before,
     newest_delivery,
     object_of_before,
@@ -32,7 +33,7 @@ from promotion_pipeline.traffic.deliveries import (
 )
 from promotion_pipeline.traffic.targets.configured import kind_of
 from promotion_pipeline.traffic.targets.port import NamedSplit, Seen, Target, agrees
-from promotion_pipeline.traffic.targets.registry import opened_target
+from promotion_pipeline.traffic.targets.registry import missing_settings, opened_target
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,8 @@ def apply_deliveries(store: Store, on_verified: OnVerified) -> tuple[TrafficDeli
     """
     with store.connect() as connection:
         _forget_deleted(connection)
-        due = due_experiments(connection)
-    tried = [_tried(store, experiment_id, on_verified) for experiment_id in due]
+        due = due_deliveries(connection, store.settings)
+    tried = [_tried(store, delivery.experiment_id, on_verified) for delivery in due]
     with store.connect() as connection, connection.transaction():
         telling.tell_of_late_ones(connection)
     return tuple(delivery for delivery in tried if delivery is not None)
@@ -91,6 +92,8 @@ def deliver_now(
         with store.connect() as connection:
             delivery = newest_delivery(connection, experiment_id)
         if delivery is None or not delivery.is_under_way or time.monotonic() > deadline:
+            return delivery
+        if store.settings.mode is Mode.SHADOW or missing_settings(delivery.target, store.settings):
             return delivery
         if time.monotonic() <= deadline - min(LAST_START_SECONDS, patience_seconds / 2):
             tried = attempt(store, experiment_id, on_verified)
