@@ -238,7 +238,7 @@ def newest_delivery(connection: Connection, experiment_id: UUID) -> TrafficDeliv
 
 
 def due_deliveries(connection: Connection, settings: Settings) -> list[TrafficDelivery]:
-    """What this process may try now, the oldest first.
+    """What this process may try now, what has waited longest first.
 
     In shadow mode that is nothing, for no traffic changes; and what it lacks the settings for is left to a process
     that has them, without a failed attempt.
@@ -247,7 +247,7 @@ def due_deliveries(connection: Connection, settings: Settings) -> list[TrafficDe
         return []
     rows = connection.execute(
         "SELECT * FROM traffic_deliveries WHERE state IN ('pending', 'applied')"
-        " AND next_attempt_at <= clock_timestamp() ORDER BY id"
+        " AND next_attempt_at <= clock_timestamp() ORDER BY next_attempt_at, id"
     )
     found = map(TrafficDelivery.of, rows)
     return [delivery for delivery in found if missing_settings(delivery.target, settings) is None]

@@ -42,6 +42,8 @@ WAIT_SECONDS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 300.0)
 """After the first attempt, the second, and so on: the twentieth is made after about an hour."""
 PATIENCE_SECONDS = 30.0
 """How long the acting call waits for what it did to be served."""
+TICK_SECONDS = 120.0
+"""After that a tick begins no more attempts: those it did not come to are the first of the next one."""
 LAST_START_SECONDS = 15.0
 """No attempt of the acting call begins later than that before its patience ends."""
 DELIVERY_LOCK = 0x74726166666963
@@ -60,7 +62,12 @@ def apply_deliveries(store: Store, on_verified: OnVerified) -> tuple[TrafficDeli
     with store.connect() as connection:
         _forget_deleted(connection)
         due = due_deliveries(connection, store.settings)
-    tried = [_tried(store, delivery.experiment_id, on_verified) for delivery in due]
+    tried = []
+    deadline = time.monotonic() + TICK_SECONDS
+    for delivery in due:
+        if time.monotonic() > deadline:
+            break
+        tried.append(_tried(store, delivery.experiment_id, on_verified))
     with store.connect() as connection, connection.transaction():
         telling.tell_of_late_ones(connection)
     return tuple(delivery for delivery in tried if delivery is not None)
