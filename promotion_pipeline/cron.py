@@ -12,6 +12,7 @@ from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
 from promotion_pipeline.notifications.channels.registry import configured_channels
 from promotion_pipeline.promotion.act.ramp import advance_ramps
+from promotion_pipeline.promotion.act.serving import deliver_due
 from promotion_pipeline.promotion.record.inputs import ConfigLike, request_config, required_text
 from promotion_pipeline.promotion.record.models import AutoCheckResult, Delivered, Outcome, Watched
 from promotion_pipeline.promotion.record.transaction import store_or_current
@@ -45,6 +46,7 @@ def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = 
     steps = advance_ramps(where, actor=actor)
     unread = _catch_up(where)
     result = auto_check_promotions(actor, request, store=where)
+    deliver_due(where)
     told = _tell(where)
     outcomes = Counter(entry.outcome for entry in steps)
     return result.model_copy(

@@ -12,11 +12,12 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from promotion_pipeline.config import Mode, Settings
 from promotion_pipeline.errors import ConfigError, NotFoundError
 from promotion_pipeline.store.database import Connection
 from promotion_pipeline.traffic.allocations import Split, rounded, split_now, write_allocation
 from promotion_pipeline.traffic.targets.configured import TrafficTarget, kind_of, target_of
-from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE
+from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE, missing_settings
 
 
 class TrafficState(StrEnum):
@@ -236,13 +237,20 @@ def newest_delivery(connection: Connection, experiment_id: UUID) -> TrafficDeliv
     return None if row is None else TrafficDelivery.of(row)
 
 
-def due_experiments(connection: Connection) -> list[UUID]:
-    """Experiments with a delivery that may be tried now, the oldest first."""
+def due_deliveries(connection: Connection, settings: Settings) -> list[TrafficDelivery]:
+    """What this process may try now, what has waited longest first.
+
+    In shadow mode that is nothing, for no traffic changes; and what it lacks the settings for is left to a process
+    that has them, without a failed attempt.
+    """
+    if settings.mode is Mode.SHADOW:
+        return []
     rows = connection.execute(
-        "SELECT experiment_id FROM traffic_deliveries WHERE state IN ('pending', 'applied')"
-        " AND next_attempt_at <= clock_timestamp() ORDER BY id"
+        "SELECT * FROM traffic_deliveries WHERE state IN ('pending', 'applied')"
+        " AND next_attempt_at <= clock_timestamp() ORDER BY next_attempt_at, id"
     )
-    return [row["experiment_id"] for row in rows]
+    found = map(TrafficDelivery.of, rows)
+    return [delivery for delivery in found if missing_settings(delivery.target, settings) is None]
 
 
 def claim(connection: Connection, experiment_id: UUID, wait_seconds: Sequence[float]) -> TrafficDelivery | None:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import psycopg
 
+from promotion_pipeline.config import Mode
 from promotion_pipeline.errors import DependencyError, PromotionError, TargetError
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.traffic import telling
@@ -23,7 +24,7 @@ from promotion_pipeline.traffic.deliveries import (
     TrafficDelivery,
     TrafficState,
     claim,
-    due_experiments,
+    due_deliveries,
     keep_before,
     newest_delivery,
     object_of_before,
@@ -32,7 +33,7 @@ from promotion_pipeline.traffic.deliveries import (
 )
 from promotion_pipeline.traffic.targets.configured import kind_of
 from promotion_pipeline.traffic.targets.port import NamedSplit, Seen, Target, agrees
-from promotion_pipeline.traffic.targets.registry import opened_target
+from promotion_pipeline.traffic.targets.registry import missing_settings, opened_target
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ WAIT_SECONDS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 300.0)
 """After the first attempt, the second, and so on: the twentieth is made after about an hour."""
 PATIENCE_SECONDS = 30.0
 """How long the acting call waits for what it did to be served."""
+TICK_SECONDS = 120.0
+"""After that a tick begins no more attempts: those it did not come to are the first of the next one."""
 LAST_START_SECONDS = 15.0
 """No attempt of the acting call begins later than that before its patience ends."""
 DELIVERY_LOCK = 0x74726166666963
@@ -58,8 +61,13 @@ def apply_deliveries(store: Store, on_verified: OnVerified) -> tuple[TrafficDeli
     """
     with store.connect() as connection:
         _forget_deleted(connection)
-        due = due_experiments(connection)
-    tried = [_tried(store, experiment_id, on_verified) for experiment_id in due]
+        due = due_deliveries(connection, store.settings)
+    tried = []
+    deadline = time.monotonic() + TICK_SECONDS
+    for delivery in due:
+        if time.monotonic() > deadline:
+            break
+        tried.append(_tried(store, delivery.experiment_id, on_verified))
     with store.connect() as connection, connection.transaction():
         telling.tell_of_late_ones(connection)
     return tuple(delivery for delivery in tried if delivery is not None)
@@ -91,6 +99,8 @@ def deliver_now(
         with store.connect() as connection:
             delivery = newest_delivery(connection, experiment_id)
         if delivery is None or not delivery.is_under_way or time.monotonic() > deadline:
+            return delivery
+        if store.settings.mode is Mode.SHADOW or missing_settings(delivery.target, store.settings):
             return delivery
         if time.monotonic() <= deadline - min(LAST_START_SECONDS, patience_seconds / 2):
             tried = attempt(store, experiment_id, on_verified)

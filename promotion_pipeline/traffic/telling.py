@@ -104,7 +104,7 @@ def tell_of_late_ones(connection: Connection) -> None:
             name,
             f"{name}: the decided traffic is not served yet",
             f"Decided {LATE_AFTER_MINUTES} minutes ago, tried {delivery.attempts} times:"
-            f" {delivery.error or 'it was not tried yet: is the daemon up?'}",
+            f" {delivery.error or 'it was not tried yet: is the daemon up, and does it know the target?'}",
             f"See promotion-pipeline traffic, then promotion-pipeline traffic retry {name}.",
         )
 

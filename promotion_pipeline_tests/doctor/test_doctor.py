@@ -323,3 +323,41 @@ def test_an_experiment_changed_past_the_triggers(installation: Installation) -> 
     found = installation.finding("phases")
     assert found.status is Status.PROBLEM
     assert "replicated" in found.message and "past the database's triggers" in found.message
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ('{"kind": "unlesh"}', "kind is 'unlesh', it must be one of table, unleash"),
+        (
+            '{"kind": "unleash", "project": "p", "feature": "f", "environment": "e"}',
+            "set AUTO_PROMOTION_UNLEASH_URL and AUTO_PROMOTION_UNLEASH_TOKEN",
+        ),
+    ],
+)
+def test_a_target_that_cannot_be_read(installation: Installation, target: str, said: str) -> None:
+    seed_experiment(installation.store, "x", NO_DIFFERENCE)
+    installation.execute(f"UPDATE ab_experiments SET traffic_target = '{target}' WHERE is_active")
+    found = installation.finding("traffic targets")
+    assert found.status is Status.PROBLEM
+    assert said in found.message
+
+
+def test_two_running_experiments_on_one_flag(installation: Installation) -> None:
+    for name in ("x", "y"):
+        seed_experiment(installation.store, name, NO_DIFFERENCE)
+    installation.execute(
+        """UPDATE ab_experiments SET traffic_target = '{"kind": "ofrep", "flag": "f"}' WHERE is_active"""
+    )
+    assert "served by the same ofrep flag" in installation.finding("traffic targets").message
+
+
+def test_a_split_that_is_decided_and_not_served(installation: Installation) -> None:
+    seed_experiment(installation.store, "x", NO_DIFFERENCE)
+    installation.execute(
+        "INSERT INTO traffic_deliveries (experiment_id, generation, target, wanted, state, error)"
+        " SELECT id, 1, 'unleash', '{}', 'failed', 'Unleash answered HTTP 503' FROM ab_experiments LIMIT 1"
+    )
+    found = installation.finding("served traffic")
+    assert found.status is Status.PROBLEM
+    assert "failed: Unleash answered HTTP 503" in found.message

@@ -11,6 +11,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline import promote_winner, rollback_promotion
+from promotion_pipeline.config import Mode
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.promotion.act import offered
 from promotion_pipeline.promotion.act.offered import Asked
@@ -326,3 +327,18 @@ def test_the_hourly_look_at_promotions_delivers_what_is_due(served: Store, provi
     watch_promotions(served)
     assert newest(served, seeded.id).state is TrafficState.VERIFIED
     assert provider.weights == {"control": 0, "treatment": 1000}
+
+
+@pytest.mark.parametrize("lacks", [{"unleash_token": None}, {"mode": Mode.SHADOW}])
+def test_a_process_that_may_not_or_cannot_deliver_leaves_it_to_one_that_can(
+    served: Store, provider: Provider, lacks: dict[str, Any]
+) -> None:
+    seeded = seed(served)
+    promote_winner("x", "manual", "anna", store=served)
+    without = Store(served.url, served.settings.model_copy(update=lacks))
+    assert deliver_due(without) == ()
+    waited = wait_until_served(without, seeded.id)
+    assert waited is not None
+    assert (waited.state, waited.attempts) == (TrafficState.PENDING, 0)
+    assert provider.asked == []
+    assert once_more(served, seeded).state is TrafficState.VERIFIED

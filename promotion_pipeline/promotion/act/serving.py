@@ -11,7 +11,8 @@ from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.transaction import store_or_current
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.traffic.deliveries import TrafficDelivery, due_experiments, newest_delivery
+from promotion_pipeline.traffic import deliveries
+from promotion_pipeline.traffic.deliveries import TrafficDelivery
 from promotion_pipeline.traffic.delivery import PATIENCE_SECONDS, apply_deliveries, deliver_now
 from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE
 
@@ -34,8 +35,7 @@ def due_deliveries(store: Store) -> tuple[TrafficDelivery, ...]:
         DependencyError: the database is down.
     """
     with store.connect() as connection:
-        found = [newest_delivery(connection, experiment_id) for experiment_id in due_experiments(connection)]
-    return tuple(delivery for delivery in found if delivery is not None)
+        return tuple(deliveries.due_deliveries(connection, store.settings))
 
 
 def wait_until_served(

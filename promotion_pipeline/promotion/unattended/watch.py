@@ -108,9 +108,10 @@ def watch_promotions(store: Store, *, actor: str = "promotion_watch") -> tuple[W
     Raises:
         DependencyError: the product's database is down. (A log that is down makes promotions blind, which is told.)
     """
-    # First, so that what is served now is what is looked at.
+    found = tuple(_watch(store, one, actor) for one in look(store))
+    # Last, so that a target that hangs delays no look, and what the watch rolled back is on its way at once.
     deliver_due(store)
-    return tuple(_watch(store, one, actor) for one in look(store))
+    return found
 
 
 def watches_due(store: Store) -> tuple[tuple[Look, ...], tuple[Look, ...]]:

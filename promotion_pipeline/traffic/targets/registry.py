@@ -25,6 +25,15 @@ SERVED_FROM_OUR_DATABASE = frozenset({TargetKind.TABLE, TargetKind.FLAGD, Target
 """Kinds that read our own tables: the transaction of the act is the delivery."""
 
 
+def missing_settings(kind: str, settings: Settings) -> str | None:
+    """The variables that this process lacks to reach targets of a kind; None: it has them."""
+    if kind == TargetKind.UNLEASH and (settings.unleash_url is None or settings.unleash_token is None):
+        return "AUTO_PROMOTION_UNLEASH_URL and AUTO_PROMOTION_UNLEASH_TOKEN"
+    if kind == TargetKind.WEBHOOK and settings.traffic_webhook_secret is None:
+        return "AUTO_PROMOTION_TRAFFIC_WEBHOOK_SECRET"
+    return None
+
+
 @contextlib.contextmanager
 def opened_target(
     configured: TrafficTarget, settings: Settings, experiment_name: str, names: Sequence[str], message_id: str
@@ -48,21 +57,18 @@ def opened_target(
 def _target(
     configured: TrafficTarget, settings: Settings, experiment_name: str, names: Sequence[str], message_id: str
 ) -> Target:
+    missing = missing_settings(configured.kind, settings)
+    if missing is not None:
+        raise TargetError(f"set {missing}: the traffic of an experiment is served there", needs_a_person=True)
     match configured:
         case UnleashTarget():
-            url, token = settings.unleash_url, settings.unleash_token
-            if url is None or token is None:
-                raise _missing("AUTO_PROMOTION_UNLEASH_URL and AUTO_PROMOTION_UNLEASH_TOKEN")
-            return Unleash(configured, names, url, token.get_secret_value())
+            assert settings.unleash_url is not None
+            assert settings.unleash_token is not None
+            return Unleash(configured, names, settings.unleash_url, settings.unleash_token.get_secret_value())
         case WebhookTarget():
-            if settings.traffic_webhook_secret is None:
-                raise _missing("AUTO_PROMOTION_TRAFFIC_WEBHOOK_SECRET")
+            assert settings.traffic_webhook_secret is not None
             secret = settings.traffic_webhook_secret.get_secret_value()
             return Webhook(configured, experiment_name, secret, message_id)
         case TableTarget() | FlagdTarget() | OfrepTarget():
             raise TargetError(f"{configured.kind} is served from our own tables: nothing is delivered to it")
     assert_never(configured)
-
-
-def _missing(variables: str) -> TargetError:
-    return TargetError(f"set {variables}: the traffic of an experiment is served there", needs_a_person=True)
