@@ -96,7 +96,8 @@ def test_an_hour_alone_says_what_it_says_among_all(stream: tuple[pd.DataFrame, p
     rollups, own = stream
     at = START + pd.Timedelta(hours=hour)
     known = rollups[rollups["hour"] <= at]
-    whole, alone = evaluate(rollups, own), evaluate(known, own, hours=[at])
+    every = [START + pd.Timedelta(hours=number) for number in range(HOURS)]
+    whole, alone = evaluate(rollups, own, hours=every), evaluate(known, own, hours=[at])
     for name in ("metrics", "significance", "decisions"):
         among = _rows(whole, name)
         assert_frame_equal(among[among["hour"] == at].reset_index(drop=True), _rows(alone, name), check_exact=True)
