@@ -23,6 +23,7 @@ OF_NO_EXPERIMENT = {
     "page_sessions",
     "rollup_hours",
     "run_signs_of_life",
+    "sent_requests",
     "user_id_keys",
 }
 """Tables with times that are about an installation, not about one experiment."""

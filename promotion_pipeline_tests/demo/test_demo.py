@@ -18,7 +18,7 @@ from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.cli.conftest import spawn
 from promotion_pipeline_tests.seeding import count, seed_experiment, split_of
 
-REQUESTS = 150_000
+REQUESTS = 100_000
 ENDINGS = {
     "demo-checkout-button": ("eligible", "promoted"),
     "demo-search-ranking": ("eligible", "promoted, rolled back"),

@@ -12,6 +12,7 @@ from typing import Any, LiteralString
 
 import pandas as pd
 import pyarrow as pa
+import pytest
 from psycopg import sql
 
 from promotion_pipeline.store.bulk import copy_typed, identifiers, read_frame
@@ -20,6 +21,16 @@ from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.rollups.engines.logs import POSTGRESQL_TYPES
 
 PLACES = ("own table", "another PostgreSQL", "DuckDB", "Spark", "chdb")
+
+
+def each(*names: str) -> list[Any]:
+    """These places; Spark, which takes seconds for each test, only by `pytest -m every_engine`.
+
+    For tests whose behaviour is the port's and not an engine's.
+    """
+    return [pytest.param(name, marks=pytest.mark.every_engine) if name == "Spark" else name for name in names]
+
+
 ENGINES = {"another PostgreSQL": "postgresql", "DuckDB": "duckdb", "Spark": "spark", "chdb": "clickhouse"}
 parquet: Any = importlib.import_module("pyarrow.parquet")
 _COLUMNS = sql.SQL(

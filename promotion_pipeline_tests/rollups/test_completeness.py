@@ -15,7 +15,7 @@ from promotion_pipeline.rollups import catch_up, landed, open_log
 from promotion_pipeline.store.bulk import read_frame
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.rollups.conftest import MakePlace
-from promotion_pipeline_tests.rollups.places import PLACES
+from promotion_pipeline_tests.rollups.places import PLACES, each
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,
     WINNER,
@@ -40,7 +40,7 @@ def sums(store: Store) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", each(*PLACES))
 def test_an_experiment_that_arrives_with_its_history_is_read_back_to_its_start(
     make_place: MakePlace, store: Store, name: str
 ) -> None:
@@ -68,7 +68,7 @@ def test_an_experiment_that_arrives_with_its_history_is_read_back_to_its_start(
     assert catch_up(where.store, seeded.end - 48 * HOUR).changed_rows == 0
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", each(*PLACES))
 def test_rows_that_came_beyond_the_look_back_withhold_and_are_read_again(
     make_place: MakePlace, store: Store, name: str
 ) -> None:

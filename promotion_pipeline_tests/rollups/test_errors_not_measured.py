@@ -16,10 +16,10 @@ from promotion_pipeline.rollups import Span, open_log
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.rollups.conftest import MakePlace
-from promotion_pipeline_tests.rollups.places import PLACES, Place, with_mapping
+from promotion_pipeline_tests.rollups.places import PLACES, Place, each, with_mapping
 from promotion_pipeline_tests.seeding import WINNER, Seeded, seed_experiment
 
-ELSEWHERE = [name for name in PLACES if name != "own table"]
+ELSEWHERE = each(*(name for name in PLACES if name != "own table"))
 
 
 def mapped(

@@ -13,7 +13,7 @@ from promotion_pipeline.rollups.log_gaps import GapKind, gap_sentence, log_gaps
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.rollups.conftest import MakePlace
-from promotion_pipeline_tests.rollups.places import Place
+from promotion_pipeline_tests.rollups.places import Place, each
 from promotion_pipeline_tests.seeding import WINNER, Seeded, seed_experiment
 
 HOUR = timedelta(hours=1)
@@ -35,7 +35,7 @@ def requests_by_hour(store: Store, seeded: Seeded) -> pd.Series:
     return read_rollups(store, seeded.start, seeded.end).groupby("hour")["requests"].sum()
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", each(*FILES))
 def test_a_corrupt_file_outside_the_window_stops_nothing(
     make_place: MakePlace, store: Store, connection: Connection, name: str
 ) -> None:
@@ -80,7 +80,7 @@ def test_a_corrupt_file_inside_is_named_and_changes_no_sum_that_was_counted(
 
 
 @pytest.mark.parametrize("change", DROPPED)
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", each(*FILES))
 def test_a_column_that_newer_files_lack_is_an_error_that_names_the_file(
     make_place: MakePlace, store: Store, name: str, change: str
 ) -> None:
@@ -103,7 +103,7 @@ def test_a_column_that_newer_files_lack_is_an_error_that_names_the_file(
         assert log.rollups(seeded.start, seeded.end - HOUR)["requests"].sum() == 20_000 - len(lost)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", each(*FILES))
 def test_a_log_that_learns_a_measure_later_is_read_whole(make_place: MakePlace, store: Store, name: str) -> None:
     where = make_place(name)
     seeded = seed(where, store)
@@ -115,7 +115,7 @@ def test_a_log_that_learns_a_measure_later_is_read_whole(make_place: MakePlace, 
     assert found["latency_samples"].sum() == 20_000 - len(old)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", each(*FILES))
 def test_a_log_of_broken_files_alone_is_an_error_that_names_one(make_place: MakePlace, store: Store, name: str) -> None:
     where = make_place(name)
     seeded = seed_experiment(store, "checkout", WINNER)

@@ -12,7 +12,7 @@ from promotion_pipeline.rollups import live_rollups, open_log
 from promotion_pipeline.rollups.as_of import rollups_as_of
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.rollups.conftest import MakePlace
-from promotion_pipeline_tests.rollups.places import PLACES
+from promotion_pipeline_tests.rollups.places import PLACES, each
 from promotion_pipeline_tests.seeding import WINNER, VariantSpec, add_requests, seed_experiment
 
 HOUR = timedelta(hours=1)
@@ -20,7 +20,7 @@ KEYS = ["hour", "phase_id", "variant_id"]
 
 
 @pytest.mark.parametrize("rolled_hours", [0, 90])
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", each(*PLACES))
 def test_hours_that_are_not_rolled_up_are_asked_of_the_log(
     make_place: MakePlace, store: Store, connection: Connection, name: str, rolled_hours: int
 ) -> None:
@@ -42,7 +42,7 @@ def test_hours_that_are_not_rolled_up_are_asked_of_the_log(
     assert answer.sample_size == 10_000
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", each(*PLACES))
 def test_an_experiment_without_requests_is_told_which_log_was_asked(
     make_place: MakePlace, store: Store, name: str
 ) -> None:

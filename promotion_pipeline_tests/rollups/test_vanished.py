@@ -12,7 +12,7 @@ from promotion_pipeline.rollups.log_gaps import GapKind, gap_sentence, log_gaps
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.rollups.conftest import MakePlace
-from promotion_pipeline_tests.rollups.places import PLACES, Place
+from promotion_pipeline_tests.rollups.places import PLACES, Place, each
 from promotion_pipeline_tests.seeding import WINNER, Seeded, seed_experiment
 
 HOUR = timedelta(hours=1)
@@ -27,7 +27,7 @@ def rolled_up(where: Place, first: int, last: int, seeded: Seeded) -> pd.DataFra
     return frame.astype(dict.fromkeys(["experiment_id", *KEYS[1:]], "str")).sort_values(KEYS, ignore_index=True)
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", each(*PLACES))
 def test_an_hour_that_vanished_keeps_its_sums_and_is_named_until_it_is_back(
     make_place: MakePlace, store: Store, connection: Connection, name: str
 ) -> None:
@@ -46,7 +46,7 @@ def test_an_hour_that_vanished_keeps_its_sums_and_is_named_until_it_is_back(
     assert log_gaps(connection) == []
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", each(*PLACES))
 def test_old_requests_that_vanish_change_no_user_sum_of_later_hours(
     make_place: MakePlace, store: Store, name: str
 ) -> None:

@@ -110,6 +110,11 @@ def test_a_forgotten_user_is_nowhere_in_a_dump_and_every_decision_stays(
     rng = np.random.default_rng(7)
     insert(connection, seeded, rng, 400, 25)
     connection.execute("UPDATE ai_requests SET user_id = 'maria@example.com' WHERE user_id = 'user 3'")
+    connection.execute(
+        "INSERT INTO ai_events (id, experiment_id, user_id, created_at, name)"
+        " VALUES (gen_random_uuid(), %s, 'maria@example.com', %s, 'purchase')",
+        [seeded.id, START],
+    )
     rollup_window(used, START, END)
     evaluate_window(used, START, END)
     frames = ["--data-only", "--table=eligibility_decisions", "--table=hourly_variant_rollups", "--table=phase_totals"]
