@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from promotion_pipeline.traffic.targets.configured import UnleashTarget
+from promotion_pipeline_tests.traffic.outside import UNLEASH, node_packages
 from promotion_pipeline_tests.traffic.provider import TOKEN
 
-PACKAGE = Path(__file__).parent / "unleash"
 FRONTEND_TOKEN = "default:production.a-frontend-token-of-the-tests"
 START_SECONDS = 90
 
@@ -99,7 +95,7 @@ class UnleashServer:
 @contextlib.contextmanager
 def unleash_at_work(database_url: str) -> Iterator[UnleashServer]:
     """A server that answers while the context lasts."""
-    program = _installed() / "node_modules" / "unleash-server" / "dist" / "server.js"
+    program = node_packages(UNLEASH) / "unleash-server" / "dist" / "server.js"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -135,22 +131,3 @@ def _wait(server: UnleashServer, process: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.2)
     raise AssertionError(f"unleash-server does not answer after {START_SECONDS} s")
-
-
-def _installed() -> Path:
-    """The folder with the packages of the lock, installed once a machine and lock."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("there is no node and npm on the PATH: the real unleash-server is not run")
-    lock = (PACKAGE / "package-lock.json").read_bytes()
-    folder = Path(tempfile.gettempdir()) / f"promotion-tests-unleash-{hashlib.sha256(lock).hexdigest()[:12]}"
-    if not (folder / "installed").exists():
-        folder.mkdir(exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(PACKAGE / name, folder / name)
-        done = subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, capture_output=True
-        )
-        if done.returncode:
-            pytest.skip("the npm registry does not give unleash-server: it is not run")
-        (folder / "installed").touch()
-    return folder
