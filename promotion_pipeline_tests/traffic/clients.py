@@ -242,9 +242,7 @@ def main() -> None:
     """Run it on a server of its own for both hashes, print what was found, and end with 1 if anything differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=100_000)
-    parser.add_argument(
-        "--moving", type=int, default=10_000, help="of them asked again after the step and the rollback"
-    )
+    parser.add_argument("--moving", type=int, default=10_000, help="of them asked at the later stages too")
     parser.add_argument("--hash", choices=list(FlagHash), action="append", help="default: both, one after the other")
     given = parser.parse_args()
     users, is_well = users_of(given.keys), True
