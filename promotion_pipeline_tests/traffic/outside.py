@@ -52,7 +52,9 @@ def ask(command: Sequence[str], environment: Mapping[str, str], options: object,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2_000:]
-    return done.stdout.split("\n")
+    answers = done.stdout.split("\n")
+    assert len(answers) == len(users), f"{len(answers)} answers to {len(users)} users: {done.stderr[-2_000:]}"
+    return answers
 
 
 def ask_node(which: str, options: object, users: Sequence[str]) -> list[str]:

@@ -45,19 +45,19 @@ async function web({ url, token, flag, answers }) {
   };
 }
 
-async function unleash({ url, token, flag, country }) {
+async function unleash({ url, token, flag, properties }) {
   const { initialize } = require("unleash-client");
   const client = initialize({
     url: `${url}/api/`,
     appName: "tests",
     customHeaders: { Authorization: token },
     disableMetrics: true,
-    refreshInterval: 0,
+    refreshInterval: 60_000,
     backupPath: require("node:fs").mkdtempSync(`${require("node:os").tmpdir()}/unleash-`),
   });
   await new Promise((resolve, reject) => client.once("synchronized", resolve).once("error", reject));
   return async (user) => {
-    const variant = client.getVariant(flag, { userId: user, properties: { country } });
+    const variant = client.getVariant(flag, { userId: user, properties });
     return variant.feature_enabled ? variant.name : "off";
   };
 }
