@@ -25,8 +25,6 @@ from psycopg.types.json import Jsonb
 
 from promotion_pipeline import promote_winner, rollback_promotion
 from promotion_pipeline.api.tokens import Role, create_token
-from promotion_pipeline.config import Settings
-from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.store.connection import connect
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
@@ -368,37 +366,3 @@ def database_down(store: Store, server: EmbeddedServer) -> Iterator[None]:
         )
         yield
         admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
-
-
-SHOP = "https://shop.example.com"
-ASKING = {"Origin": SHOP, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
-
-
-def test_a_page_of_a_configured_origin_may_ask_for_flags_and_for_nothing_else(start_api: StartApi) -> None:
-    api = start_api(evaluation_origins=(SHOP,))
-    serve_by_flag(api.store, seed_experiment(api.store, "checkout", WINNER))
-    elsewhere = "/api/monitoring/experiments/checkout/promote"
-
-    asked = api.nobody.options(ONE, headers=ASKING)
-    answered = evaluator(api).post(ALL, json=USER, headers={"Origin": SHOP})
-    stranger = evaluator(api).post(ALL, json=USER, headers={"Origin": "https://evil.example.com"})
-
-    assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, SHOP)
-    assert (answered.status_code, answered.headers["access-control-allow-origin"]) == (200, SHOP)
-    assert "etag" in answered.headers["access-control-expose-headers"].lower()
-    assert "access-control-allow-origin" not in stranger.headers
-    assert "access-control-allow-origin" not in api.viewer.get(elsewhere, headers={"Origin": SHOP}).headers
-    assert "access-control-allow-origin" not in api.nobody.options(elsewhere, headers=ASKING).headers
-
-
-def test_no_page_of_another_origin_may_ask_unless_it_is_configured(shared_api: Api) -> None:
-    answer = evaluator(shared_api).post(ALL, json=USER, headers={"Origin": SHOP})
-
-    assert answer.status_code == 200
-    assert "access-control-allow-origin" not in answer.headers
-
-
-@pytest.mark.parametrize("wrong", ["shop.example.com", "https://shop.example.com/path", "ftp://x", "https://u@x"])
-def test_what_is_no_origin_is_refused(wrong: str) -> None:
-    with pytest.raises(ConfigError, match="EVALUATION_ORIGINS"):
-        Settings.from_environment({"AUTO_PROMOTION_EVALUATION_ORIGINS": f"{SHOP}, {wrong}"})
