@@ -12,32 +12,16 @@ that names every variation, with weight 0 where nobody gets it; variants are the
 
 from __future__ import annotations
 
-import argparse
-import base64
-import hashlib
-import hmac
 import json
 import os
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import quote
+
+from receiver import RefusalError, asked, receive
 
 A_PERCENT = 1_000
 """LaunchDarkly counts weights in thousandths of a percent."""
-OLDEST_SECONDS = 300
-LONGEST_BODY = 1_000_000
 API = os.environ.get("LAUNCHDARKLY_URL", "https://app.launchdarkly.com")
-
-
-class RefusalError(Exception):
-    """What is answered instead of a split."""
-
-    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.headers = status, headers or {}
 
 
 class Flag:
@@ -48,10 +32,10 @@ class Flag:
         if experiment not in flags:
             raise RefusalError(404, f"LAUNCHDARKLY_FLAGS names no flag for the experiment {experiment!r}")
         at = flags[experiment]
-        project, flag = (urllib.parse.quote(at[part], safe="") for part in ("project", "flag"))
+        project, flag = (quote(at[part], safe="") for part in ("project", "flag"))
         self._environment = at["environment"]
         self._url = f"{API}/api/v2/flags/{project}/{flag}"
-        self._flag = _asked("GET", f"{self._url}?env={urllib.parse.quote(self._environment)}")
+        self._flag = self._asked("GET", f"{self._url}?env={quote(self._environment)}")
         rule = self._flag["environments"][self._environment]["fallthrough"]
         self._weights: list[dict[str, Any]] = rule.get("rollout", {}).get("variations", [])
         if len(self._weights) != len(self._flag["variations"]):
@@ -64,9 +48,6 @@ class Flag:
 
     def serve(self, split: dict[str, float]) -> None:
         """Replace the weights, if they are still those that were read."""
-        lacking = [name for name, share in split.items() if share and name not in self.split]
-        if lacking:
-            raise RefusalError(422, f"the flag has no variation {', '.join(lacking)}")
         path = f"/environments/{self._environment}/fallthrough/rollout/variations"
         tests = [
             {"op": "test", "path": f"{path}/{place}/weight", "value": one["weight"]}
@@ -76,76 +57,15 @@ class Flag:
             {"op": "replace", "path": f"{path}/{place}/weight", "value": round(split.get(name, 0) * A_PERCENT)}
             for place, name in enumerate(self._name(one["variation"]) for one in self._weights)
         ]
-        _asked("PATCH", self._url, tests + replaced)
+        self._asked("PATCH", self._url, tests + replaced)
 
     def _name(self, place: int) -> str:
         variation = self._flag["variations"][place]
         return str(variation["value"] if isinstance(variation["value"], str) else variation.get("name"))
 
-
-def _asked(method: str, url: str, body: object = None) -> Any:
-    headers = {"Authorization": os.environ["LAUNCHDARKLY_TOKEN"], "Content-Type": "application/json"}
-    content = None if body is None else json.dumps(body).encode()
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, content, headers, method=method), timeout=5) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        wait = {"Retry-After": error.headers["Retry-After"]} if error.headers.get("Retry-After") else {}
-        raise RefusalError(error.code, f"LaunchDarkly: {error.read(300).decode('utf-8', 'replace')}", wait) from None
-    except OSError as error:
-        raise RefusalError(502, f"LaunchDarkly cannot be reached: {type(error).__name__}") from None
-
-
-def split_after(path: str, body: bytes) -> dict[str, float]:
-    """What is served: for a read what it is, for a write (which has a body) what it is afterwards."""
-    if not body:
-        return Flag(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query)).get("experiment")).split
-    wanted = json.loads(body)["data"]
-    flag = Flag(wanted["experiment"])
-    if flag.split == wanted["split"]:
-        return flag.split
-    if flag.split != wanted.get("before", flag.split):
-        raise RefusalError(409, f"something else is served: {flag.split}")
-    flag.serve(wanted["split"])
-    return Flag(wanted["experiment"]).split
-
-
-def is_signed(headers: Any, body: bytes) -> bool:
-    """Whether a message is signed by Standard Webhooks, and is not an old one that is sent again."""
-    key = base64.b64decode(os.environ["WEBHOOK_SECRET"].removeprefix("whsec_"))
-    at = headers.get("webhook-timestamp", "")
-    signed = f"{headers.get('webhook-id', '')}.{at}.".encode() + body
-    expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    given = headers.get("webhook-signature", "").split(" ")
-    is_new = at.isdecimal() and abs(time.time() - int(at)) < OLDEST_SECONDS
-    return is_new and any(hmac.compare_digest(one.encode(), expected.encode()) for one in given)
-
-
-class Receiver(BaseHTTPRequestHandler):
-    """Answers what is served."""
-
-    def _answer(self) -> None:
-        length = self.headers.get("Content-Length", "0")
-        body = self.rfile.read(min(int(length), LONGEST_BODY)) if length.isdecimal() else b""
-        extra: dict[str, str] = {}
-        try:
-            if not is_signed(self.headers, body):
-                raise RefusalError(401, "not signed by WEBHOOK_SECRET within the last minutes")
-            status, said = 200, json.dumps({"split": split_after(self.path, body)})
-        except RefusalError as error:
-            status, said, extra = error.status, json.dumps({"error": str(error)}), error.headers
-        except (KeyError, TypeError, ValueError) as error:
-            status, said = 400, json.dumps({"error": f"not understood: {error!r}"})
-        self.send_response(status)
-        for name, value in {**extra, "Content-Type": "application/json", "Content-Length": str(len(said))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(said.encode())
-
-    do_GET = do_POST = _answer  # noqa: N815
+    def _asked(self, method: str, url: str, body: object = None) -> Any:
+        return asked("LaunchDarkly", method, url, {"Authorization": os.environ["LAUNCHDARKLY_TOKEN"]}, body)
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--port", type=int, default=8090)
-    ThreadingHTTPServer(("127.0.0.1", arguments.parse_args().port), Receiver).serve_forever()
+    receive(Flag, __doc__)

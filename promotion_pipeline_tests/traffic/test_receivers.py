@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -67,24 +67,43 @@ def patched(flag: dict[str, Any], patch: list[dict[str, Any]]) -> bool:
     return True
 
 
+def gb_experiment() -> dict[str, Any]:
+    """An experiment as GrowthBook's API shows it."""
+    phase = {
+        "name": "Main",
+        "dateStarted": "2026-01-01T00:00:00.000Z",
+        "dateEnded": "",
+        "reasonForStopping": "",
+        "seed": "checkout",
+        "coverage": 0.8,
+        "trafficSplit": [{"variationId": "0", "weight": 0.5}, {"variationId": "1", "weight": 0.5}],
+        "targetingCondition": '{"country": "CH"}',
+    }
+    names = (("0", "control"), ("1", "treatment"))
+    variations = [{"variationId": key, "key": name, "name": name} for key, name in names]
+    return {"id": "exp_1", "variations": variations, "phases": [{**phase, "name": "First"}, phase]}
+
+
+Answers = Callable[[str, Any], tuple[int, Any]]
+"""Method and body -> status and answer."""
+
+
 @contextmanager
-def launchdarkly(flag: dict[str, Any], patches: list[list[dict[str, Any]]]) -> Iterator[str]:
-    """The part of LaunchDarkly's API that is used."""
+def api(token: str, answers: Answers) -> Iterator[str]:
+    """A provider's API on loopback."""
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status = 200 if self.headers["Authorization"] == LD_TOKEN else 401
-            if status == 200 and self.command == "PATCH":
-                patches.append(json.loads(body))
-                status = 200 if patched(flag, patches[-1]) else 409
-            said = json.dumps(flag).encode()
+            is_known = self.headers["Authorization"] == token
+            status, answer = answers(self.command, json.loads(body or b"null")) if is_known else (401, {})
+            said = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()
             self.wfile.write(said)
 
-        do_GET = do_PATCH = _answer  # noqa: N815
+        do_GET = do_PATCH = do_POST = _answer  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Nothing on the terminal."""
@@ -130,8 +149,14 @@ def patches() -> list[list[dict[str, Any]]]:
 
 @pytest.fixture
 def receiver(flag: dict[str, Any], patches: list[list[dict[str, Any]]]) -> Iterator[str]:
+    def answers(method: str, body: Any) -> tuple[int, Any]:
+        if method == "PATCH":
+            patches.append(body)
+            return (200 if patched(flag, body) else 409), flag
+        return 200, flag
+
     flags = {"x": {"project": "default", "flag": "checkout-button", "environment": "production"}}
-    with launchdarkly(flag, patches) as url:
+    with api(LD_TOKEN, answers) as url:
         known = {"LAUNCHDARKLY_URL": url, "LAUNCHDARKLY_TOKEN": LD_TOKEN, "LAUNCHDARKLY_FLAGS": json.dumps(flags)}
         with receiving("launchdarkly.py", known) as at_work:
             yield at_work
@@ -182,3 +207,30 @@ def test_a_message_that_is_not_signed_changes_nothing(receiver: str, patches: li
     assert httpx2.post(receiver, json=body).status_code == 401
     assert httpx2.get(f"{receiver}?experiment=x").status_code == 401
     assert patches == []
+
+
+def test_a_promotion_and_its_rollback_change_the_weights_of_growthbooks_last_phase_and_nothing_else(
+    served: Store,
+) -> None:
+    experiment = gb_experiment()
+    before, sent = copy.deepcopy(experiment), list[dict[str, Any]]()
+
+    def answers(method: str, body: Any) -> tuple[int, Any]:
+        if method == "POST":
+            sent.append(body)
+            experiment.update(body)
+        return 200, {"experiment": experiment}
+
+    with api("Bearer secret_x", answers) as url:
+        known = {"GROWTHBOOK_URL": url, "GROWTHBOOK_TOKEN": "secret_x", "GROWTHBOOK_EXPERIMENTS": '{"x": "exp_1"}'}
+        with receiving("growthbook.py", known) as at_work:
+            seeded = seed(served, target(at_work))
+            promote_winner("x", "manual", "anna", store=served)
+            assert once_more(served, seeded).state is TrafficState.VERIFIED
+            assert [one["weight"] for one in experiment["phases"][1]["trafficSplit"]] == [0, 1]
+            assert experiment["phases"][0] == before["phases"][0]
+            rollback_promotion("x", "worse", "anna", store=served)
+            assert once_more(served, seeded).state is TrafficState.VERIFIED
+
+    assert experiment == before
+    assert [body.keys() for body in sent] == [{"phases"}] * 2
