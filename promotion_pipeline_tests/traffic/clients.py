@@ -8,6 +8,7 @@ and after the rollback. The test suite runs a short version.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import socket
 import subprocess
@@ -179,7 +180,7 @@ def standard_errors(said: Sequence[str], shares: Mapping[str, float]) -> float:
     if counts.keys() - shares.keys():
         return float("inf")
     return max(
-        abs(counts[name] - share * users) / (users * share * (1 - share)) ** 0.5 for name, share in shares.items()
+        abs(counts[name] - share * users) / math.sqrt(users * share * (1 - share)) for name, share in shares.items()
     )
 
 
