@@ -16,6 +16,7 @@ from promotion_pipeline.api.batching import CheckBatcher
 from promotion_pipeline.api.guard import Door
 from promotion_pipeline.api.middleware import BodyLimit, RequestContext
 from promotion_pipeline.api.openapi import api_routes, describe
+from promotion_pipeline.api.origins import EvaluationOrigins
 from promotion_pipeline.api.pages import routes as pages
 from promotion_pipeline.api.problems import answer_error, answer_wrong_method
 from promotion_pipeline.config import Settings
@@ -56,6 +57,8 @@ def create_app(store: Store, settings: Settings | None = None) -> FastAPI:
         app.router.routes.extend(part.router.routes)
     # Starlette calls the middleware that was added last first.
     app.add_middleware(BodyLimit, larger=incoming.LARGER_BODIES)
+    if door.settings.evaluation_origins:
+        app.add_middleware(EvaluationOrigins, path=ofrep.BASE, origins=door.settings.evaluation_origins)
     app.add_middleware(RequestContext)
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, answer_error)

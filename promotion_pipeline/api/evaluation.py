@@ -53,7 +53,7 @@ class EvaluationDoor:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
-        self._flags = FlagServer(store)
+        self._flags = FlagServer(store, settings.flag_hash)
         self._tokens: Kept[dict[bytes, Token]] = Kept(self._read_tokens, "tokens of evaluations")
         self._used: set[UUID] = set()
         self._noted_at = time.monotonic()

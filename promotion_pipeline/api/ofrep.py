@@ -188,7 +188,7 @@ def _stale_header(looked: Looked[ServedFlags]) -> dict[str, str]:
 
 
 def _etag(looked: Looked[ServedFlags], context: str) -> str:
-    content = f"{looked.value.version} {looked.is_stale} {context}"
+    content = f"{looked.value.version} {looked.value.hash} {looked.is_stale} {context}"
     return f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
 
 

@@ -9,6 +9,7 @@ from promotion_pipeline.config.aliases import ENVIRONMENT_PREFIX
 from promotion_pipeline.config.choices import (
     Direction,
     Evidence,
+    FlagHash,
     GroupSequentialSpending,
     Guardrail,
     Mode,
@@ -35,6 +36,7 @@ __all__ = [
     "PASSED_THROUGH",
     "Direction",
     "Evidence",
+    "FlagHash",
     "GroupSequentialSpending",
     "Guardrail",
     "Mode",

@@ -23,6 +23,15 @@ class Mode(StrEnum):
     """Decisions and would-be promotions are recorded; no traffic changes."""
 
 
+class FlagHash(StrEnum):
+    """What a user's bucket is hashed from, where `serve` answers for a flag."""
+
+    CBOR = "cbor"
+    """Flag and user in CBOR, as flagd's specification of 2025 has it: its Python library from 2.0 on."""
+    TEXT = "text"
+    """Flag and user joined as text, as flagd did before: its daemon 0.16 and its JavaScript library 4."""
+
+
 class PrimaryMetric(StrEnum):
     """The metric that an experiment is decided on."""
 

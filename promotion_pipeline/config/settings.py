@@ -19,9 +19,9 @@ from pydantic import (
 
 from promotion_pipeline.config.aliases import ALIASES, ENVIRONMENT_PREFIX, variable_of
 from promotion_pipeline.config.checking import suggestion, validated
-from promotion_pipeline.config.choices import Mode
+from promotion_pipeline.config.choices import FlagHash, Mode
 from promotion_pipeline.config.thresholds import PromotionConfig, parse_texts
-from promotion_pipeline.config.values import hmac_keys
+from promotion_pipeline.config.values import hmac_keys, web_origin
 from promotion_pipeline.errors import ConfigError
 
 MINIMUM_SECRET_LENGTH = 16
@@ -66,6 +66,10 @@ class Settings(BaseModel):
     """Lets a cron job call the sweep over HTTP; at least 16 characters."""
     evaluations_a_second: Annotated[int, Field(ge=1)] | None = None
     """Evaluations of flags that one token may ask for in a second, beyond which it is answered 429; none: no limit."""
+    evaluation_origins: tuple[str, ...] = ()
+    """Origins whose pages may ask for flags, such as https://shop.example.com, separated by commas; `*`: any page."""
+    flag_hash: FlagHash = FlagHash.CBOR
+    """How evaluations deal out users: as the flagd that serves the same flags does. A change deals everybody anew."""
     public_url: str = "http://127.0.0.1:8000"
     """Where people reach the evidence page: the base of links in messages."""
     dagster_url: str = "http://127.0.0.1:3000"
@@ -127,10 +131,15 @@ class Settings(BaseModel):
         """The inner and the outer key of HMAC-SHA256 (RFC 2104) in hex, for the database's `kept_user_id`."""
         return None if self.user_id_key is None else hmac_keys(self.user_id_key.get_secret_value())
 
-    @field_validator("email_to", mode="before")
+    @field_validator("email_to", "evaluation_origins", mode="before")
     @classmethod
-    def _split_addresses(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("evaluation_origins")
+    @classmethod
+    def _origins_are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin if origin == "*" else web_origin(origin) for origin in origins)
 
     @model_validator(mode="after")
     def _mail_has_a_receiver(self) -> Self:

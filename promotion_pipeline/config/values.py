@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from urllib.parse import urlsplit
 
 LONGEST_SHOWN = 200
 """Characters of a wrong value that a message quotes."""
@@ -32,3 +33,21 @@ def hmac_keys(secret: str) -> str:
     key = secret.encode()
     key = (hashlib.sha256(key).digest() if len(key) > HMAC_BLOCK_BYTES else key).ljust(HMAC_BLOCK_BYTES, b"\0")
     return ":".join(bytes(byte ^ pad for byte in key).hex() for pad in (0x36, 0x5C))
+
+
+def web_origin(text: str) -> str:
+    """An origin as browsers write it: scheme, host and port in lower case, nothing behind.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        parts = urlsplit(text)
+        is_origin = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_origin = False
+    if not is_origin or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(
+            f"{shortened(text)} is no origin: write scheme and host alone, such as https://shop.example.com"
+        )
+    return f"{parts.scheme}://{parts.netloc}".lower()

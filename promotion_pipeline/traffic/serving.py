@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import mmh3
 from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.flag_evaluation import Reason
 
+from promotion_pipeline.config import FlagHash
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.statements import statements
+from promotion_pipeline.traffic.allocation import BUCKETS, variant_of
 from promotion_pipeline.traffic.allocations import allocation_in_force
 from promotion_pipeline.traffic.flags import FlaggedExperiment, FlagSet, flag_set, standing_of
 from promotion_pipeline.traffic.kept import Kept, Looked
@@ -48,6 +51,8 @@ class ServedFlags:
     """The flagd definition as JSON."""
     version: str
     """Of that document: a hash of it."""
+    hash: FlagHash
+    """How users are dealt out."""
     _definitions: Mapping[str, Any] = field(repr=False)
     _evaluator: FlagdCore = field(repr=False)
 
@@ -58,6 +63,8 @@ class ServedFlags:
             KeyError: it is none of them.
         """
         definition = self._definitions[key]
+        if self.hash is FlagHash.TEXT and targeting_key and self.flags.experiments[key].is_served:
+            return self._by_text(key, targeting_key)
         found = self._evaluator.resolve_string_value(key, "", EvaluationContext(targeting_key=targeting_key))
         if found.reason == Reason.DISABLED:
             return FlagAnswer(key, "DISABLED", definition["defaultVariant"], None, definition["metadata"])
@@ -65,12 +72,23 @@ class ServedFlags:
         reason = "SPLIT" if "targeting" in definition else "STATIC"
         return FlagAnswer(key, reason, found.variant, found.value, definition["metadata"])
 
+    def _by_text(self, key: str, targeting_key: str) -> FlagAnswer:
+        """As flagd did before its library that is used here: MurmurHash3 of both texts, then the walk of `fractional`.
+
+        https://flagd.dev/reference/custom-operations/fractional-operation/
+        """
+        experiment, definition = self.flags.experiments[key], self._definitions[key]
+        bucket = mmh3.hash(key + targeting_key, signed=False) * BUCKETS >> 32
+        variant = experiment.variants[variant_of(experiment.allocation, bucket)]
+        reason = "SPLIT" if "targeting" in definition else "STATIC"
+        return FlagAnswer(key, reason, variant, variant, definition["metadata"])
+
 
 class FlagServer:
     """The flags of a database, as they are at most a second later."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, flag_hash: FlagHash = FlagHash.CBOR) -> None:
+        self._store, self._hash = store, flag_hash
         self.kept: Kept[ServedFlags] = Kept(self._read, "flags")
 
     def look(self) -> Looked[ServedFlags]:
@@ -83,10 +101,12 @@ class FlagServer:
 
     def _read(self, before: ServedFlags | None) -> ServedFlags:
         with self._store.connect() as connection:
-            return read_flags(connection, before)
+            return read_flags(connection, before, self._hash)
 
 
-def read_flags(connection: Connection, before: ServedFlags | None = None) -> ServedFlags:
+def read_flags(
+    connection: Connection, before: ServedFlags | None = None, flag_hash: FlagHash = FlagHash.CBOR
+) -> ServedFlags:
     """The flags of every experiment whose `traffic_target` is `ofrep` or `flagd`.
 
     Both doors serve both kinds: an application may evaluate on its servers by flagd and in its pages by OFREP.
@@ -97,10 +117,14 @@ def read_flags(connection: Connection, before: ServedFlags | None = None) -> Ser
     rows = connection.execute(SQL["flagged_experiments"]).fetchall()
     if before is not None and rows == before.rows:
         return before
-    return served(flag_set(experiment for row in rows if (experiment := _experiment_of(row)) is not None), rows)
+    return served(
+        flag_set(experiment for row in rows if (experiment := _experiment_of(row)) is not None), rows, flag_hash
+    )
 
 
-def served(flags: FlagSet, rows: list[dict[str, Any]] | None = None) -> ServedFlags:
+def served(
+    flags: FlagSet, rows: list[dict[str, Any]] | None = None, flag_hash: FlagHash = FlagHash.CBOR
+) -> ServedFlags:
     """Flags with their document and an evaluator."""
     definition = flags.definition()
     document = json.dumps(definition, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
@@ -108,7 +132,7 @@ def served(flags: FlagSet, rows: list[dict[str, Any]] | None = None) -> ServedFl
     # From text: the evaluator changes the objects that it is given.
     evaluator.set_flags(document.decode())
     version = hashlib.sha256(document).hexdigest()[:32]
-    return ServedFlags(flags, rows or [], document, version, definition["flags"], evaluator)
+    return ServedFlags(flags, rows or [], document, version, flag_hash, definition["flags"], evaluator)
 
 
 def _experiment_of(row: Mapping[str, Any]) -> FlaggedExperiment | None:

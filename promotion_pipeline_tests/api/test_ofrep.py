@@ -45,7 +45,7 @@ THREE = (
     VariantSpec("blue", traffic="33.33", requests=10_000, conversions=1_300),
     VariantSpec("green", traffic="33.33", requests=10_000, conversions=1_000),
 )
-USERS = [f"user-{number}" for number in range(10_000)]
+USERS = [f"user-{number}" for number in range(1_000)]
 
 
 def serve_by_flag(store: Store, seeded: Seeded, kind: str = "ofrep", flag: str = FLAG) -> None:

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
+import mmh3
 import pytest
 from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
 
+from promotion_pipeline.config import FlagHash
 from promotion_pipeline.traffic.allocation import (
     BUCKETS,
     Allocation,
@@ -26,7 +28,7 @@ from promotion_pipeline.traffic.flags import FlaggedExperiment, FlagStanding, fl
 from promotion_pipeline.traffic.serving import served
 
 THIRDS = {"a": Decimal("33.33"), "b": Decimal("33.33"), "c": Decimal("33.34")}
-USERS = [f"user-{number}" for number in range(10_000)]
+USERS = [f"user-{number}" for number in range(4_000)]
 
 
 def experiment(
@@ -160,3 +162,30 @@ def test_the_hash_stays_what_it_is() -> None:
     expected = {"user-1": "v90", "user-2": "v55", "maria": "v59", "\u00fcn\u00ef": "v70", "\U0001f600": "v00"}
 
     assert {user: flags.answer("button", user).variant for user in expected} == expected
+
+
+def test_the_older_hash_is_that_of_flag_and_user_as_one_text() -> None:
+    """As flagd's daemon 0.16 and its JavaScript library 4 have it; test_clients.py asks the latter."""
+    hundredths = tuple(Stretch(f"v{number:02}", BUCKETS // 100) for number in range(100))
+    names = {stretch.variant: stretch.variant for stretch in hundredths}
+    named = replace(experiment(hundredths), variants=names, control="v00")
+    flags = served(flag_set([named]), flag_hash=FlagHash.TEXT)
+
+    expected = {
+        user: f"v{mmh3.hash(f'button{user}', signed=False) * 100 >> 32:02}" for user in ("user-1", "\u00fcn\u00ef")
+    }
+
+    assert {user: flags.answer("button", user).variant for user in expected} == expected
+    assert flags.answer("button", "").variant == "v00"
+
+
+def test_the_older_hash_changes_nothing_where_everybody_gets_the_same_or_nothing() -> None:
+    won = served(
+        flag_set([experiment((Stretch("b", BUCKETS),), FlagStanding.PROMOTED)]), flag_hash=FlagHash.TEXT
+    ).answer("button", "user-1")
+    stopped = served(
+        flag_set([experiment(first_allocation(THIRDS), FlagStanding.STOPPED)]), flag_hash=FlagHash.TEXT
+    ).answer("button", "user-1")
+
+    assert (won.value, won.reason) == ("blue", "STATIC")
+    assert (stopped.value, stopped.reason) == (None, "DISABLED")

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import json
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx2
-import pytest
 
 from promotion_pipeline.traffic.targets.configured import UnleashTarget
+from promotion_pipeline_tests.traffic.outside import UNLEASH, ask_node, node_packages
 from promotion_pipeline_tests.traffic.provider import TOKEN
 
-PACKAGE = Path(__file__).parent / "unleash"
-FRONTEND_TOKEN = "default:production.a-frontend-token-of-the-tests"
+CLIENT_TOKEN = "default:production.a-client-token-of-the-tests"
 START_SECONDS = 90
+ELIGIBLE = {"country": "CH", "plan": "pro"}
+"""Of users who meet the constraint and the segment of a flag's first strategy."""
 
 
 class UnleashServer:
@@ -31,10 +30,12 @@ class UnleashServer:
     def __init__(self, url: str) -> None:
         self.url = url
         self.admin = httpx2.Client(base_url=url, headers={"Authorization": TOKEN}, timeout=30)
-        self.browser = httpx2.Client(base_url=url, headers={"Authorization": FRONTEND_TOKEN}, timeout=30)
 
     def make_flag(self, feature: str, variants: dict[str, int]) -> None:
-        """A flag that is on, with two strategies in production and one in development; the first has a constraint."""
+        """A flag that is on, with two strategies in production and one in development.
+
+        The first has a constraint and a segment: it is for users of `ELIGIBLE`.
+        """
         self._post("projects/default/features", {"name": feature, "type": "experiment"})
         given = [
             {"name": name, "weight": weight, "weightType": "variable", "stickiness": "userId"}
@@ -47,6 +48,8 @@ class UnleashServer:
             "inverted": False,
             "caseInsensitive": False,
         }
+        pro = {**swiss, "contextName": "plan", "values": ["pro"]}
+        segment = self._post("segments", {"name": f"{feature}-pro", "constraints": [pro]})["id"]
         rollout = {"rollout": "100", "stickiness": "userId", "groupId": feature}
         for environment, constraints in (("production", [swiss]), ("production", []), ("development", [])):
             strategy = {
@@ -54,6 +57,7 @@ class UnleashServer:
                 # Off for everybody: only the first strategy serves.
                 "parameters": rollout if constraints else {**rollout, "rollout": "0"},
                 "constraints": constraints,
+                "segments": [segment] if constraints else [],
                 "variants": given,
             }
             self._post(f"projects/default/features/{feature}/environments/{environment}/strategies", strategy)
@@ -72,10 +76,7 @@ class UnleashServer:
 
     def strategies(self, feature: str, environment: str = "production") -> list[dict[str, Any]]:
         """As the admin API shows them."""
-        path = f"/api/admin/projects/default/features/{feature}/environments/{environment}/strategies"
-        answer = self.admin.get(path)
-        answer.raise_for_status()
-        found: list[dict[str, Any]] = answer.json()
+        found: list[dict[str, Any]] = json.loads(self.text(feature, environment))
         return sorted(found, key=lambda strategy: not strategy["constraints"])
 
     def edit(self, feature: str, variants: list[dict[str, Any]]) -> None:
@@ -84,22 +85,27 @@ class UnleashServer:
         path = f"/api/admin/projects/default/features/{feature}/environments/production/strategies/{strategy['id']}"
         self.admin.put(path, json={**strategy, "variants": variants}).raise_for_status()
 
-    def served(self, feature: str, user: str, country: str = "CH") -> str | None:
-        """The variant that Unleash's own evaluation gives a user; None where the flag is off for them."""
-        answer = self.browser.get("/api/frontend", params={"userId": user, "properties[country]": country})
-        answer.raise_for_status()
-        toggles = {toggle["name"]: toggle for toggle in answer.json()["toggles"]}
-        return str(toggles[feature]["variant"]["name"]) if feature in toggles else None
+    def served(self, feature: str, users: Sequence[str], **properties: str) -> list[str]:
+        """The variants that Unleash's own client for Node gives users; `off` where the flag is off for them."""
+        options = {"url": self.url, "token": CLIENT_TOKEN, "flag": feature, "properties": {**ELIGIBLE, **properties}}
+        return ask_node("unleash", options, users)
 
-    def _post(self, path: str, body: dict[str, Any]) -> None:
+    def text(self, feature: str, environment: str = "production") -> str:
+        """The strategies of an environment, byte for byte."""
+        answer = self.admin.get(f"/api/admin/projects/default/features/{feature}/environments/{environment}/strategies")
+        answer.raise_for_status()
+        return answer.text
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
         answer = self.admin.post(f"/api/admin/{path}", json=body)
         assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
 
 
 @contextlib.contextmanager
 def unleash_at_work(database_url: str) -> Iterator[UnleashServer]:
     """A server that answers while the context lasts."""
-    program = _installed() / "node_modules" / "unleash-server" / "dist" / "server.js"
+    program = node_packages(UNLEASH) / "unleash-server" / "dist" / "server.js"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -110,7 +116,7 @@ def unleash_at_work(database_url: str) -> Iterator[UnleashServer]:
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": str(port),
         "INIT_ADMIN_API_TOKENS": TOKEN,
-        "INIT_FRONTEND_API_TOKENS": FRONTEND_TOKEN,
+        "INIT_CLIENT_API_TOKENS": CLIENT_TOKEN,
         "CHECK_VERSION": "false",
         "SEND_TELEMETRY": "false",
         "LOG_LEVEL": "fatal",
@@ -135,22 +141,3 @@ def _wait(server: UnleashServer, process: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.2)
     raise AssertionError(f"unleash-server does not answer after {START_SECONDS} s")
-
-
-def _installed() -> Path:
-    """The folder with the packages of the lock, installed once a machine and lock."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("there is no node and npm on the PATH: the real unleash-server is not run")
-    lock = (PACKAGE / "package-lock.json").read_bytes()
-    folder = Path(tempfile.gettempdir()) / f"promotion-tests-unleash-{hashlib.sha256(lock).hexdigest()[:12]}"
-    if not (folder / "installed").exists():
-        folder.mkdir(exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(PACKAGE / name, folder / name)
-        done = subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, capture_output=True
-        )
-        if done.returncode:
-            pytest.skip("the npm registry does not give unleash-server: it is not run")
-        (folder / "installed").touch()
-    return folder
