@@ -6,7 +6,17 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from promotion_pipeline.benchmark import applications, backfill, doors, evaluation, hourly, notifications, rollup, tick
+from promotion_pipeline.benchmark import (
+    applications,
+    backfill,
+    doors,
+    evaluation,
+    hourly,
+    notifications,
+    phases,
+    rollup,
+    tick,
+)
 from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -15,6 +25,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "tick": tick.report,
     "backfill": backfill.report,
     "rollup": rollup.report,
+    "phases": phases.report,
     "doors": doors.report,
     "applications": applications.report,
     "notifications": notifications.report,

@@ -229,7 +229,7 @@ def _moments(
         ]
     )
     return _SQL["fresh_moments"].format(
-        unseen=user_hours(window),
+        unseen=user_hours(start, as_of, window),
         counts=counts,
         moments=identifiers(tuple(MOMENTS), "moments"),
         difference=difference(known, both),

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from psycopg import sql
 
-ARMS = sql.SQL(
-    """
-    arms AS MATERIALIZED (
-        SELECT row_number() OVER ()::integer AS arm, variant.experiment_id, variant.id AS variant_id,
-            phase.id AS phase_id, phase.started_at, coalesce(phase.ended_at, 'infinity') AS ended_at,
-            coalesce(known.covered, '{}') AS covered
-        FROM ab_variants AS variant
-        JOIN ab_experiments AS experiment
-            ON experiment.id = variant.experiment_id AND experiment.rollup_source = 'requests'
-        JOIN ab_experiment_phases AS phase ON phase.experiment_id = variant.experiment_id
-        LEFT JOIN phase_rollups AS known ON known.phase_id = phase.id
-    )
-    """
-)
-"""For a WITH: a row for every variant and phase. Grouping by one number is faster than by three ids."""
+from promotion_pipeline.store.bulk import time_literal
+from promotion_pipeline.store.statements import statements
 
-WITH_ARMS = sql.SQL(
-    """
-    promotion_pipeline_requests AS request
-    LEFT JOIN arms ON arms.experiment_id = request.experiment_id AND arms.variant_id = request.variant_id
-        AND request.created_at >= arms.started_at AND request.created_at < arms.ended_at
-    """
-)
-"""For a FROM: the requests with their arms; none for what belongs nowhere.
+_SQL = statements(__file__)
 
-A LEFT JOIN: the requests are read by their time, never once for every arm.
-"""
+
+def arms(start: datetime, end: datetime) -> sql.Composed:
+    """For a WITH: a row for every variant and phase that has time in [start, end), and the same found by its time.
+
+    Grouping by one number is faster than by three ids.
+    """
+    return _SQL["arms"].format(start=time_literal(start), end=time_literal(end))
+
+
+WITH_ARMS = _SQL["requests_with_arms"].format()
+"""For a FROM: the requests with their arms; none for what belongs nowhere."""
 
 
 def hour_of(column: sql.Composable) -> sql.Composed:

@@ -12,7 +12,7 @@ from psycopg import sql
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.coverage import requests_kept_since, seen_phases
 from promotion_pipeline.rollups.log import RollupResult
-from promotion_pipeline.rollups.postgresql.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS
+from promotion_pipeline.rollups.postgresql.arms import KNOWN_USER, REQUEST_HOUR, WITH_ARMS, arms
 from promotion_pipeline.rollups.postgresql.unusable import unusable_numbers
 from promotion_pipeline.rollups.postgresql.users import load_user_hours
 from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK, FreshSums, reconcile, restate_hours
@@ -34,7 +34,7 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
     `condition` may restrict `request`.
     """
     return _SQL["aggregate"].format(
-        arms=ARMS,
+        arms=arms(start, end),
         requests=WITH_ARMS,
         hour=REQUEST_HOUR,
         latency=latency(sql.SQL("request.latency_ms")),

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.evaluation.clusters import POWER_SUM
-from promotion_pipeline.rollups.postgresql.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS
+from promotion_pipeline.rollups.postgresql.arms import KNOWN_USER, REQUEST_HOUR, WITH_ARMS, arms
 from promotion_pipeline.rollups.rollup_columns import MOMENTS
 from promotion_pipeline.store.bulk import identifiers, time_literal
 from promotion_pipeline.store.statements import statements
@@ -37,13 +37,14 @@ _WITH_LATER_HOURS = sql.SQL(
 )
 
 
-def user_hours(condition: sql.Composable) -> sql.Composed:
-    """SQL of the users' requests by hour, phase and variant, columns USER_HOUR.
+def user_hours(start: datetime, end: datetime, condition: sql.Composable) -> sql.Composed:
+    """SQL of the users' requests in [start, end) by hour, phase and variant, columns USER_HOUR.
 
-    `condition` restricts `request`; name its times as literals, which choose the days to read. One scan of them.
+    `condition` restricts `request` to these times or less; name them as literals, which choose the days to read. One
+    scan of them.
     """
     return _SQL["user_hours"].format(
-        arms=ARMS,
+        arms=arms(start, end),
         hour=REQUEST_HOUR,
         requests=WITH_ARMS,
         known_user=KNOWN_USER,
@@ -91,7 +92,7 @@ def load_user_hours(connection: psycopg.Connection[Any], spans: Sequence[tuple[d
         sql.SQL(
             "CREATE TEMPORARY TABLE fresh_user_hours ON COMMIT DROP AS"
             " SELECT {} FROM ({}) AS found WHERE (hour, phase_id) IN (SELECT hour, phase_id FROM moved_hours)"
-        ).format(USER_HOUR, user_hours(_within(spans, sql.SQL("request.created_at"))))
+        ).format(USER_HOUR, user_hours(spans[0][0], spans[-1][1], _within(spans, sql.SQL("request.created_at"))))
     )
 
 
