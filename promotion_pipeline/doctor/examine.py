@@ -21,6 +21,7 @@ from promotion_pipeline.doctor.subject import Subject, host_clock
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.notifications.channels.registry import CHANNELS
 from promotion_pipeline.notifications.scrub import scrubbed
+from promotion_pipeline.traffic.targets.configured import TargetKind
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,9 @@ class DoctorCheck:
 
     name: str
     needs: Needs
-    look: Callable[[Subject], CheckOutcome]
+    look: Callable[[Subject], CheckOutcome | None]
+    """None: it does not concern this installation, and has no line."""
+    is_shown_skipped: bool = True
 
 
 CHECKS = (
@@ -65,6 +68,11 @@ CHECKS = (
     DoctorCheck("promotions", Needs.SCHEMA, promotions.promotions),
     DoctorCheck("watch", Needs.SCHEMA, promotions.watch),
     DoctorCheck("traffic targets", Needs.SCHEMA, traffic.targets),
+    *(
+        DoctorCheck(f"target {kind.value}", Needs.SCHEMA, partial(traffic.target, kind), is_shown_skipped=False)
+        for kind in TargetKind
+        if kind is not TargetKind.TABLE
+    ),
     DoctorCheck("served traffic", Needs.SCHEMA, traffic.deliveries),
     DoctorCheck("last hour", Needs.SCHEMA, data.last_hour),
     DoctorCheck("log", Needs.SCHEMA, log_of_requests.newest),
@@ -144,15 +152,18 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     well: set[str] = set()
     for check in CHECKS:
         finding = _finding(check, subject, well)
+        if finding is None:
+            continue
         if finding.status is Status.OK:
             well.add(check.name)
         yield finding
 
 
-def _finding(check: DoctorCheck, subject: Subject, well: set[str]) -> Finding:
+def _finding(check: DoctorCheck, subject: Subject, well: set[str]) -> Finding | None:
     met = set(MEETS.get(check.needs, ())) <= well
     if (check.needs is not Needs.NOTHING and subject.connection is None) or not met:
-        return Finding(check.name, Status.SKIPPED, f"needs {check.needs.value} to be in order")
+        skipped = Finding(check.name, Status.SKIPPED, f"needs {check.needs.value} to be in order")
+        return skipped if check.is_shown_skipped else None
     try:
         result = check.look(subject)
     except (PromotionError, psycopg.Error) as error:
@@ -163,6 +174,8 @@ def _finding(check: DoctorCheck, subject: Subject, well: set[str]) -> Finding:
         log.debug("check %s failed", check.name, exc_info=True)
         said = f"could not be looked at: {type(error).__name__}: {_one_line(error)}"
         result = CheckOutcome(Status.PROBLEM, said, "promotion-pipeline doctor  (and report it if it stays)")
+    if result is None:
+        return None
     message = scrubbed(_one_line(result.message), subject.settings)
     return Finding(check.name, result.status, message, result.fix and scrubbed(result.fix, subject.settings))
 

@@ -31,8 +31,8 @@ served_traffic_job = dg.define_asset_job(
     cron_schedule=f"{(schedule_minute() + AFTER_MINUTES) % 60} * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description=f"Every hour a run of `{names.SERVED_JOB}`, whether or not any hour is decided, as long as an experiment"
-    " runs or a promotion stands.",
+    description=f"Every hour a run of `{names.SERVED_JOB}`, whether or not any hour is decided, as long as an"
+    " experiment runs or a promotion stands.",
 )
 def served_traffic_schedule(store: dg.ResourceParam[StoreResource]) -> dg.RunRequest | dg.SkipReason:
     """One run, or the reason why there is none."""

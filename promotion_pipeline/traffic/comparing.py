@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -81,7 +80,7 @@ class Compared:
 
     def named(self, split: Split) -> dict[str, Decimal]:
         """A split by variant name."""
-        return {self.experiment.names.get(key, key): share for key, share in split.items()}
+        return dict(sorted((self.experiment.names.get(key, key), share) for key, share in split.items()))
 
 
 @dataclass(frozen=True)
@@ -157,10 +156,10 @@ def _keep(connection: Connection, finding: Finding, before: Mapping[str, Any], n
     unread = None if reading is None else reading.unread
     unread_since = None if unread is None else before.get("unread_since") or now
     told_at = None if unread is None else before.get("unread_told_at")
-    if unread is not None and told_at is None and reading is not None and unread_since is not None:
-        if reading.needs_a_person or now - unread_since >= TELL_UNREAD_AFTER:
-            telling.tell_of_unread(connection, compared.experiment, unread, unread_since)
-            told_at = now
+    is_to_be_told = reading is not None and (reading.needs_a_person or now - (unread_since or now) >= TELL_UNREAD_AFTER)
+    if unread is not None and told_at is None and is_to_be_told:
+        telling.tell_of_unread(connection, compared.experiment, unread, unread_since or now)
+        told_at = now
     differs = finding.differs
     if differs is not None and before.get("differs_since") is None:
         telling.tell_of_difference(connection, compared.experiment, compared.named(compared.decided), differs, now)

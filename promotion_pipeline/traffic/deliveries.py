@@ -237,6 +237,12 @@ def newest_delivery(connection: Connection, experiment_id: UUID) -> TrafficDeliv
     return None if row is None else TrafficDelivery.of(row)
 
 
+def delivery_of(connection: Connection, delivery_id: int) -> TrafficDelivery | None:
+    """The delivery of an id."""
+    row = connection.execute("SELECT * FROM traffic_deliveries WHERE id = %s", [delivery_id]).fetchone()
+    return None if row is None else TrafficDelivery.of(row)
+
+
 def due_deliveries(connection: Connection, settings: Settings) -> list[TrafficDelivery]:
     """What this process may try now, what has waited longest first.
 

@@ -50,7 +50,7 @@ def note_edit(
     """
     ids = {name: key for key, name in experiment.names.items()}
     served = {ids.get(name, name): share for name, share in (reading.split or {}).items()}
-    wanted = {experiment.names.get(key, key): share for key, share in decided.items()}
+    wanted = dict(sorted((experiment.names.get(key, key), share) for key, share in decided.items()))
     said = telling.conflict_sentence(reading.where, reading.split or {}, wanted, reading.changed_by)
     note_served(connection, experiment.id, served)
     if delivery is None or delivery.wanted != rounded(decided):

@@ -76,7 +76,7 @@ class Observed:
             return None
         if max(abs(shares[key] - decided.get(key, Decimal(0))) for key in shares) < LEAST_DEVIATION[self.unit]:
             return None
-        seen = split_text({names.get(key, key): share for key, share in shares.items()})
+        seen = split_text(dict(sorted((names.get(key, key), share) for key, share in shares.items())))
         return (
             f"the log shows {seen} of {count_text(self.total)} {self.unit.value}"
             f"{'' if p_value == 0 else f' ({p_sentence(p_value)})'}"

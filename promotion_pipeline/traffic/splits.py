@@ -62,6 +62,12 @@ class TrafficSplit:
     """It runs, or its promotion stands."""
 
     @property
+    def names(self) -> list[str]:
+        """Every variant that one of the splits names, those of the experiment first."""
+        others = {**(self.served or {}), **(self.observed or {})}
+        return [*self.decided, *sorted(name for name in others if name not in self.decided)]
+
+    @property
     def problem(self) -> str | None:
         """What is wrong, in words; None: served = decided = observed, as far as was measured."""
         if self.target == UNKNOWN_TARGET:

@@ -24,7 +24,6 @@ from promotion_pipeline_tests.seeding import Seeded, VariantSpec, add_requests, 
 from promotion_pipeline_tests.traffic.delivering import newest, once_more, told
 from promotion_pipeline_tests.traffic.provider import TARGET, TOKEN, Answer, Provider
 
-
 SMALL_WINNER = (
     VariantSpec("control", is_control=True, requests=1_000, conversions=100),
     VariantSpec("treatment", requests=1_000, conversions=180),

@@ -1,6 +1,7 @@
 """Decided, served and observed traffic beside each other."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -18,13 +19,13 @@ CHECK = "served_is_decided_is_observed"
 QUESTION = "Does every target serve the split that is decided, and does the log show it?"
 SHOWN = 20
 DESCRIPTION = f"""\
-What each experiment's traffic is: *decided* in our tables, *served* by its target (read back afresh: Unleash, a webhook,
-our own table or flags), and *observed* in the log since it is served, at most of the newest day, on users where they are
-known.
+What each experiment's traffic is: *decided* in our tables, *served* by its target (read back afresh: Unleash, a
+webhook, our own table or flags), and *observed* in the log since it is served, at most of the newest day, on users
+where they are known.
 
-`{names.SERVED_SCHEDULE}` materializes this every hour, whether or not any hour is decided. An edit that somebody made by
-hand is found here, named with both versions, and told at once; nothing is overwritten. Targets are asked many at a time
-and for a minute at most, so that one that hangs delays nothing.
+`{names.SERVED_SCHEDULE}` materializes this every hour, whether or not any hour is decided. An edit that somebody made
+by hand is found here, named with both versions, and told at once; nothing is overwritten. Targets are asked many at a
+time and for a minute at most, so that one that hangs delays nothing.
 """
 
 
@@ -88,7 +89,7 @@ def _check(found: Sequence[TrafficSplit]) -> dg.AssetCheckResult:
     )
 
 
-def _metadata(found: Sequence[TrafficSplit]) -> dict[str, dg.MetadataValue[object] | int | float | str]:
+def _metadata(found: Sequence[TrafficSplit]) -> dict[str, Any]:
     oldest = max((split.read_age_seconds for split in found if split.read_age_seconds is not None), default=0.0)
     return {
         "compared": len(found),

@@ -49,12 +49,12 @@ def wait_until_served(
     return deliver_now(store, experiment_id, start_clocks, patience_seconds)
 
 
-def served_or_said(promotion: Promotion, store: Store | None = None) -> TrafficDelivery | None:
+def served_or_said(done: Promotion | TrafficDelivery, store: Store | None = None) -> TrafficDelivery | None:
     """`wait_until_served` after an act that is done: whatever goes wrong now is not the act's error."""
     try:
-        return wait_until_served(store_or_current(store), promotion.experiment_id)
+        return wait_until_served(store_or_current(store), done.experiment_id)
     except (DependencyError, psycopg.Error):
-        log.exception("the traffic of %s: the next tick delivers it", promotion.experiment_name)
+        log.exception("the traffic of experiment %s: the next tick delivers it", done.experiment_id)
         return None
 
 

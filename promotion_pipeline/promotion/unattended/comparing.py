@@ -128,7 +128,7 @@ def _settle(store: Store, compared: Compared, reading: Reading, at: datetime) ->
 
 
 def _is_early(compared: Compared, reading: Reading, at: datetime) -> bool:
-    """Whether the split was decided just now, so that a copy that lags may answer, or the application sets it itself."""
+    """Whether the split was decided just now: a copy that lags may answer, or the application sets it itself."""
     if compared.delivery is not None and lags(compared.delivery, reading, compared.experiment.names, at):
         return True
     is_delivered = compared.delivery is not None and compared.delivery.wanted == compared.wanted
@@ -150,9 +150,7 @@ def _write(store: Store, compared: Compared, reading: Reading, connection: Conne
         note_agreement(connection, compared.experiment, delivery, start_clocks)
 
 
-def _observed(
-    store: Store, found: Sequence[Compared], at: datetime
-) -> tuple[dict[UUID, Observed], dict[UUID, str]]:
+def _observed(store: Store, found: Sequence[Compared], at: datetime) -> tuple[dict[UUID, Observed], dict[UUID, str]]:
     """Who arrived where, by the log; and for whom it could not be asked, and why."""
     spans: dict[UUID, Span] = {}
     for one in found:

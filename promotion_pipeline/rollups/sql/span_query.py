@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from promotion_pipeline.rollups.sql.dialect import Cell
-from promotion_pipeline.rollups.sql.rollup_query import Log, check_length, flag_sql, key_cell, key_sql, number_sql, user_sql
+from promotion_pipeline.rollups.sql.rollup_query import (
+    Log,
+    check_length,
+    flag_sql,
+    key_cell,
+    key_sql,
+    number_sql,
+    user_sql,
+)
 from promotion_pipeline.store.statements import texts
 
 _SQL = texts(__file__)
