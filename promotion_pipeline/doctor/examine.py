@@ -62,6 +62,7 @@ CHECKS = (
     DoctorCheck("Dagster storage", Needs.DATABASE, orchestration.dagster_storage),
     DoctorCheck("daemon", Needs.DAGSTER, orchestration.daemon),
     DoctorCheck("schedule", Needs.DAGSTER, orchestration.schedule),
+    DoctorCheck("comparison", Needs.DAGSTER, orchestration.comparison),
     DoctorCheck("sensor", Needs.DAGSTER, orchestration.sensor),
     DoctorCheck("watch sensor", Needs.DAGSTER, orchestration.watch_sensor),
     DoctorCheck("delivery sensor", Needs.DAGSTER, orchestration.delivery_sensor),

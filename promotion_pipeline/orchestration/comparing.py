@@ -1,10 +1,7 @@
-"""The hourly comparison of decided, served and observed traffic: its job and its schedule.
+"""The comparison of decided, served and observed traffic in an hour that has no hourly run: its job and its schedule.
 
-A run of its own, so that a target that hangs delays no decision. What is compared is the business of
-`promotion.unattended.comparing`.
+What is compared is the business of `promotion.unattended.comparing`.
 """
-
-from datetime import timedelta
 
 import dagster as dg
 
@@ -13,8 +10,8 @@ from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.schedules import schedule_minute
 from promotion_pipeline.traffic.comparing import is_comparison_due
 
-AFTER_MINUTES = 3
-"""After the hourly run was started, so that the two do not start at once."""
+AFTER_MINUTES = 30
+"""After the time of the hourly run, which compares as well."""
 
 served_traffic_job = dg.define_asset_job(
     names.SERVED_JOB,
@@ -31,11 +28,11 @@ served_traffic_job = dg.define_asset_job(
     cron_schedule=f"{(schedule_minute() + AFTER_MINUTES) % 60} * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description=f"Every hour a run of `{names.SERVED_JOB}`, whether or not any hour is decided, as long as an"
-    " experiment runs or a promotion stands.",
+    description=f"A run of `{names.SERVED_JOB}` in every hour in which the hourly run compared nothing: no hour was"
+    " decided, or that failed. As long as an experiment runs or a promotion stands.",
 )
 def served_traffic_schedule(store: dg.ResourceParam[StoreResource]) -> dg.RunRequest | dg.SkipReason:
     """One run, or the reason why there is none."""
-    if not is_comparison_due(store.get(), timedelta(0)):
-        return dg.SkipReason("No experiment runs, and no promotion stands.")
+    if not is_comparison_due(store.get()):
+        return dg.SkipReason("It was compared within the hour, or no experiment runs and no promotion stands.")
     return dg.RunRequest(tags=names.SERVED_LANE)

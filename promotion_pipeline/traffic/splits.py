@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,6 +94,14 @@ class TrafficSplit:
             last = "never read before" if self.read_at is None else f"read last {instant_text(self.read_at)}"
             return f"what is served cannot be read ({last}): {self.unread}"
         return self.error if self.state in UNDER_WAY else None
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What to type about it."""
+        name, verb = shlex.quote(self.experiment_name), "promotion-pipeline traffic"
+        if self.can_be_adopted:
+            return f"{verb} adopt {name}", f"{verb} overwrite {name} --reason '...'"
+        return (f"{verb} retry {name}",) if self.can_be_tried_again else (f"{verb} --read",)
 
     @property
     def can_be_adopted(self) -> bool:

@@ -128,6 +128,17 @@ def tell_of_served(connection: Connection, delivery: TrafficDelivery, name: str,
     )
 
 
+def is_any_late_and_untold(connection: Connection) -> bool:
+    """Whether `tell_of_late_ones` has anything to tell: of deliveries that this process cannot make, too."""
+    row = connection.execute(
+        "SELECT 1 FROM traffic_deliveries d JOIN ab_experiments e ON e.id = d.experiment_id"
+        " WHERE d.state IN ('pending', 'applied') AND d.created_at < clock_timestamp() - %s * interval '1 minute'"
+        " AND NOT EXISTS (SELECT 1 FROM notification_outbox WHERE dedup_key = %s || ':' || d.id) LIMIT 1",
+        [LATE_AFTER_MINUTES, TrafficEvent.LATE.value],
+    ).fetchone()
+    return row is not None
+
+
 def tell_of_late_ones(connection: Connection) -> None:
     """Deliveries that are on their way for too long, each once."""
     rows = connection.execute(

@@ -347,7 +347,7 @@ def test_a_target_that_cannot_be_read(installation: Installation, target: str, l
 def test_each_kind_of_target_that_serves_anything_has_a_line(installation: Installation) -> None:
     seed_experiment(installation.store, "x", NO_DIFFERENCE)
     installation.execute("""UPDATE ab_experiments SET traffic_target = '{"kind": "ofrep", "flag": "f"}'""")
-    lines = {found.name for found in installation.examined.findings}
+    lines = {found.name for found in installation.examined().findings}
     assert "target ofrep" in lines
     assert not lines & {"target unleash", "target flagd", "target webhook"}
 

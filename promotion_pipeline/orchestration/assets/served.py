@@ -23,9 +23,10 @@ What each experiment's traffic is: *decided* in our tables, *served* by its targ
 webhook, our own table or flags), and *observed* in the log since it is served, at most of the newest day, on users
 where they are known.
 
-`{names.SERVED_SCHEDULE}` materializes this every hour, whether or not any hour is decided. An edit that somebody made
-by hand is found here, named with both versions, and told at once; nothing is overwritten. Targets are asked many at a
-time and for a minute at most, so that one that hangs delays nothing.
+The hourly run materializes this after the decisions; `{names.SERVED_SCHEDULE}` does where there was none, so that it
+is done every hour whether or not any hour is decided. An edit that somebody made by hand is found here, named with both
+versions, and told at once; nothing is overwritten. Targets are asked many at a time and for a minute at most, so that
+one that hangs delays nothing.
 """
 
 
@@ -34,7 +35,8 @@ time and for a minute at most, so that one that hangs delays nothing.
     specs=[
         dg.AssetSpec(
             names.SERVED,
-            deps=[names.EXPERIMENTS, names.REQUESTS, names.PROMOTIONS],
+            # After the decisions, so that a target that hangs delays none.
+            deps=[names.DECISIONS, names.EXPERIMENTS, names.REQUESTS, names.PROMOTIONS],
             group_name="promotion",
             kinds={"postgres"},
             owners=names.OWNERS,

@@ -11,7 +11,7 @@ from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.transaction import store_or_current
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.traffic import deliveries
+from promotion_pipeline.traffic import deliveries, telling
 from promotion_pipeline.traffic.deliveries import TrafficDelivery
 from promotion_pipeline.traffic.delivery import PATIENCE_SECONDS, apply_deliveries, deliver_now
 from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE
@@ -36,6 +36,16 @@ def due_deliveries(store: Store) -> tuple[TrafficDelivery, ...]:
     """
     with store.connect() as connection:
         return tuple(deliveries.due_deliveries(connection, store.settings))
+
+
+def is_any_late_and_untold(store: Store) -> bool:
+    """Whether somebody is to be told that a split takes too long, whoever is to bring it there. Writes nothing.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        return telling.is_any_late_and_untold(connection)
 
 
 def wait_until_served(
