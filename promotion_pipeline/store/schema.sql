@@ -1452,17 +1452,33 @@ CREATE TABLE public.served_traffic (
 
 COMMENT ON TABLE public.served_traffic IS 'What the target of each experiment said when it was read last, and what the log showed: one row an experiment, rewritten every hour. Bound: a row an experiment; removed with it.';
 
+COMMENT ON COLUMN public.served_traffic.compared_at IS 'when the three splits were compared last; null: a delivery alone read it back';
+
 COMMENT ON COLUMN public.served_traffic.served IS 'what the target said at read_at: percent of traffic by variant id';
+
+COMMENT ON COLUMN public.served_traffic.read_at IS 'when the target said what it serves';
 
 COMMENT ON COLUMN public.served_traffic.unread IS 'why it could not be read since unread_since; null: it could';
 
+COMMENT ON COLUMN public.served_traffic.unread_since IS 'since when it cannot be read';
+
+COMMENT ON COLUMN public.served_traffic.unread_told_at IS 'when people were told of that';
+
 COMMENT ON COLUMN public.served_traffic.observed IS 'units of observed_unit by variant id in the log, from observed_since to observed_until';
+
+COMMENT ON COLUMN public.served_traffic.observed_unit IS 'what is counted: users, or requests where most of them name no user';
+
+COMMENT ON COLUMN public.served_traffic.observed_since IS 'from when on: ten minutes after the split was served, at most a day ago';
+
+COMMENT ON COLUMN public.served_traffic.observed_until IS 'until when';
 
 COMMENT ON COLUMN public.served_traffic.p_value IS 'chi-square of the observed units against the decided split';
 
 COMMENT ON COLUMN public.served_traffic.unobserved IS 'why the log could not be asked; null: it could';
 
 COMMENT ON COLUMN public.served_traffic.differs IS 'what is wrong since differs_since: what people are told of once';
+
+COMMENT ON COLUMN public.served_traffic.differs_since IS 'when that was found first';
 
 CREATE TABLE public.significance_results (
     hour timestamp with time zone NOT NULL,

@@ -84,7 +84,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Finding:
+class TrafficFinding:
     """What was found of one experiment."""
 
     compared: Compared
@@ -137,7 +137,7 @@ def is_comparison_due(store: Store, every: timedelta = EVERY) -> bool:
     return bool(row["is_any"]) and (row["compared_at"] is None or row["now"] - row["compared_at"] >= every)
 
 
-def keep_findings(connection: Connection, findings: Sequence[Finding]) -> None:
+def keep_findings(connection: Connection, findings: Sequence[TrafficFinding]) -> None:
     """Write what was found, and tell what is new: each incident once, however many compare at a time.
 
     In the caller's transaction, which should hold no other lock.
@@ -151,7 +151,7 @@ def keep_findings(connection: Connection, findings: Sequence[Finding]) -> None:
         _keep(connection, finding, kept.get(finding.compared.experiment.id, {}), row["now"])
 
 
-def _keep(connection: Connection, finding: Finding, before: Mapping[str, Any], now: datetime) -> None:
+def _keep(connection: Connection, finding: TrafficFinding, before: Mapping[str, Any], now: datetime) -> None:
     compared, reading, observed = finding.compared, finding.reading, finding.observed
     unread = None if reading is None else reading.unread
     unread_since = None if unread is None else before.get("unread_since") or now

@@ -24,7 +24,7 @@ ALPHA = 1e-6
 FEWEST_UNITS = 100
 
 
-class Unit(StrEnum):
+class ObservedUnit(StrEnum):
     """What is counted."""
 
     USERS = "users"
@@ -33,7 +33,7 @@ class Unit(StrEnum):
     """Most requests name no user."""
 
 
-LEAST_DEVIATION = {Unit.USERS: Decimal(1), Unit.REQUESTS: Decimal(5)}
+LEAST_DEVIATION = {ObservedUnit.USERS: Decimal(1), ObservedUnit.REQUESTS: Decimal(5)}
 """Percentage points that matter. Requests of one user go together, so their shares stray further."""
 
 
@@ -41,7 +41,7 @@ LEAST_DEVIATION = {Unit.USERS: Decimal(1), Unit.REQUESTS: Decimal(5)}
 class Observed:
     """Who arrived where, in one span."""
 
-    unit: Unit
+    unit: ObservedUnit
     counts: Mapping[str, int]
     """Units by variant id; a variant that nobody came to has 0."""
     since: datetime
@@ -91,6 +91,8 @@ def observed_of(
 ) -> Observed:
     """The units of one span, from its rows of `RequestLog.arrivals`: users where most requests name one."""
     requests = sum(int(row["requests"]) for row in rows)
-    unit = Unit.USERS if 2 * sum(int(row["user_requests"]) for row in rows) > requests else Unit.REQUESTS
+    unit = (
+        ObservedUnit.USERS if 2 * sum(int(row["user_requests"]) for row in rows) > requests else ObservedUnit.REQUESTS
+    )
     counts = {str(row["variant_id"]): int(row[unit.value]) for row in rows}
     return Observed(unit, {key: counts.get(key, 0) for key in variants}, since, until)

@@ -76,7 +76,7 @@ def read_targets(
 
     Returns after `seconds` at the latest, whatever the targets do.
     """
-    asked = _Asked(questions, settings, time.monotonic() + seconds)
+    asked = _Round(questions, settings, time.monotonic() + seconds)
     # Daemons: a target that hangs holds neither the answer nor the end of the process.
     workers = [threading.Thread(target=asked.work, daemon=True) for _ in range(min(WORKERS, len(questions)))]
     for worker in workers:
@@ -84,7 +84,7 @@ def read_targets(
     return asked.wait()
 
 
-class _Asked:
+class _Round:
     """The questions of one call, and who is at them."""
 
     def __init__(self, questions: Sequence[Question], settings: Settings, deadline: float) -> None:

@@ -237,7 +237,7 @@ def test_a_provider_that_hangs_is_left_alone_and_delays_no_other(
         )
         webhook = {"kind": "webhook", "url": f"{provider.url}/split", "read_url": f"{provider.url}/split"}
         connection.execute("UPDATE ab_experiments SET traffic_target = %s WHERE name = 'e29'", [Jsonb(webhook)])
-    provider.before_read = lambda: hangs.wait(5) if "admin" in provider.asked[-1].path else None  # type: ignore[assignment,return-value]
+    provider.before_read = lambda: hangs.wait(5) if "admin" in provider.asked[-1].path else None  # type: ignore[assignment]
     found = {split.experiment_name: split for split in compare_traffic(served)}
     hangs.set()
     assert found["e29"].is_well

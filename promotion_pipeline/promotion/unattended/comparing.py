@@ -25,7 +25,7 @@ from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.traffic.comparing import (
     Compared,
-    Finding,
+    TrafficFinding,
     is_comparison_due,
     keep_findings,
     read_compared,
@@ -65,7 +65,7 @@ def compare_traffic(store: Store) -> tuple[TrafficSplit, ...]:
         found = read_compared(connection)
     observed, unobserved = _observed(store, found, at)
     findings = [
-        Finding(
+        TrafficFinding(
             compared=one,
             reading=readings.get(one.experiment.id),
             read_at=at,

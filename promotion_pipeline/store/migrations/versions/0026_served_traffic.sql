@@ -19,6 +19,14 @@ CREATE TABLE served_traffic (
 );
 COMMENT ON TABLE served_traffic IS
     'What the target of each experiment said when it was read last, and what the log showed: one row an experiment, rewritten every hour. Bound: a row an experiment; removed with it.';
+COMMENT ON COLUMN served_traffic.compared_at IS 'when the three splits were compared last; null: a delivery alone read it back';
+COMMENT ON COLUMN served_traffic.read_at IS 'when the target said what it serves';
+COMMENT ON COLUMN served_traffic.unread_since IS 'since when it cannot be read';
+COMMENT ON COLUMN served_traffic.unread_told_at IS 'when people were told of that';
+COMMENT ON COLUMN served_traffic.observed_unit IS 'what is counted: users, or requests where most of them name no user';
+COMMENT ON COLUMN served_traffic.observed_since IS 'from when on: ten minutes after the split was served, at most a day ago';
+COMMENT ON COLUMN served_traffic.observed_until IS 'until when';
+COMMENT ON COLUMN served_traffic.differs_since IS 'when that was found first';
 COMMENT ON COLUMN served_traffic.served IS 'what the target said at read_at: percent of traffic by variant id';
 COMMENT ON COLUMN served_traffic.unread IS 'why it could not be read since unread_since; null: it could';
 COMMENT ON COLUMN served_traffic.observed IS 'units of observed_unit by variant id in the log, from observed_since to observed_until';
