@@ -47,7 +47,6 @@ class DoctorCheck:
     needs: Needs
     look: Callable[[Subject], CheckOutcome | None]
     """None: it does not concern this installation, and has no line."""
-    is_shown_skipped: bool = True
 
 
 CHECKS = (
@@ -69,11 +68,6 @@ CHECKS = (
     DoctorCheck("promotions", Needs.SCHEMA, promotions.promotions),
     DoctorCheck("watch", Needs.SCHEMA, promotions.watch),
     DoctorCheck("traffic targets", Needs.SCHEMA, traffic.targets),
-    *(
-        DoctorCheck(f"target {kind.value}", Needs.SCHEMA, partial(traffic.target, kind), is_shown_skipped=False)
-        for kind in TargetKind
-        if kind is not TargetKind.TABLE
-    ),
     DoctorCheck("served traffic", Needs.SCHEMA, traffic.deliveries),
     DoctorCheck("last hour", Needs.SCHEMA, data.last_hour),
     DoctorCheck("log", Needs.SCHEMA, log_of_requests.newest),
@@ -93,6 +87,13 @@ CHECKS = (
     DoctorCheck("deliveries", Needs.SCHEMA, channels.deliveries),
 )
 """In the order in which they are run and shown: what others need comes first."""
+
+TARGET_CHECKS = tuple(
+    DoctorCheck(f"target {kind.value}", Needs.SCHEMA, partial(traffic.target, kind))
+    for kind in TargetKind
+    if kind is not TargetKind.TABLE
+)
+"""One for each kind of target that is in use; the others have no line."""
 
 MEETS = {
     Needs.SCHEMA: ("migrations",),
@@ -153,18 +154,18 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     well: set[str] = set()
     for check in CHECKS:
         finding = _finding(check, subject, well)
-        if finding is None:
-            continue
+        assert finding is not None
         if finding.status is Status.OK:
             well.add(check.name)
         yield finding
+        if check.look is traffic.targets and finding.status is not Status.SKIPPED:
+            yield from filter(None, (_finding(one, subject, well) for one in TARGET_CHECKS))
 
 
 def _finding(check: DoctorCheck, subject: Subject, well: set[str]) -> Finding | None:
     met = set(MEETS.get(check.needs, ())) <= well
     if (check.needs is not Needs.NOTHING and subject.connection is None) or not met:
-        skipped = Finding(check.name, Status.SKIPPED, f"needs {check.needs.value} to be in order")
-        return skipped if check.is_shown_skipped else None
+        return Finding(check.name, Status.SKIPPED, f"needs {check.needs.value} to be in order")
     try:
         result = check.look(subject)
     except (PromotionError, psycopg.Error) as error:

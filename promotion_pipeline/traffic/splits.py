@@ -77,7 +77,7 @@ class TrafficSplit:
             return self.error or "somebody else changed what is served"
         if self.state is TrafficState.FAILED or self.is_late:
             served = "nobody knows what" if self.served is None else split_text(self.served)
-            return f"decided is {split_text(self.decided)}, served is {served}: {self.error or 'not tried yet'}"
+            return f"{self.error or 'not tried yet'}; decided is {split_text(self.decided)}, served is {served}"
         return self.differs
 
     @property

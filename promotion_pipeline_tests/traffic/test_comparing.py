@@ -297,3 +297,38 @@ def test_no_secret_is_in_what_is_kept_or_told(served: Store, provider: Provider)
     compared(served)
     tables = ("served_traffic", "traffic_deliveries", "notification_outbox")
     assert sum(count(served, f"SELECT count(*) FROM {one} t WHERE t::text LIKE '%%{TOKEN}%%'") for one in tables) == 0
+
+
+def test_a_renamed_variant_is_found_and_mended_by_its_mapping(served: Store, provider: Provider) -> None:
+    seeded = promoted(served)
+    with served.connect() as connection:
+        connection.execute("UPDATE ab_experiments SET name = 'y'")
+        assert compared(served).is_well, "the experiment's name is no business of the flag"
+        connection.execute("UPDATE ab_variants SET name = 'new' WHERE name = 'treatment'")
+        found = compared(served)
+        assert found.experiment_name == "y"
+        for said in ("serves control 0 %, treatment 100 %", "decided control 0 %, new 100 %"):
+            assert said in (found.problem or "")
+        mapped = Jsonb({**TARGET, "variants": {"new": "treatment"}})
+        connection.execute("UPDATE ab_experiments SET traffic_target = %s", [mapped])
+    assert compared(served).is_well
+    assert newest(served, seeded.id).state is TrafficState.VERIFIED
+
+
+def test_an_answer_that_comes_drop_by_drop_ends(
+    served: Store, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(served)
+    monkeypatch.setattr("promotion_pipeline.traffic.targets.exchange.WHOLE_ANSWER_SECONDS", -1.0)
+    assert "did not answer within" in (compared(served).unread or "")
+
+
+def test_a_flag_that_our_own_doors_refuse_is_a_difference(store: Store) -> None:
+    for name in ("x", "y"):
+        seed_experiment(store, name, [VariantSpec("control", is_control=True), VariantSpec("treatment")])
+    with store.connect() as connection, connection.transaction():
+        # As it was before two experiments on one flag were refused.
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute("UPDATE ab_experiments SET traffic_target = %s", [Jsonb({"kind": "ofrep", "flag": "f"})])
+    assert all("both name this flag" in (split.problem or "") for split in compare_traffic(store))
+    assert told(store, "traffic_differs") == 2
