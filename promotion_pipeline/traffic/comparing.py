@@ -27,6 +27,8 @@ from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE
 _SQL = statements(__file__)
 TELL_UNREAD_AFTER = timedelta(hours=1)
 """A target that is down for a moment wakes nobody."""
+TOLD_ALONE = 3
+"""More experiments that cannot be read are one message: their system is down."""
 EVERY = timedelta(minutes=55)
 
 
@@ -147,18 +149,28 @@ def keep_findings(connection: Connection, findings: Sequence[TrafficFinding]) ->
     kept = {row["experiment_id"]: row for row in connection.execute(_SQL["kept"], {"ids": ids})}
     row = connection.execute("SELECT clock_timestamp() AS now").fetchone()
     assert row is not None
-    for finding in findings:
-        _keep(connection, finding, kept.get(finding.compared.experiment.id, {}), row["now"])
+    untold = [
+        unread
+        for finding in findings
+        if (unread := _keep(connection, finding, kept.get(finding.compared.experiment.id, {}), row["now"])) is not None
+    ]
+    told = untold if len(untold) <= TOLD_ALONE else untold[:1]
+    for experiment, said, since in told:
+        telling.tell_of_unread(connection, experiment, said, since, others=len(untold) - len(told))
 
 
-def _keep(connection: Connection, finding: TrafficFinding, before: Mapping[str, Any], now: datetime) -> None:
+def _keep(
+    connection: Connection, finding: TrafficFinding, before: Mapping[str, Any], now: datetime
+) -> tuple[Served, str, datetime] | None:
+    """Write what was found of one experiment; what is to be told of its target, if it cannot be read."""
     compared, reading, observed = finding.compared, finding.reading, finding.observed
     unread = None if reading is None else reading.unread
     unread_since = None if unread is None else before.get("unread_since") or now
     told_at = None if unread is None else before.get("unread_told_at")
     is_to_be_told = reading is not None and (reading.needs_a_person or now - (unread_since or now) >= TELL_UNREAD_AFTER)
+    untold = None
     if unread is not None and told_at is None and is_to_be_told:
-        telling.tell_of_unread(connection, compared.experiment, unread, unread_since or now)
+        untold = (compared.experiment, unread, unread_since or now)
         told_at = now
     differs = finding.differs
     if differs is not None and before.get("differs_since") is None:
@@ -184,6 +196,7 @@ def _keep(connection: Connection, finding: TrafficFinding, before: Mapping[str, 
             "differs_since": None if differs is None else before.get("differs_since") or now,
         },
     )
+    return untold
 
 
 def _served(compared: Compared, reading: Reading | None) -> dict[str, Decimal] | None:

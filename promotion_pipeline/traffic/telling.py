@@ -81,14 +81,18 @@ def tell_of_difference(
     )
 
 
-def tell_of_unread(connection: Connection, experiment: Served, said: str, since: datetime) -> None:
-    """That nobody knows what is served; once an incident."""
+def tell_of_unread(connection: Connection, experiment: Served, said: str, since: datetime, *, others: int = 0) -> None:
+    """That nobody knows what is served; once an incident.
+
+    Args:
+        others: so many more experiments cannot be read either; a system that is down is told of once.
+    """
     _enqueue(
         connection,
         TrafficEvent.UNREAD,
         "warning",
         experiment,
-        "what is served cannot be read",
+        f"what is served cannot be read{f' (and of {others:,} more experiments)' if others else ''}",
         said,
         f"Put right what it says, then {_command('--read')}. Where the flag is retired, end the promotion:"
         f" promotion-pipeline rollback {shlex.quote(experiment.name)} --to close --reason TEXT",

@@ -243,6 +243,13 @@ def test_a_provider_that_hangs_is_left_alone_and_delays_no_other(
     assert found["e29"].is_well
     assert sum("admin" in asked.path for asked in provider.asked) <= 12
     assert all(found[f"e{number:02}"].unread for number in range(29))
+    assert told(served, "traffic_unread") == 0
+    with served.connect() as connection:
+        connection.execute("UPDATE served_traffic SET unread_since = unread_since - interval '1 hour'")
+    hangs.clear()
+    compare_traffic(served)
+    hangs.set()
+    assert told(served, "traffic_unread") == 1, "one message of a system that is down"
 
 
 def test_two_that_compare_at_once_find_an_edit_once(served: Store, provider: Provider) -> None:
