@@ -16,6 +16,7 @@ from promotion_pipeline.promotion.act.serving import deliver_due
 from promotion_pipeline.promotion.record.inputs import ConfigLike, request_config, required_text
 from promotion_pipeline.promotion.record.models import AutoCheckResult, Delivered, Outcome, Watched
 from promotion_pipeline.promotion.record.transaction import store_or_current
+from promotion_pipeline.promotion.unattended.comparing import compare_traffic_when_due
 from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.rollups import catch_up
@@ -47,6 +48,8 @@ def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = 
     unread = _catch_up(where)
     result = auto_check_promotions(actor, request, store=where)
     deliver_due(where)
+    # Last of what acts, so that a target that hangs keeps nobody from being promoted.
+    compare_traffic_when_due(where)
     told = _tell(where)
     outcomes = Counter(entry.outcome for entry in steps)
     return result.model_copy(

@@ -145,9 +145,18 @@ class TargetError(DependencyError):
 
     code = "traffic-target"
 
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None, needs_a_person: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        needs_a_person: bool = False,
+        is_silent: bool = False,
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         """When it wants to be asked again; None: it did not say."""
         self.needs_a_person = needs_a_person
         """Whether waiting alone will not do: a refused token, a flag that is gone."""
+        self.is_silent = is_silent
+        """Whether it did not answer at all: others that are asked of the same system would wait as long."""

@@ -37,6 +37,7 @@ from promotion_pipeline.promotion.history.overview import ExperimentOverview
 from promotion_pipeline.promotion.judge.distrust import Despite
 from promotion_pipeline.promotion.record.inputs import LONGEST_TEXT
 from promotion_pipeline.promotion.record.models import Promotion, PromotionEligibility
+from promotion_pipeline.promotion.record.served import ServedTraffic
 from promotion_pipeline.promotion.record.states import PromotionType
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.store.clock import require_utc
@@ -268,6 +269,22 @@ class OverwriteSplitBody(Body):
     """Kept as a claim if it differs from the credential's name."""
 
 
+class AdoptSplitBody(Body):
+    """Take the split that somebody else made the target serve as the decided one."""
+
+    reason: Text | None = None
+    adopted_by: Text | None = None
+    """Kept as a claim if it differs from the credential's name."""
+
+
+class RetryDeliveryBody(Body):
+    """Begin the attempts at the newest delivery anew."""
+
+    reason: Text | None = None
+    retried_by: Text | None = None
+    """Kept as a claim if it differs from the credential's name."""
+
+
 class Given(BaseModel):
     """Base of what is given back."""
 
@@ -291,6 +308,17 @@ class Stands(Given):
     """Percent by variant name, control first, as stored now."""
 
 
+class Settled(Given):
+    """The traffic after an act about it."""
+
+    promotion: Promotion | None
+    """The live one; None: nothing is promoted."""
+    traffic: dict[str, float]
+    """Percent by variant name, control first, as stored now."""
+    served: ServedTraffic
+    """Decided, served and observed."""
+
+
 class History(Given):
     """What happened to an experiment, newest first."""
 
@@ -305,10 +333,12 @@ class History(Given):
 
 
 class Listed(ExperimentOverview):
-    """An experiment of the list, with what is wrong with its live promotion."""
+    """An experiment of the list, with what is wrong with its live promotion and with its traffic."""
 
     alarms: tuple[Alarm, ...] = ()
     """The worst first."""
+    traffic: ServedTraffic | None = None
+    """Decided, served and observed; None: it does not run, and its traffic was never set by an act."""
 
 
 class Health(Given):

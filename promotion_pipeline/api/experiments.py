@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from promotion_pipeline.api.access import Access, needs
 from promotion_pipeline.api.bodies import (
     AcknowledgeBody,
+    AdoptSplitBody,
     AdvanceBody,
     Answer,
     AnswerWithMessage,
@@ -23,7 +24,9 @@ from promotion_pipeline.api.bodies import (
     PromoteBody,
     Promoted,
     ReleaseBody,
+    RetryDeliveryBody,
     RollbackBody,
+    Settled,
     Stands,
     thresholds_in_query,
 )
@@ -35,7 +38,7 @@ from promotion_pipeline.promotion.act.approvals import approval_history
 from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
 from promotion_pipeline.promotion.history.happened import events_of
 from promotion_pipeline.promotion.history.history import get_promotion_history
-from promotion_pipeline.promotion.history.standing import in_spite_of_hold, traffic_now
+from promotion_pipeline.promotion.history.standing import in_spite_of_hold, traffic_now, traffic_of
 from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
 from promotion_pipeline.promotion.record.models import Approval, Hold, Promotion, PromotionEligibility
 from promotion_pipeline.promotion.watch.alarms import alarms_of
@@ -135,9 +138,26 @@ def acknowledge(name: Name, context: Context, body: AcknowledgeBody) -> AnswerWi
 
 @router.post("/{name:path}/traffic/overwrite", operation_id="overwriteSplit")
 @needs(Access.OPERATOR)
-def overwrite(name: Name, context: Context, body: OverwriteSplitBody) -> AnswerWithMessage[Stands]:
-    """Put the split of the promotion back after somebody else changed it."""
-    return _stands(context, _done(context, name, offered.OVERWRITE_SPLIT, body))
+def overwrite(name: Name, context: Context, body: OverwriteSplitBody) -> AnswerWithMessage[Settled]:
+    """Put our split back after somebody else changed it: in what serves it, or in our own table after a promotion."""
+    _done(context, name, offered.OVERWRITE_SPLIT, body)
+    return _settled(context, name)
+
+
+@router.post("/{name:path}/traffic/adopt", operation_id="adoptSplit")
+@needs(Access.OPERATOR)
+def adopt(name: Name, context: Context, body: AdoptSplitBody | None = None) -> AnswerWithMessage[Settled]:
+    """Take the split that somebody else made the target serve as the decided one; a new phase begins."""
+    _done(context, name, offered.ADOPT_SPLIT, body or AdoptSplitBody())
+    return _settled(context, name)
+
+
+@router.post("/{name:path}/traffic/retry", operation_id="retryDelivery")
+@needs(Access.OPERATOR)
+def retry(name: Name, context: Context, body: RetryDeliveryBody | None = None) -> AnswerWithMessage[Settled]:
+    """Begin the attempts at the newest delivery anew, whatever stopped them."""
+    _done(context, name, offered.RETRY_DELIVERY, body or RetryDeliveryBody())
+    return _settled(context, name)
 
 
 @router.post("/{name:path}/decline", operation_id="declinePromotion")
@@ -179,6 +199,16 @@ def _stands(context: GuardedRequest, promotion: Promotion) -> AnswerWithMessage[
     return AnswerWithMessage(
         data=Stands(promotion=promotion, traffic=traffic),
         message=f"The promotion is {promotion.state.value.replace('_', ' ')}; traffic now: {split_text(traffic)}",
+    )
+
+
+def _settled(context: GuardedRequest, name: str) -> AnswerWithMessage[Settled]:
+    served = traffic_of(name, store=context.store)
+    live = next((one for one in get_promotion_history(name, store=context.store) if one.is_live), None)
+    state = served.state or "not delivered"
+    return AnswerWithMessage(
+        data=Settled(promotion=live, traffic=traffic_now(name, store=context.store), served=served),
+        message=f"The traffic of {name} is {state}" + (f": {served.problem}" if served.problem else ""),
     )
 
 

@@ -15,6 +15,7 @@ from promotion_pipeline.api.guard import GuardedRequest, GuardedRoute, context_o
 from promotion_pipeline.api.tokens import Token, list_tokens, revoke_token
 from promotion_pipeline.promotion.act.approvals import open_approvals
 from promotion_pipeline.promotion.history.overview import experiment_overviews
+from promotion_pipeline.promotion.history.standing import traffic_by_experiment
 from promotion_pipeline.promotion.record.models import Approval
 from promotion_pipeline.promotion.watch.alarms import open_alarms
 
@@ -45,7 +46,10 @@ def experiments(context: Context) -> Answer[list[Listed]]:
     """Every experiment with its alarms, its traffic, its newest decision of record, and what it waits for."""
     alarms = open_alarms(context.store)
     found = experiment_overviews(context.store)
-    return Answer(data=[Listed(**dict(one), alarms=alarms.get(one.id, ())) for one in found])
+    traffic = traffic_by_experiment(context.store)
+    return Answer(
+        data=[Listed(**dict(one), alarms=alarms.get(one.id, ()), traffic=traffic.get(one.id)) for one in found]
+    )
 
 
 @router.get("/api/monitoring/approvals", operation_id="listOpenApprovals", tags=["experiments"])

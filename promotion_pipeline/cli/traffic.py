@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,12 @@ from promotion_pipeline.cli.options import By, DryRun, Json, Name, Reason, Yes, 
 from promotion_pipeline.cli.output import shell_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from promotion_pipeline.traffic.deliveries import TrafficDelivery
+    from promotion_pipeline.traffic.splits import TrafficSplit
+
+Read = Annotated[bool, typer.Option("--read", help="Ask every target and the log now; else the last hour's answers.")]
 
 STATE_STYLES = {"verified": "green", "conflicted": "bold red", "failed": "bold red", "superseded": "dim"}
 
@@ -21,53 +26,46 @@ app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
     help=examples(
-        "What is decided and what is served, of every experiment; and what to do where the two differ.",
+        "What is decided, served and observed, of every experiment; and what to do where they differ.",
         "promotion-pipeline traffic",
+        "promotion-pipeline traffic --read",
         "promotion-pipeline traffic --json",
         "promotion-pipeline traffic adopt demo-checkout-button",
         "promotion-pipeline traffic overwrite demo-checkout-button --reason 'the deploy restored an old split'",
         "promotion-pipeline traffic retry demo-checkout-button",
         "promotion-pipeline traffic export flags.json",
-        more="Exit code 1: something decided is not served.",
+        more="Served is what each target said when it was read last, observed what the log shows since then, at most of"
+        " a day. Exit code 1: they differ, or a target cannot be read.",
     ),
 )
 
 
 def register(root: typer.Typer) -> None:
     """Add the commands."""
-    root.add_typer(app, name="traffic", short_help="What is decided and what is served, of every experiment.")
+    root.add_typer(app, name="traffic", short_help="What is decided, served and observed, of every experiment.")
     traffic_export.add_to(app)
 
 
 @app.callback()
-def traffic(context: typer.Context, as_json: Json = False) -> None:
+def traffic(context: typer.Context, read: Read = False, as_json: Json = False) -> None:
     """List the splits."""
     if context.invoked_subcommand is not None:
         return
+    from promotion_pipeline.promotion.record.served import ServedTraffic
+    from promotion_pipeline.promotion.unattended.comparing import compare_traffic
     from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.text.numbers import split_text
     from promotion_pipeline.traffic.splits import traffic_splits
 
-    with current_store().connect() as connection:
+    store = current_store()
+    if read:
+        with output.progress("Reading back what is served"):
+            compare_traffic(store)
+    with store.connect() as connection:
         found = traffic_splits(connection)
     if as_json:
-        output.print_json([split.to_json() for split in found])
+        output.print_json([ServedTraffic.of(split).to_json() for split in found])
     else:
-        rows = [
-            [
-                split.experiment_name,
-                split.target,
-                output.styled(state := split.state or "-", STATE_STYLES.get(state, "yellow")),
-                split_text(split.decided),
-                "not read yet" if split.served is None else split_text(split.served),
-                "-" if split.verified_at is None else output.when(split.verified_at),
-            ]
-            for split in found
-        ]
-        output.print_table(["experiment", "target", "delivery", "decided", "served", "verified"], rows)
-        for split in found:
-            if not split.is_well and split.error:
-                output.print_styled(f"! {split.experiment_name}: {split.error}", "bold red")
+        _print_splits(found)
     if not all(split.is_well for split in found):
         raise typer.Exit(1)
 
@@ -110,9 +108,9 @@ def overwrite(
     as_json: Json = False,
 ) -> None:
     """Put a split back."""
-    if _is_in_conflict(name):
-        from promotion_pipeline.promotion.act.reconciling import overwrite_traffic
+    from promotion_pipeline.promotion.act.reconciling import is_in_conflict, overwrite_traffic
 
+    if is_in_conflict(name):
         said = f"serve the decided split of {name!r} again, over somebody else's edit"
         if dry_run:
             output.note(f"Would {said}. Nothing changed.")
@@ -153,14 +151,35 @@ def _overwrite_our_table(name: str, reason: str, by: str | None, *, yes: bool, d
     print_stands(promotion, said, "bold", as_json=as_json)
 
 
-def _is_in_conflict(name: str) -> bool:
-    from promotion_pipeline.promotion.record.experiments import experiments_named
-    from promotion_pipeline.store.database import current_store
-    from promotion_pipeline.traffic.deliveries import TrafficState, newest_delivery
+def _print_splits(found: Sequence[TrafficSplit]) -> None:
+    from promotion_pipeline.text.numbers import age_text, split_text
 
-    with current_store().connect() as connection:
-        delivery = newest_delivery(connection, experiments_named(connection, [name])[0].id)
-    return delivery is not None and delivery.state is TrafficState.CONFLICTED
+    rows = [
+        [
+            split.experiment_name,
+            split.target,
+            output.styled(state := split.state or "-", STATE_STYLES.get(state, "yellow")),
+            split_text(split.decided),
+            "not read yet" if split.served is None else split_text(split.served),
+            _observed(split),
+            "-" if split.read_age_seconds is None else f"{age_text(split.read_age_seconds)} ago",
+        ]
+        for split in found
+    ]
+    output.print_table(["experiment", "target", "delivery", "decided", "served", "observed", "read"], rows)
+    for split in found:
+        if split.sentence is not None:
+            output.print_styled(f"! {split.experiment_name}: {split.sentence}", "bold red")
+        if split.unobserved is not None:
+            output.note(f"{split.experiment_name}: the log could not be asked: {split.unobserved}")
+
+
+def _observed(split: TrafficSplit) -> str:
+    from promotion_pipeline.text.numbers import count_text, split_text
+
+    if split.observed is None:
+        return "-" if split.observed_total is None else "nobody yet"
+    return f"{split_text(split.observed)} of {count_text(split.observed_total)} {split.observed_unit}"
 
 
 def _waited(delivery: TrafficDelivery) -> TrafficDelivery:

@@ -21,6 +21,7 @@ from promotion_pipeline.doctor.subject import Subject, host_clock
 from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.notifications.channels.registry import CHANNELS
 from promotion_pipeline.notifications.scrub import scrubbed
+from promotion_pipeline.traffic.targets.configured import TargetKind
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ class DoctorCheck:
 
     name: str
     needs: Needs
-    look: Callable[[Subject], CheckOutcome]
+    look: Callable[[Subject], CheckOutcome | None]
+    """None: it does not concern this installation, and has no line."""
 
 
 CHECKS = (
@@ -59,6 +61,7 @@ CHECKS = (
     DoctorCheck("Dagster storage", Needs.DATABASE, orchestration.dagster_storage),
     DoctorCheck("daemon", Needs.DAGSTER, orchestration.daemon),
     DoctorCheck("schedule", Needs.DAGSTER, orchestration.schedule),
+    DoctorCheck("comparison", Needs.DAGSTER, orchestration.comparison),
     DoctorCheck("sensor", Needs.DAGSTER, orchestration.sensor),
     DoctorCheck("watch sensor", Needs.DAGSTER, orchestration.watch_sensor),
     DoctorCheck("delivery sensor", Needs.DAGSTER, orchestration.delivery_sensor),
@@ -84,6 +87,13 @@ CHECKS = (
     DoctorCheck("deliveries", Needs.SCHEMA, channels.deliveries),
 )
 """In the order in which they are run and shown: what others need comes first."""
+
+TARGET_CHECKS = tuple(
+    DoctorCheck(f"target {kind.value}", Needs.SCHEMA, partial(traffic.target, kind))
+    for kind in TargetKind
+    if kind is not TargetKind.TABLE
+)
+"""One for each kind of target that is in use; the others have no line."""
 
 MEETS = {
     Needs.SCHEMA: ("migrations",),
@@ -144,12 +154,15 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     well: set[str] = set()
     for check in CHECKS:
         finding = _finding(check, subject, well)
+        assert finding is not None
         if finding.status is Status.OK:
             well.add(check.name)
         yield finding
+        if check.look is traffic.targets and finding.status is not Status.SKIPPED:
+            yield from filter(None, (_finding(one, subject, well) for one in TARGET_CHECKS))
 
 
-def _finding(check: DoctorCheck, subject: Subject, well: set[str]) -> Finding:
+def _finding(check: DoctorCheck, subject: Subject, well: set[str]) -> Finding | None:
     met = set(MEETS.get(check.needs, ())) <= well
     if (check.needs is not Needs.NOTHING and subject.connection is None) or not met:
         return Finding(check.name, Status.SKIPPED, f"needs {check.needs.value} to be in order")
@@ -163,6 +176,8 @@ def _finding(check: DoctorCheck, subject: Subject, well: set[str]) -> Finding:
         log.debug("check %s failed", check.name, exc_info=True)
         said = f"could not be looked at: {type(error).__name__}: {_one_line(error)}"
         result = CheckOutcome(Status.PROBLEM, said, "promotion-pipeline doctor  (and report it if it stays)")
+    if result is None:
+        return None
     message = scrubbed(_one_line(result.message), subject.settings)
     return Finding(check.name, result.status, message, result.fix and scrubbed(result.fix, subject.settings))
 

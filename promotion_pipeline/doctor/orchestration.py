@@ -75,6 +75,12 @@ def schedule(subject: Subject) -> CheckOutcome:
     return _instigator(subject, names.SCHEDULE, start)
 
 
+def comparison(subject: Subject) -> CheckOutcome:
+    """Whether what is served is compared with what is decided by itself."""
+    start = f"dagster schedule start {names.SERVED_SCHEDULE} -m {MODULE}"
+    return _instigator(subject, names.SERVED_SCHEDULE, start)
+
+
 def sensor(subject: Subject) -> CheckOutcome:
     """Whether decisions are applied by themselves."""
     return _instigator(subject, names.SENSOR, f"dagster sensor start {names.SENSOR} -m {MODULE}")

@@ -2,58 +2,74 @@
 
 from __future__ import annotations
 
-from promotion_pipeline.doctor.findings import CheckOutcome, ok, problem
-from promotion_pipeline.doctor.subject import Subject
-from promotion_pipeline.errors import ConfigError, TargetError
-from promotion_pipeline.traffic.deliveries import Served, served_experiment
-from promotion_pipeline.traffic.splits import traffic_splits
-from promotion_pipeline.traffic.targets.configured import TrafficTarget, kind_of
-from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE, opened_target
+from collections import Counter
 
-LIST = "promotion-pipeline traffic"
-_PLACE = ("kind", "project", "feature", "environment", "strategy_id", "flag", "url")
+from promotion_pipeline.doctor.findings import CheckOutcome, listed, ok, problem
+from promotion_pipeline.doctor.subject import Subject
+from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.store.statements import statements
+from promotion_pipeline.traffic.comparing import Compared, read_compared
+from promotion_pipeline.traffic.reading import Question, read_targets
+from promotion_pipeline.traffic.splits import traffic_splits
+from promotion_pipeline.traffic.targets.configured import TargetKind
+from promotion_pipeline.traffic.targets.registry import missing_settings
+
+LIST = "promotion-pipeline traffic --read"
+READ_SECONDS = 20.0
+_SQL = statements(__file__)
+
+
+def target(kind: TargetKind, subject: Subject) -> CheckOutcome | None:
+    """Whether every experiment that this kind of target serves can be read there; None: it serves none."""
+    found = [one for one in read_compared(subject.database) if one.kind is kind]
+    if not found:
+        return None
+    if not found[0].is_elsewhere:
+        return ok(f"{len(found)} experiments, served from our own tables")
+    missing = missing_settings(kind, subject.settings)
+    if missing is not None:
+        return problem(f"{listed(_names(found))}: what is decided cannot be brought there", f"set {missing}")
+    questions = [Question(one.experiment, one.named(one.wanted)) for one in found if one.wanted is not None]
+    answers = read_targets(questions, subject.settings, READ_SECONDS)
+    unread = {
+        one.experiment.name: answer.unread
+        for one in found
+        if (answer := answers.get(one.experiment.id)) is not None and answer.unread is not None
+    }
+    if unread:
+        name, why = next(iter(unread.items()))
+        more = f" (and {len(unread) - 1} more of {len(found)})" if len(unread) > 1 else ""
+        return problem(f"{name!r}: {why}{more}", LIST)
+    return ok(f"{len(found)} experiments, each can be read")
 
 
 def targets(subject: Subject) -> CheckOutcome:
-    """Whether what each experiment's `traffic_target` names can be read, and serves one running experiment only."""
-    rows = subject.database.execute(
-        "SELECT id, name::text FROM ab_experiments WHERE traffic_target IS NOT NULL AND is_active ORDER BY name"
-    ).fetchall()
-    places: dict[str, str] = {}
-    for row in rows:
-        experiment = served_experiment(subject.database, row["id"])
+    """Whether each `traffic_target` is one, and serves one experiment only."""
+    found = read_compared(subject.database)
+    for one in found:
         try:
-            target = experiment.target
-            if kind_of(target) not in SERVED_FROM_OUR_DATABASE:
-                _read(experiment, target, subject)
+            _ = one.experiment.target
         except ConfigError as error:
             return problem(str(error), "correct ab_experiments.traffic_target")
-        except TargetError as error:
-            return problem(f"{row['name']!r}: {error}", LIST)
-        place = str([getattr(target, name, None) for name in _PLACE])
-        if place in places and kind_of(target) != "table":
-            return problem(
-                f"{places[place]!r} and {row['name']!r} are served by the same {target.kind} flag: each would overwrite"
-                " the other",
-                "give one of them a flag of its own, or stop it",
-            )
-        places[place] = row["name"]
-    return ok(f"{len(rows)} running experiments name a target, and each can be read" if rows else "all from our table")
+    row = subject.database.execute(_SQL["shared_places"]).fetchone()
+    if row is not None:
+        return problem(
+            f"{row['first']!r} and {row['second']!r} are served in the same place: each would overwrite the other",
+            "give one of them a flag of its own, or stop it",
+        )
+    kinds = Counter(str(one.kind) for one in found)
+    return ok(", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items())) or "no experiment runs")
 
 
 def deliveries(subject: Subject) -> CheckOutcome:
-    """Whether everything that is decided is served."""
+    """Whether everything that is decided is served and observed."""
     stuck = [split for split in traffic_splits(subject.database) if not split.is_well]
     if not stuck:
         return ok("what is decided is served")
     first = stuck[0]
     more = f" (and {len(stuck) - 1} more)" if len(stuck) > 1 else ""
-    return problem(
-        f"{first.experiment_name!r}: {first.state or first.target}: {first.error or 'not tried yet'}{more}", LIST
-    )
+    return problem(f"{first.experiment_name!r}: {first.state or first.target}: {first.sentence}{more}", LIST)
 
 
-def _read(experiment: Served, target: TrafficTarget, subject: Subject) -> None:
-    names = list(experiment.names.values())
-    with opened_target(target, subject.settings, experiment.name, names, "doctor") as opened:
-        opened.read()
+def _names(found: list[Compared]) -> list[str]:
+    return [one.experiment.name for one in found]

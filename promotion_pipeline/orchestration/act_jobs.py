@@ -94,6 +94,22 @@ class OverwriteSplitConfig(dg.Config):
     reason: str = Field(description="Why; kept in the audit.")
 
 
+class AdoptSplitConfig(dg.Config):
+    """Whose edit is taken over, who says so, and why."""
+
+    experiment: str = Field(description="Its name.")
+    adopted_by: str = Field(default="", description="Who; empty: this run.")
+    reason: str = Field(default="", description="Kept in the audit.")
+
+
+class RetryDeliveryConfig(dg.Config):
+    """Which delivery is tried again, and who says so."""
+
+    experiment: str = Field(description="Its name.")
+    retried_by: str = Field(default="", description="Who; empty: this run.")
+    reason: str = Field(default="", description="Kept in the audit.")
+
+
 def _act_job(
     name: str,
     op: str,
@@ -217,9 +233,28 @@ overwrite_split_job = _act_job(
     "put_split_back",
     OverwriteSplitConfig,
     offered.OVERWRITE_SPLIT,
-    lambda asked, _: f"{asked.experiment_name!r} has the split of its promotion again",
-    description="Put the split of a promotion back after somebody else changed it.",
-    what="Put a promotion's split back after somebody else changed it.",
+    lambda asked, _: f"the decided split of {asked.experiment_name!r} is put back",
+    description="Put our split back after somebody else changed it: in what serves it, or after a promotion in our own"
+    " table.",
+    what="Put our split back after somebody else changed it.",
+)
+adopt_split_job = _act_job(
+    names.ADOPT_SPLIT_JOB,
+    "adopt_split",
+    AdoptSplitConfig,
+    offered.ADOPT_SPLIT,
+    lambda asked, _: f"what is served for {asked.experiment_name!r} is the decided split now",
+    description="Take the split that somebody else made the target serve as the decided one.",
+    what="Take somebody else's split over; a new phase begins.",
+)
+retry_delivery_job = _act_job(
+    names.RETRY_DELIVERY_JOB,
+    "retry_delivery",
+    RetryDeliveryConfig,
+    offered.RETRY_DELIVERY,
+    lambda asked, _: f"the decided split of {asked.experiment_name!r} is tried again",
+    description="Try again to bring the decided split to what serves it.",
+    what="Begin the attempts at the newest delivery anew.",
 )
 
 ACT_JOBS = [
@@ -231,4 +266,6 @@ ACT_JOBS = [
     advance_job,
     acknowledge_job,
     overwrite_split_job,
+    adopt_split_job,
+    retry_delivery_job,
 ]

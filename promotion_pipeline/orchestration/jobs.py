@@ -38,9 +38,9 @@ RANGE_TAGS = {**names.BACKFILL_LANE, MAX_RUNTIME_TAG: "172800"}
 
 hourly_promotion_job = dg.define_asset_job(
     names.HOURLY_JOB,
-    selection=[names.ROLLUPS, names.METRICS, names.SIGNIFICANCE, names.DECISIONS, names.WATCH],
-    description="Roll up, evaluate and decide every running experiment, and watch what was promoted: one run an hour,"
-    f" started by `{names.SCHEDULE}`.",
+    selection=[names.ROLLUPS, names.METRICS, names.SIGNIFICANCE, names.DECISIONS, names.WATCH, names.SERVED],
+    description="Roll up, evaluate and decide every running experiment, watch what was promoted, and compare what is"
+    f" served with what is decided: one run an hour, started by `{names.SCHEDULE}`.",
     tags=HOURLY_TAGS,
 )
 

@@ -8,6 +8,7 @@ SIGNIFICANCE = "significance_results"
 DECISIONS = "eligibility_decisions"
 PROMOTIONS = "experiment_promotions"
 WATCH = "promotion_watch"
+SERVED = "served_traffic"
 REQUESTS = "ai_requests"
 EXPERIMENTS = "ab_experiments"
 
@@ -23,12 +24,16 @@ ROLLBACK_JOB = "rollback_job"
 HOLD_JOB = "hold_job"
 RELEASE_HOLD_JOB = "release_hold_job"
 WATCH_JOB = "promotion_watch_job"
+SERVED_JOB = "served_traffic_job"
 ADVANCE_JOB = "advance_job"
 ACKNOWLEDGE_JOB = "acknowledge_job"
 OVERWRITE_SPLIT_JOB = "overwrite_split_job"
+ADOPT_SPLIT_JOB = "adopt_split_job"
+RETRY_DELIVERY_JOB = "retry_delivery_job"
 DELIVERY_JOB = "deliver_notifications_job"
 
 SCHEDULE = "hourly_promotion_schedule"
+SERVED_SCHEDULE = "served_traffic_schedule"
 SENSOR = "promotion_sensor"
 ACTS_SENSOR = "promotion_acts_sensor"
 WATCH_SENSOR = "watch_sensor"
@@ -47,6 +52,7 @@ EVALUATION_LANE = {LANE_TAG: "evaluation"}
 APPLY_LANE = {LANE_TAG: "apply"}
 BACKFILL_LANE = {LANE_TAG: "backfill"}
 WATCH_LANE = {LANE_TAG: "watch", "dagster/priority": "10"}
+SERVED_LANE = {LANE_TAG: "served"}
 DELIVERY_LANE = {LANE_TAG: "delivery"}
 EVALUATION_POOL = "evaluation"
 """Steps that read the request log or evaluate; `dagster.yaml` says how many runs with such steps go at a time."""

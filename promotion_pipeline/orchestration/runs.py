@@ -23,11 +23,24 @@ JOBS = frozenset(
         names.ADVANCE_JOB,
         names.ACKNOWLEDGE_JOB,
         names.OVERWRITE_SPLIT_JOB,
+        names.ADOPT_SPLIT_JOB,
+        names.RETRY_DELIVERY_JOB,
         names.WATCH_JOB,
+        names.SERVED_JOB,
         names.DELIVERY_JOB,
     }
 )
-ASSETS = frozenset({names.ROLLUPS, names.METRICS, names.SIGNIFICANCE, names.DECISIONS, names.PROMOTIONS, names.WATCH})
+ASSETS = frozenset(
+    {
+        names.ROLLUPS,
+        names.METRICS,
+        names.SIGNIFICANCE,
+        names.DECISIONS,
+        names.PROMOTIONS,
+        names.WATCH,
+        names.SERVED,
+    }
+)
 IMPLICIT_JOB = "__ASSET_JOB"
 """Dagster's own name for what a backfill or the Materialize button starts."""
 UNATTENDED_TAGS = (

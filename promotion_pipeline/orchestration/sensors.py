@@ -1,6 +1,7 @@
 """What is looked for between the hours: something to apply, and acts that Dagster was not told of."""
 
 import hashlib
+import time
 
 import dagster as dg
 
@@ -8,7 +9,7 @@ from promotion_pipeline.decisions.deployments import note_deployment
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.act_events import act_event, acts_after, experiment_tags, untold
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.promotion.act.serving import due_deliveries
+from promotion_pipeline.promotion.act.serving import due_deliveries, is_any_late_and_untold
 from promotion_pipeline.promotion.unattended.pending import Pending, pending_promotions
 from promotion_pipeline.store.database import Store
 
@@ -63,11 +64,15 @@ def pending_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | d
 
 
 def _delivery_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | None:
-    """The run for splits that are decided and not served; each attempt has a key of its own."""
+    """The run for splits that are decided and not served; each attempt has a key of its own.
+
+    One that is late is told by a run as well where this deployment knows nothing of its target.
+    """
     due = due_deliveries(store)
-    if not due:
+    if not due and not is_any_late_and_untold(store):
         return None
-    key = hashlib.sha256(",".join(f"{one.id}:{one.attempts}" for one in due).encode()).hexdigest()[:24]
+    named = ",".join(f"{one.id}:{one.attempts}" for one in due) or f"late at {int(time.time() // 600)}"
+    key = hashlib.sha256(named.encode()).hexdigest()[:24]
     died = instance.get_runs_count(dg.RunsFilter(tags={names.PENDING_TAG: key}, statuses=FAILED))
     return dg.RunRequest(run_key=f"traffic:{key}:{died + 1}", tags={names.PENDING_TAG: key, **names.APPLY_LANE})
 

@@ -37,6 +37,8 @@ SUMS_COLUMNS = (
     "value_sum_squares",
 )
 """Columns of `RequestLog.sums`; `errors` is null where the log does not say which requests failed."""
+ARRIVALS_COLUMNS = ("key", "variant_id", "requests", "user_requests", "users")
+"""Columns of `RequestLog.arrivals`: requests, those of them that name a user, and the users that these name."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,15 @@ class RequestLog(ABC):
     @abstractmethod
     def counts(self, spans: Sequence[Span]) -> dict[str, int]:
         """The number of requests of known variants in each span, by its key; 0 where there is none."""
+
+    @abstractmethod
+    def arrivals(self, spans: Sequence[Span]) -> pd.DataFrame:
+        """Who arrived in each span by variant, columns ARRIVALS_COLUMNS: what the split looks like in the log.
+
+        A user counts once in each variant that served them in the span; where the log names no users, or they are not
+        asked for, there are none. A variant without requests has no row. Of imported experiments the requests of
+        stored hours that lie in the span are counted, and no users.
+        """
 
     @abstractmethod
     def requests_by_hour(self, start: datetime, end: datetime) -> pd.Series[int]:

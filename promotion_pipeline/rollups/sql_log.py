@@ -10,11 +10,20 @@ from datetime import datetime, timedelta
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups.log import SUMS_COLUMNS, RequestLog, Span, require_distinct
+from promotion_pipeline.rollups.log import ARRIVALS_COLUMNS, SUMS_COLUMNS, RequestLog, Span, require_distinct
 from promotion_pipeline.rollups.sql.dialect import EPOCH
 from promotion_pipeline.rollups.sql.flags import NEVER
 from promotion_pipeline.rollups.sql.rollup_query import Log
-from promotion_pipeline.rollups.sql.span_query import SPAN_COUNTS, SPAN_SUMS, SpanArm, counts_sql, ends_sql, sums_sql
+from promotion_pipeline.rollups.sql.span_query import (
+    ARRIVAL_COUNTS,
+    SPAN_COUNTS,
+    SPAN_SUMS,
+    SpanArm,
+    arrivals_sql,
+    counts_sql,
+    ends_sql,
+    sums_sql,
+)
 from promotion_pipeline.store.bulk import ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
@@ -95,6 +104,25 @@ class SqlLog(RequestLog):
             for key, requests in imported.groupby("key")["requests"].sum().items():
                 counted[str(key)] = int(requests)
         return counted
+
+    def arrivals(self, spans: Sequence[Span]) -> pd.DataFrame:
+        """Who arrived in each span by variant; one query for all spans."""
+        asked = self._asked(spans)
+        self._prepare(asked.arms)
+        parts = []
+        if asked.imported:
+            sums = _imported_sums(self._store, asked.imported)
+            parts.append(sums.groupby(["key", "variant_id"], as_index=False)[["requests"]].sum())
+        if asked.arms:
+            rows = self._run(arrivals_sql(self._log(), asked.arms)).rename(columns=str.lower)
+            found = pd.DataFrame({name: rows[name] for name in ARRIVAL_COUNTS})
+            found["key"] = [spans[int(number)].key for number in rows["span"]]
+            found["variant_id"] = [asked.variants[int(number)] for number in rows["arm"]]
+            parts.append(found)
+        filled = [part for part in parts if len(part)]
+        frame = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(ARRIVALS_COLUMNS))
+        types = {"key": "str", "variant_id": "str", **dict.fromkeys(ARRIVAL_COUNTS, "int64")}
+        return frame.reindex(columns=list(ARRIVALS_COLUMNS)).fillna(0).astype(types)
 
     def ends(self) -> tuple[datetime, datetime] | None:
         """The times of the oldest and of the newest row."""

@@ -123,6 +123,39 @@ BEGIN
     VALUES (target, at, experiment.start_date, experiment.rollup_source, config, arms);
 END $$;
 
+CREATE FUNCTION public.ab_one_experiment_a_flag() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $_$
+DECLARE
+    place constant text := traffic_place(NEW.traffic_target);
+    strategy constant text := NEW.traffic_target ->> 'strategy_id';
+    other text;
+BEGIN
+    IF place IS NULL OR current_setting('promotion_pipeline.going_back', true) = 'on' THEN RETURN NULL; END IF;
+    IF NOT NEW.is_active AND NOT EXISTS (SELECT 1 FROM experiment_promotions
+        WHERE experiment_id = NEW.id AND state IN ('ramping', 'promoted')) THEN RETURN NULL; END IF;
+    -- Two that are configured at once wait for each other; the second then sees the first.
+    PERFORM pg_advisory_xact_lock(hashtextextended(place, 0x7472616666));
+    SELECT e.name INTO other FROM ab_experiments AS e
+    WHERE e.id <> NEW.id AND traffic_place(e.traffic_target) = place
+        AND (strategy IS NULL OR e.traffic_target ->> 'strategy_id' IS NULL
+            OR e.traffic_target ->> 'strategy_id' = strategy)
+        AND (e.is_active OR EXISTS (SELECT 1 FROM experiment_promotions AS p
+            WHERE p.experiment_id = e.id AND p.state IN ('ramping', 'promoted')))
+    ORDER BY e.name LIMIT 1;
+    IF other IS NOT NULL THEN
+        RAISE EXCEPTION '% cannot be served where % is served already (%): each would overwrite the other''s split',
+            quote_literal(NEW.name), quote_literal(other),
+            CASE WHEN NEW.traffic_target ->> 'kind' = 'webhook' THEN 'the same read_url' ELSE place END
+            USING ERRCODE = 'unique_violation', CONSTRAINT = 'one_experiment_a_flag',
+                HINT = format('Give it another flag in traffic_target, or stop %1$L first (is_active = false); where a'
+                    ' promotion of %1$L stands, end it: promotion-pipeline rollback %1$L --to close --reason TEXT', other);
+    END IF;
+    RETURN NULL;
+END $_$;
+
 CREATE FUNCTION public.ab_phases_are_in_time() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -645,6 +678,20 @@ BEGIN
         AND total.requests = 0;
     RETURN NULL;
 END $$;
+
+CREATE FUNCTION public.traffic_place(target jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+    SELECT CASE target ->> 'kind'
+        WHEN 'unleash' THEN 'the flag ' || (target ->> 'feature') || ' of the Unleash project ' || (target ->> 'project')
+            || ', environment ' || (target ->> 'environment')
+        WHEN 'flagd' THEN 'the flag ' || (target ->> 'flag')
+        WHEN 'ofrep' THEN 'the flag ' || (target ->> 'flag')
+        WHEN 'webhook' THEN target ->> 'read_url'
+    END
+$$;
 
 CREATE FUNCTION public.usable_start(at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE SECURITY DEFINER PARALLEL SAFE
@@ -1380,6 +1427,59 @@ COMMENT ON TABLE public.sent_requests IS 'Ids of requests that were sent over HT
 
 COMMENT ON COLUMN public.sent_requests.created_at IS 'of the request''s row in ai_requests';
 
+CREATE TABLE public.served_traffic (
+    experiment_id uuid NOT NULL,
+    compared_at timestamp with time zone,
+    served jsonb,
+    read_at timestamp with time zone,
+    unread text,
+    unread_since timestamp with time zone,
+    unread_told_at timestamp with time zone,
+    observed jsonb,
+    observed_unit text,
+    observed_since timestamp with time zone,
+    observed_until timestamp with time zone,
+    p_value double precision,
+    unobserved text,
+    differs text,
+    differs_since timestamp with time zone,
+    CONSTRAINT served_traffic_check CHECK (((differs IS NULL) = (differs_since IS NULL))),
+    CONSTRAINT served_traffic_check1 CHECK (((unread IS NULL) = (unread_since IS NULL))),
+    CONSTRAINT served_traffic_observed_check CHECK ((jsonb_typeof(observed) = 'object'::text)),
+    CONSTRAINT served_traffic_observed_unit_check CHECK ((observed_unit = ANY (ARRAY['users'::text, 'requests'::text]))),
+    CONSTRAINT served_traffic_served_check CHECK ((jsonb_typeof(served) = 'object'::text))
+);
+
+COMMENT ON TABLE public.served_traffic IS 'What the target of each experiment said when it was read last, and what the log showed: one row an experiment, rewritten every hour. Bound: a row an experiment; removed with it.';
+
+COMMENT ON COLUMN public.served_traffic.compared_at IS 'when the three splits were compared last; null: a delivery alone read it back';
+
+COMMENT ON COLUMN public.served_traffic.served IS 'what the target said at read_at: percent of traffic by variant id';
+
+COMMENT ON COLUMN public.served_traffic.read_at IS 'when the target said what it serves';
+
+COMMENT ON COLUMN public.served_traffic.unread IS 'why it could not be read since unread_since; null: it could';
+
+COMMENT ON COLUMN public.served_traffic.unread_since IS 'since when it cannot be read';
+
+COMMENT ON COLUMN public.served_traffic.unread_told_at IS 'when people were told of that';
+
+COMMENT ON COLUMN public.served_traffic.observed IS 'units of observed_unit by variant id in the log, from observed_since to observed_until';
+
+COMMENT ON COLUMN public.served_traffic.observed_unit IS 'what is counted: users, or requests where most of them name no user';
+
+COMMENT ON COLUMN public.served_traffic.observed_since IS 'from when on: ten minutes after the split was served, at most a day ago';
+
+COMMENT ON COLUMN public.served_traffic.observed_until IS 'until when';
+
+COMMENT ON COLUMN public.served_traffic.p_value IS 'chi-square of the observed units against the decided split';
+
+COMMENT ON COLUMN public.served_traffic.unobserved IS 'why the log could not be asked; null: it could';
+
+COMMENT ON COLUMN public.served_traffic.differs IS 'what is wrong since differs_since: what people are told of once';
+
+COMMENT ON COLUMN public.served_traffic.differs_since IS 'when that was found first';
+
 CREATE TABLE public.significance_results (
     hour timestamp with time zone NOT NULL,
     as_of timestamp with time zone NOT NULL,
@@ -1437,7 +1537,7 @@ CREATE TABLE public.traffic_deliveries (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     next_attempt_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     verified_at timestamp with time zone,
-    CONSTRAINT traffic_deliveries_check CHECK (((verified_at IS NULL) OR (state = ANY (ARRAY['verified'::text, 'superseded'::text])))),
+    CONSTRAINT traffic_deliveries_check CHECK (((verified_at IS NULL) OR (state = ANY (ARRAY['verified'::text, 'superseded'::text, 'conflicted'::text])))),
     CONSTRAINT traffic_deliveries_check1 CHECK (((state <> 'verified'::text) OR ((verified_at IS NOT NULL) AND (served IS NOT NULL)))),
     CONSTRAINT traffic_deliveries_expected_check CHECK ((jsonb_typeof(expected) = 'array'::text)),
     CONSTRAINT traffic_deliveries_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'applied'::text, 'verified'::text, 'superseded'::text, 'conflicted'::text, 'failed'::text]))),
@@ -1642,6 +1742,9 @@ ALTER TABLE ONLY public.run_signs_of_life
 ALTER TABLE ONLY public.sent_requests
     ADD CONSTRAINT sent_requests_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.served_traffic
+    ADD CONSTRAINT served_traffic_pkey PRIMARY KEY (experiment_id);
+
 ALTER TABLE ONLY public.significance_results
     ADD CONSTRAINT significance_results_pkey PRIMARY KEY (hour, experiment_id, variant_id);
 
@@ -1736,6 +1839,10 @@ CREATE TRIGGER ab_forget_truncated AFTER TRUNCATE ON public.ab_experiments FOR E
 CREATE TRIGGER ab_hold_changed AFTER UPDATE ON public.ab_experiments FOR EACH ROW WHEN ((old.auto_promotion_hold IS DISTINCT FROM new.auto_promotion_hold)) EXECUTE FUNCTION public.ab_hold_changed();
 
 CREATE TRIGGER ab_hold_given AFTER INSERT ON public.ab_experiments FOR EACH ROW WHEN ((new.auto_promotion_hold IS NOT NULL)) EXECUTE FUNCTION public.ab_hold_changed();
+
+CREATE TRIGGER ab_one_experiment_a_flag_from_now_on AFTER INSERT ON public.ab_experiments FOR EACH ROW WHEN ((new.traffic_target IS NOT NULL)) EXECUTE FUNCTION public.ab_one_experiment_a_flag();
+
+CREATE TRIGGER ab_one_experiment_a_flag_still AFTER UPDATE ON public.ab_experiments FOR EACH ROW WHEN (((new.traffic_target IS NOT NULL) AND ((old.traffic_target IS DISTINCT FROM new.traffic_target) OR (new.is_active AND (NOT old.is_active))))) EXECUTE FUNCTION public.ab_one_experiment_a_flag();
 
 CREATE TRIGGER ab_phases_are_in_time BEFORE INSERT OR UPDATE ON public.ab_experiment_phases FOR EACH ROW EXECUTE FUNCTION public.ab_phases_are_in_time();
 

@@ -129,9 +129,12 @@ def seconds_text(value: float, digits: int = 1) -> str:
 
 def duration_text(start: datetime | None, end: datetime | None) -> str | None:
     """How long something lasted: the largest unit that fits; None where an end is missing."""
-    if start is None or end is None:
-        return None
-    minutes = (end - start).total_seconds() / 60
+    return None if start is None or end is None else age_text((end - start).total_seconds())
+
+
+def age_text(seconds: float) -> str:
+    """How long ago something was, or how long it lasted: the largest unit that fits."""
+    minutes = seconds / 60
     if minutes < 90:
         return f"{minutes:.0f} minutes"
     return f"{minutes / 60:.1f} hours" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"

@@ -237,6 +237,12 @@ def newest_delivery(connection: Connection, experiment_id: UUID) -> TrafficDeliv
     return None if row is None else TrafficDelivery.of(row)
 
 
+def delivery_of(connection: Connection, delivery_id: int) -> TrafficDelivery | None:
+    """The delivery of an id."""
+    row = connection.execute("SELECT * FROM traffic_deliveries WHERE id = %s", [delivery_id]).fetchone()
+    return None if row is None else TrafficDelivery.of(row)
+
+
 def due_deliveries(connection: Connection, settings: Settings) -> list[TrafficDelivery]:
     """What this process may try now, what has waited longest first.
 
@@ -292,7 +298,7 @@ def try_again(connection: Connection, delivery: TrafficDelivery) -> TrafficDeliv
     """
     target = kind_of(served_experiment(connection, delivery.experiment_id).target)
     row = connection.execute(
-        "UPDATE traffic_deliveries SET state = 'pending', target = %s, attempts = 0, error = NULL,"
+        "UPDATE traffic_deliveries SET state = 'pending', target = %s, attempts = 0, error = NULL, verified_at = NULL,"
         " next_attempt_at = clock_timestamp() WHERE id = %s AND state NOT IN ('verified', 'superseded') RETURNING *",
         [target.value, delivery.id],
     ).fetchone()
@@ -317,17 +323,21 @@ def settle(
     state: TrafficState,
     *,
     served: Split | None = None,
+    before: Split | None = None,
     error: str | None = None,
     wait_seconds: float | None = None,
 ) -> TrafficDelivery | None:
     """Write what an attempt came to; None where the delivery was superseded meanwhile.
 
     Args:
+        before: what was served before the write. Where anything might be overwritten, that alone may from now on: what
+            else is there later is an edit that was made after it.
         wait_seconds: the next attempt is not before that.
     """
     row = connection.execute(
         """
         UPDATE traffic_deliveries SET state = %(state)s, error = %(error)s, served = coalesce(%(served)s, served),
+            expected = coalesce(expected, %(before)s),
             next_attempt_at = greatest(next_attempt_at, clock_timestamp() + %(wait)s * interval '1 second'),
             verified_at = CASE WHEN %(state)s = 'verified' THEN clock_timestamp() END
         WHERE id = %(id)s AND state IN ('pending', 'applied')
@@ -338,10 +348,23 @@ def settle(
             "state": state.value,
             "error": error,
             "served": None if served is None else Jsonb(written(served)),
+            "before": None if before is None else Jsonb([written(before)]),
             "wait": float(wait_seconds or 0),
         },
     ).fetchone()
+    if row is not None and served is not None:
+        note_served(connection, delivery.experiment_id, served)
     return None if row is None else TrafficDelivery.of(row)
+
+
+def note_served(connection: Connection, experiment_id: UUID, served: Split) -> None:
+    """Keep what the target said just now; percent by variant id."""
+    connection.execute(
+        "INSERT INTO served_traffic (experiment_id, served, read_at) VALUES (%s, %s, clock_timestamp())"
+        " ON CONFLICT (experiment_id) DO UPDATE SET served = excluded.served, read_at = excluded.read_at,"
+        " unread = NULL, unread_since = NULL, unread_told_at = NULL",
+        [experiment_id, Jsonb(written(served))],
+    )
 
 
 def say_when_verified(connection: Connection, delivery: TrafficDelivery, notification: Mapping[str, Any]) -> None:

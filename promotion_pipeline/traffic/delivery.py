@@ -185,7 +185,8 @@ class _Attempt:
         like = object_of_before(self._connection, self._delivery)
         answered = target.write(seen, self._named(self._delivery.wanted), like=like)
         # From here on what was served before may be an answer of a copy that lags, and is not written again.
-        applied = settle(self._connection, self._delivery, TrafficState.APPLIED)
+        before = None if seen is None else self._by_id(seen.split)
+        applied = settle(self._connection, self._delivery, TrafficState.APPLIED, before=before)
         if applied is None:
             return None
         self._delivery = applied
@@ -256,6 +257,9 @@ def _forget_deleted(connection: Connection) -> None:
         "UPDATE traffic_deliveries SET state = 'superseded', error = 'the experiment was deleted'"
         " WHERE state IN ('pending', 'applied')"
         " AND NOT EXISTS (SELECT 1 FROM ab_experiments e WHERE e.id = experiment_id)"
+    )
+    connection.execute(
+        "DELETE FROM served_traffic s WHERE NOT EXISTS (SELECT 1 FROM ab_experiments e WHERE e.id = s.experiment_id)"
     )
     connection.execute(
         "DELETE FROM traffic_allocations WHERE NOT EXISTS (SELECT 1 FROM ab_experiments e WHERE e.id = experiment_id)"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from promotion_pipeline.store.database import Connection
 from promotion_pipeline.store.outbox import Level, enqueue
 from promotion_pipeline.store.payload import OwnWords
 from promotion_pipeline.text.numbers import split_text
-from promotion_pipeline.traffic.deliveries import TrafficDelivery
+from promotion_pipeline.traffic.deliveries import Served, TrafficDelivery
 from promotion_pipeline.traffic.targets.port import NamedSplit
 
 LATE_AFTER_MINUTES = 10
@@ -27,6 +29,10 @@ class TrafficEvent(StrEnum):
     """The target refuses in a way that waiting does not change; critical."""
     LATE = "traffic_late"
     """A split is not served ten minutes after it was decided; critical."""
+    DIFFERS = "traffic_differs"
+    """Users get another split than the decided one, although it is said to be served; critical."""
+    UNREAD = "traffic_unread"
+    """What a target serves cannot be read; warning."""
 
 
 def conflict_sentence(where: str, served: NamedSplit, wanted: NamedSplit, changed_by: str | None) -> str:
@@ -38,8 +44,14 @@ def conflict_sentence(where: str, served: NamedSplit, wanted: NamedSplit, change
     )
 
 
-def tell_of_conflict(connection: Connection, delivery: TrafficDelivery, name: str, said: str) -> None:
-    """Both versions, and the two ways on."""
+def tell_of_conflict(
+    connection: Connection, delivery: TrafficDelivery, name: str, said: str, *, is_later: bool = False
+) -> None:
+    """Both versions, and the two ways on.
+
+    Args:
+        is_later: found by a read-back, after the last attempt at the delivery.
+    """
     _tell(
         connection,
         TrafficEvent.CONFLICT,
@@ -48,8 +60,43 @@ def tell_of_conflict(connection: Connection, delivery: TrafficDelivery, name: st
         name,
         f"{name}: somebody else changed the traffic that is served",
         said,
-        f"promotion-pipeline traffic adopt {name} (keeps theirs), or promotion-pipeline traffic overwrite {name}"
-        " --reason TEXT (puts ours back).",
+        f"{_command('adopt', name)} (keeps theirs), or {_command('overwrite', name)} --reason TEXT (puts ours back).",
+        moment=datetime.now(UTC) if is_later else None,
+    )
+
+
+def tell_of_difference(
+    connection: Connection, experiment: Served, decided: NamedSplit, said: str, since: datetime
+) -> None:
+    """That users get another split than the decided one; once an incident."""
+    _enqueue(
+        connection,
+        TrafficEvent.DIFFERS,
+        "critical",
+        experiment,
+        "users do not get the decided traffic",
+        f"Decided is {split_text(decided)}; {said}.",
+        f"Find out what the application asks, and whether it logs what it serves: {_command('--read')}",
+        since,
+    )
+
+
+def tell_of_unread(connection: Connection, experiment: Served, said: str, since: datetime, *, others: int = 0) -> None:
+    """That nobody knows what is served; once an incident.
+
+    Args:
+        others: so many more experiments cannot be read either; a system that is down is told of once.
+    """
+    _enqueue(
+        connection,
+        TrafficEvent.UNREAD,
+        "warning",
+        experiment,
+        f"what is served cannot be read{f' (and of {others:,} more experiments)' if others else ''}",
+        said,
+        f"Put right what it says, then {_command('--read')}. Where the flag is retired, end the promotion:"
+        f" promotion-pipeline rollback {shlex.quote(experiment.name)} --to close --reason TEXT",
+        since,
     )
 
 
@@ -64,7 +111,7 @@ def tell_of_trouble(connection: Connection, delivery: TrafficDelivery, name: str
         name,
         f"{name}: {title}",
         said,
-        f"Put right what it says, then promotion-pipeline traffic retry {name}.",
+        f"Put right what it says, then {_command('retry', name)}.",
     )
 
 
@@ -83,6 +130,17 @@ def tell_of_served(connection: Connection, delivery: TrafficDelivery, name: str,
         f"{delivery.target} serves {split_text(split)}.",
         "Nothing is to be done.",
     )
+
+
+def is_any_late_and_untold(connection: Connection) -> bool:
+    """Whether `tell_of_late_ones` has anything to tell: of deliveries that this process cannot make, too."""
+    row = connection.execute(
+        "SELECT 1 FROM traffic_deliveries d JOIN ab_experiments e ON e.id = d.experiment_id"
+        " WHERE d.state IN ('pending', 'applied') AND d.created_at < clock_timestamp() - %s * interval '1 minute'"
+        " AND NOT EXISTS (SELECT 1 FROM notification_outbox WHERE dedup_key = %s || ':' || d.id) LIMIT 1",
+        [LATE_AFTER_MINUTES, TrafficEvent.LATE.value],
+    ).fetchone()
+    return row is not None
 
 
 def tell_of_late_ones(connection: Connection) -> None:
@@ -105,7 +163,7 @@ def tell_of_late_ones(connection: Connection) -> None:
             f"{name}: the decided traffic is not served yet",
             f"Decided {LATE_AFTER_MINUTES} minutes ago, tried {delivery.attempts} times:"
             f" {delivery.error or 'it was not tried yet: is the daemon up, and does it know the target?'}",
-            f"See promotion-pipeline traffic, then promotion-pipeline traffic retry {name}.",
+            f"See promotion-pipeline traffic, then {_command('retry', name)}.",
         )
 
 
@@ -118,9 +176,31 @@ def _tell(
     title: str,
     message: str,
     next_step: str,
+    moment: datetime | None = None,
 ) -> None:
     words = OwnWords(title=title, message=(message,), next_step=next_step)
     payload = {"experiment_name": name, **words.stored()}
     # Each conflict is told: what somebody changed after a person settled the first one is another.
     key = f"{event.value}:{delivery.id}" + (f":{delivery.attempts}" if event is TrafficEvent.CONFLICT else "")
+    key += "" if moment is None else f":{moment.isoformat()}"
     enqueue(connection, event.value, level, delivery.experiment_id, delivery.promotion_id, key, payload)
+
+
+def _enqueue(
+    connection: Connection,
+    event: TrafficEvent,
+    level: Level,
+    experiment: Served,
+    title: str,
+    message: str,
+    next_step: str,
+    since: datetime,
+) -> None:
+    words = OwnWords(title=f"{experiment.name}: {title}", message=(message,), next_step=next_step)
+    payload = {"experiment_name": experiment.name, **words.stored()}
+    key = f"{event.value}:{experiment.id}:{since.isoformat()}"
+    enqueue(connection, event.value, level, experiment.id, None, key, payload)
+
+
+def _command(verb: str, name: str | None = None) -> str:
+    return f"promotion-pipeline traffic {verb}" + ("" if name is None else f" {shlex.quote(name)}")

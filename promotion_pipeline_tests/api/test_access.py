@@ -42,6 +42,8 @@ LEAST_ROLE = {
     ("POST", "/api/monitoring/experiments/{name}/advance"): "operator",
     ("POST", "/api/monitoring/experiments/{name}/acknowledge"): "operator",
     ("POST", "/api/monitoring/experiments/{name}/traffic/overwrite"): "operator",
+    ("POST", "/api/monitoring/experiments/{name}/traffic/adopt"): "operator",
+    ("POST", "/api/monitoring/experiments/{name}/traffic/retry"): "operator",
     ("POST", "/api/monitoring/experiments/{name}/hold"): "operator",
     ("POST", "/api/monitoring/experiments/{name}/release"): "operator",
     ("POST", "/api/monitoring/requests"): "ingest",

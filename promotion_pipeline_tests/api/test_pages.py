@@ -44,6 +44,8 @@ LEAST_ROLE = {
     ("POST", "/experiments/{name}/advance"): "operator",
     ("POST", "/experiments/{name}/acknowledge"): "operator",
     ("POST", "/experiments/{name}/overwrite"): "operator",
+    ("POST", "/experiments/{name}/adopt"): "operator",
+    ("POST", "/experiments/{name}/retry"): "operator",
     ("POST", "/experiments/{name}/hold"): "operator",
     ("POST", "/experiments/{name}/release"): "operator",
 }

@@ -113,6 +113,7 @@ def installation(store: Store, dagster: Dagster) -> Installation:
     made = Installation(store, dagster.instance, environment)
     made.beat()
     made.switch("hourly_promotion_schedule", InstigatorType.SCHEDULE, InstigatorStatus.RUNNING)
+    made.switch("served_traffic_schedule", InstigatorType.SCHEDULE, InstigatorStatus.RUNNING)
     made.switch("promotion_sensor", InstigatorType.SENSOR, InstigatorStatus.RUNNING)
     made.switch("watch_sensor", InstigatorType.SENSOR, InstigatorStatus.RUNNING)
     made.switch("notification_sensor", InstigatorType.SENSOR, InstigatorStatus.RUNNING)

@@ -326,30 +326,40 @@ def test_an_experiment_changed_past_the_triggers(installation: Installation) -> 
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "line", "said"),
     [
-        ('{"kind": "unlesh"}', "kind is 'unlesh', it must be one of table, unleash"),
+        ('{"kind": "unlesh"}', "traffic targets", "kind is 'unlesh', it must be one of table, unleash"),
         (
             '{"kind": "unleash", "project": "p", "feature": "f", "environment": "e"}',
+            "target unleash",
             "set AUTO_PROMOTION_UNLEASH_URL and AUTO_PROMOTION_UNLEASH_TOKEN",
         ),
     ],
 )
-def test_a_target_that_cannot_be_read(installation: Installation, target: str, said: str) -> None:
+def test_a_target_that_cannot_be_read(installation: Installation, target: str, line: str, said: str) -> None:
     seed_experiment(installation.store, "x", NO_DIFFERENCE)
     installation.execute(f"UPDATE ab_experiments SET traffic_target = '{target}' WHERE is_active")
-    found = installation.finding("traffic targets")
+    found = installation.finding(line)
     assert found.status is Status.PROBLEM
-    assert said in found.message
+    assert said in f"{found.message} {found.fix}"
+
+
+def test_each_kind_of_target_that_serves_anything_has_a_line(installation: Installation) -> None:
+    seed_experiment(installation.store, "x", NO_DIFFERENCE)
+    installation.execute("""UPDATE ab_experiments SET traffic_target = '{"kind": "ofrep", "flag": "f"}'""")
+    lines = {found.name for found in installation.examined().findings}
+    assert "target ofrep" in lines
+    assert not lines & {"target unleash", "target flagd", "target webhook"}
 
 
 def test_two_running_experiments_on_one_flag(installation: Installation) -> None:
     for name in ("x", "y"):
         seed_experiment(installation.store, name, NO_DIFFERENCE)
-    installation.execute(
-        """UPDATE ab_experiments SET traffic_target = '{"kind": "ofrep", "flag": "f"}' WHERE is_active"""
-    )
-    assert "served by the same ofrep flag" in installation.finding("traffic targets").message
+    with installation.store.connect() as connection, connection.transaction():
+        # As it was before this was refused, or came by replication.
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute("""UPDATE ab_experiments SET traffic_target = '{"kind": "ofrep", "flag": "f"}'""")
+    assert "'x' and 'y' are served in the same place" in installation.finding("traffic targets").message
 
 
 def test_a_split_that_is_decided_and_not_served(installation: Installation) -> None:

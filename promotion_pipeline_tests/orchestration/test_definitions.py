@@ -38,6 +38,9 @@ LAUNCHPAD = [
     "advance_job",
     "acknowledge_job",
     "overwrite_split_job",
+    "adopt_split_job",
+    "retry_delivery_job",
+    "served_traffic_job",
     "deliver_notifications_job",
 ]
 
@@ -50,6 +53,8 @@ ACTS: dict[str, tuple[str, dict[str, str]]] = {
     "advance_job": ("advance", {}),
     "acknowledge_job": ("acknowledge", {"reason": "b"}),
     "overwrite_split_job": ("put_split_back", {"reason": "b"}),
+    "adopt_split_job": ("adopt_split", {}),
+    "retry_delivery_job": ("retry_delivery", {}),
 }
 """Jobs that act on one experiment: the op, and what else it needs."""
 
@@ -76,12 +81,16 @@ def test_the_code_location_holds_what_its_callers_rely_on() -> None:
         "ab_experiments",
         "experiment_promotions",
         "promotion_watch",
+        "served_traffic",
     }
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == {
         "hourly_promotion_job",
         *LAUNCHPAD,
     }
-    assert [one.name for one in repository.schedule_defs] == ["hourly_promotion_schedule"]
+    assert [one.name for one in repository.schedule_defs] == [
+        "hourly_promotion_schedule",
+        "served_traffic_schedule",
+    ]
     assert {one.name for one in repository.sensor_defs} == {
         "promotion_sensor",
         "promotion_acts_sensor",
@@ -90,6 +99,12 @@ def test_the_code_location_holds_what_its_callers_rely_on() -> None:
         "run_failure_alarm",
         "run_recovery_notice",
     }
+
+
+def test_the_hourly_run_compares_the_traffic_after_it_has_decided() -> None:
+    selected = defs.resolve_job_def("hourly_promotion_job").asset_layer.selected_asset_keys
+    assert dg.AssetKey("served_traffic") in selected
+    assert dg.AssetKey("eligibility_decisions") in {dep.asset_key for dep in spec("served_traffic").deps}
 
 
 def test_schedule_and_sensors_are_on_without_a_click() -> None:

@@ -65,6 +65,7 @@ def test_one_run_fills_all_tables_and_tells_every_hour_its_own_numbers(stage: St
         "no_winner_is_worse_than_promised": True,
         "every_winner_is_seen": True,
         "promoted_splits_stand": True,
+        "served_is_decided_is_observed": True,
     }
     watched = stage.instance.get_latest_materialization_event(dg.AssetKey("promotion_watch"))
     assert watched is not None

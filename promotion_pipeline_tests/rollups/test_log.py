@@ -15,6 +15,7 @@ from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.unattended.watch import watch_promotions
 from promotion_pipeline.promotion.watch.rules import WatchStatus
 from promotion_pipeline.rollups import SUMS_COLUMNS, Span, open_log
+from promotion_pipeline.rollups.log import ARRIVALS_COLUMNS
 from promotion_pipeline.store import migrate
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
@@ -72,6 +73,19 @@ def by_hand(connection: Connection, asked: list[Span]) -> pd.DataFrame:
     return pd.DataFrame(rows)[list(SUMS_COLUMNS)]
 
 
+def arrivals_by_hand(connection: Connection, asked: list[Span]) -> list[list[object]]:
+    """Who arrived where, out of the rows of `ai_requests`; a user that is white space is none."""
+    rows = []
+    for span in asked:
+        rows += connection.execute(
+            "SELECT %s::text AS key, variant_id::text, count(*) AS requests, count(*) FILTER (WHERE user_id <> ' ')"
+            " AS user_requests, count(DISTINCT user_id) FILTER (WHERE user_id <> ' ') AS users FROM ai_requests"
+            " WHERE experiment_id = %s AND created_at >= %s AND created_at < %s GROUP BY 1, 2",
+            [span.key, span.experiment_id, span.since, span.until],
+        ).fetchall()
+    return sorted([row[name] for name in ARRIVALS_COLUMNS] for row in rows)
+
+
 @pytest.mark.parametrize("name", PLACES)
 def test_every_engine_answers_all_spans_of_a_question_alike(
     make_place: MakePlace, store: Store, connection: Connection, name: str
@@ -79,10 +93,15 @@ def test_every_engine_answers_all_spans_of_a_question_alike(
     where = make_place(name)
     first = seed_experiment(store, "it's 'odd'", ARMS, start=START, end=START + 10 * HOUR)
     second = seed_experiment(store, "second", ARMS, start=START, end=START + 10 * HOUR)
+    connection.execute(
+        "UPDATE ai_requests SET user_id = (ARRAY[NULL, ' ', 'a', 'b', 'B' || extract(hour FROM created_at)])"
+        "[1 + abs(hashtext(id::text)) % 5]"
+    )
     asked = spans(first.id, second.id)
-    wanted = by_hand(connection, asked)
+    wanted, arrived = by_hand(connection, asked), arrivals_by_hand(connection, asked)
     where.move_requests()
     with open_log(where.store) as log:
+        assert sorted(log.arrivals(asked)[list(ARRIVALS_COLUMNS)].to_numpy().tolist()) == arrived
         found, counted, newest = log.sums(asked), log.counts(asked), log.newest_request()
         assert where.shown in log.name
     keys = ["key", "variant_id", "is_recent"]
@@ -162,8 +181,9 @@ def test_imported_sums_answer_for_their_experiment(store: Store, connection: Con
         connection.execute("UPDATE ab_experiments SET rollup_source = 'imported'")
         connection.execute("TRUNCATE ai_requests")
         span = Span("all", seeded.id, START + 2 * HOUR, START + 10 * HOUR, recent_since=START + 8 * HOUR)
-        found, counted = log.sums([span]), log.counts([span])
+        found, counted, arrived = log.sums([span]), log.counts([span]), log.arrivals([span])
     assert counted == {"all": 800}
+    assert (arrived["requests"].sum(), arrived["users"].sum()) == (800, 0)
     assert found.groupby("is_recent")["requests"].sum().to_dict() == {False: 600, True: 200}
 
 

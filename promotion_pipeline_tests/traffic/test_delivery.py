@@ -181,6 +181,19 @@ def test_a_refusal_that_waiting_does_not_change_is_told_once(served: Store, prov
     assert once_more(served, seeded).state is TrafficState.VERIFIED
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_target_that_says_conflict_is_read_again(served: Store, provider: Provider, edited: bool) -> None:
+    seeded = seed(served)
+    promote_winner("x", "manual", "anna", store=served)
+    provider.answers = [Answer(409)]
+    assert once_more(served, seeded).state is TrafficState.PENDING
+    if edited:
+        provider.edit(300, 700)
+    delivery = once_more(served, seeded)
+    assert delivery.state is (TrafficState.CONFLICTED if edited else TrafficState.VERIFIED)
+    assert provider.weights == ({"control": 300, "treatment": 700} if edited else {"control": 0, "treatment": 1000})
+
+
 def test_retry_after_is_waited_for(served: Store, provider: Provider) -> None:
     seeded = seed(served)
     promote_winner("x", "manual", "anna", store=served)

@@ -14,7 +14,9 @@ from pydantic import SecretStr
 
 from promotion_pipeline import promote_winner, rollback_promotion
 from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.act.reconciling import overwrite_traffic
 from promotion_pipeline.promotion.act.serving import wait_until_served
+from promotion_pipeline.promotion.unattended.comparing import compare_traffic
 from promotion_pipeline.store.connection import create_database
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.embedded.server import EmbeddedServer
@@ -103,3 +105,16 @@ def test_an_edit_in_its_ui_is_found_and_named(store: Store, unleash: UnleashServ
     assert "control 90 %" in (delivery.error or "")
     assert "changed last by admin" in (delivery.error or "")
     assert weights(unleash.strategies("edited")[0]) == {"control": 900, "treatment": 100}
+    # Hours after it was served: one comparison finds the next edit.
+    overwrite_traffic("x", "a mistake", "anna", store=served)
+    wait_until_served(served, seeded.id)
+    with served.connect() as connection:
+        connection.execute("UPDATE traffic_deliveries SET verified_at = verified_at - interval '3 hours'")
+    (found,) = compare_traffic(served)
+    assert (found.state, found.served, found.problem) == (TrafficState.VERIFIED, found.decided, None)
+    control, treatment = unleash.strategies("edited")[0]["variants"]
+    unleash.edit("edited", [{**control, "weight": 250, "weightType": "fix"}, {**treatment, "weightType": "variable"}])
+    (found,) = compare_traffic(served)
+    assert found.state is TrafficState.CONFLICTED
+    for said in ("control 25 %", "changed last by admin", "control 0 %, treatment 100 %"):
+        assert said in (found.problem or "")

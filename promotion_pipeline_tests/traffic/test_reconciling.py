@@ -9,6 +9,7 @@ import pytest
 from promotion_pipeline import promote_winner
 from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.promotion.act.reconciling import adopt_traffic, overwrite_traffic, retry_traffic
+from promotion_pipeline.promotion.record.served import ServedTraffic
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.traffic.deliveries import TrafficState
 from promotion_pipeline.traffic.splits import traffic_splits
@@ -79,7 +80,7 @@ def test_the_list_has_both_splits_and_what_is_wrong(served: Store, provider: Pro
     with served.connect() as connection:
         (found,) = traffic_splits(connection)
     assert not found.is_well
-    shown = found.to_json()
+    shown = ServedTraffic.of(found).to_json()
     assert (shown["target"], shown["state"]) == ("unleash", "conflicted")
     assert shown["decided"] == {"control": 0.0, "treatment": 100.0}
     assert shown["served"] == {"control": 30.0, "treatment": 70.0}

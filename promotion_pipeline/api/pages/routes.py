@@ -23,6 +23,7 @@ from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
 from promotion_pipeline.promotion.act.rollback import RollbackTarget
 from promotion_pipeline.promotion.history.evidence import sparklines
 from promotion_pipeline.promotion.history.overview import experiment_overviews
+from promotion_pipeline.promotion.history.standing import traffic_by_experiment
 from promotion_pipeline.promotion.record.inputs import required_text
 from promotion_pipeline.promotion.watch.alarms import open_alarms
 
@@ -31,7 +32,9 @@ DONE = {
     "promoted": "Promoted: the traffic goes to the winner.",
     "advanced": "The ramp went one step on.",
     "acknowledged": "The breach is acknowledged: the promotion stays.",
-    "overwritten": "The split of the promotion is back.",
+    "overwritten": "Our split is put back.",
+    "adopted": "What is served is the decided split now.",
+    "retried": "The decided split is tried again.",
     "closed": "Closed: the promotion is over, and the traffic stays as it stood.",
     "approved": "Approved and promoted.",
     "declined": "Declined: automatic promotion is on hold.",
@@ -100,8 +103,17 @@ def experiments(context: Context, request: Request) -> Response:
     lines = sparklines(context.store, [entry.id for entry in found[:PAGE_SIZE]])
     rows = [(entry, sparkline(lines.get(entry.id, []))) for entry in found[:PAGE_SIZE]]
     has_more = len(found) > PAGE_SIZE
-    alarms = open_alarms(context.store)
-    return render(context, "experiments.html", rows=rows, search=search, page=page, has_more=has_more, alarms=alarms)
+    alarms, traffic = open_alarms(context.store), traffic_by_experiment(context.store)
+    return render(
+        context,
+        "experiments.html",
+        rows=rows,
+        search=search,
+        page=page,
+        has_more=has_more,
+        alarms=alarms,
+        traffic=traffic,
+    )
 
 
 @router.get(HOME + "/{name:path}")
@@ -156,7 +168,9 @@ for _form, _act, _title, _done in (
     ("rollback", offered.ROLL_BACK, "Undo the live promotion.", "rolled-back"),
     ("advance", offered.ADVANCE, "Take the next step of the ramp.", "advanced"),
     ("acknowledge", offered.ACKNOWLEDGE, "Keep it although it got worse.", "acknowledged"),
-    ("overwrite", offered.OVERWRITE_SPLIT, "Put the promotion's split back.", "overwritten"),
+    ("overwrite", offered.OVERWRITE_SPLIT, "Put our split back.", "overwritten"),
+    ("adopt", offered.ADOPT_SPLIT, "Take somebody else's split over.", "adopted"),
+    ("retry", offered.RETRY_DELIVERY, "Try the delivery again.", "retried"),
     ("hold", offered.HOLD, "Keep it from being promoted unattended.", "held"),
     ("release", offered.RELEASE, "Lift the hold.", "released"),
 ):

@@ -30,6 +30,7 @@ from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_of
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.text.numbers import split_text
+from promotion_pipeline.traffic.splits import TrafficSplit, traffic_splits
 
 CHECK_TITLES = {check.name: check.title for check in CONTRACT}
 TABLE_POINTS = 24
@@ -97,6 +98,8 @@ class ExperimentView:
     """What is wrong with the live promotion, the worst first."""
     traffic: str
     """The split as it stands."""
+    splits: TrafficSplit | None
+    """Decided, served and observed; None: it has no variants."""
     ways: tuple[Way, ...]
     """Where a rollback can go."""
     next_step: str | None
@@ -136,6 +139,7 @@ def experiment_view(store: Store, name: str) -> ExperimentView:
         needs=_needs(assessment),
         alarms=alarms_of(name, store=store),
         traffic=split_text(traffic_now(name, store=store)),
+        splits=_splits(store, experiment_id),
         ways=() if live is None else _ways(store, live),
         next_step=_next_step(store, live),
         treatments=_treatments(assessment, recorded, eligibility),
@@ -143,6 +147,11 @@ def experiment_view(store: Store, name: str) -> ExperimentView:
         chart=lift_chart(drawn.points, drawn.threshold_percent),
         events=_events(happened_to(store, experiment_id), phases_of(store, experiment_id), history),
     )
+
+
+def _splits(store: Store, experiment_id: UUID) -> TrafficSplit | None:
+    with store.connect() as connection:
+        return next(iter(traffic_splits(connection, [experiment_id])), None)
 
 
 def _ways(store: Store, live: Promotion) -> tuple[Way, ...]:
@@ -265,7 +274,9 @@ _ACT_TITLES = {
     "ramp": "Ramp went on",
     "watch_breach": "The watch raised an alarm",
     "acknowledge_breach": "Kept in spite of the alarm",
-    "overwrite_split": "The promotion's split put back",
+    "overwrite_split": "Our split put back",
+    "adopt_split": "What was served taken over",
+    "retry_delivery": "The delivery tried again",
     "roll_back": "Rolled back",
     "hold": "Put on hold",
     "release_hold": "Hold lifted",

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from promotion_pipeline.promotion.act.approvals import approve_promotion, decline_promotion
 from promotion_pipeline.promotion.act.holds import hold_promotion, release_hold
 from promotion_pipeline.promotion.act.keeping import acknowledge_breach, overwrite_split
 from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.act.reconciling import (
+    adopt_traffic,
+    is_in_conflict,
+    overwrite_traffic,
+    retry_traffic,
+)
 from promotion_pipeline.promotion.act.rollback import RollbackTarget, rollback_promotion
 from promotion_pipeline.promotion.act.serving import served_or_said
 from promotion_pipeline.promotion.judge.distrust import Despite
@@ -23,8 +29,12 @@ from promotion_pipeline.promotion.record.models import Approval, Hold, Promotion
 from promotion_pipeline.promotion.record.queries import approvals_where, promotion_of
 from promotion_pipeline.promotion.record.states import PromotionType
 from promotion_pipeline.store.database import Connection, Store
+from promotion_pipeline.traffic.deliveries import TrafficDelivery, delivery_of
 
 _Answer = TypeVar("_Answer")
+Settled: TypeAlias = Promotion | TrafficDelivery
+"""What an act about traffic leaves behind."""
+_Done = TypeVar("_Done", bound=Settled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,17 +125,40 @@ def _advance(asked: Asked, store: Store | None) -> Promotion:
     return advance_ramp(name, asked.by, reason=asked.reason, to_percent=percent, store=store)
 
 
-def _overwrite(asked: Asked, store: Store | None) -> Promotion:
+def _overwrite(asked: Asked, store: Store | None) -> Settled:
+    """The edit of the target; else, or before that, the one of our own table."""
+    if is_in_conflict(asked.experiment_name, store=store):
+        return overwrite_traffic(asked.experiment_name, asked.why, asked.by, store=store)
     return overwrite_split(asked.experiment_name, asked.why, asked.by, store=store)
 
 
-def _served(act: Callable[[Asked, Store | None], Promotion]) -> Callable[[Asked, Store | None], Promotion]:
+def _adopt(asked: Asked, store: Store | None) -> TrafficDelivery:
+    return adopt_traffic(asked.experiment_name, asked.by, reason=asked.reason, store=store)
+
+
+def _retry(asked: Asked, store: Store | None) -> TrafficDelivery:
+    return retry_traffic(asked.experiment_name, asked.by, reason=asked.reason, store=store)
+
+
+def _delivery(connection: Connection, line: AuditEntry) -> TrafficDelivery:
+    """The delivery that the act wrote or began anew."""
+    found = delivery_of(connection, line.details["delivery"])
+    assert found is not None
+    return found
+
+
+def _settled(connection: Connection, line: AuditEntry) -> Settled:
+    """What was put back: the target's split by a delivery, or our own table's of a promotion."""
+    return _delivery(connection, line) if "delivery" in line.details else _promotion(connection, line)
+
+
+def _served(act: Callable[[Asked, Store | None], _Done]) -> Callable[[Asked, Store | None], _Done]:
     """An act that then waits, for a while, until what it decided is served."""
 
-    def perform(asked: Asked, store: Store | None) -> Promotion:
-        promotion = act(asked, store)
-        served_or_said(promotion, store)
-        return promotion
+    def perform(asked: Asked, store: Store | None) -> _Done:
+        done = act(asked, store)
+        served_or_said(done, store)
+        return done
 
     return perform
 
@@ -139,7 +172,9 @@ ACKNOWLEDGE = OfferedAct(
     lambda asked, store: acknowledge_breach(asked.experiment_name, asked.why, asked.by, store=store),
     _promotion,
 )
-OVERWRITE_SPLIT = OfferedAct(Action.OVERWRITE_SPLIT, _served(_overwrite), _promotion)
+OVERWRITE_SPLIT = OfferedAct(Action.OVERWRITE_SPLIT, _served(_overwrite), _settled)
+ADOPT_SPLIT = OfferedAct(Action.ADOPT_SPLIT, _adopt, _delivery)
+RETRY_DELIVERY = OfferedAct(Action.RETRY_DELIVERY, _served(_retry), _delivery)
 DECLINE = OfferedAct(
     Action.DECLINE,
     lambda asked, store: decline_promotion(asked.experiment_name, asked.by, asked.why, store=store),

@@ -15,10 +15,13 @@ from promotion_pipeline.promotion.record.queries import live_promotion
 from promotion_pipeline.promotion.record.splits import as_text
 from promotion_pipeline.promotion.record.transaction import (
     ActContext,
+    database_errors,
     in_transaction,
     lock_experiment,
+    read_experiment,
     store_or_current,
 )
+from promotion_pipeline.promotion.watch.drift import drift_in
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.traffic.deliveries import SplitChange, TrafficDelivery, TrafficState, newest_delivery, try_again
 
@@ -54,7 +57,30 @@ def overwrite_traffic(
     return _settled(experiment_name, overwritten_by, store, partial(_overwrite, required_text(reason, "reason")))
 
 
-def retry_traffic(experiment_name: str, retried_by: str, *, store: Store | None = None) -> TrafficDelivery:
+def is_in_conflict(experiment_name: str, *, store: Store | None = None) -> bool:
+    """Whether overwriting means somebody's edit of the target.
+
+    Where the split in our own table is not the promotion's any more either, that comes first: what the promotion set is
+    put back there, and then delivered.
+
+    Raises:
+        NotFoundError: no experiment has this name.
+        DependencyError: the database is down.
+    """
+    where, name = store_or_current(store), experiment_name_of(experiment_name)
+    with where.connect() as connection, database_errors():
+        context = read_experiment(connection, where, name)
+        delivery, live = (
+            newest_delivery(connection, context.experiment.id),
+            live_promotion(connection, context.experiment.id),
+        )
+        is_conflicted = delivery is not None and delivery.state is TrafficState.CONFLICTED
+        return is_conflicted and (live is None or drift_in(context, live) is None)
+
+
+def retry_traffic(
+    experiment_name: str, retried_by: str, *, reason: str | None = None, store: Store | None = None
+) -> TrafficDelivery:
     """Begin the attempts of the newest delivery anew, whatever stopped them.
 
     Raises:
@@ -63,7 +89,8 @@ def retry_traffic(experiment_name: str, retried_by: str, *, store: Store | None 
         ConfigError: `traffic_target` is none.
         DependencyError: the database is down.
     """
-    return _settled(experiment_name, retried_by, store, _retry)
+    why = None if reason is None else required_text(reason, "reason")
+    return _settled(experiment_name, retried_by, store, partial(_retry, why))
 
 
 def _settled(
@@ -101,12 +128,12 @@ def _overwrite(reason: str, context: ActContext, actor: str) -> TrafficDelivery:
     return again
 
 
-def _retry(context: ActContext, actor: str) -> TrafficDelivery:
+def _retry(reason: str | None, context: ActContext, actor: str) -> TrafficDelivery:
     delivery = newest_delivery(context.connection, context.experiment.id)
     again = None if delivery is None else try_again(context.connection, delivery)
     if delivery is None or again is None:
         raise ConflictError(f"{context.experiment.name!r}: what is decided is served, there is nothing to try again")
-    _note(context, actor, Action.RETRY_DELIVERY, again, {"error": delivery.error})
+    _note(context, actor, Action.RETRY_DELIVERY, again, {"error": delivery.error, "reason": reason})
     return again
 
 

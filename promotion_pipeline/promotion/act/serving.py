@@ -11,7 +11,7 @@ from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.transaction import store_or_current
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.traffic import deliveries
+from promotion_pipeline.traffic import deliveries, telling
 from promotion_pipeline.traffic.deliveries import TrafficDelivery
 from promotion_pipeline.traffic.delivery import PATIENCE_SECONDS, apply_deliveries, deliver_now
 from promotion_pipeline.traffic.targets.registry import SERVED_FROM_OUR_DATABASE
@@ -38,6 +38,16 @@ def due_deliveries(store: Store) -> tuple[TrafficDelivery, ...]:
         return tuple(deliveries.due_deliveries(connection, store.settings))
 
 
+def is_any_late_and_untold(store: Store) -> bool:
+    """Whether somebody is to be told that a split takes too long, whoever is to bring it there. Writes nothing.
+
+    Raises:
+        DependencyError: the database is down.
+    """
+    with store.connect() as connection:
+        return telling.is_any_late_and_untold(connection)
+
+
 def wait_until_served(
     store: Store, experiment_id: UUID, patience_seconds: float = PATIENCE_SECONDS
 ) -> TrafficDelivery | None:
@@ -49,12 +59,12 @@ def wait_until_served(
     return deliver_now(store, experiment_id, start_clocks, patience_seconds)
 
 
-def served_or_said(promotion: Promotion, store: Store | None = None) -> TrafficDelivery | None:
+def served_or_said(done: Promotion | TrafficDelivery, store: Store | None = None) -> TrafficDelivery | None:
     """`wait_until_served` after an act that is done: whatever goes wrong now is not the act's error."""
     try:
-        return wait_until_served(store_or_current(store), promotion.experiment_id)
+        return wait_until_served(store_or_current(store), done.experiment_id)
     except (DependencyError, psycopg.Error):
-        log.exception("the traffic of %s: the next tick delivers it", promotion.experiment_name)
+        log.exception("the traffic of experiment %s: the next tick delivers it", done.experiment_id)
         return None
 
 

@@ -29,6 +29,7 @@ from promotion_pipeline.promotion.judge.rows import by_experiment, records
 from promotion_pipeline.promotion.judge.thresholds import JudgedOn, judged_on
 from promotion_pipeline.promotion.record.experiments import Experiment, experiments_named, running_experiments
 from promotion_pipeline.promotion.record.models import PromotionEligibility
+from promotion_pipeline.promotion.record.served import ServedTraffic
 from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_in
@@ -36,6 +37,7 @@ from promotion_pipeline.rollups import live_rollups, log_name
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
+from promotion_pipeline.traffic.splits import traffic_splits
 
 FEW = 20
 WATCHED_SUMS = ["latency_samples", "latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares"]
@@ -87,8 +89,13 @@ def assess(
     """
     assessments = judge(store, experiment_names, config, as_of).assessments
     with store.connect() as connection, database_errors():
-        alarms = alarms_in(connection, [assessment.experiment.id for assessment in assessments])
-    return [with_alarms(assessment, alarms) for assessment in assessments]
+        ids = [assessment.experiment.id for assessment in assessments]
+        alarms = alarms_in(connection, ids)
+        traffic = {split.experiment_id: ServedTraffic.of(split) for split in traffic_splits(connection, ids)}
+    return [
+        with_alarms(assessment, alarms).model_copy(update={"traffic": traffic.get(assessment.experiment.id)})
+        for assessment in assessments
+    ]
 
 
 def with_alarms(assessment: Assessment, alarms: Mapping[UUID, tuple[Alarm, ...]]) -> PromotionEligibility:

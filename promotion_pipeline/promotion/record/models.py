@@ -14,6 +14,7 @@ from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.evaluation.unattended import WithheldReason as WithheldReason
 from promotion_pipeline.promotion.record.result import Measured as Measured
 from promotion_pipeline.promotion.record.result import Result as Result
+from promotion_pipeline.promotion.record.served import ServedTraffic
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.record.watched import Alarm, WatchState
 
@@ -149,6 +150,8 @@ class PromotionEligibility(Result):
     variants: tuple[VariantMetrics, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     """What is wrong with the live promotion of the experiment, the worst first; comes before everything else."""
+    traffic: ServedTraffic | None = None
+    """Decided, served and observed, as they are now; None: not asked for."""
 
 
 def who_acted(by: str, through: str | None, claimed: str | None) -> str:

@@ -105,6 +105,11 @@ class ActContext:
             " FROM unnest(%s::uuid[], %s::numeric[]) AS s (id, share) WHERE v.id = s.id AND v.experiment_id = %s",
             [list(split), list(split.values()), self.experiment.id],
         )
+        # The way back is never refused for a flag that another experiment serves as well; the doctor names the two.
+        self.connection.execute(
+            "SELECT set_config('promotion_pipeline.going_back', %s, true)",
+            ["off" if way is SplitChange.FORWARD else "on"],
+        )
         self.connection.execute(
             "UPDATE ab_experiments SET is_active = %s WHERE id = %s", [is_active, self.experiment.id]
         )

@@ -159,13 +159,8 @@ def _moments(log: Log, time: TimeForm, oldest: datetime, start: datetime, end: d
 
 def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, condition: str, join: str) -> str:
     dialect, mapped = log.dialect, log.columns
-    user = f"CAST(NULL AS {dialect.text})"
-    if log.with_users and mapped.user_id is not None:
-        user = f"request.{dialect.identifier(mapped.user_id.name)}"
-        is_text = mapped.user_id.kind is Kind.TEXT
-        known = dialect.not_blank(user) if is_text else f"{user} IS NOT NULL"
-        condition = condition.format(known)
-        user = f"CASE WHEN {known} THEN {dialect.user_key.format(user)} END" if is_text else user
+    user, known = user_sql(log)
+    condition = condition.format(known) if known is not None else condition
     created = dialect.identifier(mapped.created_at.name)
     return _SQL["requests"].format(
         bucket=time.bucket.format(time=f"request.{created}"),
@@ -200,6 +195,17 @@ def flag_sql(dialect: Dialect, flag: Flag | None) -> str:
     if flag.column.kind is Kind.INTEGER:
         return f"{name} = 0" if flag.is_negated else f"{name} <> 0"
     return f"NOT {name}" if flag.is_negated else name
+
+
+def user_sql(log: Log) -> tuple[str, str | None]:
+    """The user of `request`, null where it names none, and whether it names one; (null, None) without users."""
+    dialect, mapped = log.dialect, log.columns
+    if not log.with_users or mapped.user_id is None:
+        return f"CAST(NULL AS {dialect.text})", None
+    user = f"request.{dialect.identifier(mapped.user_id.name)}"
+    is_text = mapped.user_id.kind is Kind.TEXT
+    known = dialect.not_blank(user) if is_text else f"{user} IS NOT NULL"
+    return (f"CASE WHEN {known} THEN {dialect.user_key.format(user)} END" if is_text else user), known
 
 
 def number_sql(dialect: Dialect, column: LogColumn | None) -> str:

@@ -10,12 +10,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from promotion_pipeline.rollups.sql.dialect import Cell
-from promotion_pipeline.rollups.sql.rollup_query import Log, check_length, flag_sql, key_cell, key_sql, number_sql
+from promotion_pipeline.rollups.sql.rollup_query import (
+    Log,
+    check_length,
+    flag_sql,
+    key_cell,
+    key_sql,
+    number_sql,
+    user_sql,
+)
 from promotion_pipeline.store.statements import texts
 
 _SQL = texts(__file__)
 
 SPAN_COUNTS = ("requests", "errors", "matured_requests", "conversions", "latency_samples")
+ARRIVAL_COUNTS = ("requests", "user_requests", "users")
 SPAN_SUMS = ("latency_ms_sum", "latency_ms_sum_squares", "value_sum", "value_sum_squares")
 
 
@@ -60,6 +69,13 @@ def sums_sql(log: Log, arms: Sequence[SpanArm]) -> str:
 def counts_sql(log: Log, arms: Sequence[SpanArm]) -> str:
     """The query whose rows are the number of requests of each span that has any; raises as `sums_sql`."""
     return check_length(log.dialect, _SQL["counts"].format(**_common(log, arms, ("since", "until"))), len(arms))
+
+
+def arrivals_sql(log: Log, arms: Sequence[SpanArm]) -> str:
+    """The query whose rows are the requests and the users of each span by variant; raises as `sums_sql`."""
+    common = _common(log, arms, ("since", "until"))
+    query = _SQL["arrivals"].format(**common, user=user_sql(log)[0], fence=log.dialect.fence)
+    return check_length(log.dialect, query, len(arms))
 
 
 def ends_sql(log: Log, first: datetime, end: datetime) -> str:

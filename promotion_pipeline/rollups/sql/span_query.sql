@@ -43,6 +43,24 @@ WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
     AND request.{created_at} >= wanted.since AND request.{created_at} < wanted.until
 GROUP BY wanted.span
 
+-- name: arrivals
+-- The requests of each span by variant, and the users among them.
+WITH wanted AS (
+    SELECT * FROM {spans}
+)
+SELECT seen.span AS span, seen.arm AS arm,
+    CAST(COUNT(*) AS {integer}) AS requests,
+    CAST(COUNT(seen.user_key) AS {integer}) AS user_requests,
+    CAST(COUNT(DISTINCT seen.user_key) AS {integer}) AS users
+FROM (
+    SELECT wanted.span AS span, wanted.arm AS arm, {user} AS user_key
+    FROM {table} AS request
+    JOIN wanted ON wanted.experiment_key = {experiment} AND wanted.variant_key = {variant}
+    WHERE request.{created_at} >= {first} AND request.{created_at} < {end}
+        AND request.{created_at} >= wanted.since AND request.{created_at} < wanted.until{fence}
+) AS seen
+GROUP BY seen.span, seen.arm
+
 -- name: ends
 -- The oldest and the newest time within bounds.
 SELECT {oldest} AS oldest, {newest} AS newest

@@ -1,0 +1,13 @@
+"""What is served and observed of every split, and one experiment a flag."""
+
+from __future__ import annotations
+
+from promotion_pipeline.store.migrate import run_sql_beside
+
+revision = "0026"
+down_revision = "0025"
+
+
+def upgrade() -> None:
+    """Run the SQL file of the same name."""
+    run_sql_beside(__file__)
