@@ -6,7 +6,17 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from promotion_pipeline.benchmark import applications, backfill, doors, evaluation, hourly, notifications, rollup, tick
+from promotion_pipeline.benchmark import (
+    applications,
+    backfill,
+    doors,
+    evaluation,
+    hourly,
+    notifications,
+    rollup,
+    tick,
+    traffic,
+)
 from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -17,6 +27,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "rollup": rollup.report,
     "doors": doors.report,
     "applications": applications.report,
+    "traffic": traffic.report,
     "notifications": notifications.report,
 }
 LARGE_PARTS: dict[str, Callable[[], str]] = {"tick-large": tick.report_large, "backfill-large": backfill.report_large}

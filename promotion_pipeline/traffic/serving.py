@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -44,6 +44,8 @@ class ServedFlags:
     flags: FlagSet
     rows: list[dict[str, Any]]
     """What they were made from: where these are unchanged, so are the flags."""
+    versions: dict[str, Any]
+    """Of the rows of every table that they are read from: where these are unchanged, so are `rows`."""
     document: bytes
     """The flagd definition as JSON."""
     version: str
@@ -94,13 +96,21 @@ def read_flags(connection: Connection, before: ServedFlags | None = None) -> Ser
     Args:
         before: what was read last; returned where nothing has changed.
     """
+    # Before the rows: what changes in between is seen the next time.
+    versions = connection.execute(SQL["versions"]).fetchone()
+    assert versions is not None
+    if before is not None and versions == before.versions:
+        return before
     rows = connection.execute(SQL["flagged_experiments"]).fetchall()
     if before is not None and rows == before.rows:
-        return before
-    return served(flag_set(experiment for row in rows if (experiment := _experiment_of(row)) is not None), rows)
+        return replace(before, versions=versions)
+    flags = flag_set(experiment for row in rows if (experiment := _experiment_of(row)) is not None)
+    return served(flags, rows, versions)
 
 
-def served(flags: FlagSet, rows: list[dict[str, Any]] | None = None) -> ServedFlags:
+def served(
+    flags: FlagSet, rows: list[dict[str, Any]] | None = None, versions: dict[str, Any] | None = None
+) -> ServedFlags:
     """Flags with their document and an evaluator."""
     definition = flags.definition()
     document = json.dumps(definition, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
@@ -108,7 +118,7 @@ def served(flags: FlagSet, rows: list[dict[str, Any]] | None = None) -> ServedFl
     # From text: the evaluator changes the objects that it is given.
     evaluator.set_flags(document.decode())
     version = hashlib.sha256(document).hexdigest()[:32]
-    return ServedFlags(flags, rows or [], document, version, definition["flags"], evaluator)
+    return ServedFlags(flags, rows or [], versions or {}, document, version, definition["flags"], evaluator)
 
 
 def _experiment_of(row: Mapping[str, Any]) -> FlaggedExperiment | None:
