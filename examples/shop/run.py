@@ -106,6 +106,10 @@ def _run(given: argparse.Namespace) -> None:
             if given.sweep:
                 swept = _post(f"{url}/api/monitoring/auto-promotion/check", tokens["operator"])["data"]
                 _say(f"the hourly sweep: {json.dumps({name: swept[name] for name in ('checked', 'promoted')})}")
+                if not swept["promoted"]:
+                    sys.exit(
+                        f"error: no winner yet: let more --visitors in, or see promotion-pipeline check {EXPERIMENT}"
+                    )
             else:
                 _let_the_daemon_decide(store, shop, given.ui_port, given.patience_minutes)
         elif not is_new:

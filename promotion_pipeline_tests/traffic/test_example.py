@@ -27,7 +27,7 @@ def environment(store_environment: dict[str, str], tmp_path: Path) -> dict[str, 
 
 
 def run(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(EXAMPLE), "--visitors", "1600", "--sweep", *options]
+    command = [sys.executable, str(EXAMPLE), "--visitors", "2400", "--sweep", *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
 
 
@@ -40,8 +40,8 @@ def test_the_shop_goes_from_nothing_to_a_promotion_that_its_own_visitors_see(
     assert '"promoted": 1' in done.stdout
     assert "visitors afterwards: green=300" in done.stdout
     logged = store.rows("SELECT count(*) AS n, count(DISTINCT user_id) AS users FROM ai_requests", {})
-    assert logged[0]["n"] >= 1_600 + 300
-    assert logged[0]["users"] == 1_600
+    assert logged[0]["n"] >= 2_400 + 300
+    assert logged[0]["users"] == 2_400
 
     again = run(environment)
 
