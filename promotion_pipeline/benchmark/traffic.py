@@ -45,7 +45,7 @@ _ARMS = """
     FROM ab_experiments CROSS JOIN generate_series(0, 2) AS arm"""
 
 
-class _Answering(BaseHTTPRequestHandler):
+class _AnsweringTarget(BaseHTTPRequestHandler):
     """Serves whatever it is posted."""
 
     def do_POST(self) -> None:
@@ -61,7 +61,7 @@ class _Answering(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-class _Hanging(BaseHTTPRequestHandler):
+class _HangingTarget(BaseHTTPRequestHandler):
     """Takes a request and never answers."""
 
     ended = threading.Event()
@@ -88,7 +88,7 @@ def _promotions(store: Store, count: int) -> list[str]:
     seed_experiments(store, 2 * count)
     seconds: dict[str, list[float]] = {ANSWERS: [], HANGS: []}
     waits: dict[str, list[float]] = {ANSWERS: [], HANGS: []}
-    with _listening(_Answering) as answering, _listening(_Hanging) as hanging:
+    with _listening(_AnsweringTarget) as answering, _listening(_HangingTarget) as hanging:
         for number in range(1, 2 * count + 1):
             kind, url = ((ANSWERS, answering), (HANGS, hanging))[number % 2]
             name = f"bench-{number}"
@@ -100,7 +100,7 @@ def _promotions(store: Store, count: int) -> list[str]:
                 begin = time.perf_counter()
                 wait_until_served(store, promotion.experiment_id)
                 waits[kind].append(time.perf_counter() - begin)
-        _Hanging.ended.set()
+        _HangingTarget.ended.set()
     ratio = statistics.median(seconds[HANGS]) / statistics.median(seconds[ANSWERS])
     return [
         f"a promotion, to the end of its transaction; {count} of each kind, in turn",

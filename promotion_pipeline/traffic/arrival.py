@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from promotion_pipeline.traffic.sent import forget, remember
 
 SQL = statements(__file__)
 OWN_LOG = "ai_requests"
+LINES_AT_ONCE = 1_000
 _OUTCOMES = ("converted", "is_error", "latency_ms", "value")
 
 _Row = TypeVar("_Row", RequestRow, EventRow)
@@ -41,7 +43,7 @@ def take_requests(store: Store, batch: IncomingBatch[RequestRow]) -> Taken:
         new = remember(connection, first, known.now)
         rows = first.values() if new is None else [first[key] for key in new]
         now = known.now.isoformat()
-        _copy(connection, OWN_LOG, REQUEST_COLUMNS, [request_line(row, known.places, now) for row in rows])
+        _copy(connection, OWN_LOG, REQUEST_COLUMNS, (request_line(row, known.places, now) for row in rows))
         forget(connection, store.url, len(rows))
     return _taken(batch, len(rows))
 
@@ -59,7 +61,7 @@ def take_events(store: Store, batch: IncomingBatch[EventRow]) -> Taken:
         first = _first_of_each_id(batch.rows)
         there = _ids(connection, "known_events", ids=",".join(first))
         now = known.now.isoformat()
-        lines = [event_line(row, known.places, now) for key, row in first.items() if key not in there]
+        lines = (event_line(row, known.places, now) for key, row in first.items() if key not in there)
         connection.execute(SQL["make_arriving_events"])
         _copy(connection, "arriving_events", EVENT_COLUMNS, lines)
         # Another batch may have brought the same ids since.
@@ -136,8 +138,8 @@ def _ids(connection: Connection, statement: str, **parameters: object) -> set[An
     return {row["id"] for row in connection.execute(SQL[statement], parameters)}
 
 
-def _copy(connection: Connection, table: str, columns: Sequence[str], lines: Sequence[str]) -> None:
-    """Copy rows into a table.
+def _copy(connection: Connection, table: str, columns: Sequence[str], lines: Iterator[str]) -> None:
+    """Copy rows into a table: the server stores some while the next are made.
 
     Raises:
         ConflictError: the table, which may be the team's own, does not take them.
@@ -146,7 +148,8 @@ def _copy(connection: Connection, table: str, columns: Sequence[str], lines: Seq
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)
     try:
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write("".join(lines))
+            while part := "".join(islice(lines, LINES_AT_ONCE)):
+                copy.write(part)
     except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
         said = " ".join(str(error.diag.message_primary or error).split())
         raise ConflictError(

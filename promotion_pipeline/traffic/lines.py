@@ -46,7 +46,10 @@ def event_line(row: EventRow, places: Mapping[Names, Place], now: str) -> str:
 
 
 def _text(text: str | None) -> str:
-    return _NULL if text is None else text.translate(_ESCAPED)
+    if text is None:
+        return _NULL
+    # What is printable is escaped only where it is a backslash; most texts are neither.
+    return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPED)
 
 
 def _time(at: datetime | None, now: str) -> str:
