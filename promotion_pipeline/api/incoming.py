@@ -14,6 +14,7 @@ from promotion_pipeline.api.bodies import Answer, Given
 from promotion_pipeline.api.guard import GuardedRequest, GuardedRoute, context_of
 from promotion_pipeline.api.problems import Problem
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.traffic import rows
 from promotion_pipeline.traffic.arrival import take_events, take_outcomes, take_requests
 from promotion_pipeline.traffic.incoming import (
     MOST_ROWS,
@@ -24,6 +25,7 @@ from promotion_pipeline.traffic.incoming import (
     Taken,
     read_batch,
 )
+from promotion_pipeline.traffic.rows import Row, WholeBatches
 
 REQUESTS, EVENTS = "/api/monitoring/requests", "/api/monitoring/events"
 BATCH_BYTES = 8 * 1024 * 1024
@@ -58,6 +60,15 @@ class IncomingRoute(GuardedRoute):
 
 
 async def _body(request: Request) -> bytes:
+    """The body as it came.
+
+    Raises:
+        Problem: it is compressed: how large it would be is not known before it is read.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        sentence = f"bodies are not taken compressed ({encoding[:20]}): send them as they are"
+        raise Problem(415, "unsupported-media-type", sentence)
     return await request.body()
 
 
@@ -69,9 +80,9 @@ router = APIRouter(route_class=IncomingRoute, tags=["requests in"])
 
 def _described(name: str, *kinds: type[IncomingRequest | IncomingEvent | IncomingOutcome]) -> dict[str, Any]:
     """The body for OpenAPI: the route reads it by itself."""
-    rows = [kind.model_json_schema() for kind in kinds]
+    schemas = [kind.model_json_schema() for kind in kinds]
     other = {"description": "Anything else is rejected by itself, with its reason; the rest is taken."}
-    many = {"type": "array", "maxItems": MOST_ROWS, "items": {"anyOf": [*rows, other]}}
+    many = {"type": "array", "maxItems": MOST_ROWS, "items": {"anyOf": [*schemas, other]}}
     wrapped = {"type": "object", "required": [name], "properties": {name: many}, "additionalProperties": False}
     body = {"anyOf": [wrapped, many]}
     content = {"application/json": {"schema": body}, "application/x-ndjson": {"schema": {"type": "string"}}}
@@ -82,7 +93,9 @@ def _described(name: str, *kinds: type[IncomingRequest | IncomingEvent | Incomin
 @needs(Access.INGEST)
 def requests(request: Request, context: Context, body: Body) -> Answer[Arrived]:
     """Log requests that an application served: `{"requests": [...]}`, or a line of JSON each (application/x-ndjson)."""
-    batch = read_batch(_rows(request, body, "requests"), lambda _: IncomingRequest)
+    batch = _whole(request, body, rows.REQUESTS)
+    if batch is None:
+        batch = read_batch(_rows(request, body, "requests"), lambda _: IncomingRequest).as_rows(rows.request_row)
     return Answer(data=_answer(take_requests(context.store, batch)))
 
 
@@ -95,6 +108,9 @@ def requests(request: Request, context: Context, body: Body) -> Answer[Arrived]:
 @needs(Access.INGEST)
 def events(request: Request, context: Context, body: Body) -> Answer[Arrived]:
     """Log outcomes: events by themselves, or, with `requestId`, what became of a request that was sent before."""
+    whole = _whole(request, body, rows.EVENTS)
+    if whole is not None:
+        return Answer(data=_answer(take_events(context.store, whole)))
     batch = read_batch(_rows(request, body, "events"), _kind_of)
     of_events: IncomingBatch[IncomingEvent] = IncomingBatch(rejections=batch.rejections)
     of_outcomes: IncomingBatch[IncomingOutcome] = IncomingBatch()
@@ -103,7 +119,7 @@ def events(request: Request, context: Context, body: Body) -> Answer[Arrived]:
             of_events.rows[place] = row
         else:
             of_outcomes.rows[place] = row
-    taken = [take_events(context.store, of_events)]
+    taken = [take_events(context.store, of_events.as_rows(rows.event_row))]
     if of_outcomes.rows:
         taken.append(take_outcomes(context.store, of_outcomes))
     return Answer(data=_answer(*taken))
@@ -123,6 +139,19 @@ def _answer(*taken: Taken) -> Arrived:
     )
 
 
+def _whole(request: Request, body: bytes, batches: WholeBatches[Row]) -> IncomingBatch[Row] | None:
+    """The rows of a body that is right as a whole; None: it is not, or not known to be."""
+    if not _is_lines(request):
+        return batches.read(body)
+    lines = [line for line in body.splitlines() if line.strip()]
+    return batches.read_lines(lines) if len(lines) <= MOST_ROWS else None
+
+
+def _is_lines(request: Request) -> bool:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type in ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
+
 def _rows(request: Request, body: bytes, name: str) -> Sequence[object]:
     """The rows of a body.
 
@@ -130,18 +159,17 @@ def _rows(request: Request, body: bytes, name: str) -> Sequence[object]:
         Problem: it is no JSON.
         InputError: it holds no rows, or too many.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type in ("application/x-ndjson", "application/ndjson", "application/jsonl"):
-        rows: object = [_line(line) for line in body.splitlines() if line.strip()]
+    if _is_lines(request):
+        found: object = [_line(line) for line in body.splitlines() if line.strip()]
     else:
-        rows = _parsed(body)
-        if isinstance(rows, dict) and rows.keys() == {name}:
-            rows = rows[name]
-    if not isinstance(rows, list):
+        found = _parsed(body)
+        if isinstance(found, dict) and found.keys() == {name}:
+            found = found[name]
+    if not isinstance(found, list):
         raise InputError(f'the body must be {{"{name}": [...]}}, or a line of JSON a row as application/x-ndjson')
-    if len(rows) > MOST_ROWS:
-        raise InputError(f"{len(rows):,} rows are more than {MOST_ROWS:,}: send them in parts")
-    return rows
+    if len(found) > MOST_ROWS:
+        raise InputError(f"{len(found):,} rows are more than {MOST_ROWS:,}: send them in parts")
+    return found
 
 
 def _parsed(body: bytes) -> object:

@@ -59,6 +59,7 @@ _REFUSALS = {
     409: "The state does not allow it; `code` says which: not-eligible, withheld, already-promoted, held,"
     " split-drift, nothing-to-roll-back, conflict, request-in-progress.",
     413: "The body is larger than 64 KiB; of requests and events, than 8 MiB.",
+    415: "The body is compressed.",
     422: "A value, a name or the Idempotency-Key cannot be used.",
     503: "The database is down; see Retry-After.",
 }
@@ -112,6 +113,7 @@ def _complete(operation: dict[str, Any], method: str, access: Access) -> None:
     has_input = bool(operation.get("parameters")) or is_write
     refused = {503: True, 401: access is not Access.PUBLIC, 403: access is not Access.PUBLIC, 422: True}
     refused |= {400: access is not Access.PUBLIC, 404: has_input, 409: is_write, 413: is_write}
+    refused[415] = access is Access.INGEST
     for status in sorted(status for status, applies in refused.items() if applies):
         operation["responses"][str(status)] = {
             "description": _REFUSALS[status],

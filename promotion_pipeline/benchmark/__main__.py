@@ -16,6 +16,7 @@ from promotion_pipeline.benchmark import (
     phases,
     rollup,
     tick,
+    traffic,
 )
 from promotion_pipeline.benchmark.measure import machine
 
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "phases": phases.report,
     "doors": doors.report,
     "applications": applications.report,
+    "traffic": traffic.report,
     "notifications": notifications.report,
 }
 LARGE_PARTS: dict[str, Callable[[], str]] = {"tick-large": tick.report_large, "backfill-large": backfill.report_large}

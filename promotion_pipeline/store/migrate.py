@@ -115,6 +115,9 @@ def _upgrade(url: str, connection: psycopg.Connection[Any]) -> None:
         _set_up(url, connection)
         return
     if current != head_revision():
+        from promotion_pipeline.store.adoption.preflight import require_free_names
+
+        require_free_names(connection, current)
         _move_revision(connection)
         _run_alembic(url)
     _settle(connection)

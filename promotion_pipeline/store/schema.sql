@@ -497,8 +497,12 @@ BEGIN
         name := 'ai_requests_' || to_char(day, 'YYYYMMDD');
         CONTINUE WHEN to_regclass(quote_ident(name)) IS NOT NULL;
         IF made = 0 THEN
-            -- First: whoever writes to the default partition meanwhile would lock in another order.
+            -- The parent before all else, as everybody does: and against readers too, for one that goes on to insert
+            -- would wait for us at the parent, and we for it at the default partition.
+            LOCK TABLE ONLY ai_requests IN ACCESS EXCLUSIVE MODE;
             LOCK TABLE ai_requests_default IN ACCESS EXCLUSIVE MODE;
+            -- Somebody else may have made it meanwhile.
+            CONTINUE WHEN to_regclass(quote_ident(name)) IS NOT NULL;
         END IF;
         EXECUTE format('CREATE TABLE %I (LIKE ai_requests INCLUDING DEFAULTS INCLUDING STORAGE)', name);
         EXECUTE format(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -15,45 +14,21 @@ from promotion_pipeline.errors import ConflictError
 from promotion_pipeline.rollups.opening import log_name
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.statements import statements
-from promotion_pipeline.traffic.incoming import (
-    IncomingBatch,
-    IncomingEvent,
-    IncomingOutcome,
-    IncomingRequest,
-    Taken,
-    outside_time,
-)
+from promotion_pipeline.traffic.directory import look_up
+from promotion_pipeline.traffic.incoming import IncomingBatch, IncomingOutcome, Taken
+from promotion_pipeline.traffic.lines import EVENT_COLUMNS, REQUEST_COLUMNS, event_line, request_line
+from promotion_pipeline.traffic.rows import EventRow, RequestRow
+from promotion_pipeline.traffic.sent import forget, remember
 
 SQL = statements(__file__)
 OWN_LOG = "ai_requests"
-_REQUEST_COLUMNS = (
-    "id",
-    "experiment_id",
-    "variant_id",
-    "user_id",
-    "created_at",
-    "latency_ms",
-    "is_error",
-    "converted",
-    "value",
-)
+LINES_AT_ONCE = 1_000
 _OUTCOMES = ("converted", "is_error", "latency_ms", "value")
-_EVENT_COLUMNS = ("id", "experiment_id", "user_id", "created_at", "name", "value")
+
+_Row = TypeVar("_Row", RequestRow, EventRow)
 
 
-@dataclass(frozen=True)
-class _Directory:
-    """The experiments and variants that a batch names, and the database's clock."""
-
-    now: datetime
-    dropped_before: datetime | None
-    experiments: Mapping[str, UUID]
-    """Name, or id as text -> id."""
-    variants: Mapping[tuple[UUID, str], UUID]
-    """Experiment and name, or id as text -> id."""
-
-
-def take_requests(store: Store, batch: IncomingBatch[IncomingRequest]) -> Taken:
+def take_requests(store: Store, batch: IncomingBatch[RequestRow]) -> Taken:
     """Write requests to `ai_requests`.
 
     Raises:
@@ -62,38 +37,33 @@ def take_requests(store: Store, batch: IncomingBatch[IncomingRequest]) -> Taken:
     """
     require_own_log(store)
     with store.connect() as connection, connection.transaction():
-        known = _directory(connection, batch.rows.values())
-        batch.keep(lambda row: _unknown(row, known) or _unknown_variant(row, known))
+        known = look_up(connection, batch.rows.values(), are_requests=True)
+        batch.keep(known.unusable)
         first = _first_of_each_id(batch.rows)
-        created = {key: row.created_at or known.now for key, row in first.items()}
-        # In one order for everybody: two batches with the same ids would wait for each other otherwise.
-        ids = sorted(created, key=_number)
-        new = _remembered(connection, ids, created)
-        rows = (_request_values(first[key], created[key], known) for key in ids if key in new)
-        _copy(connection, OWN_LOG, _REQUEST_COLUMNS, rows)
-        connection.execute(SQL["forget_old_requests"])
-    return _taken(batch, len(new))
+        new = remember(connection, first, known.now)
+        rows = first.values() if new is None else [first[key] for key in new]
+        now = known.now.isoformat()
+        _copy(connection, OWN_LOG, REQUEST_COLUMNS, (request_line(row, known.places, now) for row in rows))
+        forget(connection, store.url, len(rows))
+    return _taken(batch, len(rows))
 
 
-def take_events(store: Store, batch: IncomingBatch[IncomingEvent]) -> Taken:
+def take_events(store: Store, batch: IncomingBatch[EventRow]) -> Taken:
     """Write events to `ai_events`.
 
     Raises:
+        ConflictError: the table is the team's own and does not take them.
         DependencyError: the database cannot be reached.
     """
     with store.connect() as connection, connection.transaction():
-        known = _directory(connection, batch.rows.values())
-        batch.keep(lambda row: _unknown(row, known))
+        known = look_up(connection, batch.rows.values(), are_requests=False)
+        batch.keep(known.unusable)
         first = _first_of_each_id(batch.rows)
-        ids = sorted(first, key=_number)
-        there = _ids(connection, "known_events", ids=ids)
-        _copy(
-            connection,
-            "arriving_events",
-            _EVENT_COLUMNS,
-            (_event_values(first[key], known) for key in ids if key not in there),
-            before=SQL["make_arriving_events"],
-        )
+        there = _ids(connection, "known_events", ids=",".join(first))
+        now = known.now.isoformat()
+        lines = (event_line(row, known.places, now) for key, row in first.items() if key not in there)
+        connection.execute(SQL["make_arriving_events"])
+        _copy(connection, "arriving_events", EVENT_COLUMNS, lines)
         # Another batch may have brought the same ids since.
         new = _ids(connection, "keep_arriving_events")
     return _taken(batch, len(new))
@@ -142,25 +112,6 @@ def require_own_log(store: Store) -> None:
         raise ConflictError(f"requests are read from {name}, which AUTO_PROMOTION_SOURCE names: log them there")
 
 
-def _remembered(connection: Connection, ids: Sequence[UUID], created: Mapping[UUID, datetime]) -> Set[UUID]:
-    """Note requests as sent; returns those that were not before.
-
-    Most batches hold new requests only: then nothing is read back, which takes as long as writing.
-    """
-    # As texts: an array of 10,000 objects takes the driver longer than the server takes to store them.
-    noted = {"ids": ",".join(map(str, ids)), "times": ",".join(created[key].isoformat() for key in ids)}
-    with connection.transaction() as attempt:
-        if connection.execute(SQL["remember_requests"], noted).rowcount == len(ids):
-            return created.keys()
-        raise psycopg.Rollback(attempt)
-    statement = SQL["remember_requests"] + sql.SQL(" RETURNING id")
-    return {row["id"] for row in connection.execute(statement, noted)}
-
-
-def _number(key: UUID) -> int:
-    return key.int
-
-
 def _merged(rows: Iterable[IncomingOutcome]) -> dict[UUID, IncomingOutcome]:
     """What several outcomes of one request say together; the later one where they differ."""
     merged: dict[UUID, IncomingOutcome] = {}
@@ -175,92 +126,30 @@ def _taken(batch: IncomingBatch[Any], changed: int) -> Taken:
     return Taken(changed, len(batch.rows) - changed, rejections)
 
 
-def _directory(connection: Connection, rows: Iterable[IncomingRequest | IncomingEvent]) -> _Directory:
-    names = {row.experiment for row in rows if row.experiment is not None}
-    ids = {row.experiment_id for row in rows if row.experiment_id is not None}
-    found = connection.execute(
-        SQL["named_experiments"], {"names": sorted(names), "ids": [str(key) for key in sorted(ids)]}
-    ).fetchall()
-    clock = connection.execute(SQL["clock"]).fetchone()
-    assert clock is not None
-    experiments: dict[str, UUID] = {}
-    variants: dict[tuple[UUID, str], UUID] = {}
-    for row in found:
-        experiments |= {row["name"]: row["id"], str(row["id"]): row["id"]}
-        if row["variant_id"] is not None:
-            for key in (row["variant_name"], str(row["variant_id"])):
-                variants[row["id"], key] = row["variant_id"]
-    return _Directory(clock["now"], clock["dropped_before"], experiments, variants)
-
-
-def _unknown(row: IncomingRequest | IncomingEvent, known: _Directory) -> str | None:
-    key = row.experiment if row.experiment is not None else str(row.experiment_id)
-    if key not in known.experiments:
-        return f"there is no experiment {key!r}"
-    return outside_time(row.created_at, known.now, known.dropped_before)
-
-
-def _unknown_variant(row: IncomingRequest, known: _Directory) -> str | None:
-    experiment = _experiment_of(row, known)
-    key = row.variant if row.variant is not None else str(row.variant_id)
-    if (experiment, key) in known.variants:
-        return None
-    return f"the experiment has no variant {key!r}"
-
-
-def _experiment_of(row: IncomingRequest | IncomingEvent, known: _Directory) -> UUID:
-    return known.experiments[row.experiment if row.experiment is not None else str(row.experiment_id)]
-
-
-def _first_of_each_id(rows: Mapping[int, Any]) -> dict[UUID, Any]:
+def _first_of_each_id(rows: Mapping[int, _Row]) -> dict[str, _Row]:
     """Of two rows with one id the first counts, as if the second were sent again."""
-    return {row.id: row for row in reversed(list(rows.values()))}
+    first: dict[str, _Row] = {}
+    for row in rows.values():
+        first.setdefault(row.id, row)
+    return first
 
 
-def _request_values(row: IncomingRequest, created_at: datetime, known: _Directory) -> Sequence[object]:
-    experiment = _experiment_of(row, known)
-    variant = known.variants[experiment, row.variant if row.variant is not None else str(row.variant_id)]
-    return (
-        row.id,
-        experiment,
-        variant,
-        row.user_id,
-        created_at,
-        row.latency_ms,
-        row.is_error,
-        row.converted,
-        row.value,
-    )
-
-
-def _event_values(row: IncomingEvent, known: _Directory) -> Sequence[object]:
-    return row.id, _experiment_of(row, known), row.user_id, row.created_at or known.now, row.name, row.value
-
-
-def _ids(connection: Connection, statement: str, **parameters: object) -> set[UUID]:
+def _ids(connection: Connection, statement: str, **parameters: object) -> set[Any]:
     return {row["id"] for row in connection.execute(SQL[statement], parameters)}
 
 
-def _copy(
-    connection: Connection,
-    table: str,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    before: sql.SQL | None = None,
-) -> None:
-    """Copy rows into a table.
+def _copy(connection: Connection, table: str, columns: Sequence[str], lines: Iterator[str]) -> None:
+    """Copy rows into a table: the server stores some while the next are made.
 
     Raises:
         ConflictError: the table, which may be the team's own, does not take them.
     """
-    if before is not None:
-        connection.execute(before)
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)
     try:
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+            while part := "".join(islice(lines, LINES_AT_ONCE)):
+                copy.write(part)
     except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
         said = " ".join(str(error.diag.message_primary or error).split())
         raise ConflictError(

@@ -1,25 +1,3 @@
--- name: clock
--- The database's time, and since when requests are kept.
-SELECT now() AS now, (SELECT max(before) FROM dropped_requests) AS dropped_before
-
--- name: named_experiments
--- The experiments of these names or ids with their variants.
-SELECT e.id, e.name, v.id AS variant_id, v.name AS variant_name
-FROM ab_experiments AS e LEFT JOIN ab_variants AS v ON v.experiment_id = e.id
-WHERE e.name = ANY(%(names)s) OR e.id::text = ANY(%(ids)s)
-
--- name: remember_requests
--- Note that these requests were sent, as far as they were not before; ids and times with commas between them.
-INSERT INTO sent_requests (id, created_at)
-SELECT * FROM unnest(string_to_array(%(ids)s, ',')::uuid[], string_to_array(%(times)s, ',')::timestamptz[])
-ON CONFLICT (id) DO NOTHING
-
--- name: forget_old_requests
--- Ids of requests that nobody sends again; a part at a time, and none that another batch is at.
-DELETE FROM sent_requests WHERE id IN (
-    SELECT id FROM sent_requests WHERE received_at < now() - interval '35 days' LIMIT 20000 FOR UPDATE SKIP LOCKED
-)
-
 -- name: known_requests
 -- Which of these requests were sent.
 SELECT id FROM sent_requests WHERE id = ANY(%(ids)s::uuid[])
@@ -46,7 +24,7 @@ RETURNING r.id
 
 -- name: known_events
 -- Which of these events are there.
-SELECT id FROM ai_events WHERE id = ANY(%(ids)s::uuid[])
+SELECT id::text AS id FROM ai_events WHERE id = ANY(string_to_array(%(ids)s, ',')::uuid[])
 
 -- name: make_arriving_events
 -- Where a batch waits to be compared with what is there.
@@ -54,4 +32,6 @@ CREATE TEMPORARY TABLE IF NOT EXISTS arriving_events (LIKE ai_events) ON COMMIT 
 
 -- name: keep_arriving_events
 -- The events that are new; returns their ids.
-INSERT INTO ai_events SELECT * FROM arriving_events ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id
+INSERT INTO ai_events (id, experiment_id, user_id, created_at, name, value)
+SELECT id, experiment_id, user_id, created_at, name, value FROM arriving_events ORDER BY id
+ON CONFLICT (id) DO NOTHING RETURNING id

@@ -43,7 +43,8 @@ def _text_with_zone(value: object) -> object:
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_text_with_zone)]
-Number = Annotated[Decimal, Field(allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST)]
+Number = Annotated[Decimal, Field(allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST, decimal_places=1_000)]
+"""More places than PostgreSQL's `numeric` has would be refused with everything else of the batch."""
 Milliseconds = Annotated[float, Field(allow_inf_nan=False, ge=0, le=_LARGEST)]
 
 
@@ -131,7 +132,9 @@ class Rejection:
     reason: str
 
 
-_Row = TypeVar("_Row", bound=IncomingRow)
+_Row = TypeVar("_Row")
+_Other = TypeVar("_Other")
+_Kind = TypeVar("_Kind", bound=IncomingRow)
 
 
 @dataclass
@@ -147,11 +150,15 @@ class IncomingBatch(Generic[_Row]):
         found = getattr(row, "id", None) or getattr(row, "request_id", None)
         self.rejections.append(Rejection(place, None if found is None else str(found), reason))
 
-    def keep(self, usable: Callable[[_Row], str | None]) -> None:
-        """Reject the rows of which `usable` says why they are not."""
-        reasons = {place: reason for place, row in self.rows.items() if (reason := usable(row)) is not None}
+    def keep(self, unusable: Callable[[_Row], str | None]) -> None:
+        """Reject the rows of which `unusable` says why they are."""
+        reasons = {place: reason for place, row in self.rows.items() if (reason := unusable(row)) is not None}
         for place, reason in reasons.items():
             self.reject(place, reason)
+
+    def as_rows(self, written: Callable[[_Row], _Other]) -> IncomingBatch[_Other]:
+        """The same batch with each row made into another."""
+        return IncomingBatch({place: written(row) for place, row in self.rows.items()}, self.rejections)
 
 
 @dataclass(frozen=True)
@@ -164,14 +171,14 @@ class Taken:
     rejections: Sequence[Rejection]
 
 
-def read_batch(given: Sequence[object], kind_of: Callable[[Mapping[str, Any]], type[_Row]]) -> IncomingBatch[_Row]:
+def read_batch(given: Sequence[object], kind_of: Callable[[Mapping[str, Any]], type[_Kind]]) -> IncomingBatch[_Kind]:
     """The rows as far as each can be judged by itself.
 
     Args:
         given: what JSON held; an exception stands for a row that was no JSON.
         kind_of: what a row is meant to be.
     """
-    batch: IncomingBatch[_Row] = IncomingBatch()
+    batch: IncomingBatch[_Kind] = IncomingBatch()
     for place, row in enumerate(given):
         if not isinstance(row, Mapping):
             reason = f"is no JSON: {row}" if isinstance(row, Exception) else "must be a JSON object"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -47,6 +47,8 @@ class ServedFlags:
     flags: FlagSet
     rows: list[dict[str, Any]]
     """What they were made from: where these are unchanged, so are the flags."""
+    versions: dict[str, Any]
+    """Of the rows of every table that they are read from: where these are unchanged, so are `rows`."""
     document: bytes
     """The flagd definition as JSON."""
     version: str
@@ -114,16 +116,23 @@ def read_flags(
     Args:
         before: what was read last; returned where nothing has changed.
     """
+    # Before the rows: what changes in between is seen the next time.
+    versions = connection.execute(SQL["versions"]).fetchone()
+    assert versions is not None
+    if before is not None and versions == before.versions:
+        return before
     rows = connection.execute(SQL["flagged_experiments"]).fetchall()
     if before is not None and rows == before.rows:
-        return before
-    return served(
-        flag_set(experiment for row in rows if (experiment := _experiment_of(row)) is not None), rows, flag_hash
-    )
+        return replace(before, versions=versions)
+    flags = flag_set(experiment for row in rows if (experiment := _experiment_of(row)) is not None)
+    return served(flags, rows, versions, flag_hash)
 
 
 def served(
-    flags: FlagSet, rows: list[dict[str, Any]] | None = None, flag_hash: FlagHash = FlagHash.CBOR
+    flags: FlagSet,
+    rows: list[dict[str, Any]] | None = None,
+    versions: dict[str, Any] | None = None,
+    flag_hash: FlagHash = FlagHash.CBOR,
 ) -> ServedFlags:
     """Flags with their document and an evaluator."""
     definition = flags.definition()
@@ -132,7 +141,7 @@ def served(
     # From text: the evaluator changes the objects that it is given.
     evaluator.set_flags(document.decode())
     version = hashlib.sha256(document).hexdigest()[:32]
-    return ServedFlags(flags, rows or [], document, version, flag_hash, definition["flags"], evaluator)
+    return ServedFlags(flags, rows or [], versions or {}, document, version, flag_hash, definition["flags"], evaluator)
 
 
 def _experiment_of(row: Mapping[str, Any]) -> FlaggedExperiment | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import httpx2
 import pytest
 
 from promotion_pipeline.rollups.postgresql.forgetting import forget_user
+from promotion_pipeline.traffic import sent as sent_before
 from promotion_pipeline_tests.api.conftest import Api, StartApi
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, seed_experiment
 
@@ -113,6 +115,12 @@ def test_one_batch_sent_by_many_at_once_is_taken_once(api: Api, seeded: Seeded, 
         ({"userId": "nul\x00"}, "userId: "),
         ({"userId": ""}, "userId: "),
         ({"variantID": "x"}, "variantID: is not known"),
+        ({"value": "1e-16384"}, "value: "),
+        ({"value": "0." + "1" * 17_000}, "value: "),
+        ({"value": 10**200}, "value: "),
+        ({"userId": 7}, "userId: "),
+        ({"userId": {"a": 1}}, "userId: "),
+        ({"variantId": str(uuid4())}, "variant (its name) or variantId"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_told_with_its_reason_and_stops_no_other(
@@ -141,6 +149,70 @@ def test_numbers_that_are_none_and_lines_that_are_no_json_are_rejected_one_by_on
 
     data = answer.json()["data"]
     assert (data["accepted"], [row["row"] for row in data["reasons"]]) == (2, [1, 2, 3, 4])
+
+
+def test_what_is_read_as_a_whole_is_what_is_read_row_by_row(api: Api, seeded: Seeded) -> None:
+    odd: list[dict[str, object]] = [
+        {"userId": "tab\t newline\n return\r backslash\\ \\N \\. {} \u2028 \U0001f600"},
+        {"userId": "\\N", "value": "1E+50", "latencyMs": 1e-300},
+        {"value": 0.1, "latencyMs": "12.5", "createdAt": "2026-03-01T12:00:00.123456-08:00"},
+        {"value": "-0.000", "isError": True, "createdAt": "2026-03-01 12:00:00+05:30"},
+        {"variant": None, "variantId": str(seeded.variant_ids["treatment"]).upper(), "converted": True},
+        {"experiment": None, "experimentId": str(seeded.id)},
+    ]
+    as_whole = [request(**change) for change in odd]
+    one_by_one = [row | {"id": str(uuid4())} for row in as_whole]
+
+    assert sent(api, REQUESTS, as_whole)["accepted"] == len(odd)
+    # A wrong row among them: then each is judged by itself.
+    assert sent(api, REQUESTS, [*one_by_one, {}])["accepted"] == len(odd)
+
+    for left, right in zip(as_whole, one_by_one, strict=True):
+        found = [api.rows("SELECT * FROM ai_requests WHERE id = %s", row["id"])[0] for row in (left, right)]
+        if "createdAt" not in left:
+            found = [row | {"created_at": None} for row in found]
+        assert found[0] | {"id": None} == found[1] | {"id": None}
+        if left.get("userId") is not None:
+            assert found[0]["user_id"] == left["userId"]
+
+
+def test_an_id_is_the_same_however_it_is_spelled_and_whatever_else_the_row_says(api: Api, seeded: Seeded) -> None:
+    key = uuid4()
+    spelled = [str(key), str(key).upper(), key.hex, f"urn:uuid:{key}"]
+
+    data = sent(api, REQUESTS, [request(id=text, userId=f"u-{place}") for place, text in enumerate(spelled)])
+    again = sent(api, REQUESTS, [request(id=str(key).upper(), userId="somebody else", converted=True)])
+
+    assert (data["accepted"], data["repeated"], again["repeated"]) == (1, 3, 1)
+    assert api.rows("SELECT user_id, converted FROM ai_requests") == [{"user_id": "u-0", "converted": False}]
+
+
+def test_lines_that_are_rows_only_together_are_no_rows(api: Api, seeded: Seeded) -> None:
+    row = json.dumps(request())
+    lines = [row[: row.index(",")], row[row.index(",") + 1 :], f"{json.dumps(request())},{json.dumps(request())}"]
+
+    answer = api.as_role("ingest").post(REQUESTS, content="\n".join(lines).encode(), headers=LINES)
+
+    assert (answer.json()["data"]["accepted"], answer.json()["data"]["rejected"]) == (0, 3)
+
+
+def test_a_line_that_is_no_utf_8_stops_no_other_and_a_body_that_is_none_is_refused(api: Api, seeded: Seeded) -> None:
+    lines = [json.dumps(request()).encode(), json.dumps(request(userId="?")).encode().replace(b"?", b"\xff")]
+
+    answer = api.as_role("ingest").post(REQUESTS, content=b"\n".join(lines), headers=LINES)
+    whole = api.as_role("ingest").post(REQUESTS, content=b"[" + lines[1] + b"]")
+
+    assert [row["row"] for row in answer.json()["data"]["reasons"]] == [1]
+    assert (whole.status_code, whole.json()["code"]) == (400, "malformed-request")
+
+
+def test_a_body_that_is_compressed_is_refused(api: Api, seeded: Seeded) -> None:
+    body = gzip.compress(json.dumps([request()]).encode())
+
+    answer = api.as_role("ingest").post(REQUESTS, content=body, headers={"Content-Encoding": "gzip"})
+
+    assert answer.status_code == 415
+    assert "compress" in answer.json()["detail"]
 
 
 def test_an_outcome_finds_the_request_that_was_sent_before(api: Api, seeded: Seeded) -> None:
@@ -200,7 +272,8 @@ def test_a_table_of_a_teams_own_that_takes_no_such_rows_says_so(api: Api, seeded
     assert api.rows("SELECT count(*) AS n FROM sent_requests") == [{"n": 0}]
 
 
-def test_ids_of_old_requests_are_forgotten(api: Api, seeded: Seeded) -> None:
+def test_ids_of_old_requests_are_forgotten(api: Api, seeded: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sent_before, "FORGET_SECONDS", 0.0)
     sent(api, REQUESTS, [request() for _ in range(3)])
     api.rows("UPDATE sent_requests SET received_at = now() - interval '36 days' RETURNING id")
 

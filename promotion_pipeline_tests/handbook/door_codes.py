@@ -13,6 +13,7 @@ from promotion_pipeline.errors import PromotionError
 DOOR_CODES = {
     "body-too-large": (413, "The body has more than 64 KB."),
     "internal-error": (500, "Something unexpected; the log has more under the answer's `requestId`."),
+    "unsupported-media-type": (415, "The body is compressed: send it as it is."),
     "malformed-request": (400, "The request cannot be read: two credentials, or a body that is no form."),
     "method-not-allowed": (405, "The address does not take this method; `Allow` names those that it takes."),
     "request-in-progress": (409, "Another request with this Idempotency-Key is still at work."),

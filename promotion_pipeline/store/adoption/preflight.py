@@ -16,8 +16,10 @@ from promotion_pipeline.store.adoption.catalog import (
     creation_schema,
     differently_spelled,
     find_adoptable,
+    find_relation,
     found_elsewhere,
 )
+from promotion_pipeline.store.adoption.ours import tables_made_after
 from promotion_pipeline.store.adoption.rules import FLAGS, KEEP_YOURS, refusals
 
 _DEFAULT_SCHEMA = "public"
@@ -43,6 +45,7 @@ def require_adoptable(connection: psycopg.Connection[Any]) -> dict[str, Relation
         *_of_place(connection, schema),
         *_of_rights(connection, schema),
         *_of_spelling(connection),
+        *_of_names(connection, None),
         *refusals(found),
     ]
     if not lines:
@@ -50,6 +53,34 @@ def require_adoptable(connection: psycopg.Connection[Any]) -> dict[str, Relation
     if lines:
         raise AdoptionError(lines)
     return found
+
+
+def require_free_names(connection: psycopg.Connection[Any], revision: str | None) -> None:
+    """Nothing in the search_path has a name that the migrations after a revision give to a table of ours.
+
+    Raises:
+        AdoptionError: something has; one line for each, and nothing was changed.
+    """
+    if lines := list(_of_names(connection, revision)):
+        raise AdoptionError(lines)
+
+
+def _of_names(connection: psycopg.Connection[Any], revision: str | None) -> Iterator[str]:
+    """Tables and views of a team's own that are called as one of ours.
+
+    Also in a later schema of the search_path: ours would come before it, and the team's application would see an empty
+    table in place of its own.
+    """
+    for name in sorted(tables_made_after(revision)):
+        relation = find_relation(connection, name)
+        if relation is not None:
+            kind = "table" if relation.is_table else "view"
+            where = f"{relation.schema}.{name}"
+            yield (
+                f"{where} is there already, a {kind} that is not the product's: expected the name to be free;"
+                f" ALTER {kind.upper()} {relation.identifier.as_string(connection)} RENAME TO your_{name}, or"
+                f" {KEEP_YOURS}"
+            )
 
 
 def _of_encoding(connection: psycopg.Connection[Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import alembic.command
 import pytest
 
 from promotion_pipeline.errors import AdoptionError, ConflictError
@@ -61,3 +62,53 @@ def test_tables_that_another_transaction_holds_are_a_conflict_that_names_it(
                 migrate.upgrade(empty_database)
             assert f"server process {holder.info.backend_pid}" in str(refused.value)
     assert len(_public_tables(empty_database)) == 5
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "CREATE TABLE ai_events (id bigint PRIMARY KEY, user_id text)",
+        "CREATE VIEW ai_events AS SELECT 1 AS id",
+        "CREATE TABLE sent_requests (at date) PARTITION BY RANGE (at)",
+        "CREATE TABLE traffic_deliveries (id int)",
+        "CREATE TABLE traffic_allocations (id uuid, experiment_id uuid, generation int, buckets jsonb)",
+    ],
+)
+@pytest.mark.parametrize("revision", [None, "0023"])
+def test_a_name_that_a_team_uses_is_refused_before_anything_is_changed(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch, theirs: str, revision: str | None
+) -> None:
+    if revision is not None:
+        _upgrade_to(empty_database, revision, monkeypatch)
+    with connect(empty_database) as connection:
+        connection.execute(theirs.encode())
+        before = _public_tables(empty_database)
+        with pytest.raises(AdoptionError) as refused:
+            migrate.upgrade(empty_database)
+        (line,) = refused.value.lines
+        assert ": expected the name to be free; ALTER" in line
+        assert (_public_tables(empty_database), migrate.revision_of(connection)) == (before, revision)
+        connection.execute(line.partition("; ")[2].partition(", or ")[0].encode())
+        assert migrate.upgrade(empty_database) == migrate.head_revision()
+
+
+def test_a_table_in_a_schema_that_ours_would_hide_is_refused_and_one_out_of_sight_is_not(empty_database: str) -> None:
+    with connect(empty_database) as connection:
+        for schema in ("ours", "theirs", "analytics"):
+            connection.execute(f"CREATE SCHEMA {schema}".encode())
+        connection.execute("CREATE TABLE theirs.ai_events (id uuid)")
+        connection.execute("CREATE TABLE analytics.sent_requests (id uuid)")
+    url = f"{empty_database}{'&' if '?' in empty_database else '?'}options=-csearch_path%3Dours,theirs"
+    with pytest.raises(AdoptionError, match=r"theirs\.ai_events is there already"):
+        migrate.upgrade(url)
+    with connect(empty_database) as connection:
+        connection.execute("ALTER TABLE theirs.ai_events RENAME TO clicks")
+    assert migrate.upgrade(url) == migrate.head_revision()
+
+
+def _upgrade_to(url: str, revision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older version of the product, as far as its tables go."""
+    with monkeypatch.context() as older:
+        real = alembic.command.upgrade
+        older.setattr(alembic.command, "upgrade", lambda config, _head: real(config, revision))
+        migrate.upgrade(url)
