@@ -47,7 +47,9 @@ class MetricRows:
 
     def within(self, lanes: slice) -> MetricRows:
         """Those of consecutive lanes, counted from the first of these."""
-        rows = slice(*(int(at) for at in np.searchsorted(self.lane, [lanes.start, lanes.stop])))
+        # Bounds of the same type: else the whole array is converted to theirs first.
+        bounds = np.array([lanes.start, lanes.stop], dtype=self.lane.dtype)
+        rows = slice(*(int(at) for at in np.searchsorted(self.lane, bounds)))
         lane = self.lane[rows] - np.int32(lanes.start)
         return MetricRows(self.frame, self.row[rows], lane, self.slot[rows], self.column[rows])
 

@@ -162,9 +162,14 @@ class _Part:
         if self.lanes.with_covariate.any():
             contrast, found, ratio = _adjusted(sums)
             careful = contrast
-        error = np.sqrt(_positive(contrast.variance_at(1.0)))
-        unsure = student_inflation(self.traffic.reach, careful.inverse_freedom_of(careful.variance_at(1.0)))
-        careful_error = np.sqrt(_positive(careful.variance_at(1.0))) * unsure
+        spread = contrast.variance_at(1.0)
+        error, freedom = np.sqrt(_positive(spread)), contrast.inverse_freedom_of(spread)
+        careful_error, careful_freedom = error, freedom
+        if careful is not contrast:
+            spread = careful.variance_at(1.0)
+            careful_error, careful_freedom = np.sqrt(_positive(spread)), careful.inverse_freedom_of(spread)
+        unsure = student_inflation(self.traffic.reach, careful_freedom)
+        careful_error = careful_error * unsure
         found |= {
             "control_estimate": contrast.control,
             "estimate": contrast.treatment,
@@ -173,13 +178,12 @@ class _Part:
             "control_sample": estimate.sample[:1],
             "sample": estimate.sample[1:],
         }
-        found |= self._fixed(contrast, error, ratio) | self._always_valid(careful, careful_error, unsure)
+        found |= self._fixed(contrast, error, freedom, ratio) | self._always_valid(careful, careful_error, unsure)
         found |= self._guarded(contrast, careful, careful_error, unsure)
         return found, self._reasons(sums, estimate, found, careful_error)
 
-    def _fixed(self, contrast: Contrast, error: Floats, ratio: Floats | None) -> dict[str, Floats]:
+    def _fixed(self, contrast: Contrast, error: Floats, freedom: Floats, ratio: Floats | None) -> dict[str, Floats]:
         """Welch's test of the difference, and the delta method's interval of the lift: of one look."""
-        freedom = contrast.inverse_freedom_of(contrast.variance_at(1.0))
         lift, lift_error = lift_of(contrast, ratio)
         half = student_critical(self.traffic.alpha, freedom) * lift_error
         with np.errstate(all="ignore"):

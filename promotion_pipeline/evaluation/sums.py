@@ -152,7 +152,8 @@ def in_order(kept: Ints, unit: Ints, hour: Ints) -> Ints:
 
 
 def _block(rows: _Rows, units: slice, layout: Layout, hours_us: Ints) -> Block:
-    window = slice(*np.searchsorted(rows.unit, [units.start, units.stop]))
+    # Bounds of the same type: else the whole array is converted to theirs first.
+    window = slice(*np.searchsorted(rows.unit, np.array([units.start, units.stop], dtype=rows.unit.dtype)))
     own = layout.of(units)
     hour_count = len(hours_us)
     shape = (*own.row.shape, hour_count)
