@@ -159,9 +159,9 @@ CREATE TABLE hourly_user_metrics (
     value numeric NOT NULL,
     number bigint NOT NULL,
     squares numeric NOT NULL,
-    PRIMARY KEY (phase_id, user_id, metric, hour, variant_id)
+    PRIMARY KEY (phase_id, hour, user_id, metric, variant_id)
 );
-CREATE INDEX hourly_user_metrics_hour ON hourly_user_metrics (hour, phase_id);
+CREATE INDEX hourly_user_metrics_user ON hourly_user_metrics (phase_id, user_id);
 COMMENT ON TABLE hourly_user_metrics IS
     'What each user did in each hour for each metric, so that late rows and events change the sums exactly. Bound: the users of phases with metrics times the hours in which something happened; may be deleted for phases that have ended.';
 COMMENT ON COLUMN hourly_user_metrics.user_id IS 'as in metric_users; empty: requests of nobody known';
