@@ -16,11 +16,12 @@ from promotion_pipeline.decisions.blocks import ExperimentBlock, Notes, Tell, bl
 from promotion_pipeline.decisions.comparison import ids_of
 from promotion_pipeline.decisions.environment import environments
 from promotion_pipeline.decisions.experiments import overridden, read_experiments
-from promotion_pipeline.decisions.judge import judged, outcome_counts, settled_before
+from promotion_pipeline.decisions.judge import judged, outcome_counts, settled_before, states_metrics
 from promotion_pipeline.decisions.labels import label_beside, record_label
 from promotion_pipeline.decisions.late import LateVerdict, tell_late_verdicts
 from promotion_pipeline.decisions.write import Table, WindowPlan, WrittenRows, write_evaluation
 from promotion_pipeline.evaluation.unattended import MadeBy
+from promotion_pipeline.rollups.metrics.stored import read_metric_rollups
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import require_hours
@@ -163,8 +164,11 @@ def _decide(store: Store, plan: WindowPlan, block: ExperimentBlock) -> _Part:
     started = time.perf_counter()
     settled = settled_before(plan.start, block.experiments, plan.layers)
     rollups = read_rollups(store, plan.start, plan.end, block.ids, settled_before=settled)
+    metrics = None
+    if states_metrics(block.experiments):
+        metrics = read_metric_rollups(store, plan.start, plan.end, block.ids)
     read = time.perf_counter()
-    found = judged(rollups, block.experiments, plan.layers)
+    found = judged(rollups, block.experiments, plan.layers, metrics)
     evaluated = time.perf_counter()
     written = write_evaluation(store, plan, block, found)
     return _Part(

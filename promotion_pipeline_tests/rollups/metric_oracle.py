@@ -154,6 +154,8 @@ class _Phase:
         total = mine.groupby(level=["who", "variant_id"])[["v", "n"]].cumsum()
         grown = _grown(total["v"], total["n"], total["v"] - mine["v"], total["n"] - mine["n"])
         grown["requests"], grown["value_sum_squares"] = mine["n"], mine["q"]
+        is_nobody = mine.index.get_level_values("who").str.startswith("nobody")
+        grown["new_users"] = np.where(is_nobody | (total["n"] == mine["n"]), np.where(is_nobody, mine["n"], 1.0), 0.0)
         return self._sum(grown.reset_index())
 
 

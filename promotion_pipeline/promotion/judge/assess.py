@@ -18,6 +18,7 @@ import pandas as pd
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
+from promotion_pipeline.decisions.judge import states_metrics
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.judge.data import DataState, data_state
@@ -33,6 +34,7 @@ from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_in
 from promotion_pipeline.rollups import live_rollups, log_name
+from promotion_pipeline.rollups.metrics.live import live_metric_rollups
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
@@ -146,7 +148,10 @@ def judge_experiments(
     used = {str(key): own.used for key, own in thresholds.items() if own.used is not None}
     frame = overridden(frame, request, used)
     hours = pd.DatetimeIndex([force.as_of - HOUR])
-    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds)
+    metrics = None
+    if states_metrics(frame):
+        metrics = live_metric_rollups(store, source, force.as_of, [str(experiment) for experiment in force.phases])
+    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=metrics)
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
     eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]

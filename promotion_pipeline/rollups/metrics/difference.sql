@@ -265,7 +265,7 @@ HAVING {moved}
 -- What each hour adds to the sums of its variant, of one state of what users did.
 -- y and d are a user's value and denominator up to and including the hour, y0 and d0 before it; x is the user's past.
 SELECT hour, phase_id, variant_id, metric,
-    sum(number) AS samples, 0 AS new_users,
+    sum(number) AS samples, sum(CASE WHEN kind = 'request_mean' AND is_first THEN 1 ELSE 0 END) AS new_users,
     sum(CASE WHEN kind = 'request_mean' THEN number ELSE 0 END) AS requests,
     sum(y - y0) AS value_sum,
     sum(CASE WHEN kind = 'request_mean' THEN squares ELSE 0 END) AS value_sum_squares,
@@ -277,6 +277,7 @@ SELECT hour, phase_id, variant_id, metric,
     sum((y - y0) * coalesce(x, 0)) AS user_value_covariate_sum_products
 FROM (
     SELECT totals.hour, totals.phase_id, totals.variant_id, metric.metric, metric.kind, totals.number, totals.squares,
+        totals.number = totals.number_total AS is_first,
         {y} AS y, {y0} AS y0, {d} AS d, {d0} AS d0, past.x
     FROM (
         SELECT shares.*, sum(value) OVER so_far AS value_total, sum(number) OVER so_far AS number_total,
@@ -312,7 +313,7 @@ WHERE metric.kind <> 'request_mean'
 GROUP BY 1, 2, 3, 4
 UNION ALL
 -- A request of nobody known is as if each had a user of its own.
-SELECT did.hour, did.phase_id, did.variant_id, did.metric, did.number, 0, did.number, did.value, did.squares,
+SELECT did.hour, did.phase_id, did.variant_id, did.metric, did.number, did.number, did.number, did.value, did.squares,
     did.squares, did.number, did.number, did.value, 0, 0, 0
 FROM {cells} AS did JOIN metric_list AS metric ON (metric.phase_id, metric.metric) = (did.phase_id, did.metric)
 WHERE did.user_id = '' AND {which}

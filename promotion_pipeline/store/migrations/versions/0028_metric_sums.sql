@@ -130,7 +130,8 @@ COMMENT ON TABLE hourly_metric_rollups IS
     'Additive sums of one hour, phase, variant and metric; exact, so that they are the same in whatever order rows came. Bound: a row an hour of each variant and metric for which something happened; kept for good.';
 COMMENT ON COLUMN hourly_metric_rollups.samples IS
     'events, or requests with a number in the column, that the metric was made of; none ever: nothing matches it';
-COMMENT ON COLUMN hourly_metric_rollups.new_users IS 'users whose first variant of the phase this was, in this hour';
+COMMENT ON COLUMN hourly_metric_rollups.new_users IS
+    'users whose first variant of the phase this was, in this hour; of a mean of requests: users new to the variant, and requests of nobody known';
 COMMENT ON COLUMN hourly_metric_rollups.user_value_sum_squares IS
     'growth of the sum over users of the square of their value so far; the other user sums likewise';
 CREATE TRIGGER note_late_rows AFTER INSERT ON hourly_metric_rollups
