@@ -148,10 +148,10 @@ def judge_experiments(
     used = {str(key): own.used for key, own in thresholds.items() if own.used is not None}
     frame = overridden(frame, request, used)
     hours = pd.DatetimeIndex([force.as_of - HOUR])
-    metrics = None
+    sums = None
     if states_metrics(frame):
-        metrics = live_metric_rollups(store, source, force.as_of, [str(experiment) for experiment in force.phases])
-    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=metrics)
+        sums = live_metric_rollups(store, source, force.as_of, [str(experiment) for experiment in force.phases])
+    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=sums)
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
     eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]

@@ -58,6 +58,7 @@ def find_difference(
     connection.execute("ANALYZE metric_list, metric_hours")
     _read_log(connection, reader, known)
     connection.execute(_SQL["find_new_users"])
+    connection.execute(_SQL["end_pasts_at_earlier_phases"])
     connection.execute(_SQL["add_users_of_later_phases"])
     connection.execute("ANALYZE metric_new_users")
     connection.execute(_SQL["make_event_hours"])
@@ -129,7 +130,9 @@ def _difference() -> sql.Composed:
     ]
     return _SQL["find_difference"].format(
         sums=sql.SQL(", ").join(sums),
-        moved=sql.SQL(" OR ").join(sql.SQL("sum(sign * signed.{}) <> 0").format(sql.Identifier(name)) for name in names),
+        moved=sql.SQL(" OR ").join(
+            sql.SQL("sum(sign * signed.{}) <> 0").format(sql.Identifier(name)) for name in names
+        ),
         after=_contributions("metric_is_now", "metric_people_are", sql.SQL("true")),
         before=_contributions("metric_was", "metric_people_were", sql.SQL("NOT metric.is_new")),
     )

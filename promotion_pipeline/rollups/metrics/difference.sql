@@ -45,6 +45,16 @@ CROSS JOIN LATERAL (SELECT known.user_id IS NULL
     OR (seen.exposed_at, seen.variant_id) < (known.exposed_at, known.variant_id) AS is_earlier) AS moved
 WHERE moved.is_earlier OR seen.phase_id IN (SELECT phase_id FROM metric_list WHERE is_new)
 
+-- name: end_pasts_at_earlier_phases
+-- The past of users who are seen in several phases at once ends before the first of these.
+UPDATE metric_new_users AS new SET past_until = met.started_at
+FROM (SELECT later.id AS phase_id, seen.user_id, min(earlier.started_at) AS started_at
+    FROM metric_new_users AS seen JOIN ab_experiment_phases AS earlier ON earlier.id = seen.phase_id
+    JOIN ab_experiment_phases AS later
+        ON later.experiment_id = earlier.experiment_id AND later.started_at > earlier.started_at
+    GROUP BY 1, 2) AS met
+WHERE (new.phase_id, new.user_id) = (met.phase_id, met.user_id) AND new.past_until > met.started_at
+
 -- name: add_users_of_later_phases
 -- Users who are now known to have been there in an earlier phase: their past ends before it.
 INSERT INTO metric_new_users

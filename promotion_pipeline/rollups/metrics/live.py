@@ -47,15 +47,22 @@ def live_metric_rollups(
         "overlaps": phase_overlaps(as_of - HOUR, as_of),
         "wanted": ids_filter(sql.SQL("phase.experiment_id"), experiment_ids),
     }
-    wanted = sql.SQL("phase.fixed <> '{{}}' AND {overlaps} AND {wanted}").format(**where)
+    # Earlier phases too: in which of them a user was first met says where the user's past ends.
+    wanted = sql.SQL(
+        "{wanted} AND phase.fixed <> '{{}}' AND phase.experiment_id IN (SELECT phase.experiment_id"
+        " FROM ab_experiment_phases AS phase WHERE phase.fixed <> '{{}}' AND {overlaps})"
+    ).format(**where)
     missing = uncovered(source, as_of, wanted, is_elsewhere=load_source(store.settings) is not None)
     if not missing:
         return read_metric_rollups(source, as_of - HOUR, as_of, experiment_ids)
-    with _reader(store) as reader, _connection(store, source) as connection:
-        with connection.transaction(force_rollback=True):
-            settle_user_ids(connection, store.settings.user_id_keys)
-            _find(connection, reader, missing, as_of, experiment_ids)
-            return read_metric_sums(connection, sums_with_difference(), as_of, where)
+    with (
+        _reader(store) as reader,
+        _connection(store, source) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        settle_user_ids(connection, store.settings.user_id_keys)
+        _find(connection, reader, missing, as_of, experiment_ids)
+        return read_metric_sums(connection, sums_with_difference(), as_of, where)
 
 
 def _find(
