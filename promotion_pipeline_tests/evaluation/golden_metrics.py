@@ -150,8 +150,9 @@ def spotify_confidence(control: Arm, treatment: Arm) -> dict[str, Any]:
         shown: {"p_value": float(plain[name]["p-value"]), "difference": float(plain[name]["difference"])}
         for shown, name in (("mean", "y"), ("proportion", "p"))
     }
-    worse = {direction: test("y", non_inferiority_margins=(MARGIN, direction)) for direction in ("increase", "decrease")}
-    rows["noninferiority"] = {direction: float(row["p-value"]) for direction, row in worse.items()}
+    rows["noninferiority"] = {
+        way: float(test("y", non_inferiority_margins=(MARGIN, way))["p-value"]) for way in ("increase", "decrease")
+    }
     return rows
 
 
