@@ -12,6 +12,7 @@ from promotion_pipeline.config import parse_config
 from promotion_pipeline.evaluation import Reason, Verdict
 from promotion_pipeline.evaluation.contract import CHECKS, CHECKS_IN_WORDS
 from promotion_pipeline.evaluation.explain import Explanation, explain
+from promotion_pipeline.evaluation.metric_words import metric_message
 from promotion_pipeline.evaluation.unattended import WithheldReason
 from promotion_pipeline.promotion.judge.distrust import distrust_of
 from promotion_pipeline.promotion.judge.judged import Judged
@@ -197,7 +198,8 @@ def _variant(row: Mapping[str, Any]) -> VariantMetrics:
 
 def metric_result(row: Mapping[str, Any]) -> MetricResult:
     """A row of `metric_results` as it is answered."""
-    return MetricResult(**{name: row[name] for name in MetricResult.model_fields})
+    known = {name: row[name] for name in MetricResult.model_fields if name in row}
+    return MetricResult(**known | {"message": metric_message(row)})
 
 
 def _ramp(judged: Judged, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,3 +50,5 @@ class MetricResult(Result):
     outcome: MetricOutcome
     guardrail: GuardrailVerdict | None = None
     reason: MetricReason
+    message: str = ""
+    """The verdict in words."""
