@@ -193,19 +193,20 @@ def print_variants(variants: tuple[VariantMetrics, ...]) -> None:
 
 
 def print_metrics(metrics: tuple[MetricResult, ...]) -> None:
-    """A row per stated metric and treatment."""
+    """A row per stated metric and treatment, and what each says."""
     rows = [
         [
             found.metric,
-            found.role,
             found.variant_name,
             measure_text(found.control_estimate),
             measure_text(found.estimate),
             rate_text(found.lift, signed=True),
             interval_text(found.always_valid_lower, found.always_valid_upper),
-            found.message,
         ]
         for found in metrics
     ]
     if rows:
-        output.print_table(["metric", "role", "treatment", "control", "is", "lift", "at every look", "says"], rows)
+        output.print_table(["metric", "treatment", "control", "is", "lift", "at every look"], rows)
+    for found in metrics:
+        style = "yellow" if found.guardrail in ("not_kept", "not_measured") else ""
+        output.print_styled(f"  {found.role} {found.metric!r} of {found.variant_name}: {found.message}", style)
