@@ -6,11 +6,22 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from promotion_pipeline.benchmark import applications, backfill, doors, evaluation, hourly, notifications, rollup, tick
+from promotion_pipeline.benchmark import (
+    applications,
+    backfill,
+    doors,
+    evaluation,
+    hourly,
+    notifications,
+    rollup,
+    stated,
+    tick,
+)
 from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
     "evaluation": evaluation.report,
+    "metrics": stated.report,
     "hourly": hourly.report,
     "tick": tick.report,
     "backfill": backfill.report,
