@@ -15,6 +15,7 @@ from promotion_pipeline.benchmark import (
     notifications,
     phases,
     rollup,
+    stated,
     tick,
     traffic,
 )
@@ -22,6 +23,7 @@ from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
     "evaluation": evaluation.report,
+    "metrics": stated.report,
     "hourly": hourly.report,
     "tick": tick.report,
     "backfill": backfill.report,

@@ -7,14 +7,18 @@ Precedence, weakest first: default < environment < the experiment's `promotion_c
 
 from promotion_pipeline.config.aliases import ENVIRONMENT_PREFIX
 from promotion_pipeline.config.choices import (
+    Covariate,
     Direction,
     Evidence,
     FlagHash,
     GroupSequentialSpending,
     Guardrail,
+    MetricKind,
+    MetricRole,
     Mode,
     PrimaryMetric,
 )
+from promotion_pipeline.config.metrics import MetricConfig, parse_metrics
 from promotion_pipeline.config.precedence import layered, thresholds_in_force
 from promotion_pipeline.config.settings import MINIMUM_SECRET_LENGTH, PASSED_THROUGH, Settings, known_variables
 from promotion_pipeline.config.thresholds import (
@@ -34,11 +38,15 @@ __all__ = [
     "ENVIRONMENT_PREFIX",
     "MINIMUM_SECRET_LENGTH",
     "PASSED_THROUGH",
+    "Covariate",
     "Direction",
     "Evidence",
     "FlagHash",
     "GroupSequentialSpending",
     "Guardrail",
+    "MetricConfig",
+    "MetricKind",
+    "MetricRole",
     "Mode",
     "PrimaryMetric",
     "PromotionConfig",
@@ -47,6 +55,7 @@ __all__ = [
     "layered",
     "meaning_of",
     "parse_config",
+    "parse_metrics",
     "parse_texts",
     "thresholds_in_force",
 ]

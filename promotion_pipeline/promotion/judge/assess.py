@@ -18,6 +18,7 @@ import pandas as pd
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
+from promotion_pipeline.decisions.judge import states_metrics
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.judge.data import DataState, data_state
@@ -34,6 +35,7 @@ from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_in
 from promotion_pipeline.rollups import live_rollups, log_name
+from promotion_pipeline.rollups.metrics.live import live_metric_rollups
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
@@ -153,9 +155,13 @@ def judge_experiments(
     used = {str(key): own.used for key, own in thresholds.items() if own.used is not None}
     frame = overridden(frame, request, used)
     hours = pd.DatetimeIndex([force.as_of - HOUR])
-    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds)
+    sums = None
+    if states_metrics(frame):
+        sums = live_metric_rollups(store, source, force.as_of, [str(experiment) for experiment in force.phases])
+    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=sums)
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
+    metric_results = by_experiment(found.metric_results)
     eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]
     data = data_state(store, connection, rollups, frame, force.as_of, eligible if compare else ())
     silent = [e for e in force.experiments if e.id not in decisions]
@@ -165,6 +171,7 @@ def judge_experiments(
             "decision": decisions.get(e.id),
             "metrics": tuple(metrics.get(e.id, ())),
             "significance": tuple(significance.get(e.id, ())),
+            "metric_results": tuple(metric_results.get(e.id, ())),
             "problem": problems.get(e.id) or thresholds[e.id].problem,
         }
         for e in force.experiments
