@@ -6,12 +6,23 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from promotion_pipeline.benchmark import applications, backfill, doors, evaluation, hourly, notifications, rollup, tick
+from promotion_pipeline.benchmark import (
+    applications,
+    backfill,
+    doors,
+    evaluation,
+    hourly,
+    metrics,
+    notifications,
+    rollup,
+    tick,
+)
 from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
     "evaluation": evaluation.report,
     "hourly": hourly.report,
+    "metrics": metrics.report,
     "tick": tick.report,
     "backfill": backfill.report,
     "rollup": rollup.report,
