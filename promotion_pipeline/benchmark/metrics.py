@@ -15,7 +15,7 @@ from promotion_pipeline.orchestration.instance import open_instance
 from promotion_pipeline.store.database import open_store
 from promotion_pipeline.store.windows import HOUR
 
-METRICS = [
+METRICS: list[dict[str, object]] = [
     {"name": "buyers", "kind": "user_proportion", "event": "purchase", "role": "goal"},
     {"name": "revenue", "kind": "user_mean", "event": "purchase", "role": "secondary", "cap": 500},
     {"name": "purchases", "kind": "user_count", "event": "purchase", "role": "secondary"},

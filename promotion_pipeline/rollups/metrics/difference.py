@@ -3,8 +3,8 @@
 With a user's value y0 and denominator d0 before an hour, and y, d after it, the hour adds y - y0 to the sums of values,
 y^2 - y0^2 to their squares, y d - y0 d0 to the products and (y - y0) x to those with the user's past x. A cap is put on
 the user's running total, so y^2 - y0^2 is what the hour adds under it too. A late row or event changes later hours of
-the same user as well: of a user for whom anything changed all hours since then are taken out and put in again. All sums are of
-`numeric`: they are the same bits in whatever order rows came.
+the same user as well: of a user for whom anything changed all hours since then are taken out and put in again. All sums
+are of `numeric`: they are the same bits in whatever order rows came.
 """
 
 from __future__ import annotations
