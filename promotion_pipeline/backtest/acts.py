@@ -34,6 +34,7 @@ def replay(
     rules: Sequence[ReplayRule],
     *,
     config: PromotionConfig | None = None,
+    metrics: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """What each rule would have done with each experiment, had it decided at every look.
 
@@ -42,7 +43,7 @@ def replay(
     An approval that a rule asks a person for counts as given at once.
 
     Args:
-        rollups, experiments: as `evaluate` takes them.
+        rollups, experiments, metrics: as `evaluate` takes them.
         config: thresholds that neither the rule nor the experiment gives.
 
     Returns:
@@ -58,7 +59,9 @@ def replay(
     if not names or len(set(names)) < len(names):
         raise InputError(f"rules {names}: give at least one, and no name twice")
     parts = [
-        _replay_rule(rule, group, frame, config) for group, frame in _groups(rollups, experiments) for rule in rules
+        _replay_rule(rule, group, frame, config, metrics)
+        for group, frame in _groups(rollups, experiments)
+        for rule in rules
     ]
     whole = pd.concat(parts, ignore_index=True)
     order = pd.Categorical(whole["rule"], categories=names)
@@ -78,9 +81,16 @@ def _groups(rollups: pd.DataFrame, experiments: pd.DataFrame) -> Iterator[tuple[
 
 
 def _replay_rule(
-    rule: ReplayRule, rollups: pd.DataFrame, experiments: pd.DataFrame, config: PromotionConfig | None
+    rule: ReplayRule,
+    rollups: pd.DataFrame,
+    experiments: pd.DataFrame,
+    config: PromotionConfig | None,
+    metrics: pd.DataFrame | None,
 ) -> pd.DataFrame:
-    found = evaluate(rollups, rule.laid_over(experiments), hours=rollups["hour"].unique(), config=config)
+    if metrics is not None:
+        metrics = metrics[metrics["experiment_id"].isin(experiments["experiment_id"])]
+    hours = rollups["hour"].unique()
+    found = evaluate(rollups, rule.laid_over(experiments), hours=hours, config=config, metrics=metrics)
     looks = _at_own_looks(found.decisions, rollups, experiments)
     acts = looks[looks["is_promotable"]].drop_duplicates("experiment_id").set_index("experiment_id")
     last = looks.drop_duplicates("experiment_id", keep="last").set_index("experiment_id")

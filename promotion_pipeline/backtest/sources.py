@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 
 from promotion_pipeline.decisions.experiments import read_experiments
 from promotion_pipeline.errors import NotFoundError
-from promotion_pipeline.rollups.imports.asos import asos_sums
+from promotion_pipeline.rollups.imports.asos import asos_metric_sums, asos_sums
 from promotion_pipeline.rollups.imports.sums import increments, read_table
+from promotion_pipeline.rollups.metrics.stored import read_metric_rollups
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
@@ -28,6 +30,18 @@ def from_store(store: Store, names: Sequence[str] | None = None) -> tuple[pd.Dat
         NotFoundError: a name is unknown.
         DependencyError: the database cannot be reached.
     """
+    end, ids = _asked(store, names)
+    return read_rollups(store, None, end, ids), read_experiments(store, None, end, ids)
+
+
+def metrics_from_store(store: Store, names: Sequence[str] | None = None) -> pd.DataFrame | None:
+    """The sums of the metrics that these experiments state; None: they state none. As `from_store`."""
+    end, ids = _asked(store, names)
+    return read_metric_rollups(store, None, end, ids)
+
+
+def _asked(store: Store, names: Sequence[str] | None) -> tuple[datetime, list[str] | None]:
+    """Up to when, and the ids of the named experiments; None: all."""
     with store.connect() as connection:
         end = newest_complete_hour(connection)
         ids = None
@@ -39,7 +53,7 @@ def from_store(store: Store, names: Sequence[str] | None = None) -> tuple[pd.Dat
             if missing:
                 raise NotFoundError(f"no experiment is called {', '.join(map(repr, missing))}; see ab_experiments")
             ids = [row["id"] for row in rows]
-    return read_rollups(store, None, end, ids), read_experiments(store, None, end, ids)
+    return end, ids
 
 
 def from_asos_file(path: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -71,3 +85,18 @@ def from_asos_file(path: Path | str) -> tuple[pd.DataFrame, pd.DataFrame]:
         }
     )
     return rollups.drop(columns=["variant", "is_control"]), experiments
+
+
+def metrics_from_asos_file(path: Path | str) -> pd.DataFrame:
+    """The sums of the four metrics of that file, `metric-1` to `metric-4`, of the arms that `from_asos_file` gives.
+
+    A look without a variance is left to the next one.
+
+    Raises:
+        InputError: the file cannot be read, or is another one.
+    """
+    file = Path(path)
+    sums = asos_metric_sums(read_table(file), str(file))
+    hour = (FILE_START + pd.to_timedelta(sums.pop("days"), unit="D")).dt.round("h").dt.as_unit("us")
+    variant = sums["experiment"] + "/" + sums.pop("variant")
+    return sums.rename(columns={"experiment": "experiment_id"}).assign(hour=hour, variant_id=variant)

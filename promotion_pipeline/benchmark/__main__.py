@@ -12,17 +12,19 @@ from promotion_pipeline.benchmark import (
     doors,
     evaluation,
     hourly,
-    metrics,
+    hourly_metrics,
     notifications,
     rollup,
+    stated,
     tick,
 )
 from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
     "evaluation": evaluation.report,
+    "metrics": stated.report,
     "hourly": hourly.report,
-    "metrics": metrics.report,
+    "hourly-metrics": hourly_metrics.report,
     "tick": tick.report,
     "backfill": backfill.report,
     "rollup": rollup.report,

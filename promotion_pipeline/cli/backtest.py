@@ -84,11 +84,11 @@ def backtest(
 ) -> None:
     """Replay, and print one line a rule."""
     from promotion_pipeline.backtest import replay, summarise
-    from promotion_pipeline.backtest.comparisons import as_comparisons
+    from promotion_pipeline.backtest.comparisons import as_comparisons, metrics_as_comparisons
     from promotion_pipeline.config import Settings
 
     rules = _rules(rule or ["contract", "unattended"], improvements, config)
-    rollups, experiments = _frames(names, file)
+    rollups, experiments, metrics = _frames(names, file)
     if rollups.empty:
         raise NotFoundError(
             "there are no rollups to hold a rule against: let the hourly job run, `promotion-pipeline import` some,"
@@ -96,9 +96,11 @@ def backtest(
         )
     compares = file is not None if by_comparison is None else by_comparison
     if compares:
+        metrics = None if metrics is None else metrics_as_comparisons(metrics, experiments)
         rollups, experiments = as_comparisons(rollups, experiments)
     with output.progress(f"Holding {len(rules)} rules against {experiments['experiment_id'].nunique():,} experiments"):
-        acts = replay(rollups, experiments, rules, config=Settings.from_environment().thresholds)
+        thresholds = Settings.from_environment().thresholds
+        acts = replay(rollups, experiments, rules, config=thresholds, metrics=metrics)
     records = summarise(acts)
     if as_json:
         output.print_json({"rules": [record.to_json() for record in records], "promotions": _promotions(acts)})
@@ -122,19 +124,24 @@ def _rules(texts: list[str], improvements: str | None, config: Any) -> list[Repl
     ]
 
 
-def _frames(names: list[str] | None, file: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _frames(names: list[str] | None, file: Path | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
+    """Rollups, experiments, and the sums of the metrics that some of them state."""
     from promotion_pipeline.backtest import sources
 
     if file is None:
         from promotion_pipeline.store.database import current_store
 
-        return sources.from_store(current_store(), names or None)
+        store = current_store()
+        return *sources.from_store(store, names or None), sources.metrics_from_store(store, names or None)
     rollups, experiments = sources.from_asos_file(file)
     missing = sorted(set(names or ()) - set(experiments["name"]))
     if missing:
         raise NotFoundError(f"{file} has no experiment called {', '.join(missing)}")
     wanted = experiments[experiments["name"].isin(names)] if names else experiments
-    return rollups[rollups["experiment_id"].isin(wanted["experiment_id"])], wanted
+    metrics = sources.metrics_from_asos_file(file)
+    known = (frame[frame["experiment_id"].isin(wanted["experiment_id"])] for frame in (rollups, metrics))
+    rollups, metrics = known
+    return rollups, wanted, metrics
 
 
 def _print_records(records: list[RuleRecord], unit: str) -> None:

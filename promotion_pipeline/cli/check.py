@@ -10,10 +10,10 @@ from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import AsOf, Json, ThresholdCommand, parse_time, takes_thresholds
 from promotion_pipeline.errors import NotEligibleError
-from promotion_pipeline.text.numbers import interval_text, share_text
+from promotion_pipeline.text.numbers import interval_text, measure_text, rate_text, share_text
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.record.models import PromotionEligibility, VariantMetrics
+    from promotion_pipeline.promotion.record.models import MetricResult, PromotionEligibility, VariantMetrics
 
 VERDICT_STYLES = {
     "eligible": "green",
@@ -137,6 +137,7 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
     if eligibility.hold is not None:
         output.print_styled(f"  on hold: {eligibility.hold}", "yellow")
     print_variants(eligibility.variants)
+    print_metrics(eligibility.metrics)
 
 
 def traffic_text(eligibility: PromotionEligibility) -> str:
@@ -189,3 +190,23 @@ def print_variants(variants: tuple[VariantMetrics, ...]) -> None:
     ]
     if rows:
         output.print_table(["variant", "traffic", "requests", "conversion", "errors", "latency"], rows)
+
+
+def print_metrics(metrics: tuple[MetricResult, ...]) -> None:
+    """A row per stated metric and treatment, and what each says."""
+    rows = [
+        [
+            found.metric,
+            found.variant_name,
+            measure_text(found.control_estimate),
+            measure_text(found.estimate),
+            rate_text(found.lift, signed=True),
+            interval_text(found.always_valid_lower, found.always_valid_upper),
+        ]
+        for found in metrics
+    ]
+    if rows:
+        output.print_table(["metric", "treatment", "control", "is", "lift", "at every look"], rows)
+    for found in metrics:
+        style = "yellow" if found.guardrail in ("not_kept", "not_measured") else ""
+        output.print_styled(f"  {found.role} {found.metric!r} of {found.variant_name}: {found.message}", style)

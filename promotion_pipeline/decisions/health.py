@@ -21,6 +21,13 @@ SIGNIFICANCE_RULES: dict[str, LiteralString] = {
     "an interval that ends before it begins": "lift_lower > lift_upper OR always_valid_lower > always_valid_upper",
     "a Holm-adjusted p-value below the plain one": "adjusted_p_value < p_value - 1e-12",
 }
+METRIC_RESULT_RULES: dict[str, LiteralString] = {
+    "a probability of a metric outside 0 to 1": "NOT p_value BETWEEN 0 AND 1"
+    " OR NOT always_valid_p_value BETWEEN 0 AND 1 OR NOT adjusted_p_value BETWEEN 0 AND 1"
+    " OR NOT guardrail_p_value BETWEEN 0 AND 1",
+    "an interval of a metric that ends before it begins": "lift_lower > lift_upper"
+    " OR always_valid_lower > always_valid_upper",
+}
 
 
 def impossible_metrics(store: Store, start: datetime, end: datetime) -> dict[str, int]:
@@ -32,8 +39,9 @@ def impossible_metrics(store: Store, start: datetime, end: datetime) -> dict[str
 
 
 def impossible_significance(store: Store, start: datetime, end: datetime) -> dict[str, int]:
-    """Rows of `significance_results` in [start, end) that cannot be, counted by the rule that they break."""
-    return _broken(store, "significance_results", SIGNIFICANCE_RULES, start, end)
+    """Rows of `significance_results` and `metric_results` in [start, end) that cannot be, by the rule they break."""
+    of_metrics = _broken(store, "metric_results", METRIC_RESULT_RULES, start, end)
+    return _broken(store, "significance_results", SIGNIFICANCE_RULES, start, end) | of_metrics
 
 
 def _broken(

@@ -42,6 +42,8 @@ class WindowResult:
     """The decisions about the newest hour with the experiments' names, by name."""
     rows: dict[Table, int] = field(default_factory=dict)
     """Rows written by table."""
+    metric_results: int = 0
+    """Rows of `metric_results` written with those of `significance_results`."""
     recorded: int = 0
     """Decisions that became the decision of record."""
     relabelled: int = 0
@@ -198,6 +200,7 @@ def _result(
         hours=pd.concat([part.hours for part in parts]).groupby(level=0).sum().reindex(plan.hours, fill_value=0),
         newest=newest.sort_values("name", ignore_index=True),
         rows={table: rows[table] for table in Table if table in plan.wanted},
+        metric_results=sum(part.written.metric_results for part in parts),
         recorded=recorded,
         relabelled=relabelled,
         late=late,

@@ -1006,6 +1006,8 @@ CREATE TABLE public.eligibility_decisions (
     measured_since timestamp with time zone,
     multiple_exposure_requests double precision,
     largest_user_share double precision,
+    guardrails_not_kept text[],
+    guardrails_not_measured text[],
     CONSTRAINT eligibility_decisions_check CHECK ((is_eligible OR (NOT is_promotable))),
     CONSTRAINT eligibility_decisions_check1 CHECK ((is_eligible = (min_sample_size AND min_confidence AND min_improvement AND min_runtime AND error_rate_acceptable AND (verdict = 'eligible'::text)))),
     CONSTRAINT eligibility_decisions_made_by_check CHECK ((made_by = ANY (ARRAY['schedule'::text, 'automation'::text, 'sweep'::text, 'person'::text]))),
@@ -1019,6 +1021,10 @@ COMMENT ON COLUMN public.eligibility_decisions.label IS 'record: the first decis
 COMMENT ON COLUMN public.eligibility_decisions.made_by IS 'only what schedule, automation or sweep made leads to an unattended promotion';
 
 COMMENT ON COLUMN public.eligibility_decisions.measured_since IS 'first hour by which control and candidate both had requests, where the phase began earlier: runtime counts from it';
+
+COMMENT ON COLUMN public.eligibility_decisions.guardrails_not_kept IS 'by name: the guardrails that keep the candidate from going unattended';
+
+COMMENT ON COLUMN public.eligibility_decisions.guardrails_not_measured IS 'those of them that could not be measured';
 
 CREATE TABLE public.evaluation_blocks (
     evaluation text NOT NULL,
@@ -1245,6 +1251,54 @@ CREATE TABLE public.metric_phases (
 );
 
 COMMENT ON TABLE public.metric_phases IS 'Which metrics of which phases are in the sums; the others are made from the phase''s start. Bound: a row a phase and metric.';
+
+CREATE TABLE public.metric_results (
+    hour timestamp with time zone NOT NULL,
+    as_of timestamp with time zone NOT NULL,
+    experiment_id uuid NOT NULL,
+    phase_id uuid,
+    variant_id uuid NOT NULL,
+    control_variant_id uuid,
+    metric text NOT NULL,
+    kind text NOT NULL,
+    role text NOT NULL,
+    direction text NOT NULL,
+    margin_percent double precision,
+    control_estimate double precision,
+    estimate double precision,
+    difference double precision,
+    standard_error double precision,
+    lift double precision,
+    lift_lower double precision,
+    lift_upper double precision,
+    p_value double precision,
+    adjusted_p_value double precision,
+    always_valid_p_value double precision,
+    always_valid_lower double precision,
+    always_valid_upper double precision,
+    control_sample double precision,
+    sample double precision,
+    is_adjusted boolean NOT NULL,
+    theta double precision,
+    variance_reduction double precision,
+    noninferiority_p_value double precision,
+    guardrail_p_value double precision,
+    outcome text NOT NULL,
+    guardrail text,
+    reason text NOT NULL,
+    CONSTRAINT metric_results_direction_check CHECK ((direction = ANY (ARRAY['increase'::text, 'decrease'::text]))),
+    CONSTRAINT metric_results_guardrail_check CHECK ((guardrail = ANY (ARRAY['kept'::text, 'not_kept'::text, 'not_measured'::text]))),
+    CONSTRAINT metric_results_outcome_check CHECK ((outcome = ANY (ARRAY['better'::text, 'worse'::text, 'no_sign'::text, 'not_measured'::text]))),
+    CONSTRAINT metric_results_role_check CHECK ((role = ANY (ARRAY['goal'::text, 'guardrail'::text, 'secondary'::text])))
+);
+
+COMMENT ON TABLE public.metric_results IS 'Every metric that an experiment states, treatment against control at each hour. Bound: a row an hour of each treatment and metric; may be deleted and computed again.';
+
+COMMENT ON COLUMN public.metric_results.outcome IS 'what the always-valid test shows, in the direction that is better; of a goal, by Holm over all goals';
+
+COMMENT ON COLUMN public.metric_results.guardrail IS 'whether it lets the treatment go unattended; null: it is no guardrail';
+
+COMMENT ON COLUMN public.metric_results.reason IS 'measured, or why it could not be';
 
 CREATE TABLE public.metric_users (
     phase_id uuid NOT NULL,
@@ -1759,6 +1813,9 @@ ALTER TABLE ONLY public.log_gaps
 
 ALTER TABLE ONLY public.metric_phases
     ADD CONSTRAINT metric_phases_pkey PRIMARY KEY (phase_id, metric);
+
+ALTER TABLE ONLY public.metric_results
+    ADD CONSTRAINT metric_results_pkey PRIMARY KEY (hour, experiment_id, variant_id, metric);
 
 ALTER TABLE ONLY public.metric_users
     ADD CONSTRAINT metric_users_pkey PRIMARY KEY (phase_id, user_id);

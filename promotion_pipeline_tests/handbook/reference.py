@@ -18,7 +18,15 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from promotion_pipeline.cli.main import app
-from promotion_pipeline.config import ENVIRONMENT_PREFIX, PASSED_THROUGH, PromotionConfig, Settings, choices, meaning_of
+from promotion_pipeline.config import (
+    ENVIRONMENT_PREFIX,
+    PASSED_THROUGH,
+    MetricConfig,
+    PromotionConfig,
+    Settings,
+    choices,
+    meaning_of,
+)
 from promotion_pipeline.config.aliases import aliases_of, variable_of
 from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline_tests.handbook.door_codes import DOOR_CODES, product_errors
@@ -69,6 +77,7 @@ def thresholds_page() -> str:
         " is written, but in the Launchpad. Two names of one threshold with two values are refused.\n\n"
         + _table(("Python, `promotion_config`", "HTTP", "environment", "also", "default", "meaning"), rows)
         + _checks()
+        + _metric_fields()
         + "".join(_words(kind) for kind in _kinds())
     )
 
@@ -128,6 +137,21 @@ def _checks() -> str:
     ]
     return "\n## Contract checks\n\nAll must pass for `is_eligible`.\n\n" + _table(
         ("check", "in `safetyChecks`", "passes when", "else the verdict is"), rows
+    )
+
+
+def _metric_fields() -> str:
+    rows = [
+        (
+            f"`{name}`",
+            f"`{field.alias}`",
+            "needed" if field.is_required() else _default(MetricConfig, name, field),
+            " ".join((field.description or "").split()),
+        )
+        for name, field in MetricConfig.model_fields.items()
+    ]
+    return "\n## A metric\n\nOf the list `metrics`.\n\n" + _table(
+        ("Python, `promotion_config`", "HTTP", "default", "meaning"), rows
     )
 
 

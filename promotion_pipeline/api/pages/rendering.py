@@ -60,6 +60,7 @@ def environment() -> Environment:
         percent=partial(numbers.percent_text, unknown=UNKNOWN),
         rate=partial(numbers.rate_text, unknown=UNKNOWN),
         number=partial(numbers.count_text, unknown=UNKNOWN),
+        measure=partial(numbers.measure_text, unknown=UNKNOWN),
         milliseconds=partial(numbers.milliseconds_text, unknown=UNKNOWN),
         share=partial(numbers.share_text, unknown=UNKNOWN),
         instant=instant,

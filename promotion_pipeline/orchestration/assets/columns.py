@@ -159,6 +159,8 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         + "\n"
         + "\n".join(f"{check.threshold_column} double precision: {_UNITS[check.unit]}" for check in CONTRACT)
         + """
+        guardrails_not_kept text[]: names of the guardrails that keep the candidate from going unattended
+        guardrails_not_measured text[]: those of them that could not be measured
         reasons text[]: codes of why the verdict is what it is
         warnings text[]: codes of what a person should know; none of them blocks
         decided_at timestamp with time zone: when the row was written
@@ -194,3 +196,39 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         phase_id uuid: the phase that was judged
     """),
 }
+
+METRIC_RESULTS = _schema(
+    _KEYS
+    + """
+    variant_id uuid: the treatment
+    control_variant_id uuid: what it is compared with
+    metric text: name of the metric that the experiment states
+    kind text: what it is the mean of
+    role text: goal, guardrail or secondary
+    direction text: which way it improves
+    margin_percent double precision: how much worse a guardrail may be; null: no margin
+    control_estimate double precision: control's mean
+    estimate double precision: the treatment's mean, less what its users' past explains where is_adjusted
+    difference double precision: estimate - control_estimate
+    standard_error double precision: of the difference
+    lift double precision: difference / control_estimate, a fraction
+    lift_lower double precision: lower end of the interval of the lift at one look
+    lift_upper double precision: upper end of it
+    p_value double precision: Welch's test of the difference, two-sided; valid for one look only
+    adjusted_p_value double precision: always_valid_p_value, of a goal after Holm over the goals of the experiment
+    always_valid_p_value double precision: of the difference; stays valid however often one looks
+    always_valid_lower double precision: lower end of the interval of the lift that holds at every look at once
+    always_valid_upper double precision: upper end of it
+    control_sample double precision: users, or requests of a request_mean, of control
+    sample double precision: the same of the treatment
+    is_adjusted boolean: whether the users' past is taken out (CUPED)
+    theta double precision: how much of the past is taken out
+    variance_reduction double precision: share of the variance that this took out
+    noninferiority_p_value double precision: of "worse by the margin or more", at one look
+    guardrail_p_value double precision: the same at every look; without a margin: of "not worse than control"
+    outcome text: better, worse, no_sign or not_measured, by the always-valid test
+    guardrail text: kept, not_kept or not_measured; null: it is no guardrail
+    reason text: measured, or why it could not be
+    """
+)
+"""Of `metric_results`, which is written in one transaction with `significance_results`."""

@@ -4,7 +4,8 @@ They are one step, because judging is one pass over all experiments and hours, a
 Any of the three can still be materialized alone: the step then writes only that table.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -18,7 +19,7 @@ from promotion_pipeline.decisions.redecide import redecide_late, what_if_diff
 from promotion_pipeline.decisions.window import WindowResult, evaluate_window
 from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.orchestration.assets.columns import SCHEMAS
+from promotion_pipeline.orchestration.assets.columns import METRIC_RESULTS, SCHEMAS
 from promotion_pipeline.orchestration.assets.discoveries import discoveries
 from promotion_pipeline.orchestration.assets.plots import lift_plot
 from promotion_pipeline.orchestration.assets.reporting import report_hours, verdict_table
@@ -52,7 +53,9 @@ other thresholds would have decided. Such decisions are stored beside the record
 """
 
 
-def _spec(name: str, dep: str | dg.AssetDep, description: str) -> dg.AssetSpec:
+def _spec(
+    name: str, dep: str | dg.AssetDep, description: str, more: Mapping[str, Any] = MappingProxyType({})
+) -> dg.AssetSpec:
     return dg.AssetSpec(
         name,
         deps=[dep, names.EXPERIMENTS] if name == names.METRICS else [dep],
@@ -60,7 +63,7 @@ def _spec(name: str, dep: str | dg.AssetDep, description: str) -> dg.AssetSpec:
         group_name="evaluation",
         kinds={"pandas", "postgres", "table"},
         owners=names.OWNERS,
-        metadata={"dagster/column_schema": SCHEMAS[name]},
+        metadata={"dagster/column_schema": SCHEMAS[name], **more},
     )
 
 
@@ -79,6 +82,9 @@ Every treatment against control at the end of each hour.
   Benjamini-Hochberg over all experiments is told with the run (discoveries).
 - `shrunken_lift`: the lift to expect: what was picked for its lift looks better than it is.
 - `group_sequential_*`: planned looks, where an experiment states its `planned_sample_size`.
+
+Beside it, in the same transaction, `metric_results`: every metric that an experiment states (goals, guardrails,
+secondary), a row an hour, treatment and metric. Its columns are in the metadata.
 """
 DECISIONS_DESCRIPTION = f"""\
 The verdict on every experiment at the end of each hour, with the contract checks and both numbers of each.
@@ -105,7 +111,12 @@ decision that would be another one is listed here and announced, once.
             dg.AssetDep(names.ROLLUPS, partition_mapping=dg.IdentityPartitionMapping()),
             METRICS_DESCRIPTION,
         ),
-        _spec(names.SIGNIFICANCE, names.METRICS, SIGNIFICANCE_DESCRIPTION),
+        _spec(
+            names.SIGNIFICANCE,
+            names.METRICS,
+            SIGNIFICANCE_DESCRIPTION,
+            {"metric_results_columns": dg.MetadataValue.table_schema(METRIC_RESULTS)},
+        ),
         _spec(names.DECISIONS, names.SIGNIFICANCE, DECISIONS_DESCRIPTION),
     ],
     check_specs=specs_of(EVALUATION_CHECKS),
@@ -127,6 +138,7 @@ def evaluation(
         for table, found in _evaluate(context, config, opened, wanted).items():
             about = _newest(table, found, opened.settings)
             if table is Table.SIGNIFICANCE:
+                about |= {"metric_results_written": found.metric_results}
                 about |= discoveries(opened, found.hours.index[-1].to_pydatetime())
             if table is Table.DECISIONS:
                 about |= _compared(context, config, opened, (*late, *found.late))

@@ -132,6 +132,8 @@ LINEAGE: dict[str, dg.TableColumnLineage] = {
         multiple_exposure_requests: {names.ROLLUPS}.crossed_requests {names.ROLLUPS}.user_requests
         largest_user_share: {names.ROLLUPS}.user_requests_sum_sixteenth_powers {names.METRICS}.requests
         is_eligible: {_made_of(CONTRACT)}
+        guardrails_not_kept: variant_id
+        guardrails_not_measured: variant_id
         is_promotable: always_valid_lower {names.METRICS}.users {names.METRICS}.traffic_percentage
         verdict: {_made_of(CONTRACT)}
         """

@@ -154,6 +154,7 @@ def judge_experiments(
     found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=sums)
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
+    metric_results = by_experiment(found.metric_results)
     eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]
     data = data_state(store, connection, rollups, frame, force.as_of, eligible if compare else ())
     silent = [e for e in force.experiments if e.id not in decisions]
@@ -163,6 +164,7 @@ def judge_experiments(
             "decision": decisions.get(e.id),
             "metrics": tuple(metrics.get(e.id, ())),
             "significance": tuple(significance.get(e.id, ())),
+            "metric_results": tuple(metric_results.get(e.id, ())),
             "problem": problems.get(e.id) or thresholds[e.id].problem,
         }
         for e in force.experiments

@@ -12,6 +12,7 @@ from promotion_pipeline.config import parse_config
 from promotion_pipeline.evaluation import Reason, Verdict
 from promotion_pipeline.evaluation.contract import CHECKS, CHECKS_IN_WORDS
 from promotion_pipeline.evaluation.explain import Explanation, explain
+from promotion_pipeline.evaluation.metric_words import metric_message
 from promotion_pipeline.evaluation.unattended import WithheldReason
 from promotion_pipeline.promotion.judge.distrust import distrust_of
 from promotion_pipeline.promotion.judge.judged import Judged
@@ -20,6 +21,7 @@ from promotion_pipeline.promotion.record.experiments import ExperimentFacts
 from promotion_pipeline.promotion.record.models import (
     CheckResult,
     EvidenceResult,
+    MetricResult,
     Promotion,
     PromotionEligibility,
     SafetyChecks,
@@ -89,6 +91,7 @@ def eligibility_of(judged: Judged) -> PromotionEligibility:
         summary=_summary(judged, words, is_eligible=eligible),
         as_of=judged.as_of,
         variants=tuple(_variant(metrics) for metrics in judged.metrics),
+        metrics=tuple(metric_result(found) for found in judged.metric_results),
     )
 
 
@@ -107,6 +110,7 @@ def eligibility_when_promoted(promotion: Promotion) -> PromotionEligibility:
             config=parse_config(promotion.config, source="recorded config"),
             decision=snapshot["decision"],
             metrics=tuple(snapshot["variants"]),
+            metric_results=tuple(snapshot.get("metrics", ())),
             watermark=datetime.fromisoformat(watermark) if watermark else None,
         )
     )
@@ -190,6 +194,12 @@ def _variant(row: Mapping[str, Any]) -> VariantMetrics:
         traffic_percentage=row["traffic_percentage"],
         **{name: row[name] for name in METRICS},
     )
+
+
+def metric_result(row: Mapping[str, Any]) -> MetricResult:
+    """A row of `metric_results` as it is answered."""
+    known = {name: row[name] for name in MetricResult.model_fields if name in row}
+    return MetricResult(**known | {"message": metric_message(row)})
 
 
 def _ramp(judged: Judged, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,9 +37,7 @@ def asos_sums(data: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]
     Raises:
         InputError: columns are missing, there is no metric 1, or one of its looks is incomplete.
     """
-    missing = [name for name in COLUMNS if name not in data.columns]
-    if missing:
-        raise InputError(f"{source} is not the ASOS file: it lacks the columns {missing}")
+    _require_columns(data, source)
     looks = data[data["metric_id"] == CONVERSION_METRIC]
     if looks.empty:
         raise InputError(f"{source} has no rows of metric {CONVERSION_METRIC}, the conversion")
@@ -50,6 +48,46 @@ def asos_sums(data: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]
     control = _arm(both.drop_duplicates(["experiment_id", "time_since_start"]), "c").assign(variant="control")
     treatments = _arm(both, "t").assign(variant="variant-" + both["variant_id"].astype("str"))
     return pd.concat([control, treatments], ignore_index=True), notes
+
+
+def asos_metric_sums(data: pd.DataFrame, source: str) -> pd.DataFrame:
+    """What each look adds to the sums over users of each metric, by experiment, variant, `days` and metric.
+
+    Metric m is called `metric-m`. Looks without a variance are left out: what they added comes with the next one. A sum
+    of squares is (n - 1) variance + n mean^2, and of the yes or no of metric 1 the sum itself.
+
+    Raises:
+        InputError: columns are missing.
+    """
+    _require_columns(data, source)
+    known = data.dropna(subset=[name for name in COLUMNS if name not in LOOK]).sort_values("time_since_start")
+    arms = [_metric_arm(known.drop_duplicates(["experiment_id", "metric_id", "time_since_start"]), "c", "control")]
+    arms += [_metric_arm(known, "t", "variant-" + known["variant_id"].astype("str"))]
+    frame = pd.concat(arms, ignore_index=True)
+    sums = ["new_users", "value_sum", "user_value_sum_squares"]
+    steps = frame.groupby(["experiment", "variant", "metric"], sort=False)[sums].diff()
+    return frame.assign(**{name: steps[name].fillna(frame[name]) for name in sums})
+
+
+def _metric_arm(looks: pd.DataFrame, arm: str, variant: str | pd.Series[str]) -> pd.DataFrame:
+    n, mean = looks[f"count_{arm}"], looks[f"mean_{arm}"]
+    squares = (n - 1) * looks[f"variance_{arm}"] + n * mean**2
+    return pd.DataFrame(
+        {
+            "experiment": "asos-" + looks["experiment_id"].astype("str"),
+            "days": looks["time_since_start"],
+            "metric": "metric-" + looks["metric_id"].astype("str"),
+            "new_users": n,
+            "value_sum": n * mean,
+            "user_value_sum_squares": squares.where(looks["metric_id"] != CONVERSION_METRIC, n * mean),
+        }
+    ).assign(variant=variant)
+
+
+def _require_columns(data: pd.DataFrame, source: str) -> None:
+    missing = [name for name in COLUMNS if name not in data.columns]
+    if missing:
+        raise InputError(f"{source} is not the ASOS file: it lacks the columns {missing}")
 
 
 def _value_looks(data: pd.DataFrame, looks: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -1,0 +1,67 @@
+"""What a row of `metric_results` says, in a few words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from promotion_pipeline.evaluation.codes import GuardrailVerdict, MetricOutcome, MetricReason
+from promotion_pipeline.text.numbers import rate_text, setting_text
+
+
+def metric_message(row: Mapping[str, Any]) -> str:
+    """A row's verdict, and where there is none why it could not be measured."""
+    reason = MetricReason(row["reason"])
+    said = _said(row) if reason in (MetricReason.MEASURED, MetricReason.NO_BASE) else why_not(reason)
+    if row["guardrail"] is not None:
+        verdict = GuardrailVerdict(row["guardrail"])
+        said = f"{verdict.value.replace('_', ' ')}: {_guarded(row, verdict, reason)}"
+    if row["is_adjusted"] and row["variance_reduction"] is not None:
+        said += f" (users' past takes out {rate_text(row['variance_reduction'], 0)} of the variance)"
+    return said
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    match MetricOutcome(row["outcome"]):
+        case MetricOutcome.BETTER:
+            return "better than control"
+        case MetricOutcome.WORSE:
+            return "worse than control"
+        case MetricOutcome.NO_SIGN:
+            return "neither better nor worse is shown yet"
+        case MetricOutcome.NOT_MEASURED:
+            return "not measured"
+        case _ as never:
+            assert_never(never)
+
+
+def _guarded(row: Mapping[str, Any], verdict: GuardrailVerdict, reason: MetricReason) -> str:
+    margin = row["margin_percent"]
+    match verdict:
+        case GuardrailVerdict.KEPT if margin is None:
+            return "no sign that it is worse"
+        case GuardrailVerdict.KEPT:
+            return f"shown to be less than {setting_text(margin)} worse"
+        case GuardrailVerdict.NOT_KEPT if margin is None:
+            return "shown to be worse"
+        case GuardrailVerdict.NOT_KEPT:
+            return f"not shown to be less than {setting_text(margin)} worse"
+        case GuardrailVerdict.NOT_MEASURED:
+            return why_not(reason)
+        case _ as never:
+            assert_never(never)
+
+
+def why_not(reason: MetricReason) -> str:
+    """Why a metric could not be measured, and what to do about it."""
+    sentences = {
+        MetricReason.MEASURED: "nothing can be tested at so small a sample",
+        MetricReason.NO_ROWS: "nothing is kept of it yet; the next hourly run sums it up",
+        MetricReason.UNMATCHED: "no event or value matches it; compare its `event` or `column` with what is sent",
+        MetricReason.NEEDS_USERS: "it is made of users and the log knows none; log a user_id",
+        MetricReason.TOO_FEW: "too few users or requests in one of the two arms",
+        MetricReason.NO_VARIATION: "everybody has the same value in both arms",
+        MetricReason.NO_BASE: "control's mean is 0, and a share of nothing is no margin; leave out margin_percent",
+        MetricReason.NOT_A_NUMBER: "a sum is no number or contradicts the others; correct the values, or state a cap",
+    }
+    return sentences[reason]
