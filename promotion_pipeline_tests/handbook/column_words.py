@@ -24,6 +24,7 @@ blind_told_at: when people were told of that
 block: number of the block
 body: the answer's body
 breached_at: when the watch raised the alarm
+built_at: when its sums were made
 candidate_variant_id: id of the treatment that the decision speaks of
 candidate_variant_name: its name
 channel: slack, pagerduty or email
@@ -39,6 +40,8 @@ control_variant_name: its name
 conversion_rate: conversions a request
 conversions: requests that converted
 converted: whether the request converted
+covariate_sum: sum over new users of their past
+covariate_sum_squares: sum over new users of the square of their past
 created_at: when the row, or the request, was made
 created_by: who made it
 crossed_requests: requests of users that several variants served
@@ -48,6 +51,7 @@ decided_at: when the decision was made
 decision: the decision as it stood
 dedup_key: what tells it from every other notification; the same at each attempt
 delivered_at: when the channel confirmed it
+denominator_sum: growth of the sum of the denominators, or of the requests, of users
 detail: more, in words
 details: more of it, in JSON
 difference: the treatment's mean less control's
@@ -69,6 +73,7 @@ evidence: which evidence it stands on
 experiment_id: id of the experiment
 experiment_name: its name
 expires_at: when it ends
+exposed_at: when the user was first served in the phase
 failed_at: when it last failed
 failures: failures in a row
 fanned_out_at: when it was given to the channels
@@ -138,6 +143,7 @@ next_attempt_at: when it is tried again
 noninferiority_p_value: p-value of worse by the margin or more, at one look
 noted_at: when it was noted
 noticed_at: when it was noticed
+number: how many events, or requests with a number
 one_row: true: there is one row only
 outbox_id: the notification
 outcome: what came of it
@@ -184,6 +190,7 @@ sequential_srm_p_value: p-value of the split over all looks at once
 shrunken_lift: lift to expect after a promotion, a fraction
 since: since when
 snapshot: every number of that moment, and the split before and after
+squares: sum of the squares of the requests' values
 srm_p_value: p-value of the split
 standard_error: standard error of the difference
 start_date: when the experiment starts; null: a draft
@@ -202,10 +209,13 @@ unassigned_requests: requests of no known experiment or variant, or of before th
 user_conversions: conversions of known users
 user_conversions_requests_sum_products: its part of the sum over users of y * d
 user_conversions_sum_squares: its part of the sum over users of y^2, y a user's conversions so far
+user_denominator_sum_squares: growth of the sum over users of the square of their denominator so far
 user_id: who was served; null where nobody is known
 user_requests: requests of known users
 user_requests_sum_sixteenth_powers: its part of the sum over users of d^16
 user_requests_sum_squares: its part of the sum over users of d^2, d a user's requests so far
+user_value_covariate_sum_products: growth of the sum over users of their value so far times their past
+user_value_denominator_sum_products: growth of the sum over users of their value times their denominator so far
 user_value_requests_sum_products: its part of the sum over users of value * d
 user_value_sum_squares: its part of the sum over users of their value squared
 users: users that are known
