@@ -101,6 +101,14 @@ class Warn(StrEnum):
     """A guardrail that the experiment names is not kept, or could not be measured."""
     LARGE_USER = "large_user"
     """One user made more than 1 percent of an arm's requests: a placeholder, a bot, or a shared device."""
+    BOUNDARY_NOT_CROSSED = "boundary_not_crossed"
+    """Passes the z-test at this look, but does not cross the group-sequential boundary of the plan."""
+    NO_PLAN = "no_plan"
+    """The evidence asked for is group-sequential, and no planned_sample_size is stated."""
+    PART_OF_A_WEEK = "part_of_a_week"
+    """What was judged is not a whole number of weeks, which an unattended promotion shall wait for."""
+    FEW_CONVERSIONS = "few_conversions"
+    """An arm has fewer conversions than an unattended promotion needs."""
 
 
 ERROR_REASONS = (

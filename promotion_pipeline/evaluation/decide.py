@@ -13,6 +13,7 @@ from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.evaluation.codes import ERROR_REASONS, INCONCLUSIVE_REASONS, Reason, Verdict, Warn, bit, bits
 from promotion_pipeline.evaluation.compare import Comparisons, TreatmentTests
 from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT, ContractCheck, TreatmentNumbers
+from promotion_pipeline.evaluation.gates import gated
 from promotion_pipeline.evaluation.guardrails import LATENCY_MARGIN
 from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Thresholds
@@ -82,7 +83,9 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
     lower = pick(tests.always_valid_lower, candidate, np.nan)
     with np.errstate(invalid="ignore"):
         sound = (srm_p_value >= SRM_ALPHA) & (sequential_srm >= SRM_ALPHA)
-        evidence = limits.fixed_horizon | ((lower > 0) & sound)
+        crossed = _crossed(tests, candidate)
+        shown = np.where(limits.group_sequential, crossed == 1, lower > 0)
+        evidence = limits.fixed_horizon | (shown & sound)
     exposure, exposed_requests = multiple_exposure(block)
     exposed = np.maximum(exposure, exposed_requests)
     with_users = (own.users > 0).any(axis=0)
@@ -101,11 +104,13 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
         exposure=np.where(with_users, exposure, np.nan),
         exposed_requests=np.where(with_users, exposed_requests, np.nan),
         largest_user_share=largest,
-        crossed=_crossed(tests, candidate),
+        crossed=crossed,
         by_user=by_user,
         reasons=_reasons(problems, eligible, checks),
         warnings=_warnings(block, own, candidate, srm_p_value, by_user)
-        | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0))
+        | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0) & ~limits.group_sequential)
+        | _unproven_plan(limits, eligible, crossed)
+        | gated(block, own, candidate, eligible)
         | _flags(Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH, sequential_srm < SRM_ALPHA)
         | _flags(Warn.GUARDRAIL, (candidate >= 0) & ~kept)
         | _flags(Warn.MULTIPLE_EXPOSURE, exposed > EXPOSURE_WARNING)
@@ -176,6 +181,12 @@ def _crossed(tests: TreatmentTests, candidate: Ints) -> Floats:
     boundary = pick(tests.group_sequential_boundary_z, candidate, np.nan)
     with np.errstate(invalid="ignore"):
         return np.where(np.isnan(z) | np.isnan(boundary), np.nan, z >= boundary)
+
+
+def _unproven_plan(limits: Thresholds, eligible: Bools, crossed: Floats) -> Bits:
+    """Why the group-sequential evidence is not there."""
+    asked, planned = eligible & limits.group_sequential, ~np.isnan(limits.planned_sample_size)
+    return _flags(Warn.NO_PLAN, asked & ~planned) | _flags(Warn.BOUNDARY_NOT_CROSSED, asked & planned & (crossed != 1))
 
 
 def _flags(code: Warn, where: Bools) -> Bits:

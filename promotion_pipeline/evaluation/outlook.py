@@ -41,7 +41,7 @@ def outlook(decision: Mapping[str, Any] | pd.Series, *, requests_per_hour: float
     rate = requests_per_hour if requests_per_hour is not None else (n / runtime if runtime > 0 else 0.0)
     found: list[Need | None] = [*_short(row, rate)]
     if row["is_eligible"] and not row["is_promotable"]:
-        found += [_split(row), _exposure(row), _guardrail(row), _evidence(row, n, rate)]
+        found += [_split(row), _exposure(row), _guardrail(row), _evidence(row, n, rate), _plan(row, n, rate)]
     needs = tuple(need for need in found if need is not None)
     waits = [need.hours for need in needs]
     return Outlook(None if None in waits else max((wait for wait in waits if wait is not None), default=0.0), needs)
@@ -110,3 +110,21 @@ def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
     hours = n * (((lift - lower) / lift) ** 2 - 1) / rate if rate > 0 else None
     purpose = f"of {rate_text(lift, signed=True)} for an unattended promotion; a person may approve it now"
     return awaited("evidence", hours, purpose)
+
+
+def _plan(row: dict[str, Any], n: float, rate: float) -> Need | None:
+    """With n, z grows as its root and the boundary of O'Brien and Fleming falls as it: they meet at n boundary / z."""
+    if Warn.NO_PLAN.value in row["warnings"]:
+        return Need("evidence", None, "its evidence is group_sequential: state planned_sample_size, for a new phase")
+    if Warn.BOUNDARY_NOT_CROSSED.value not in row["warnings"]:
+        return None
+    z, boundary = number(row["group_sequential_z"]), number(row["group_sequential_boundary_z"])
+    fraction, over = number(row["information_fraction"]), "a person may promote it"
+    if fraction >= 1:
+        return Need("evidence", None, f"the plan is over, and no error is left for looks past it: {over}")
+    if not (z > 0 and np.isfinite(boundary)):
+        return Need("evidence", None, "the group-sequential boundary cannot be computed")
+    if fraction * boundary / z > 1:
+        return Need("evidence", None, f"at this lift the boundary of the plan is not reached before its end: {over}")
+    hours = n * (boundary / z - 1) / rate if rate > 0 else None
+    return awaited("evidence", hours, "to cross the group-sequential boundary; a person may approve it now")
