@@ -32,7 +32,8 @@ def test_of_two_evidences_that_hold_at_every_look_the_experiment_s_own_stands() 
     held = (Evidence.ALWAYS_VALID, Evidence.GROUP_SEQUENTIAL)
     for asked, own in (held, held[::-1]):
         assert stricter_of(PromotionConfig(evidence=asked), PromotionConfig(evidence=own))[0].evidence is own
-    planned, loose = PromotionConfig(evidence=Evidence.GROUP_SEQUENTIAL), PromotionConfig(evidence=Evidence.FIXED_HORIZON)
+    planned = PromotionConfig(evidence=Evidence.GROUP_SEQUENTIAL)
+    loose = PromotionConfig(evidence=Evidence.FIXED_HORIZON)
     assert stricter_of(planned, loose)[0].evidence is Evidence.GROUP_SEQUENTIAL
 
 
