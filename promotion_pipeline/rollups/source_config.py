@@ -78,6 +78,8 @@ class SourceConfig(BaseModel):
     """Path or glob of Parquet files, local or s3://; instead of a table."""
     columns: Columns = Columns()
     time: TimeKind = TimeKind.INSTANT
+    exclude: str | None = None
+    """Requests that are left out, such as those of bots: a predicate on the log's columns, see `sql/predicate.py`."""
     users: bool = True
     """False: no user-level sums, and no user's name leaves the log."""
 
