@@ -15,8 +15,16 @@ from promotion_pipeline.evaluation.codes import WARNING_BITS, AnalysisUnit, Verd
 from promotion_pipeline.evaluation.compare import Comparisons, TreatmentTests
 from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT
 from promotion_pipeline.evaluation.decide import VERDICTS, Decisions, pick
+from promotion_pipeline.evaluation.goals import names_of
 from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
+from promotion_pipeline.evaluation.lanes import metric_names
 from promotion_pipeline.evaluation.layout import Bools, Ints, Layout
+from promotion_pipeline.evaluation.metric_results import (
+    CODED,
+    StatedMetrics,
+    metric_result_columns,
+    no_metric_results,
+)
 from promotion_pipeline.evaluation.sums import Block
 
 Columns = dict[str, Any]
@@ -44,6 +52,10 @@ class Evaluation:
     `always_valid_lower/upper` the one that holds at every look."""
     decisions: pd.DataFrame
     """A row per (hour, experiment_id). `lift_lower/upper` are always-valid; reasons and warnings tuples of codes."""
+    metric_results: pd.DataFrame
+    """A row per (hour, experiment_id, treatment variant_id, metric) of the metrics that experiments state:
+    `difference`, `lift` and their intervals are treatment against control as measured, whatever the direction that is
+    better; `lift` a fraction of control's mean. `always_valid_p_value` and its interval hold at every look."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ class FrameColumns:
 
 def columns_of(block: Block, arms: Arms, compared: Comparisons, decided: Decisions) -> FrameColumns:
     """The rows of a block, so that its arrays can be let go. O(cells)."""
-    shown = _governing(block)
+    shown = _governing(block.layout, block.hours_us)
     return FrameColumns(
         hours_us=block.hours_us,
         metrics=_metric_columns(block, arms, shown),
@@ -67,19 +79,27 @@ def columns_of(block: Block, arms: Arms, compared: Comparisons, decided: Decisio
     )
 
 
-def frames_of(layout: Layout, parts: Sequence[FrameColumns]) -> Evaluation:
-    """The blocks, at least one, end to end. O(rows)."""
+def frames_of(layout: Layout, parts: Sequence[FrameColumns], stated: StatedMetrics | None) -> Evaluation:
+    """The blocks, at least one, end to end, and what was found of stated metrics. O(rows)."""
     hours_us = parts[0].hours_us
+    results = no_metric_results()
+    if stated is not None:
+        results = metric_result_columns(stated, _governing(layout, hours_us))
     return Evaluation(
         metrics=_frame(layout.frame, hours_us, _joined([part.metrics for part in parts])),
         significance=_frame(layout.frame, hours_us, _joined([part.significance for part in parts])),
         decisions=_frame(layout.frame, hours_us, _joined([part.decisions for part in parts])),
+        metric_results=_frame(layout.frame, hours_us, _with_names(results, metric_names(layout))),
     )
 
 
-def _governing(block: Block) -> Bools:
-    """Which (unit, hour) of the block has a row: the unit is its experiment's current phase at the as-of."""
-    as_of, layout = block.hours_us + HOUR_US, block.layout
+def _with_names(columns: Columns, names: list[str]) -> Columns:
+    return columns | {"metric": _coded(columns["metric"], names)}
+
+
+def _governing(layout: Layout, hours_us: Ints) -> Bools:
+    """Which (unit, hour) has a row: the unit is its experiment's current phase at the as-of."""
+    as_of = hours_us + HOUR_US
     return np.asarray((as_of > layout.governs_from_us[:, None]) & (as_of <= layout.governs_until_us[:, None]))
 
 
@@ -153,6 +173,8 @@ def _decision_columns(block: Block, own: Arms, tests: TreatmentTests, decided: D
     columns |= {check.threshold_column: layout.thresholds.contract[check.threshold][units] for check in CONTRACT}
     columns["planned_sample_size"] = layout.thresholds.planned_sample_size[units]
     columns["lift_prior_sd"] = layout.thresholds.lift_prior_sd[units]
+    for name in ("guardrails_not_kept", "guardrails_not_measured"):
+        columns[name] = names_of(layout.metrics, units, getattr(decided, name)[shown])
     columns["reasons"] = decided.reasons[shown]
     columns["warnings"] = decided.warnings[shown]
     return columns
@@ -212,6 +234,8 @@ def _named_column(experiments: pd.DataFrame, name: str, values: NDArray[Any]) ->
             crossed = np.full(len(values), None, dtype=object)
             crossed[values == 1], crossed[values == 0] = True, False
             return {name: crossed}
+        case _ if name in CODED:
+            return {name: _coded(values, CODED[name])}
         case "sample_size":
             return {name: values.astype(np.int64)}
         case "requests" | "conversions" | "errors" | "users":

@@ -14,6 +14,14 @@ from promotion_pipeline.statistics.clusters import (
     normal_equivalent,
     student_inflation,
 )
+from promotion_pipeline.statistics.contrasts import (
+    Contrast,
+    fieller_lift_interval,
+    independent,
+    lift_of,
+    margin_contrast,
+)
+from promotion_pipeline.statistics.cuped import Adjusted, UserSums, cuped_arms
 from promotion_pipeline.statistics.errors import StatisticsError
 from promotion_pipeline.statistics.group_sequential import Spending, alpha_spending, continuous_boundary
 from promotion_pipeline.statistics.intervals import Interval
@@ -36,7 +44,7 @@ from promotion_pipeline.statistics.normal import critical_z, two_sided_p_value
 from promotion_pipeline.statistics.proportions import ZTest, proportion, proportion_variance_of_mean, two_proportion_z
 from promotion_pipeline.statistics.rare_counts import more_often_z
 from promotion_pipeline.statistics.ratios import Ratio, ratio_of_sums
-from promotion_pipeline.statistics.reference.cuped import CupedTest, UserSums, cuped
+from promotion_pipeline.statistics.reference.cuped import CupedTest, cuped
 from promotion_pipeline.statistics.reference.differences import (
     miettinen_nurminen_interval,
     newcombe_interval,
@@ -64,6 +72,7 @@ from promotion_pipeline.statistics.sequential import (
 from promotion_pipeline.statistics.sequential_srm import SequentialSrm, sequential_srm, sequential_srm_p_value
 from promotion_pipeline.statistics.shrinkage import ShrunkenLift, shrunken_lift, shrunken_mean
 from promotion_pipeline.statistics.srm import SrmTest, srm_chi_square
+from promotion_pipeline.statistics.student import student_critical, student_two_sided_p_value
 from promotion_pipeline.statistics.welch import (
     Scale,
     WelchTest,
@@ -75,7 +84,9 @@ from promotion_pipeline.statistics.welch import (
 )
 
 __all__ = [
+    "Adjusted",
     "Boundaries",
+    "Contrast",
     "CupedTest",
     "FloatArray",
     "Interval",
@@ -106,14 +117,19 @@ __all__ = [
     "continuous_boundary",
     "critical_z",
     "cuped",
+    "cuped_arms",
     "delta_interval",
     "dunnett_critical_z",
     "dunnett_p_value",
+    "fieller_lift_interval",
     "group_sequential_boundaries",
     "holm",
+    "independent",
     "katz_interval",
     "largest_share_bound",
     "leverage_inflation",
+    "lift_of",
+    "margin_contrast",
     "mean_variance_of_mean",
     "miettinen_nurminen_interval",
     "minimum_detectable_lift",
@@ -138,7 +154,9 @@ __all__ = [
     "shrunken_lift",
     "shrunken_mean",
     "srm_chi_square",
+    "student_critical",
     "student_inflation",
+    "student_two_sided_p_value",
     "t_test",
     "two_proportion_z",
     "two_sided_p_value",

@@ -30,6 +30,8 @@ class Judged:
     decision: dict[str, Any] | None = None
     metrics: tuple[dict[str, Any], ...] = ()
     """A row a variant, as `evaluate` gave them."""
+    metric_results: tuple[dict[str, Any], ...] = ()
+    """A row a treatment and stated metric, as `evaluate` gave them."""
     watermark: datetime | None = None
     """The newest request; None: none is known."""
     newest_hour: HourTraffic | None = None

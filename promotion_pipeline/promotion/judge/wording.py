@@ -8,7 +8,7 @@ from typing import assert_never
 
 from promotion_pipeline.config import Evidence
 from promotion_pipeline.evaluation import Warn
-from promotion_pipeline.evaluation.explain import warning_sentence
+from promotion_pipeline.evaluation.explain import guardrails_sentence, warning_sentence
 from promotion_pipeline.evaluation.outlook import exposure_need
 from promotion_pipeline.evaluation.unattended import GATES, WithheldReason
 from promotion_pipeline.promotion.judge.judged import Judged
@@ -20,7 +20,8 @@ MISSING_EVIDENCE = {
     Warn.BOUNDARY_NOT_CROSSED: "the group-sequential boundary of its plan is not crossed",
     Warn.SAMPLE_RATIO_MISMATCH: "the traffic is not split as declared",
     Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH: "the traffic is not split as declared",
-    Warn.GUARDRAIL: "a guardrail stands against it",
+    Warn.GOALS_NOT_SHOWN: "no goal is shown better yet by the always-valid test",
+    Warn.GOAL_WORSE: "a goal is shown worse",
 }
 """What keeps the evidence from being there, by the warning that says so."""
 
@@ -60,6 +61,8 @@ def _missing_evidence(judged: Judged) -> str:
     """What the evidence lacks: only what holds."""
     codes = () if judged.decision is None else judged.decision["warnings"]
     found = [said for code, said in MISSING_EVIDENCE.items() if code in codes]
+    if judged.decision is not None and Warn.GUARDRAIL in codes:
+        found.append(guardrails_sentence(judged.decision))
     exposed = None if judged.decision is None else exposure_need(judged.decision)
     if exposed is not None and required_evidence(judged) is not Evidence.FIXED_HORIZON:
         found.append(exposed)

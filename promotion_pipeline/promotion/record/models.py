@@ -12,6 +12,7 @@ from pydantic import Field, create_model
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.evaluation.unattended import WithheldReason as WithheldReason
+from promotion_pipeline.promotion.record.metric_result import MetricResult as MetricResult
 from promotion_pipeline.promotion.record.result import Measured as Measured
 from promotion_pipeline.promotion.record.result import Result as Result
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState, PromotionType
@@ -147,6 +148,8 @@ class PromotionEligibility(Result):
     summary: str = ""
     as_of: datetime
     variants: tuple[VariantMetrics, ...] = ()
+    metrics: tuple[MetricResult, ...] = ()
+    """The metrics that the experiment states, of each treatment; none where it states none."""
     alarms: tuple[Alarm, ...] = ()
     """What is wrong with the live promotion of the experiment, the worst first; comes before everything else."""
 
