@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from promotion_pipeline.statistics.arrays import FloatArray, floats, positive, quiet
 from promotion_pipeline.statistics.clusters import student_inflation
-from promotion_pipeline.statistics.sequential import always_valid_critical_z, always_valid_p_value_of_z
+from promotion_pipeline.statistics.sequential import mixture_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +72,8 @@ def always_valid_lift(
     Where a mean is at or under 0: the lift is (m1 - m0) / |m0|, and the test that of the difference.
     """
     arms = _Arms(*floats(mean0, variance_of_mean0, mean1, variance_of_mean1))
-    critical = always_valid_critical_z(n, n_star, alpha)
+    mixture = mixture_of(n, n_star, alpha)
+    critical = mixture.critical_z
     inflation = None if inverse_freedom is None else student_inflation(critical, inverse_freedom)
     reach = critical if inflation is None else critical * inflation
     z, lower, upper = _of_log_ratio(arms, reach)
@@ -82,24 +83,30 @@ def always_valid_lift(
             arms.at(signed), np.broadcast_to(reach, signed.shape)[signed]
         )
     shortened = z if inflation is None else z / inflation
-    return LiftSequence(always_valid_p_value_of_z(shortened, n, n_star, alpha), lower, upper, z)
+    return LiftSequence(mixture.p_value(shortened), lower, upper, z)
 
 
 def _of_log_ratio(arms: _Arms, reach: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """z, lower and upper end; anything where a mean is not above 0."""
     m0, v0, m1, v1 = arms.mean0, arms.variance0, arms.mean1, arms.variance1
-    lift = m1 / m0 - 1.0
-    log_ratio = np.log1p(lift)
-    slope = np.where(lift == 0, 1.0, log_ratio / lift)
-    of_control = v0 / (m0 * m0)
-    of_difference = (of_control + v1 / (m0 * m0)) * (slope * slope)
-    error = np.sqrt(positive(np.maximum(v1 / (m1 * m1) + of_control, of_difference)))
-    half = error * reach
-    upper = np.expm1(log_ratio + half)
+    ratio = m1 / m0
+    log_ratio = np.log(ratio)
+    of_control, of_treatment = v0 / (m0 * m0), v1 / (m1 * m1)
+    # ln(r) / (r - 1), by its series where the quotient of two roundings would be none.
+    slope = np.where(np.abs(log_ratio) > 1e-4, log_ratio / (ratio - 1.0), 1.0 - log_ratio / 2.0)
+    of_difference = (of_control + of_treatment * (ratio * ratio)) * (slope * slope)
+    error = np.sqrt(positive(np.maximum(of_treatment + of_control, of_difference)))
+    stretch = np.exp(error * reach)
+    z, lower, upper = (
+        np.asarray(log_ratio / error),
+        np.asarray(ratio / stretch - 1.0),
+        np.asarray(ratio * stretch - 1.0),
+    )
     # An overflow is no evidence, and no end that could be shown.
-    known = np.isfinite(upper)
-    lower = np.where(known, np.expm1(log_ratio - half), np.nan)
-    return np.where(known, log_ratio / error, np.nan), lower, np.where(known, upper, np.nan)
+    unknown = ~np.isfinite(upper)
+    for found in (z, lower, upper):
+        np.copyto(found, np.nan, where=unknown)
+    return z, lower, upper
 
 
 def _of_difference(arms: _Arms, reach: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
