@@ -38,5 +38,7 @@ def past_differs(rows: MetricRows, lanes: Lanes, shape: tuple[int, int, int]) ->
         z = (mean[1:] - mean[:1]) / np.sqrt(np.where(total > 0, total, np.nan))
         several = np.bincount(lanes.unit[known], minlength=units)[lanes.unit[known]]
         differs = two_sided_p_value(z) < PAST_ALPHA / several[:, None]
-    np.logical_or.at(found, (slice(None), lanes.unit[known]), differs)
+    # At most one lane a unit at each place of its list, so that none overwrites another.
+    for _, own in lanes.at(known).by_number():
+        found[:, lanes.unit[known][own]] |= differs[:, own]
     return found

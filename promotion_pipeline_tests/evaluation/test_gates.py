@@ -157,3 +157,14 @@ def test_the_whole_rule_keeps_its_promise_at_rare_events_in_unequal_arms(
     )
     (rule,) = (rule.false_promotions for rule in found.rules if rule.rule is PromotionRule.UNATTENDED)
     assert rule.value is not None and rule.value <= 0.025 + 3 * np.sqrt(0.025 / 600)
+
+
+def test_each_of_several_metrics_can_tell_of_the_past() -> None:
+    pasts = {"same": _past(10.0), "other": _past(10.5), "third": _past(10.0)}
+    stated = tuple(
+        MetricConfig(name=name, kind="user_mean", event=name, role="secondary", covariate="same_metric_before")
+        for name in pasts
+    )
+    frame = pd.concat([past.assign(metric=name) for name, past in pasts.items()])
+    decisions = evaluate(sums(GOOD), experiment(), metrics=frame, config=PromotionConfig(metrics=stated)).decisions
+    assert "pre_period_difference" in last(decisions)["warnings"]
