@@ -1155,7 +1155,7 @@ COMMENT ON TABLE public.hourly_metric_rollups IS 'Additive sums of one hour, pha
 
 COMMENT ON COLUMN public.hourly_metric_rollups.samples IS 'events, or requests with a number in the column, that the metric was made of; none ever: nothing matches it';
 
-COMMENT ON COLUMN public.hourly_metric_rollups.new_users IS 'users whose first variant of the phase this was, in this hour';
+COMMENT ON COLUMN public.hourly_metric_rollups.new_users IS 'users whose first variant of the phase this was, in this hour; of a mean of requests: users new to the variant, and requests of nobody known';
 
 COMMENT ON COLUMN public.hourly_metric_rollups.user_value_sum_squares IS 'growth of the sum over users of the square of their value so far; the other user sums likewise';
 
@@ -1834,7 +1834,7 @@ ALTER TABLE ONLY public.hourly_metric_rollups
     ADD CONSTRAINT hourly_metric_rollups_pkey PRIMARY KEY (phase_id, hour, variant_id, metric);
 
 ALTER TABLE ONLY public.hourly_user_metrics
-    ADD CONSTRAINT hourly_user_metrics_pkey PRIMARY KEY (phase_id, user_id, metric, hour, variant_id);
+    ADD CONSTRAINT hourly_user_metrics_pkey PRIMARY KEY (phase_id, hour, user_id, metric, variant_id);
 
 ALTER TABLE ONLY public.hourly_user_rollups
     ADD CONSTRAINT hourly_user_rollups_pkey PRIMARY KEY (hour, phase_id, user_id, variant_id);
@@ -1965,7 +1965,7 @@ CREATE UNIQUE INDEX experiment_promotions_one_live ON public.experiment_promotio
 
 CREATE UNIQUE INDEX experiment_promotions_one_shadow ON public.experiment_promotions USING btree (experiment_id, phase_id, promoted_variant_id) NULLS NOT DISTINCT WHERE (state = 'shadow'::text);
 
-CREATE INDEX hourly_user_metrics_hour ON public.hourly_user_metrics USING btree (hour, phase_id);
+CREATE INDEX hourly_user_metrics_user ON public.hourly_user_metrics USING btree (phase_id, user_id);
 
 CREATE INDEX hourly_variant_rollups_experiment ON public.hourly_variant_rollups USING btree (experiment_id, hour);
 
