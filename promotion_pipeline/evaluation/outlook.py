@@ -42,7 +42,14 @@ def outlook(decision: Mapping[str, Any] | pd.Series, *, requests_per_hour: float
     rate = requests_per_hour if requests_per_hour is not None else (n / runtime if runtime > 0 else 0.0)
     found: list[Need | None] = [*_short(row, rate)]
     if row["is_eligible"] and not row["is_promotable"]:
-        found += [_split(row), _exposure(row), _guardrail(row), _goals(row), _evidence(row, n, rate)]
+        found += [
+            _split(row),
+            _exposure(row),
+            _guardrail(row),
+            _goals(row),
+            _evidence(row, n, rate),
+            _plan(row, n, rate),
+        ]
     needs = tuple(need for need in found if need is not None)
     waits = [need.hours for need in needs]
     return Outlook(None if None in waits else max((wait for wait in waits if wait is not None), default=0.0), needs)
@@ -106,17 +113,34 @@ def _goals(row: dict[str, Any]) -> Need | None:
 
 
 def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
-    """The always-valid interval narrows about as 1 / sqrt(n), so its lower end reaches 0 at (half-width / lift)^2 n."""
+    """The interval narrows about as 1 / sqrt(n), so its lower end reaches 0 at (distance of it / lift)^2 n."""
     if Warn.NOT_ALWAYS_VALID.value not in row["warnings"]:
         return None
-    lower, upper = number(row["lift_lower"]), number(row["lift_upper"])
-    lift, half = (lower + upper) / 2, (upper - lower) / 2
-    if not np.isfinite(half) and number(row.get("largest_user_share")) > 0:
+    lift, lower = number(row["improvement"]) / 100, number(row["lift_lower"])
+    if not np.isfinite(lower) and number(row.get("largest_user_share")) > 0:
         what = f"one user made up to {rate_text(number(row['largest_user_share']), 0)} of an arm's requests"
         advice = "how much users differ is not known from so few; a person may promote it"
         return Need("evidence", None, f"{what}: {advice}")
-    if not (np.isfinite(half) and lift > 0):
+    if not (np.isfinite(lower) and lift > 0):
         return Need("evidence", None, "the always-valid interval of the lift cannot be computed")
-    hours = n * ((half / lift) ** 2 - 1) / rate if rate > 0 else None
+    hours = n * (((lift - lower) / lift) ** 2 - 1) / rate if rate > 0 else None
     purpose = f"of {rate_text(lift, signed=True)} for an unattended promotion; a person may approve it now"
     return awaited("evidence", hours, purpose)
+
+
+def _plan(row: dict[str, Any], n: float, rate: float) -> Need | None:
+    """With n, z grows as its root and the boundary of O'Brien and Fleming falls as it: they meet at n boundary / z."""
+    if Warn.NO_PLAN.value in row["warnings"]:
+        return Need("evidence", None, "its evidence is group_sequential: state planned_sample_size, for a new phase")
+    if Warn.BOUNDARY_NOT_CROSSED.value not in row["warnings"]:
+        return None
+    z, boundary = number(row["group_sequential_z"]), number(row["group_sequential_boundary_z"])
+    fraction, over = number(row["information_fraction"]), "a person may promote it"
+    if fraction >= 1:
+        return Need("evidence", None, f"the plan is over, and no error is left for looks past it: {over}")
+    if not (z > 0 and np.isfinite(boundary)):
+        return Need("evidence", None, "the group-sequential boundary cannot be computed")
+    if fraction * boundary / z > 1:
+        return Need("evidence", None, f"at this lift the boundary of the plan is not reached before its end: {over}")
+    hours = n * (boundary / z - 1) / rate if rate > 0 else None
+    return awaited("evidence", hours, "to cross the group-sequential boundary; a person may approve it now")

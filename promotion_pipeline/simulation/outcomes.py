@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.split import SRM_ALPHA
+from promotion_pipeline.evaluation.unattended import is_let_go
 from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, START, USER_COLUMNS, experiments_of, rollups_of
 from promotion_pipeline.simulation.scenario import Scenario
 
 NOT_PROMOTED = -1
+LET_GO = "is_let_go"
 
 
 class PromotionRule(StrEnum):
@@ -29,7 +31,8 @@ class PromotionRule(StrEnum):
     UNATTENDED_BY_REQUEST = "unattended_by_request"
     """The same with users ignored, as if each request were independent; only where users are known."""
     GROUP_SEQUENTIAL = "group_sequential"
-    """The group-sequential boundary alone; only where a planned size is stated. It promotes nothing by itself."""
+    """The group-sequential boundary alone; only where a planned size is stated. What it promotes as evidence is
+    `unattended` with that evidence."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +73,25 @@ def run_batch(scenario: Scenario, config: PromotionConfig, experiments: int, see
     rollups = rollups_of(scenario, experiments, np.random.default_rng(seed), window_hours)
     frame = experiments_of(scenario, experiments)
     looks = _looks(scenario)
-    decisions = evaluate(rollups, frame, hours=looks, config=config).decisions
+    decisions = _decided(rollups, frame, looks, config)
     outcomes = {
         PromotionRule.CONTRACT: _first(decisions, "is_eligible", experiments),
-        PromotionRule.UNATTENDED: _first(decisions, "is_promotable", experiments),
+        PromotionRule.UNATTENDED: _first(decisions, LET_GO, experiments),
     }
     if config.planned_sample_size is not None:
         outcomes[PromotionRule.GROUP_SEQUENTIAL] = _first(decisions, "group_sequential_crossed", experiments)
     if scenario.requests_per_user is None:
         return Batch(outcomes, {"request": _alarms(decisions, experiments)})
-    blind = evaluate(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, hours=looks, config=config).decisions
-    outcomes[PromotionRule.UNATTENDED_BY_REQUEST] = _first(blind, "is_promotable", experiments)
+    blind = _decided(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, looks, config)
+    outcomes[PromotionRule.UNATTENDED_BY_REQUEST] = _first(blind, LET_GO, experiments)
     return Batch(outcomes, {"user": _alarms(decisions, experiments), "request": _alarms(blind, experiments)})
+
+
+def _decided(
+    rollups: pd.DataFrame, frame: pd.DataFrame, looks: pd.DatetimeIndex, config: PromotionConfig
+) -> pd.DataFrame:
+    decisions = evaluate(rollups, frame, hours=looks, config=config).decisions
+    return decisions.assign(**{LET_GO: is_let_go(decisions)})
 
 
 def joined(batches: Sequence[Batch]) -> Batch:

@@ -13,6 +13,7 @@ touches 0 *with rho held at the given alpha*; so p <= alpha exactly when that in
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -42,11 +43,38 @@ def _information(n: ArrayLike, n_star: ArrayLike, alpha: ArrayLike, sides: int) 
     return np.asarray(positive(n) * (rho * rho))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """What the two-sided sequence says at a look, whatever the estimate: computed once for interval and p-value."""
+
+    widening: FloatArray
+    """1 + 1/k."""
+    log_growth: FloatArray
+    """ln(1 + k)."""
+    minus_two_log_alpha: FloatArray
+
+    @property
+    def critical_z(self) -> FloatArray:
+        """How many standard errors the interval reaches to each side."""
+        return np.asarray(np.sqrt(self.widening * (self.log_growth + self.minus_two_log_alpha)))
+
+    def p_value(self, z: FloatArray) -> FloatArray:
+        """Of an estimate that is z standard errors from 0, at most 1."""
+        log_p = 0.5 * (self.log_growth - z * z / self.widening)
+        return np.asarray(np.exp(np.minimum(log_p, 0.0)))
+
+
+@quiet
+def mixture_of(n: ArrayLike, n_star: ArrayLike, alpha: ArrayLike) -> Mixture:
+    """The sequence at a look; arguments and NaN as in `always_valid_interval`."""
+    k = _information(n, n_star, alpha, sides=2)
+    return Mixture(np.asarray(1.0 + 1.0 / k), np.asarray(np.log1p(k)), np.asarray(-2.0 * np.log(alpha_level(alpha))))
+
+
 @quiet
 def always_valid_critical_z(n: ArrayLike, n_star: ArrayLike, alpha: ArrayLike) -> FloatArray:
     """How many standard errors the two-sided interval reaches to each side; arguments of `always_valid_interval`."""
-    k = _information(n, n_star, alpha, sides=2)
-    return np.asarray(np.sqrt((1.0 + 1.0 / k) * (np.log1p(k) - 2.0 * np.log(alpha_level(alpha)))))
+    return mixture_of(n, n_star, alpha).critical_z
 
 
 @quiet
@@ -75,10 +103,7 @@ def always_valid_p_value(
 
     `alpha` only sets rho: the p-value is at or under it exactly when that interval excludes 0.
     """
-    k = _information(n, n_star, alpha, sides=2)
-    z = finite(estimate) / positive(standard_error)
-    log_p = 0.5 * (np.log1p(k) - z * z / (1.0 + 1.0 / k))
-    return np.asarray(np.exp(np.minimum(log_p, 0.0)))
+    return mixture_of(n, n_star, alpha).p_value(finite(estimate) / positive(standard_error))
 
 
 @quiet

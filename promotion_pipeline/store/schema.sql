@@ -221,6 +221,18 @@ BEGIN
     RETURN NEW;
 END $$;
 
+CREATE FUNCTION public.ab_plan_of(config jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+    SELECT CASE WHEN size IS NOT NULL THEN jsonb_build_object(
+        'planned_sample_size', size, 'spending', coalesce(spending, 'obrien_fleming'),
+        'is_evidence', coalesce(config ->> 'evidence', '') = 'group_sequential') END
+    FROM (SELECT coalesce(config ->> 'planned_sample_size', config ->> 'plannedSampleSize') AS size,
+        coalesce(config ->> 'group_sequential_spending', config ->> 'groupSequentialSpending') AS spending) AS stated
+$$;
+
 CREATE FUNCTION public.ab_sync_phase(target uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -232,6 +244,7 @@ BEGIN
         WHERE experiment_id = target AND ended_at IS NULL;
     ELSE
         PERFORM ab_sync_phase_of_started(target);
+        PERFORM ab_sync_plan(target);
     END IF;
 END $$;
 
@@ -306,6 +319,33 @@ BEGIN
         VALUES (target, CASE WHEN isfinite(experiment.start_date) THEN greatest(at, start) ELSE at END,
             split, experiment.is_active, wanted);
     END IF;
+END $$;
+
+CREATE FUNCTION public.ab_sync_plan(target uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    open_phase ab_experiment_phases;
+    wanted jsonb;
+    at timestamptz;
+BEGIN
+    SELECT ab_plan_of(promotion_config) INTO wanted FROM ab_experiments WHERE id = target FOR UPDATE;
+    SELECT * INTO open_phase FROM ab_experiment_phases WHERE experiment_id = target AND ended_at IS NULL;
+    IF open_phase.id IS NULL OR open_phase.plan IS NOT DISTINCT FROM wanted THEN RETURN; END IF;
+    at := clock_timestamp();
+    IF open_phase.started_at >= at OR NOT EXISTS (SELECT 1 FROM eligibility_decisions AS decided
+            WHERE decided.experiment_id = target AND decided.phase_id = open_phase.id
+                AND decided.label IN ('record', 'shadow')) THEN
+        UPDATE ab_experiment_phases SET plan = wanted WHERE id = open_phase.id;
+        RETURN;
+    END IF;
+    UPDATE ab_experiment_phases SET ended_at = at WHERE id = open_phase.id;
+    INSERT INTO ab_experiment_phases (experiment_id, started_at, traffic, is_running, plan)
+    VALUES (target, at, open_phase.traffic, open_phase.is_running, wanted);
+    -- Whatever else a phase keeps of its experiment.
+    PERFORM ab_sync_phase_of_started(target);
 END $$;
 
 CREATE FUNCTION public.ab_unnoted(targets uuid[]) RETURNS TABLE(experiment_id uuid)
@@ -826,6 +866,7 @@ CREATE TABLE public.ab_experiment_phases (
     traffic jsonb NOT NULL,
     is_running boolean NOT NULL,
     fixed jsonb DEFAULT '{}'::jsonb NOT NULL,
+    plan jsonb,
     CONSTRAINT ab_experiment_phases_check CHECK ((ended_at >= started_at))
 );
 
@@ -836,6 +877,8 @@ COMMENT ON COLUMN public.ab_experiment_phases.traffic IS 'variant id -> percent 
 COMMENT ON COLUMN public.ab_experiment_phases.is_running IS 'whether the experiment was active, so that the phase is judged';
 
 COMMENT ON COLUMN public.ab_experiment_phases.fixed IS 'what may not change within the phase: metric:NAME -> what the metric measures';
+
+COMMENT ON COLUMN public.ab_experiment_phases.plan IS 'the planned size as it was stated before the first look, with its spending; null: none is stated';
 
 CREATE TABLE public.ab_experiments (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

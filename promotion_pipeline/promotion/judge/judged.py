@@ -92,6 +92,7 @@ class Judged:
             max_staleness_hours=self.config.max_staleness_hours,
             require_manual_approval=self.config.require_manual_approval,
             end_date=self.experiment.end_date,
+            warnings=tuple(self.decision["warnings"]),
             is_quiet=self.is_quiet,
             is_complete=self.is_complete,
             is_phase_current=self.is_phase_current,

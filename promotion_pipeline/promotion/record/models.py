@@ -52,7 +52,7 @@ class EvidenceResult(Result):
     """What an unattended promotion needs beyond the contract."""
 
     required: str
-    """`always_valid` or `fixed_horizon`."""
+    """`always_valid`, `group_sequential` or `fixed_horizon`."""
     is_met: bool
     """The evidence is there, and the data is fresh and complete as far as one can see."""
     always_valid_p_value: Measured = None
@@ -197,7 +197,8 @@ class Promotion(Result):
     """As `promoted_through`, of the rollback."""
     state: PromotionState
     evidence: str
-    """What carried it: `always_valid`, `fixed_horizon`, or `contract` (a person decided with less)."""
+    """What carried it: `always_valid`, `group_sequential`, `fixed_horizon`, or `contract` (a person decided with
+    less)."""
     p_value: float
     z: float
     evaluated_as_of: datetime

@@ -209,17 +209,6 @@ def flag_sql(dialect: Dialect, flag: Flag | None) -> str:
     return f"NOT {name}" if flag.is_negated else name
 
 
-def user_sql(log: Log) -> tuple[str, str | None]:
-    """The user of `request`, null where it names none, and whether it names one; (null, None) without users."""
-    dialect, mapped = log.dialect, log.columns
-    if not log.with_users or mapped.user_id is None:
-        return f"CAST(NULL AS {dialect.text})", None
-    user = f"request.{dialect.identifier(mapped.user_id.name)}"
-    is_text = mapped.user_id.kind is Kind.TEXT
-    known = dialect.not_blank(user) if is_text else f"{user} IS NOT NULL"
-    return (f"CASE WHEN {known} THEN {dialect.user_key.format(user)} END" if is_text else user), known
-
-
 def number_sql(dialect: Dialect, column: LogColumn | None) -> str:
     """A number of `request`; null where the log has no such column."""
     return f"CAST(NULL AS {dialect.double})" if column is None else f"request.{dialect.identifier(column.name)}"
