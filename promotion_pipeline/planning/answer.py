@@ -1,0 +1,200 @@
+"""The plan: for each evidence the requests, users and days that find a lift with the wanted power, and what more costs.
+
+plan(Traffic(mean=0.05, requests_per_day=20_000), Aim(lift=0.1, power=0.9))
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from pydantic.alias_generators import to_camel
+
+from promotion_pipeline.config import GroupSequentialSpending, PromotionConfig
+from promotion_pipeline.planning.evidences import (
+    Course,
+    always_valid_course,
+    fixed_horizon_course,
+    group_sequential_course,
+)
+from promotion_pipeline.planning.guardrails import guardrail_course
+from promotion_pipeline.planning.question import Aim, Traffic
+from promotion_pipeline.planning.walk import Walk, walk_of
+from promotion_pipeline.statistics import power_of_each_test
+
+EVIDENCES = ("always_valid", "group_sequential obrien_fleming", "group_sequential alpha_t_squared", "fixed_horizon")
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one evidence needs; numbers are None where the power is not reached within three years."""
+
+    evidence: str
+    requests_two_arms: int | None = None
+    """Of control and the treatment: the `planned_sample_size`."""
+    requests: int | None = None
+    """Of all variants."""
+    users: int | None = None
+    hours: float | None = None
+    """When the power is reached; the end of the plan."""
+    median_hours: float | None = None
+    """Half of the winners that are found are promoted by then."""
+    expected_hours: float | None = None
+    """Mean age at the promotion, or at the plan's end without one."""
+    power: float | None = None
+    """Of this metric by the end."""
+    cost_percent: float | None = None
+    """Requests that the other goals and the guardrails cost, over those of one goal alone."""
+    why_not: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures by name."""
+        return {to_camel(name): value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What each evidence needs, for one aim."""
+
+    traffic: Traffic
+    aim: Aim
+    power_of_each_test: float
+    """What the goal and each guardrail are planned for, so that the decision has the power that is asked for."""
+    alpha: float
+    """Two-sided level of one comparison of one goal, after it is shared."""
+    needs: tuple[Need, ...]
+    guardrail_requests_two_arms: int | None
+    """Requests at which one guardrail is shown to be within its margin with that power; None: without guardrails."""
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures by name."""
+        return {
+            "traffic": {to_camel(name): value for name, value in asdict(self.traffic).items()},
+            "aim": {to_camel(name): value for name, value in asdict(self.aim).items()},
+            "powerOfEachTest": self.power_of_each_test,
+            "alpha": self.alpha,
+            "needs": [need.to_json() for need in self.needs],
+            "guardrailRequestsTwoArms": self.guardrail_requests_two_arms,
+            "notes": list(self.notes),
+        }
+
+
+def plan(traffic: Traffic, aim: Aim, config: PromotionConfig | None = None) -> Plan:
+    """How many requests, users and hours find the lift with the power, for each evidence.
+
+    The boundary, the least improvement, runtime and sample of the contract, and looks every hour are those of the rule;
+    the estimate is taken for normal. Traffic is taken to be even over the day, users to behave as so far.
+
+    Raises:
+        InputError: the lift takes the metric out of its range.
+    """
+    rule = config or PromotionConfig()
+    walk = walk_of(traffic, aim, rule)
+    each = float(power_of_each_test(aim.power, aim.guardrails))
+    alpha = (1.0 - rule.min_confidence_level / 100.0) / traffic.treatments
+    guardrail = guardrail_course(traffic, aim, rule, walk, each)
+    needs = []
+    for evidence in EVIDENCES:
+        alone = _course(walk, rule, evidence, alpha, aim.power)
+        whole = (
+            alone if (aim.goals, aim.guardrails) == (1, 0) else _course(walk, rule, evidence, alpha / aim.goals, each)
+        )
+        needs.append(_need(evidence, traffic, rule, walk, alone, _longer(whole, guardrail, aim)))
+    return Plan(
+        traffic=traffic,
+        aim=aim,
+        power_of_each_test=each,
+        alpha=alpha / aim.goals,
+        needs=tuple(needs),
+        guardrail_requests_two_arms=(
+            None if guardrail is None or aim.guardrails == 0 else int(guardrail * walk.requests_per_hour)
+        ),
+        notes=_notes(traffic, aim, rule, guardrail),
+    )
+
+
+def _course(walk: Walk, rule: PromotionConfig, evidence: str, alpha: float, power: float) -> Course | None:
+    if walk.effect <= walk.least_effect:
+        return None
+    if evidence == "always_valid":
+        return always_valid_course(walk, rule, alpha, power)
+    if evidence == "fixed_horizon":
+        return fixed_horizon_course(walk, alpha, power)
+    found = group_sequential_course(walk, GroupSequentialSpending(evidence.split()[1]), alpha, power)
+    return None if found is None else found[0]
+
+
+def _longer(course: Course | None, guardrail_hours: float | None, aim: Aim) -> Course | None:
+    """A plan that does not end before its guardrails can be shown."""
+    if course is None or aim.guardrails == 0:
+        return course
+    if guardrail_hours is None:
+        return None
+    if guardrail_hours <= course.hours[-1]:
+        return course
+    return replace(
+        course,
+        hours=np.append(course.hours, guardrail_hours),
+        acted=np.append(course.acted, course.acted[-1]),
+    )
+
+
+def _need(
+    evidence: str, traffic: Traffic, rule: PromotionConfig, walk: Walk, alone: Course | None, course: Course | None
+) -> Need:
+    if course is None:
+        return Need(evidence, why_not=_why_not(rule, walk))
+    end, wait = float(course.hours[-1]), rule.attribution_window_hours
+    pair = end * walk.requests_per_hour
+    requests = pair / traffic.pair
+    extra = None if alone is None else 100.0 * (end / float(alone.hours[-1]) - 1.0)
+    users = None if traffic.requests_per_user is None else int(np.ceil(requests / traffic.requests_per_user))
+    return Need(
+        evidence=evidence,
+        requests_two_arms=int(np.ceil(pair)),
+        requests=int(np.ceil(requests)),
+        users=users,
+        hours=end + wait,
+        median_hours=course.median_hours + wait,
+        expected_hours=course.expected_hours + wait,
+        power=course.power,
+        cost_percent=extra,
+    )
+
+
+def _why_not(rule: PromotionConfig, walk: Walk) -> str:
+    if walk.effect <= walk.least_effect:
+        return (
+            f"the lift is not above min_improvement_percent ({rule.min_improvement_percent:g} %): half of the time it"
+            " is seen smaller than that, with any traffic; lower the threshold, or plan for a larger lift"
+        )
+    return "not within three years: more traffic, a larger lift, fewer variants, or less power"
+
+
+def _notes(traffic: Traffic, aim: Aim, rule: PromotionConfig, guardrail_hours: float | None) -> tuple[str, ...]:
+    notes = []
+    if traffic.design_effect > 1.0:
+        notes.append(
+            f"returning users make the requests worth {1.0 / traffic.design_effect:.2f} of independent ones (design"
+            f" effect {traffic.design_effect:.2f}); it grows while the same users come back"
+        )
+    if rule.min_improvement_percent > 0:
+        notes.append(
+            f"a lift is promoted only where it is seen as at least {rule.min_improvement_percent:g} %: that is part of"
+            " the figures"
+        )
+    if aim.goals > 1:
+        notes.append(f"{aim.goals} goals share the allowed error (Holm; planned for its first step)")
+    if aim.guardrails:
+        shown = (
+            "cannot be shown within three years at this margin"
+            if guardrail_hours is None
+            else f"are each shown within the margin after {guardrail_hours:,.0f} h"
+        )
+        notes.append(
+            f"the {aim.guardrails} guardrails {shown}; goal and guardrails are planned for"
+            f" {100 * float(power_of_each_test(aim.power, aim.guardrails)):.2f} % each (arXiv 2402.11609)"
+        )
+    return tuple(notes)
