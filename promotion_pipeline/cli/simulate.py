@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from promotion_pipeline.cli import output
+from promotion_pipeline.cli import output, simulate_like
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json, ThresholdCommand, takes_thresholds
 from promotion_pipeline.errors import InputError
@@ -78,6 +78,15 @@ Declared = Annotated[
 TrueSplit = Annotated[
     str | None, typer.Option("--true-split", metavar="PERCENT,...", help="The split that happens; default as meant.")
 ]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        "--like",
+        metavar="NAME",
+        help="Deal the users of this experiment's own log to its variants anew; no other number is needed.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same figures.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", help="Processes; default one a processor.")]
 
@@ -106,8 +115,11 @@ def register(app: typer.Typer) -> None:
             "promotion-pipeline simulate --requests-per-user 10 --bot-share 0.3 --bots-apart",
             "promotion-pipeline simulate --delay-hours 24,6 --set attribution_window_hours=96",
             "promotion-pipeline simulate --requests-per-user 5 --true-split 51,49",
+            "promotion-pipeline simulate --like demo-checkout-button",
             more="Every look goes through the evaluation that decides real experiments. Without --lift-percent no"
-            " treatment differs from control, and every promotion is a false one. The database is not used.",
+            " treatment differs from control, and every promotion is a false one. The database is not used, except by"
+            " --like: that reads the users of an experiment's log and deals them to its variants again and again, under"
+            " its own thresholds. It says whether the promise about false promotions holds on your data.",
         ),
     )(takes_thresholds(simulate))
 
@@ -131,12 +143,16 @@ def simulate(
     delay_hours: Delay = "0",
     declared_split: Declared = None,
     true_split: TrueSplit = None,
+    like: Like = None,
     seed: Seed = 0,
     jobs: Jobs = None,
     as_json: Json = False,
     config: Any = None,
 ) -> None:
     """Simulate, and print the figures with their standard errors."""
+    if like is not None:
+        simulate_like.run(like, experiments, config, seed, as_json)
+        return
     from promotion_pipeline.simulation import Scenario
 
     scenario = Scenario(

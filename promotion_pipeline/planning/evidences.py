@@ -10,10 +10,12 @@ import numpy as np
 from promotion_pipeline.config import GroupSequentialSpending, PromotionConfig
 from promotion_pipeline.evaluation.layout import Floats
 from promotion_pipeline.evaluation.planned import OVERRUN, SPENDING
-from promotion_pipeline.planning.walk import LONGEST_HOURS, Walk
+from promotion_pipeline.planning.walk import LONGEST_HOURS, MOST_LOOKS, Walk
 from promotion_pipeline.statistics import always_valid_critical_z, continuous_boundary, critical_z
 
 BISECTIONS = 24
+LOOKS_OF_A_TRIAL = 150
+"""Enough to find the size of a plan, which more looks only help."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ def group_sequential_course(
 ) -> tuple[Course, int] | None:
     """The smallest plan whose boundary at two-sided `alpha` has the power by its end, and its size in requests."""
 
-    def course(planned: float) -> Course:
-        hours = walk.hours(max(walk.first_hour, int(np.ceil(planned / walk.requests_per_hour))))
+    def course(planned: float, looks: int = LOOKS_OF_A_TRIAL) -> Course:
+        hours = walk.hours(max(walk.first_hour, int(np.ceil(planned / walk.requests_per_hour))), looks)
         clock = np.minimum(hours * walk.requests_per_hour / (OVERRUN * planned), 1.0)
         boundary = continuous_boundary(clock, alpha / 2.0, spending=SPENDING[spending])
         return Course(hours, walk.acted(hours, boundary))
@@ -71,9 +73,9 @@ def group_sequential_course(
     for _ in range(BISECTIONS):
         middle = float(np.sqrt(low * high))
         low, high = (low, middle) if course(middle).power >= power else (middle, high)
-        if high / low < 1.0005:
+        if high / low < 1.001:
             break
-    return course(high), int(np.ceil(high))
+    return course(high, MOST_LOOKS), int(np.ceil(high))
 
 
 def fixed_horizon_course(walk: Walk, alpha: float, power: float) -> Course | None:

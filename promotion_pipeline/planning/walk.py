@@ -33,9 +33,9 @@ class Walk:
     variance: float
     """Variance of the estimated effect times the requests of the two arms."""
 
-    def hours(self, last: int) -> Floats:
+    def hours(self, last: int, most_looks: int = MOST_LOOKS) -> Floats:
         """Hours at which somebody looks, up to `last`."""
-        step = max(1, -(-(last - self.first_hour) // MOST_LOOKS))
+        step = max(1, -(-(last - self.first_hour) // most_looks))
         looks = np.arange(self.first_hour, last + 1, step, dtype=np.float64)
         return np.union1d(looks, [float(max(last, self.first_hour))])
 

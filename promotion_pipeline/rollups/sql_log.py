@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pandas as pd
 from psycopg import sql
 
+from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.log import SUMS_COLUMNS, RequestLog, Span, require_distinct
+from promotion_pipeline.rollups.phases import read_phases
 from promotion_pipeline.rollups.sql.dialect import EPOCH
 from promotion_pipeline.rollups.sql.flags import NEVER
-from promotion_pipeline.rollups.sql.rollup_query import Log
+from promotion_pipeline.rollups.sql.rollup_query import Log, user_hours_sql
 from promotion_pipeline.rollups.sql.span_query import SPAN_COUNTS, SPAN_SUMS, SpanArm, counts_sql, ends_sql, sums_sql
 from promotion_pipeline.store.bulk import ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.statements import statements
-from promotion_pipeline.store.windows import HOUR
+from promotion_pipeline.store.windows import HOUR, require_hours
 
 _SQL = statements(__file__)
 
@@ -62,6 +65,9 @@ class SqlLog(RequestLog):
     def _prepare(self, arms: Sequence[SpanArm]) -> None:
         """Refuse what cannot be answered of these spans, before the engine is asked."""
 
+    def _prepare_window(self, start: datetime, end: datetime) -> None:
+        """The same for a window."""
+
     def sums(self, spans: Sequence[Span]) -> pd.DataFrame:
         """The sums of each span by variant; one query for all spans."""
         asked = self._asked(spans)
@@ -95,6 +101,27 @@ class SqlLog(RequestLog):
             for key, requests in imported.groupby("key")["requests"].sum().items():
                 counted[str(key)] = int(requests)
         return counted
+
+    def user_hours(self, experiment_id: UUID, start: datetime, end: datetime) -> pd.DataFrame:
+        """What each known user did in each hour; one query."""
+        require_hours(start, end)
+        log = replace(self._log(), users=True)
+        if log.columns.user_id is None:
+            raise InputError(f"{self.name} names no users: map its column to user_id under [columns] of the source")
+        phases = read_phases(self._store, start, end, [str(experiment_id)])
+        self._prepare_window(start, end)
+        rows = self._run(user_hours_sql(log, phases, [(start, end)])).rename(columns=str.lower)
+        hours = pd.to_datetime(rows["hour_number"].astype("int64") * 3600, unit="s", utc=True)
+        found = pd.DataFrame(
+            {
+                "user_id": rows["user_id"].astype("str"),
+                "hour": hours.dt.as_unit("us"),
+                "requests": rows["requests"].astype("int64"),
+                "conversions": rows["conversions"].astype("int64"),
+                "value": rows["value"].astype("float64"),
+            }
+        )
+        return found.groupby(["user_id", "hour"], as_index=False, sort=False).sum()
 
     def ends(self) -> tuple[datetime, datetime] | None:
         """The times of the oldest and of the newest row."""

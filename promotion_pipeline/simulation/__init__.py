@@ -4,7 +4,20 @@ Not here: a rule of its own: it calls the `evaluate()` of production.
 """
 
 from promotion_pipeline.simulation.campaign import Campaign, simulate
+from promotion_pipeline.simulation.like import FalsePromotions, Kept, LikeCampaign, simulate_like
+from promotion_pipeline.simulation.rerandomised import UserLog
 from promotion_pipeline.simulation.scenario import Scenario
 from promotion_pipeline.simulation.summary import Estimate, RuleSummary
 
-__all__ = ["Campaign", "Estimate", "RuleSummary", "Scenario", "simulate"]
+__all__ = [
+    "Campaign",
+    "Estimate",
+    "FalsePromotions",
+    "Kept",
+    "LikeCampaign",
+    "RuleSummary",
+    "Scenario",
+    "UserLog",
+    "simulate",
+    "simulate_like",
+]

@@ -71,17 +71,23 @@ def run_batch(scenario: Scenario, config: PromotionConfig, experiments: int, see
     frame = experiments_of(scenario, experiments)
     looks = _looks(scenario)
     decisions = evaluate(rollups, frame, hours=looks, config=config).decisions
+    if scenario.requests_per_user is None:
+        return batch_of(decisions, config, experiments, "request")
+    batch = batch_of(decisions, config, experiments, "user")
+    blind = evaluate(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, hours=looks, config=config).decisions
+    ignored = {PromotionRule.UNATTENDED_BY_REQUEST: _first(blind, "is_promotable", experiments)}
+    return Batch(batch.outcomes | ignored, batch.alarms | {"request": _alarms(blind, experiments)})
+
+
+def batch_of(decisions: pd.DataFrame, config: PromotionConfig, experiments: int, unit: str) -> Batch:
+    """What the rules did with experiments that began at `START`, and the alarms about their split, by `unit`."""
     outcomes = {
         PromotionRule.CONTRACT: _first(decisions, "is_eligible", experiments),
         PromotionRule.UNATTENDED: _first(decisions, "is_promotable", experiments),
     }
     if config.planned_sample_size is not None:
         outcomes[PromotionRule.GROUP_SEQUENTIAL] = _first(decisions, "group_sequential_crossed", experiments)
-    if scenario.requests_per_user is None:
-        return Batch(outcomes, {"request": _alarms(decisions, experiments)})
-    blind = evaluate(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, hours=looks, config=config).decisions
-    outcomes[PromotionRule.UNATTENDED_BY_REQUEST] = _first(blind, "is_promotable", experiments)
-    return Batch(outcomes, {"user": _alarms(decisions, experiments), "request": _alarms(blind, experiments)})
+    return Batch(outcomes, {unit: _alarms(decisions, experiments)})
 
 
 def joined(batches: Sequence[Batch]) -> Batch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -44,8 +46,8 @@ def rollups_of(scenario: Scenario, experiments: int, rng: np.random.Generator, w
     hours = pd.date_range(START, periods=scenario.hours, freq="h").as_unit("us").take(of_row)
     return pd.DataFrame(
         {
-            "experiment_id": pd.Categorical.from_codes(arm // scenario.arms, _names("experiment", experiments)),
-            "variant_id": pd.Categorical.from_codes(arm, _names("variant", experiments * scenario.arms)),
+            "experiment_id": pd.Categorical.from_codes(arm // scenario.arms, names_of("experiment", experiments)),
+            "variant_id": pd.Categorical.from_codes(arm, names_of("variant", experiments * scenario.arms)),
             "hour": hours,
             **{name: values.reshape(-1) for name, values in sums.items()},
             "errors": np.zeros(len(arm), dtype=np.int64),
@@ -74,22 +76,29 @@ def _sums_of_users(scenario: Scenario, experiments: int, window_hours: int, rng:
 
 def experiments_of(scenario: Scenario, experiments: int) -> pd.DataFrame:
     """A row per variant; variant names are arm numbers, "0" is control."""
-    number = np.arange(experiments * scenario.arms)
-    experiment = _names("experiment", experiments)[number // scenario.arms]
+    return experiments_with(scenario.declared_percent, experiments)
+
+
+def experiments_with(percent: Sequence[float], experiments: int) -> pd.DataFrame:
+    """The same for a split in percent, control first."""
+    arms = len(percent)
+    number = np.arange(experiments * arms)
+    experiment = names_of("experiment", experiments)[number // arms]
     return pd.DataFrame(
         {
             "experiment_id": experiment,
             "name": experiment,
-            "variant_id": _names("variant", len(number)),
-            "variant_name": (number % scenario.arms).astype(str),
-            "is_control": number % scenario.arms == 0,
-            "traffic_percentage": np.tile(scenario.declared_percent, experiments),
+            "variant_id": names_of("variant", len(number)),
+            "variant_name": (number % arms).astype(str),
+            "is_control": number % arms == 0,
+            "traffic_percentage": np.tile(percent, experiments),
             "started_at": START,
         }
     )
 
 
-def _names(kind: str, count: int) -> pd.Index:
+def names_of(kind: str, count: int) -> pd.Index:
+    """The ids of simulated experiments or variants: their numbers, after what they are."""
     return pd.Index([f"{kind}-{number}" for number in range(count)], dtype=object)
 
 

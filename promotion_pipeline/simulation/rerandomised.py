@@ -1,0 +1,129 @@
+"""A log as it was, its users dealt to the variants anew: experiments in which nothing can be better than control.
+
+Who did what and when stays as it was, also who came back; only the variant is drawn. Whatever a treatment did to its
+users is thereby dealt to all variants alike, so that every promotion is a false one (Fisher's randomisation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from promotion_pipeline.errors import InputError
+from promotion_pipeline.evaluation.clusters import POWER, POWER_SUM
+from promotion_pipeline.simulation.rollups import START, names_of
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+FEWEST_USERS = 20
+
+
+@dataclass(frozen=True)
+class UserLog:
+    """What users did, a row per user and hour: arrays (rows,), and what each row adds to the sums over users.
+
+    No row depends on the variant, so the sums of any deal are one addition a row.
+    """
+
+    user: Ints
+    """Number of the user, from 0."""
+    hour: Ints
+    """Hours since the hour in which the log begins."""
+    adds: dict[str, Floats]
+    """By column of the rollups."""
+    users: int
+    hours: int
+
+    @classmethod
+    def of(cls, user: NDArray[np.generic], hour: Ints, sums: dict[str, Floats]) -> UserLog:
+        """From rows in any order, one a user and hour.
+
+        Args:
+            user: anything that tells users apart.
+            sums: requests, conversions and value of each row.
+
+        Raises:
+            InputError: there are fewer than 20 users: dealing them would say nothing.
+        """
+        known, number = np.unique(user, return_inverse=True)
+        if len(known) < FEWEST_USERS:
+            raise InputError(
+                f"{len(known)} users are too few to be dealt to variants anew ({FEWEST_USERS} are needed): a log whose"
+                " requests name no user cannot be re-randomised; map its user_id, or simulate by numbers without --like"
+            )
+        order = np.lexsort((hour, number))
+        ordered = {name: np.asarray(values[order], dtype=np.float64) for name, values in sums.items()}
+        of = np.asarray(number[order], dtype=np.int64)
+        return cls(
+            user=of,
+            hour=np.asarray(hour[order], dtype=np.int64),
+            adds=_increments(of, ordered),
+            users=len(known),
+            hours=int(hour.max()) + 1,
+        )
+
+    def dealt(self, split: Floats, experiments: int, rng: np.random.Generator) -> pd.DataFrame:
+        """Hourly sums of `experiments` deals, a row per (experiment, variant, hour), as `evaluate` takes them.
+
+        Args:
+            split: share of the users of each variant, control first.
+        """
+        arms, ends = len(split), np.cumsum(split) / np.sum(split)
+        width = arms * self.hours
+        sums = {name: np.empty((experiments, width)) for name in self.adds}
+        for number in range(experiments):
+            arm = np.searchsorted(ends[:-1], rng.random(self.users), side="right")
+            cell = arm[self.user] * self.hours + self.hour
+            for name, adds in self.adds.items():
+                sums[name][number] = np.bincount(cell, weights=adds, minlength=width)
+        row = np.repeat(np.arange(experiments * arms, dtype=np.int32), self.hours)
+        hours = pd.date_range(START, periods=self.hours, freq="h").as_unit("us")
+        return pd.DataFrame(
+            {
+                "experiment_id": pd.Categorical.from_codes(row // arms, names_of("experiment", experiments)),
+                "variant_id": pd.Categorical.from_codes(row, names_of("variant", experiments * arms)),
+                "hour": hours.take(np.tile(np.arange(self.hours), experiments * arms)),
+                **{name: values.reshape(-1) for name, values in sums.items()},
+                "errors": np.zeros(len(row), dtype=np.int64),
+                "crossed_users": np.zeros(len(row), dtype=np.int64),
+                "crossed_requests": np.zeros(len(row), dtype=np.int64),
+            },
+            copy=False,
+        )
+
+
+def totals_so_far(user: Ints, share: Floats) -> Floats:
+    """Each user's total before each of its rows; rows by user, then time."""
+    through = np.cumsum(share)
+    is_first = np.ones(len(user), dtype=bool)
+    is_first[1:] = user[1:] != user[:-1]
+    start = np.flatnonzero(is_first)
+    before_first = through[start] - share[start]
+    # Taken off again user by user: what is left is exact for counts, and to rounding for money.
+    return np.asarray(through - share - np.repeat(before_first, np.diff(np.append(start, len(user)))))
+
+
+def _increments(user: Ints, sums: dict[str, Floats]) -> dict[str, Floats]:
+    dd, dy, dv = sums["requests"], sums["conversions"], sums["value"]
+    d, y, v = (totals_so_far(user, share) for share in (dd, dy, dv))
+    is_first = np.ones(len(user))
+    is_first[1:] = user[1:] != user[:-1]
+    return {
+        "requests": dd,
+        "conversions": dy,
+        "value_sum": dv,
+        # Of an hour only the sum is known: its requests count as alike.
+        "value_sum_squares": dv * dv / dd,
+        "new_users": is_first,
+        "user_requests": dd,
+        "user_conversions": dy,
+        "user_conversions_sum_squares": 2.0 * y * dy + dy * dy,
+        "user_requests_sum_squares": 2.0 * d * dd + dd * dd,
+        "user_conversions_requests_sum_products": y * dd + d * dy + dy * dd,
+        "user_value_sum_squares": 2.0 * v * dv + dv * dv,
+        "user_value_requests_sum_products": v * dd + d * dv + dv * dd,
+        POWER_SUM: (d + dd) ** POWER - d**POWER,
+    }
