@@ -17,9 +17,7 @@ from promotion_pipeline.evaluation.sums import FIRST_TRAFFIC_HOURS, Block
 from promotion_pipeline.statistics import (
     Interval,
     Lift,
-    always_valid_critical_z,
-    always_valid_interval,
-    always_valid_p_value,
+    always_valid_lift,
     combined_inverse_freedom,
     critical_z,
     delta_interval,
@@ -97,10 +95,19 @@ def _treatment_tests(block: Block, own: Arms, tuned_for: Floats) -> TreatmentTes
     signed = sign * lift.lift
     unsure = _inverse_freedom(own.primary)
     fixed = _fixed_interval(block, own, lift, alpha, unsure)
-    reach = None if unsure is None else always_valid_critical_z(n, tuned_for, shared_alpha)
-    error = _as_unsure(lift.standard_error, reach, unsure)
-    sequence = always_valid_interval(signed, error, n, tuned_for, shared_alpha)
-    looks = planned_looks(own.primary, n, block.layout.thresholds, shared_alpha)
+    of_sequence = _of_every_sign(own.primary, unsure)
+    sequence = always_valid_lift(
+        mean[:1],
+        variance[:1],
+        mean[1:],
+        variance[1:],
+        n,
+        tuned_for,
+        shared_alpha,
+        inverse_freedom=of_sequence,
+    )
+    shown = _as_improvement(sequence.lower, sequence.upper, sign)
+    looks = planned_looks(sequence.z, of_sequence, n, block.layout.thresholds, shared_alpha)
     return TreatmentTests(
         z=sign * test.z,
         p_value=test.p_value,
@@ -109,9 +116,9 @@ def _treatment_tests(block: Block, own: Arms, tuned_for: Floats) -> TreatmentTes
         lift=signed,
         lift_lower=fixed.lower,
         lift_upper=fixed.upper,
-        always_valid_p_value=always_valid_p_value(signed, error, n, tuned_for, shared_alpha),
-        always_valid_lower=sequence.lower,
-        always_valid_upper=sequence.upper,
+        always_valid_p_value=sequence.p_value,
+        always_valid_lower=shown.lower,
+        always_valid_upper=shown.upper,
         adjusted_p_value=holm(test.p_value, axis=0) if len(test.p_value) > 1 else test.p_value,
         shrunken_lift=shrunken_mean(signed, lift.standard_error, prior_sd=block.limits.lift_prior_sd),
         information_fraction=looks.information_fraction,
@@ -130,10 +137,14 @@ def _fixed_interval(block: Block, own: Arms, lift: Lift, alpha: Floats, unsure: 
         # Katz takes requests for independent: where users are known it may only widen.
         np.minimum(fixed.lower, by_user.lower, out=fixed.lower, where=unsure > 0)
         np.maximum(fixed.upper, by_user.upper, out=fixed.upper, where=unsure > 0)
-    sign = block.limits.sign
+    return _as_improvement(fixed.lower, fixed.upper, block.limits.sign)
+
+
+def _as_improvement(lower: Floats, upper: Floats, sign: Floats) -> Interval:
+    """The interval of a lift, positive where the treatment is better."""
     if (sign > 0).all():
-        return fixed
-    return Interval(np.where(sign > 0, fixed.lower, -fixed.upper), np.where(sign > 0, fixed.upper, -fixed.lower))
+        return Interval(lower, upper)
+    return Interval(np.where(sign > 0, lower, -upper), np.where(sign > 0, upper, -lower))
 
 
 def _inverse_freedom(primary: MetricEstimate) -> Floats | None:
@@ -148,9 +159,18 @@ def _inverse_freedom(primary: MetricEstimate) -> Floats | None:
     return np.nan_to_num(combined_inverse_freedom(of_control, inverse[:1], variance[1:], inverse[1:]))
 
 
-def _as_unsure(standard_error: Floats, critical: Floats | None, inverse_freedom: Floats | None) -> Floats:
+def _of_every_sign(primary: MetricEstimate, inverse_freedom: Floats | None) -> Floats | None:
+    """The same where a mean is at or under 0: there the difference is tested, whose two variances weigh otherwise."""
+    signed = primary.mean <= 0
+    if inverse_freedom is None or not signed.any():
+        return inverse_freedom
+    inverse = primary.inverse_freedom
+    return np.where(signed[:1] | signed[1:], np.maximum(inverse[:1], inverse[1:]), inverse_freedom)
+
+
+def _as_unsure(standard_error: Floats, critical: Floats, inverse_freedom: Floats | None) -> Floats:
     """The standard error, longer where few users say how large it is; NaN where they are in effect fewer than two."""
-    if critical is None or inverse_freedom is None:
+    if inverse_freedom is None:
         return standard_error
     return np.asarray(standard_error * student_inflation(critical, inverse_freedom))
 

@@ -97,17 +97,16 @@ def _guardrail(row: dict[str, Any]) -> Need | None:
 
 
 def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
-    """The always-valid interval narrows about as 1 / sqrt(n), so its lower end reaches 0 at (half-width / lift)^2 n."""
+    """The interval narrows about as 1 / sqrt(n), so its lower end reaches 0 at (distance of it / lift)^2 n."""
     if Warn.NOT_ALWAYS_VALID.value not in row["warnings"]:
         return None
-    lower, upper = number(row["lift_lower"]), number(row["lift_upper"])
-    lift, half = (lower + upper) / 2, (upper - lower) / 2
-    if not np.isfinite(half) and number(row.get("largest_user_share")) > 0:
+    lift, lower = number(row["improvement"]) / 100, number(row["lift_lower"])
+    if not np.isfinite(lower) and number(row.get("largest_user_share")) > 0:
         what = f"one user made up to {rate_text(number(row['largest_user_share']), 0)} of an arm's requests"
         advice = "how much users differ is not known from so few; a person may promote it"
         return Need("evidence", None, f"{what}: {advice}")
-    if not (np.isfinite(half) and lift > 0):
+    if not (np.isfinite(lower) and lift > 0):
         return Need("evidence", None, "the always-valid interval of the lift cannot be computed")
-    hours = n * ((half / lift) ** 2 - 1) / rate if rate > 0 else None
+    hours = n * (((lift - lower) / lift) ** 2 - 1) / rate if rate > 0 else None
     purpose = f"of {rate_text(lift, signed=True)} for an unattended promotion; a person may approve it now"
     return awaited("evidence", hours, purpose)

@@ -28,6 +28,7 @@ from promotion_pipeline.statistics.lift import (
     put_katz_on_small_counts,
     relative_lift,
 )
+from promotion_pipeline.statistics.lift_sequence import LiftSequence, always_valid_lift
 from promotion_pipeline.statistics.multiplicity import benjamini_hochberg, bonferroni, holm
 from promotion_pipeline.statistics.noninferiority import (
     MeanNoninferiority,
@@ -82,6 +83,7 @@ __all__ = [
     "FloatArray",
     "Interval",
     "Lift",
+    "LiftSequence",
     "MeanNoninferiority",
     "Ratio",
     "Scale",
@@ -97,6 +99,7 @@ __all__ = [
     "always_valid_critical_z",
     "always_valid_harm_p_value",
     "always_valid_interval",
+    "always_valid_lift",
     "always_valid_one_sided_interval",
     "always_valid_one_sided_p_value",
     "always_valid_p_value",

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from promotion_pipeline.statistics.arrays import FloatArray, alpha_level, finite, positive, quiet
+from promotion_pipeline.statistics.arrays import FloatArray, alpha_level, finite, floats, positive, quiet
 from promotion_pipeline.statistics.errors import StatisticsError
 from promotion_pipeline.statistics.intervals import Interval, centred
 
@@ -75,9 +75,14 @@ def always_valid_p_value(
 
     `alpha` only sets rho: the p-value is at or under it exactly when that interval excludes 0.
     """
-    k = _information(n, n_star, alpha, sides=2)
-    z = finite(estimate) / positive(standard_error)
-    log_p = 0.5 * (np.log1p(k) - z * z / (1.0 + 1.0 / k))
+    return always_valid_p_value_of_z(finite(estimate) / positive(standard_error), n, n_star, alpha)
+
+
+@quiet
+def always_valid_p_value_of_z(z: ArrayLike, n: ArrayLike, n_star: ArrayLike, alpha: ArrayLike) -> FloatArray:
+    """The same of an estimate that is z standard errors from 0."""
+    k, (score,) = _information(n, n_star, alpha, sides=2), floats(z)
+    log_p = 0.5 * (np.log1p(k) - score * score / (1.0 + 1.0 / k))
     return np.asarray(np.exp(np.minimum(log_p, 0.0)))
 
 
