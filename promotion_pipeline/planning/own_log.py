@@ -51,13 +51,13 @@ def own_log(store: Store, name: str, request: PromotionConfig | None = None) -> 
         variants = variants_of(connection, experiment.id)
         end = newest_complete_hour(connection)
         begun = connection.execute(
-            "SELECT max(started_at) AS at, coalesce((array_agg(ended_at ORDER BY started_at DESC))[1], %(end)s) AS ended"
-            " FROM ab_experiment_phases WHERE experiment_id = %(id)s AND is_running",
+            "SELECT started_at AS at, coalesce(ended_at, %(end)s) AS ended FROM ab_experiment_phases"
+            " WHERE experiment_id = %(id)s AND is_running ORDER BY started_at DESC LIMIT 1",
             {"id": experiment.id, "end": end},
         ).fetchone()
     if experiment.rollup_source == "imported":
         raise InputError(f"{name} was imported as sums: its users are not known, so they cannot be dealt anew")
-    if begun is None or begun["at"] is None or len(variants) < 2:
+    if begun is None or len(variants) < 2:
         raise InputError(f"{name} has not started yet: there is no log to simulate like")
     start = begun["at"].replace(minute=0, second=0, microsecond=0)
     end = min(end, begun["ended"].replace(minute=0, second=0, microsecond=0) + HOUR)
