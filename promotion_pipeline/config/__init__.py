@@ -7,13 +7,17 @@ Precedence, weakest first: default < environment < the experiment's `promotion_c
 
 from promotion_pipeline.config.aliases import ENVIRONMENT_PREFIX
 from promotion_pipeline.config.choices import (
+    Covariate,
     Direction,
     Evidence,
     GroupSequentialSpending,
     Guardrail,
+    MetricKind,
+    MetricRole,
     Mode,
     PrimaryMetric,
 )
+from promotion_pipeline.config.metrics import MetricConfig, parse_metrics
 from promotion_pipeline.config.precedence import layered, thresholds_in_force
 from promotion_pipeline.config.settings import MINIMUM_SECRET_LENGTH, PASSED_THROUGH, Settings, known_variables
 from promotion_pipeline.config.thresholds import (
@@ -33,10 +37,14 @@ __all__ = [
     "ENVIRONMENT_PREFIX",
     "MINIMUM_SECRET_LENGTH",
     "PASSED_THROUGH",
+    "Covariate",
     "Direction",
     "Evidence",
     "GroupSequentialSpending",
     "Guardrail",
+    "MetricConfig",
+    "MetricKind",
+    "MetricRole",
     "Mode",
     "PrimaryMetric",
     "PromotionConfig",
@@ -45,6 +53,7 @@ __all__ = [
     "layered",
     "meaning_of",
     "parse_config",
+    "parse_metrics",
     "parse_texts",
     "thresholds_in_force",
 ]

@@ -36,4 +36,9 @@ def _sentence(model: type[BaseModel], item: Any, source: str, names: Mapping[str
     text = str(item["msg"]).removeprefix("Value error, ")
     annotation = str(model.model_fields[field].annotation) if field in model.model_fields else ""
     quoted = "" if "SecretStr" in annotation or not field else f"={shortened(item['input'])}"
-    return f"{source}: {names.get(field, field)}{quoted}: {text}"
+    return f"{source}: {names.get(field, field)}{_within(item['loc'][1:])}{quoted}: {text}"
+
+
+def _within(place: tuple[int | str, ...]) -> str:
+    """Where inside a field of several parts, as people write it: `[0].cap`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)

@@ -59,3 +59,36 @@ class GroupSequentialSpending(StrEnum):
     """Hardly anything early: for those who mean to run the plan to its end."""
     ALPHA_T_SQUARED = "alpha_t_squared"
     """alpha t^2, t the share of the plan: more of it early."""
+
+
+class MetricKind(StrEnum):
+    """What one of an experiment's own metrics is the mean of."""
+
+    USER_PROPORTION = "user_proportion"
+    """Share of the exposed users with at least one such event."""
+    USER_MEAN = "user_mean"
+    """Sum of the values a user."""
+    USER_COUNT = "user_count"
+    """Events a user."""
+    REQUEST_MEAN = "request_mean"
+    """A numeric column of the log, a request."""
+    RATIO = "ratio"
+    """Quotient of the sums of two other metrics of the experiment, by the delta method over users."""
+
+
+class MetricRole(StrEnum):
+    """What a metric is for."""
+
+    GOAL = "goal"
+    """The experiment is to improve it: goals take the primary metric's place in the evidence."""
+    GUARDRAIL = "guardrail"
+    """It may not get worse in an unattended promotion."""
+    SECONDARY = "secondary"
+    """It is shown, and decides nothing."""
+
+
+class Covariate(StrEnum):
+    """What is known of a user before the experiment, and takes variance out of a metric."""
+
+    SAME_METRIC_BEFORE = "same_metric_before"
+    """The same metric of the same user in the days before the first exposure (CUPED)."""

@@ -20,6 +20,7 @@ from pydantic.alias_generators import to_camel
 from promotion_pipeline.config.aliases import by_field, known_names
 from promotion_pipeline.config.checking import validated
 from promotion_pipeline.config.choices import Direction, Evidence, GroupSequentialSpending, Guardrail, PrimaryMetric
+from promotion_pipeline.config.metrics import MetricConfig, checked_metrics, read_metrics
 from promotion_pipeline.config.values import LONGEST_SHOWN, as_number
 
 MOST_REQUESTS = 10**15
@@ -115,6 +116,18 @@ class PromotionConfig(BaseModel):
     """Which way the primary metric improves."""
     guardrails: tuple[Guardrail, ...] = ()
     """What may not get worse in an unattended promotion."""
+    metrics: tuple[MetricConfig, ...] = ()
+    """Goals, guardrails and secondary metrics beside the primary one: a list of objects, in the environment as JSON."""
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _metrics_may_be_text(cls, value: object) -> object:
+        return read_metrics(value)
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_fit_together(cls, metrics: tuple[MetricConfig, ...]) -> tuple[MetricConfig, ...]:
+        return checked_metrics(metrics)
 
     @field_validator("max_error_rate", "watch_error_rate_margin", mode="before")
     @classmethod
@@ -189,8 +202,11 @@ def meaning_of(field: str) -> str:
 
 
 _LISTS = frozenset(
-    name for name, field in PromotionConfig.model_fields.items() if get_origin(field.annotation) is tuple
+    name
+    for name, field in PromotionConfig.model_fields.items()
+    if get_origin(field.annotation) is tuple and name != "metrics"
 )
+"""Lists of words or numbers; metrics are objects, and commas part what is inside them."""
 
 
 def parse_config(values: Mapping[str, Any], *, source: str = "config") -> PromotionConfig:

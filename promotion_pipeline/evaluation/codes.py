@@ -101,6 +101,10 @@ class Warn(StrEnum):
     """A guardrail that the experiment names is not kept, or could not be measured."""
     LARGE_USER = "large_user"
     """One user made more than 1 percent of an arm's requests: a placeholder, a bot, or a shared device."""
+    GOALS_NOT_SHOWN = "goals_not_shown"
+    """The experiment states goals, and none of them is shown better by the test that stays valid under hourly looks."""
+    GOAL_WORSE = "goal_worse"
+    """A goal of the experiment is shown worse."""
 
 
 ERROR_REASONS = (
@@ -144,3 +148,48 @@ def tuples_of(known: Mapping[str, np.int32], masks: NDArray[np.int32]) -> NDArra
     for row, mask in enumerate(distinct):
         table[row] = tuple(code for code, own in known.items() if int(mask) & int(own))
     return table[numbers] if len(distinct) else np.empty(0, dtype=object)
+
+
+class MetricReason(StrEnum):
+    """Whether a stated metric could be measured at an hour, and why not."""
+
+    MEASURED = "measured"
+    """It could."""
+    NO_ROWS = "no_rows"
+    """Nothing is kept of it yet in one of the two arms."""
+    UNMATCHED = "unmatched"
+    """No event, or no value of the column, matches it: it is not zero, it is not measured."""
+    NEEDS_USERS = "needs_users"
+    """It is made of users, and the log knows none."""
+    TOO_FEW = "too_few"
+    """Fewer than two users or requests in one of the two arms, or one of them is nearly the whole arm."""
+    NO_VARIATION = "no_variation"
+    """Everybody has the same value in both arms; there is nothing to compare."""
+    NO_BASE = "no_base"
+    """Control's mean is 0: the difference can be tested, but neither a lift nor a margin of it exists."""
+    NOT_A_NUMBER = "not_a_number"
+    """A sum is NaN, infinite or contradicts the others."""
+
+
+class MetricOutcome(StrEnum):
+    """What a stated metric shows by a test that hourly looks cannot fool, in the direction that it states."""
+
+    BETTER = "better"
+    """Better than control; of a goal, also among all goals of the experiment (Holm)."""
+    WORSE = "worse"
+    """Worse than control."""
+    NO_SIGN = "no_sign"
+    """Neither is shown."""
+    NOT_MEASURED = "not_measured"
+    """It could not be tested."""
+
+
+class GuardrailVerdict(StrEnum):
+    """Whether a guardrail lets a treatment go unattended."""
+
+    KEPT = "kept"
+    """Shown to be less worse than its margin; without a margin: no always-valid sign of harm."""
+    NOT_KEPT = "not_kept"
+    """Not shown so."""
+    NOT_MEASURED = "not_measured"
+    """It could not be tested, which is not kept."""

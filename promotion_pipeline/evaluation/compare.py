@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from promotion_pipeline.evaluation.arms import Arms
+from promotion_pipeline.evaluation.goals import GuardrailBits
 from promotion_pipeline.evaluation.guardrails import guarded
 from promotion_pipeline.evaluation.hours import HOUR_US
-from promotion_pipeline.evaluation.layout import Bools, Floats
+from promotion_pipeline.evaluation.layout import Floats
+from promotion_pipeline.evaluation.metric_results import JudgedMetrics, StatedMetrics
 from promotion_pipeline.evaluation.metrics import MetricEstimate, are_proportions, improvements_percent, z_tests
 from promotion_pipeline.evaluation.planned import planned_looks
 from promotion_pipeline.evaluation.split import SplitTests, split_tests
@@ -64,17 +66,22 @@ class Comparisons:
 
     treatments: TreatmentTests
     split: SplitTests
-    keeps_guardrails: Bools
-    """Whether each treatment keeps the guardrails that its experiment names, (treatments, units, hours)."""
+    guardrails: GuardrailBits
+    """The guardrails that each treatment does not keep."""
+    metrics: JudgedMetrics | None
+    """The metrics that experiments of the block state; None: there are none."""
 
 
-def compare(block: Block, own: Arms) -> Comparisons:
-    """Every treatment against control, the split against the declared one, and the guardrails; O(cells)."""
+def compare(block: Block, own: Arms, stated: StatedMetrics | None = None) -> Comparisons:
+    """Every treatment against control, the split against the declared one, guardrails and stated metrics; O(cells)."""
     tuned_for = _n_star(block)
+    guardrails = guarded(block, own, tuned_for)
+    metrics = None if stated is None else stated.judged(block, own, tuned_for)
     return Comparisons(
         treatments=_treatment_tests(block, own, tuned_for),
         split=split_tests(block, own),
-        keeps_guardrails=guarded(block, own, tuned_for),
+        guardrails=guardrails if metrics is None else guardrails.joined(metrics.treatments.guardrails),
+        metrics=metrics,
     )
 
 

@@ -16,6 +16,7 @@ from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT, Contract
 from promotion_pipeline.evaluation.guardrails import LATENCY_MARGIN
 from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Thresholds
+from promotion_pipeline.evaluation.metric_results import JudgedMetrics
 from promotion_pipeline.evaluation.metrics import are_proportions
 from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.evaluation.sums import Block
@@ -58,6 +59,9 @@ class Decisions:
     crossed: Floats
     """1: the candidate's z reaches the group-sequential boundary; 0: not; NaN: no plan, or past it."""
     by_user: Bools
+    guardrails_not_kept: Bits
+    """Of the candidate, as in `GuardrailBits`: those that are not kept, and of these the ones not measured."""
+    guardrails_not_measured: Bits
     reasons: Bits
     warnings: Bits
 
@@ -80,13 +84,16 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
     eligible = judged & np.logical_and.reduce(list(checks.values()))
     srm_p_value, sequential_srm = compared.split.srm_p_value, compared.split.sequential_srm_p_value
     lower = pick(tests.always_valid_lower, candidate, np.nan)
+    goals = _goals_of(compared.metrics, candidate)
     with np.errstate(invalid="ignore"):
         sound = (srm_p_value >= SRM_ALPHA) & (sequential_srm >= SRM_ALPHA)
-        evidence = limits.fixed_horizon | ((lower > 0) & sound)
+        shown = np.where(goals.stated, goals.any_better & ~goals.any_worse, lower > 0)
+        evidence = limits.fixed_horizon | (shown & sound)
     exposure, exposed_requests = multiple_exposure(block)
     exposed = np.maximum(exposure, exposed_requests)
     with_users = (own.users > 0).any(axis=0)
-    kept = pick(compared.keeps_guardrails, candidate, False)
+    not_kept = pick(compared.guardrails.not_kept, candidate, 0)
+    kept = (candidate >= 0) & (not_kept == 0)
     by_user = known_by_user(own)
     largest = np.fmax.reduce(own.largest_user_share, axis=0)
     return Decisions(
@@ -103,9 +110,13 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
         largest_user_share=largest,
         crossed=_crossed(tests, candidate),
         by_user=by_user,
+        guardrails_not_kept=not_kept,
+        guardrails_not_measured=pick(compared.guardrails.not_measured, candidate, 0),
         reasons=_reasons(problems, eligible, checks),
         warnings=_warnings(block, own, candidate, srm_p_value, by_user)
-        | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0))
+        | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0) & ~goals.stated)
+        | _flags(Warn.GOALS_NOT_SHOWN, eligible & goals.stated & ~goals.any_better)
+        | _flags(Warn.GOAL_WORSE, (candidate >= 0) & goals.any_worse)
         | _flags(Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH, sequential_srm < SRM_ALPHA)
         | _flags(Warn.GUARDRAIL, (candidate >= 0) & ~kept)
         | _flags(Warn.MULTIPLE_EXPOSURE, exposed > EXPOSURE_WARNING)
@@ -125,6 +136,24 @@ def pick(values: NDArray[Scalar], candidate: Ints, default: float) -> NDArray[Sc
     at = np.maximum(candidate, 0).ravel() * cells + np.arange(cells)
     chosen = np.broadcast_to(values, (len(values), *candidate.shape)).reshape(-1).take(at).reshape(candidate.shape)
     return np.where(candidate >= 0, chosen, values.dtype.type(default))
+
+
+@dataclass(frozen=True)
+class _Goals:
+    """What the stated goals say of the candidate, broadcastable to (units, hours)."""
+
+    stated: Bools
+    any_better: Bools
+    any_worse: Bools
+
+
+def _goals_of(metrics: JudgedMetrics | None, candidate: Ints) -> _Goals:
+    """The goals of each candidate; where none is stated, none is better or worse."""
+    if metrics is None:
+        return _Goals(*(np.zeros((1, 1), dtype=bool),) * 3)
+    found = metrics.treatments
+    better, worse = (pick(part, candidate, False) for part in (found.any_better, found.any_worse))
+    return _Goals(found.states_goals, better, worse)
 
 
 def measured_since_us(block: Block) -> Ints:

@@ -8,8 +8,9 @@ from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation.arms import arms_of
 from promotion_pipeline.evaluation.compare import compare
 from promotion_pipeline.evaluation.decide import decide
-from promotion_pipeline.evaluation.frames import Evaluation, columns_of, frames_of
+from promotion_pipeline.evaluation.frames import Evaluation, FrameColumns, columns_of, frames_of
 from promotion_pipeline.evaluation.layout import build_layout
+from promotion_pipeline.evaluation.metric_results import StatedMetrics, stated_metrics
 from promotion_pipeline.evaluation.sums import cumulate
 
 
@@ -19,6 +20,7 @@ def evaluate(
     *,
     hours: object = None,
     config: PromotionConfig | None = None,
+    metrics: pd.DataFrame | None = None,
 ) -> Evaluation:
     """Judge every experiment at every requested hour, in one pass without a loop over either.
 
@@ -31,9 +33,12 @@ def evaluate(
             governs_until, the as-of bounds (from, until] in which a row is in force; missing until: to this day.
         hours: UTC starts of the hours to decide on; default every hour from the first to the last rollup.
         config: thresholds where the experiment has none of its own.
+        metrics: hourly sums of the metrics that experiments state (`PromotionConfig.metrics`, or a column `metrics` of
+            the experiments frame), a row per (experiment_id, [phase_id,] variant_id, hour, metric) with the columns of
+            `metric_sums.METRIC_SUMS` that its kind is made of; without it none of them is measured.
 
     Returns:
-        The three frames. An experiment with several phases is judged on the phase that is current at the as-of (the
+        The four frames. An experiment with several phases is judged on the phase that is current at the as-of (the
         end of the hour); one whose last phase has ended has no row after it.
 
     Raises:
@@ -42,10 +47,13 @@ def evaluate(
     Cost: O(rollup rows + experiments x hours x variants) time; memory beyond the result is one block of cells.
     """
     layout = build_layout(experiments, config or PromotionConfig())
-    parts = []
+    parts: list[FrameColumns] = []
+    stated: StatedMetrics | None = None
     for block in cumulate(rollups, layout, hours):
+        if not parts:
+            stated = stated_metrics(metrics, layout, block.hours_us)
         arms = arms_of(block)
-        compared = compare(block, arms)
+        compared = compare(block, arms, stated)
         decided = decide(block, arms, compared)
         parts.append(columns_of(block, arms, compared, decided))
     return frames_of(layout, parts)

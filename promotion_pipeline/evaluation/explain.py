@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -249,9 +249,31 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
                 " shared device? Log no user_id where nobody is known, and leave bots out"
             )
         case Warn.GUARDRAIL:
-            return "a guardrail of the experiment is not kept, or could not be measured"
+            return guardrails_sentence(row)
+        case Warn.GOALS_NOT_SHOWN:
+            return "no goal of the experiment is shown better yet by the test that stays valid under hourly looks"
+        case Warn.GOAL_WORSE:
+            return "a goal of the experiment is shown worse than control: see the results of each metric"
         case _ as never:
             assert_never(never)
+
+
+def guardrails_sentence(row: Mapping[str, Any]) -> str:
+    """The guardrails that the candidate does not keep, by name; those that could not be measured apart."""
+    lacking = set(_names(row, "guardrails_not_measured"))
+    failed = [name for name in _names(row, "guardrails_not_kept") if name not in lacking]
+    parts = [f"{_listed(failed)} not kept"] * bool(failed)
+    parts += [f"{_listed(sorted(lacking))} not measured, which is not kept"] * bool(lacking)
+    return "guardrails: " + "; ".join(parts) if parts else "a guardrail of the experiment is not kept"
+
+
+def _names(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
+    names = row.get(column)
+    return () if names is None or isinstance(names, float) else tuple(names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
 
 
 def _exposure(row: Mapping[str, Any]) -> str:

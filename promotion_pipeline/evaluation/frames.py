@@ -15,8 +15,11 @@ from promotion_pipeline.evaluation.codes import WARNING_BITS, AnalysisUnit, Verd
 from promotion_pipeline.evaluation.compare import Comparisons, TreatmentTests
 from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT
 from promotion_pipeline.evaluation.decide import VERDICTS, Decisions, pick
+from promotion_pipeline.evaluation.goals import names_of
 from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
+from promotion_pipeline.evaluation.lanes import metric_names
 from promotion_pipeline.evaluation.layout import Bools, Ints, Layout
+from promotion_pipeline.evaluation.metric_results import CODED, metric_result_columns, no_metric_results
 from promotion_pipeline.evaluation.sums import Block
 
 Columns = dict[str, Any]
@@ -44,6 +47,10 @@ class Evaluation:
     `always_valid_lower/upper` the one that holds at every look."""
     decisions: pd.DataFrame
     """A row per (hour, experiment_id). `lift_lower/upper` are always-valid; reasons and warnings tuples of codes."""
+    metric_results: pd.DataFrame
+    """A row per (hour, experiment_id, treatment variant_id, metric) of the metrics that experiments state:
+    `difference`, `lift` and their intervals are treatment against control as measured, whatever the direction that is
+    better; `lift` a fraction of control's mean. `always_valid_p_value` and its interval hold at every look."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class FrameColumns:
     metrics: Columns
     significance: Columns
     decisions: Columns
+    metric_results: Columns
 
 
 def columns_of(block: Block, arms: Arms, compared: Comparisons, decided: Decisions) -> FrameColumns:
@@ -64,17 +72,24 @@ def columns_of(block: Block, arms: Arms, compared: Comparisons, decided: Decisio
         metrics=_metric_columns(block, arms, shown),
         significance=_significance_columns(block, compared.treatments, shown),
         decisions=_decision_columns(block, arms, compared.treatments, decided, shown),
+        metric_results={} if compared.metrics is None else metric_result_columns(block, compared.metrics, shown),
     )
 
 
 def frames_of(layout: Layout, parts: Sequence[FrameColumns]) -> Evaluation:
     """The blocks, at least one, end to end. O(rows)."""
     hours_us = parts[0].hours_us
+    results = [part.metric_results for part in parts if part.metric_results] or [no_metric_results()]
     return Evaluation(
         metrics=_frame(layout.frame, hours_us, _joined([part.metrics for part in parts])),
         significance=_frame(layout.frame, hours_us, _joined([part.significance for part in parts])),
         decisions=_frame(layout.frame, hours_us, _joined([part.decisions for part in parts])),
+        metric_results=_frame(layout.frame, hours_us, _with_names(_joined(results), metric_names(layout))),
     )
+
+
+def _with_names(columns: Columns, names: list[str]) -> Columns:
+    return columns | {"metric": _coded(columns["metric"], names)}
 
 
 def _governing(block: Block) -> Bools:
@@ -153,6 +168,8 @@ def _decision_columns(block: Block, own: Arms, tests: TreatmentTests, decided: D
     columns |= {check.threshold_column: layout.thresholds.contract[check.threshold][units] for check in CONTRACT}
     columns["planned_sample_size"] = layout.thresholds.planned_sample_size[units]
     columns["lift_prior_sd"] = layout.thresholds.lift_prior_sd[units]
+    for name in ("guardrails_not_kept", "guardrails_not_measured"):
+        columns[name] = names_of(layout.metrics, units, getattr(decided, name)[shown])
     columns["reasons"] = decided.reasons[shown]
     columns["warnings"] = decided.warnings[shown]
     return columns
@@ -212,6 +229,8 @@ def _named_column(experiments: pd.DataFrame, name: str, values: NDArray[Any]) ->
             crossed = np.full(len(values), None, dtype=object)
             crossed[values == 1], crossed[values == 0] = True, False
             return {name: crossed}
+        case _ if name in CODED:
+            return {name: _coded(values, CODED[name])}
         case "sample_size":
             return {name: values.astype(np.int64)}
         case "requests" | "conversions" | "errors" | "users":

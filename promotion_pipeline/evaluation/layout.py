@@ -15,8 +15,10 @@ from promotion_pipeline.config import (
     Evidence,
     GroupSequentialSpending,
     Guardrail,
+    MetricConfig,
     PrimaryMetric,
     PromotionConfig,
+    parse_metrics,
 )
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.codes import Reason, bit
@@ -83,6 +85,8 @@ class Layout:
     traffic_percent: Floats
     treatments: Ints
     problems: NDArray[np.int32]
+    metrics: NDArray[Any]
+    """Of each unit the metrics that its experiment states, a tuple of `MetricConfig`."""
     allows_corrections: Bools
     thresholds: Thresholds
 
@@ -128,6 +132,9 @@ def build_layout(experiments: pd.DataFrame, config: PromotionConfig) -> Layout:
     from_us, until_us = _governed(frame, experiment[first], started[first], first)
     traffic = pd.to_numeric(frame["traffic_percentage"], errors="coerce").to_numpy(dtype=np.float64)
     traffic_percent = np.where(row >= 0, traffic[np.maximum(row, 0)], 0.0) if len(frame) else np.zeros(row.shape)
+    metrics, unreadable = _metrics(frame, first, config)
+    problems = _problems(frame, unit, first, control, row, traffic_percent)
+    problems[unreadable] |= bit(Reason.INVALID_CONFIG)
     return Layout(
         frame=frame,
         row=row,
@@ -137,7 +144,8 @@ def build_layout(experiments: pd.DataFrame, config: PromotionConfig) -> Layout:
         governs_until_us=until_us,
         traffic_percent=traffic_percent,
         treatments=(row[1:] >= 0).sum(axis=0),
-        problems=_problems(frame, unit, first, control, row, traffic_percent),
+        problems=problems,
+        metrics=metrics,
         allows_corrections=_column(frame, "allows_corrections", first, False).astype(bool),
         thresholds=_thresholds(frame, first, config),
     )
@@ -200,6 +208,21 @@ def _column(frame: pd.DataFrame, name: str, first: Ints, default: Any) -> NDArra
     column = np.empty(len(first), dtype=object)
     column[:] = [default if value is None or value is pd.NA or value != value else value for value in given]
     return column
+
+
+def _metrics(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> tuple[NDArray[Any], Bools]:
+    """The metrics that each unit states, and whether they cannot be read; a list that units share is read once."""
+    lists = _column(frame, "metrics", first, config.metrics)
+    parsed: dict[int, tuple[MetricConfig, ...] | None] = {}
+    for value in lists:
+        if id(value) not in parsed:
+            try:
+                parsed[id(value)] = parse_metrics(value)
+            except ValueError:
+                parsed[id(value)] = None
+    metrics = np.empty(len(lists), dtype=object)
+    metrics[:] = [parsed[id(value)] or () for value in lists]
+    return metrics, np.array([parsed[id(value)] is None for value in lists], dtype=bool)
 
 
 def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Thresholds:

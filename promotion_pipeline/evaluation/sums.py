@@ -48,6 +48,8 @@ class Block:
 
     layout: Layout
     """Of these units alone."""
+    units: slice
+    """Where these units are among all."""
     limits: Thresholds
     """Of these units alone, each (units, 1)."""
     hours_us: Ints
@@ -109,7 +111,7 @@ class _Rows:
 
 def _index_rows(rollups: pd.DataFrame, hour: Ints, layout: Layout, hours_us: Ints) -> _Rows:
     """Find unit, slot and column of every rollup row. O(rows)."""
-    unit, slot, source = _locate(rollups, layout)
+    unit, slot, source = located(rollups, layout)
     if source is not None:
         hour = hour[source]
     known = (unit >= 0) & (slot >= 0)
@@ -120,7 +122,7 @@ def _index_rows(rollups: pd.DataFrame, hour: Ints, layout: Layout, hours_us: Int
     keep = begun & (column < len(hours_us))
     within = keep & (hour + HOUR_US <= started + FIRST_TRAFFIC_HOURS * HOUR_US)
     kept = _in_order(np.flatnonzero(keep), unit, hour)
-    requests = _numbers(rollups["requests"])
+    requests = numbers(rollups["requests"])
     requests = requests if source is None else requests[source]
     return _Rows(
         unit=unit[kept].astype(np.int32),
@@ -166,6 +168,7 @@ def _block(rows: _Rows, units: slice, layout: Layout, hours_us: Ints) -> Block:
     ).reshape(shape[:2])
     return Block(
         layout=own,
+        units=units,
         limits=own.thresholds.by_hour(),
         hours_us=hours_us,
         sums=sums,
@@ -192,16 +195,17 @@ def _unknown_since(rows: Ints, unit: Ints, hour: Ints, units: int) -> Ints:
 
 def _sum_columns(rollups: pd.DataFrame, kept: Ints) -> dict[str, NDArray[np.float64 | np.int64]]:
     present = [*REQUIRED_SUMS, *(name for name in OPTIONAL_SUMS if name in rollups.columns)]
-    return {name: _numbers(rollups[name])[kept] for name in present}
+    return {name: numbers(rollups[name])[kept] for name in present}
 
 
-def _numbers(values: pd.Series) -> NDArray[np.float64 | np.int64]:
+def numbers(values: pd.Series) -> NDArray[np.float64 | np.int64]:
+    """A column of sums as an array; what is no number is NaN."""
     if values.dtype == object or pd.api.types.is_extension_array_dtype(values.dtype):
         values = pd.to_numeric(values, errors="coerce").astype("float64")
     return np.asarray(values)
 
 
-def _locate(rollups: pd.DataFrame, layout: Layout) -> tuple[Ints, Ints, Ints | None]:
+def located(rollups: pd.DataFrame, layout: Layout) -> tuple[Ints, Ints, Ints | None]:
     """Unit of each row (-1: not listed) and its slot (-1: the unit has no such variant).
 
     A row of a phase whose set-up changed belongs to several units: it is repeated, and the third array says which row
@@ -214,16 +218,16 @@ def _locate(rollups: pd.DataFrame, layout: Layout) -> tuple[Ints, Ints, Ints | N
     first = np.where(layout.row[0] >= 0, layout.row[0], layout.row[1])
     for name in names:
         index = pd.Index(frame[name].iloc[first].astype(object).unique())
-        unit_keys = unit_keys * (len(index) + 1) + _positions(frame[name].iloc[first], index)
-        codes = _positions(rollups[name], index)
+        unit_keys = unit_keys * (len(index) + 1) + positions(frame[name].iloc[first], index)
+        codes = positions(rollups[name], index)
         row_keys = np.where((codes < 0) | (row_keys < 0), -1, row_keys * (len(index) + 1) + codes)
     unit, source = _units_of(unit_keys, row_keys)
     variants = pd.Index(frame["variant_id"].astype(object).unique())
     slot, units = np.nonzero(layout.exists)
-    own = units * len(variants) + _positions(frame["variant_id"], variants)[layout.row[slot, units]]
-    code = _positions(rollups["variant_id"], variants)
+    own = units * len(variants) + positions(frame["variant_id"], variants)[layout.row[slot, units]]
+    code = positions(rollups["variant_id"], variants)
     code = code if source is None else code[source]
-    found = _search(own, np.where((unit < 0) | (code < 0), -1, unit * len(variants) + code))
+    found = searched(own, np.where((unit < 0) | (code < 0), -1, unit * len(variants) + code))
     return unit, np.where(found < 0, -1, slot[found] if len(slot) else -1), source
 
 
@@ -232,8 +236,8 @@ def _units_of(unit_keys: Ints, row_keys: Ints) -> tuple[Ints, Ints | None]:
     order = np.argsort(unit_keys, kind="stable")
     distinct, first, count = np.unique(unit_keys[order], return_index=True, return_counts=True)
     if len(distinct) == len(unit_keys):
-        return _search(unit_keys, row_keys), None
-    key = _search(distinct, row_keys)
+        return searched(unit_keys, row_keys), None
+    key = searched(distinct, row_keys)
     times = np.where(key < 0, 1, count[key])
     source = np.repeat(np.arange(len(row_keys)), times)
     number = np.arange(len(source)) - np.repeat(np.cumsum(times) - times, times)
@@ -251,7 +255,7 @@ def _has_phases(rollups: pd.DataFrame, frame: pd.DataFrame) -> bool:
     return all(sides)
 
 
-def _positions(values: pd.Series, index: pd.Index) -> Ints:
+def positions(values: pd.Series, index: pd.Index) -> Ints:
     """Positions of the values in the index, -1 where absent; a categorical is looked up once a category."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         of_category = np.append(index.get_indexer(values.cat.categories.astype(object)), -1)
@@ -261,7 +265,7 @@ def _positions(values: pd.Series, index: pd.Index) -> Ints:
     return np.asarray(of_value[codes], dtype=np.int64)
 
 
-def _search(keys: Ints, wanted: Ints) -> Ints:
+def searched(keys: Ints, wanted: Ints) -> Ints:
     """Position of each wanted key among `keys` (distinct), -1 where absent."""
     if not len(keys):
         return np.full(len(wanted), -1)

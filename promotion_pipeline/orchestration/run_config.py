@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, get_args, get_origin
 
 import dagster as dg
-from pydantic import Field, create_model
+from pydantic import BaseModel, Field, create_model
 
 from promotion_pipeline.config import ACTING_FIELDS, PromotionConfig, meaning_of, parse_config
 from promotion_pipeline.orchestration.dagster_private import ConfigScalar, ConfigScalarKind, PostProcessingError
@@ -56,6 +56,8 @@ def _field(name: str) -> tuple[Any, Any]:
     if issubclass(kind, StrEnum):
         described = f"{described} One of {', '.join(repr(word.value) for word in kind)}."
         kind = str
+    if issubclass(kind, BaseModel):
+        kind = dict
     shape = list[kind] if get_origin(about.annotation) is tuple else kind  # type: ignore[valid-type]
     return shape | None, Field(default=None, description=described)
 

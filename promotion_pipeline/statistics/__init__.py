@@ -14,7 +14,15 @@ from promotion_pipeline.statistics.clusters import (
     normal_equivalent,
     student_inflation,
 )
+from promotion_pipeline.statistics.contrasts import (
+    Contrast,
+    fieller_lift_interval,
+    independent,
+    lift_of,
+    margin_contrast,
+)
 from promotion_pipeline.statistics.crossing import crossing_probabilities
+from promotion_pipeline.statistics.cuped import Adjusted, UserSums, cuped_arms
 from promotion_pipeline.statistics.decision_power import power_of_each_test, sample_size_noninferiority
 from promotion_pipeline.statistics.design_effect import design_effect
 from promotion_pipeline.statistics.errors import StatisticsError
@@ -44,7 +52,7 @@ from promotion_pipeline.statistics.power import (
 from promotion_pipeline.statistics.proportions import ZTest, proportion, proportion_variance_of_mean, two_proportion_z
 from promotion_pipeline.statistics.rare_counts import more_often_z
 from promotion_pipeline.statistics.ratios import Ratio, ratio_of_sums
-from promotion_pipeline.statistics.reference.cuped import CupedTest, UserSums, cuped
+from promotion_pipeline.statistics.reference.cuped import CupedTest, cuped
 from promotion_pipeline.statistics.reference.differences import (
     miettinen_nurminen_interval,
     newcombe_interval,
@@ -67,6 +75,7 @@ from promotion_pipeline.statistics.sequential import (
 from promotion_pipeline.statistics.sequential_srm import SequentialSrm, sequential_srm, sequential_srm_p_value
 from promotion_pipeline.statistics.shrinkage import ShrunkenLift, shrunken_lift, shrunken_mean
 from promotion_pipeline.statistics.srm import SrmTest, srm_chi_square
+from promotion_pipeline.statistics.student import student_critical, student_two_sided_p_value
 from promotion_pipeline.statistics.welch import (
     Scale,
     WelchTest,
@@ -78,7 +87,9 @@ from promotion_pipeline.statistics.welch import (
 )
 
 __all__ = [
+    "Adjusted",
     "Boundaries",
+    "Contrast",
     "CupedTest",
     "FloatArray",
     "Interval",
@@ -110,15 +121,20 @@ __all__ = [
     "critical_z",
     "crossing_probabilities",
     "cuped",
+    "cuped_arms",
     "delta_interval",
     "design_effect",
     "dunnett_critical_z",
     "dunnett_p_value",
+    "fieller_lift_interval",
     "group_sequential_boundaries",
     "holm",
+    "independent",
     "katz_interval",
     "largest_share_bound",
     "leverage_inflation",
+    "lift_of",
+    "margin_contrast",
     "mean_variance_of_mean",
     "miettinen_nurminen_interval",
     "minimum_detectable_lift",
@@ -145,7 +161,9 @@ __all__ = [
     "shrunken_lift",
     "shrunken_mean",
     "srm_chi_square",
+    "student_critical",
     "student_inflation",
+    "student_two_sided_p_value",
     "t_test",
     "two_proportion_z",
     "two_sided_p_value",

@@ -10,12 +10,12 @@ from promotion_pipeline.evaluation.metrics.dispatch import (
     kind_of,
     z_tests,
 )
-from promotion_pipeline.evaluation.metrics.kind import MaturedSums, MetricEstimate, MetricKind
+from promotion_pipeline.evaluation.metrics.kind import MaturedSums, MetricEstimate, PrimaryMetricKind
 
 __all__ = [
     "MaturedSums",
     "MetricEstimate",
-    "MetricKind",
+    "PrimaryMetricKind",
     "are_proportions",
     "estimates",
     "improvements_percent",

@@ -8,7 +8,13 @@ import numpy as np
 
 from promotion_pipeline.evaluation.clusters import Clusters
 from promotion_pipeline.evaluation.layout import Floats
-from promotion_pipeline.evaluation.metrics.kind import MaturedSums, MetricEstimate, MetricKind, by_user, user_level
+from promotion_pipeline.evaluation.metrics.kind import (
+    MaturedSums,
+    MetricEstimate,
+    PrimaryMetricKind,
+    by_user,
+    user_level,
+)
 from promotion_pipeline.statistics import (
     ZTest,
     more_often_z,
@@ -18,7 +24,7 @@ from promotion_pipeline.statistics import (
 )
 
 
-class Conversion(MetricKind):
+class Conversion(PrimaryMetricKind):
     """Conversions a request, compared by the pooled z-test. A request without a user is a user of its own."""
 
     is_proportion: ClassVar[bool] = True

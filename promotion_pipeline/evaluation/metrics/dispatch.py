@@ -12,7 +12,7 @@ from promotion_pipeline.config import PrimaryMetric
 from promotion_pipeline.evaluation.clusters import Clusters
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints
 from promotion_pipeline.evaluation.metrics.conversion import Conversion
-from promotion_pipeline.evaluation.metrics.kind import MetricEstimate, MetricKind
+from promotion_pipeline.evaluation.metrics.kind import MetricEstimate, PrimaryMetricKind
 from promotion_pipeline.evaluation.metrics.value import ValueMean, ValuePerUser
 from promotion_pipeline.statistics import ZTest
 
@@ -21,7 +21,7 @@ Found = TypeVar("Found", MetricEstimate, ZTest)
 ALL = slice(None)
 
 
-def kind_of(metric: PrimaryMetric) -> MetricKind:
+def kind_of(metric: PrimaryMetric) -> PrimaryMetricKind:
     """The class of a metric.
 
     Raises:
@@ -67,7 +67,7 @@ def _parts(estimate: MetricEstimate, units: Units) -> MetricEstimate:
     return MetricEstimate(**_of(vars(estimate), units))
 
 
-def _kinds(metric: Ints) -> list[tuple[MetricKind, Units]]:
+def _kinds(metric: Ints) -> list[tuple[PrimaryMetricKind, Units]]:
     """The kinds that some unit has, with these units; where all units have one kind nothing is copied."""
     kinds = list(PrimaryMetric)
     present = np.unique(metric)
@@ -76,7 +76,7 @@ def _kinds(metric: Ints) -> list[tuple[MetricKind, Units]]:
     return [(kind_of(kinds[position]), metric == position) for position in present]
 
 
-def _by_kind(metric: Ints, answer: Callable[[MetricKind, Units], Found]) -> Found:
+def _by_kind(metric: Ints, answer: Callable[[PrimaryMetricKind, Units], Found]) -> Found:
     """The answers of the kinds as one, array by array."""
     parts = [(units, answer(kind, units)) for kind, units in _kinds(metric)]
     first = parts[0][1]

@@ -44,7 +44,7 @@ class MaturedSums(Protocol):
     def value_sum_squares(self) -> float: ...
 
 
-class MetricKind(ABC):
+class PrimaryMetricKind(ABC):
     """One kind of metric. Arrays are (slots, units, hours), of the units that are decided on it alone."""
 
     is_proportion: ClassVar[bool]

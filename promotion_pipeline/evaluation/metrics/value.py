@@ -8,7 +8,13 @@ import numpy as np
 
 from promotion_pipeline.evaluation.clusters import Clusters
 from promotion_pipeline.evaluation.layout import Floats
-from promotion_pipeline.evaluation.metrics.kind import MaturedSums, MetricEstimate, MetricKind, by_user, user_level
+from promotion_pipeline.evaluation.metrics.kind import (
+    MaturedSums,
+    MetricEstimate,
+    PrimaryMetricKind,
+    by_user,
+    user_level,
+)
 from promotion_pipeline.statistics import (
     ZTest,
     mean_variance_of_mean,
@@ -21,7 +27,7 @@ from promotion_pipeline.statistics import (
 USER_VALUE_SUMS = ("user_value_sum_squares", "user_value_requests_sum_products")
 
 
-class ValueMean(MetricKind):
+class ValueMean(PrimaryMetricKind):
     """Value a request; where some requests have no user, these are taken to be worth as much as the others.
 
     Imported sums may know users and not their values. Then all requests of a user are taken to be worth the same:
