@@ -5,6 +5,7 @@ Not here: a rule of its own: it calls the `evaluate()` of production.
 
 from promotion_pipeline.simulation.campaign import Campaign, simulate
 from promotion_pipeline.simulation.like import FalsePromotions, Kept, LikeCampaign, simulate_like
+from promotion_pipeline.simulation.metric_scenario import SimulatedMetrics
 from promotion_pipeline.simulation.rerandomised import UserLog
 from promotion_pipeline.simulation.scenario import Scenario
 from promotion_pipeline.simulation.summary import Estimate, RuleSummary
@@ -17,6 +18,7 @@ __all__ = [
     "LikeCampaign",
     "RuleSummary",
     "Scenario",
+    "SimulatedMetrics",
     "UserLog",
     "simulate",
     "simulate_like",

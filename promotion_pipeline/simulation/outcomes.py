@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.split import SRM_ALPHA
-from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, START, USER_COLUMNS, experiments_of, rollups_of
+from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, START, USER_COLUMNS, experiments_of, frames_of
 from promotion_pipeline.simulation.scenario import Scenario
 
 NOT_PROMOTED = -1
@@ -67,13 +67,17 @@ class Batch:
 def run_batch(scenario: Scenario, config: PromotionConfig, experiments: int, seed: np.random.SeedSequence) -> Batch:
     """Simulate some experiments and put every look at them through `evaluate`."""
     window_hours = int(np.ceil(config.attribution_window_hours))
-    rollups = rollups_of(scenario, experiments, np.random.default_rng(seed), window_hours)
+    rollups, metrics = frames_of(scenario, experiments, np.random.default_rng(seed), window_hours)
     frame = experiments_of(scenario, experiments)
     looks = _looks(scenario)
-    decisions = evaluate(rollups, frame, hours=looks, config=config).decisions
+    if scenario.metrics is not None:
+        config = config.model_copy(update={"metrics": scenario.metrics.stated})
+    decisions = evaluate(rollups, frame, hours=looks, config=config, metrics=metrics).decisions
     if scenario.requests_per_user is None:
         return batch_of(decisions, config, experiments, "request")
     batch = batch_of(decisions, config, experiments, "user")
+    if scenario.metrics is not None:
+        return batch
     blind = evaluate(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, hours=looks, config=config).decisions
     ignored = {PromotionRule.UNATTENDED_BY_REQUEST: _first(blind, "is_promotable", experiments)}
     return Batch(batch.outcomes | ignored, batch.alarms | {"request": _alarms(blind, experiments)})

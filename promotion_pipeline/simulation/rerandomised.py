@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.clusters import POWER, POWER_SUM
 from promotion_pipeline.simulation.rollups import START, names_of
+from promotion_pipeline.simulation.users import Runs
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -95,29 +96,17 @@ class UserLog:
         )
 
 
-def totals_so_far(user: Ints, share: Floats) -> Floats:
-    """Each user's total before each of its rows; rows by user, then time."""
-    through = np.cumsum(share)
-    is_first = np.ones(len(user), dtype=bool)
-    is_first[1:] = user[1:] != user[:-1]
-    start = np.flatnonzero(is_first)
-    before_first = through[start] - share[start]
-    # Taken off again user by user: what is left is exact for counts, and to rounding for money.
-    return np.asarray(through - share - np.repeat(before_first, np.diff(np.append(start, len(user)))))
-
-
 def _increments(user: Ints, sums: dict[str, Floats]) -> dict[str, Floats]:
     dd, dy, dv = sums["requests"], sums["conversions"], sums["value"]
-    d, y, v = (totals_so_far(user, share) for share in (dd, dy, dv))
-    is_first = np.ones(len(user))
-    is_first[1:] = user[1:] != user[:-1]
+    runs = Runs.of(user)
+    d, y, v = (runs.before(share) for share in (dd, dy, dv))
     return {
         "requests": dd,
         "conversions": dy,
         "value_sum": dv,
         # Of an hour only the sum is known: its requests count as alike.
         "value_sum_squares": dv * dv / dd,
-        "new_users": is_first,
+        "new_users": runs.is_first(),
         "user_requests": dd,
         "user_conversions": dy,
         "user_conversions_sum_squares": 2.0 * y * dy + dy * dy,
