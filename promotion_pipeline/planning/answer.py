@@ -5,7 +5,7 @@ plan(Traffic(mean=0.05, requests_per_day=20_000), Aim(lift=0.1, power=0.9))
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from promotion_pipeline.planning.evidences import (
     fixed_horizon_course,
     group_sequential_course,
 )
-from promotion_pipeline.planning.guardrails import guardrail_course
+from promotion_pipeline.planning.guardrails import guardrail_course, with_guardrails
 from promotion_pipeline.planning.question import Aim, Traffic
 from promotion_pipeline.planning.walk import Walk, walk_of
 from promotion_pipeline.statistics import power_of_each_test
@@ -43,7 +43,7 @@ class Need:
     expected_hours: float | None = None
     """Mean age at the promotion, or at the plan's end without one."""
     power: float | None = None
-    """Of this metric by the end."""
+    """Of being promoted by the end."""
     cost_percent: float | None = None
     """Requests that the other goals and the guardrails cost, over those of one goal alone."""
     why_not: str | None = None
@@ -94,14 +94,14 @@ def plan(traffic: Traffic, aim: Aim, config: PromotionConfig | None = None) -> P
     walk = walk_of(traffic, aim, rule)
     each = float(power_of_each_test(aim.power, aim.guardrails))
     alpha = (1.0 - rule.min_confidence_level / 100.0) / traffic.treatments
-    guardrail = guardrail_course(traffic, aim, rule, walk, each)
+    guardrail = guardrail_course(traffic, aim, rule, walk, each) if aim.guardrails else None
     needs = []
     for evidence in EVIDENCES:
         alone = _course(walk, rule, evidence, alpha, aim.power)
         whole = (
             alone if (aim.goals, aim.guardrails) == (1, 0) else _course(walk, rule, evidence, alpha / aim.goals, each)
         )
-        needs.append(_need(evidence, traffic, rule, walk, alone, _longer(whole, guardrail, aim)))
+        needs.append(_need(evidence, traffic, rule, walk, alone, _guarded(whole, guardrail, aim)))
     return Plan(
         traffic=traffic,
         aim=aim,
@@ -109,7 +109,7 @@ def plan(traffic: Traffic, aim: Aim, config: PromotionConfig | None = None) -> P
         alpha=alpha / aim.goals,
         needs=tuple(needs),
         guardrail_requests_two_arms=(
-            None if guardrail is None or aim.guardrails == 0 else int(guardrail * walk.requests_per_hour)
+            None if guardrail is None else int(np.ceil(guardrail.hours[-1] * walk.requests_per_hour))
         ),
         notes=_notes(traffic, aim, rule, guardrail),
     )
@@ -126,19 +126,11 @@ def _course(walk: Walk, rule: PromotionConfig, evidence: str, alpha: float, powe
     return None if found is None else found[0]
 
 
-def _longer(course: Course | None, guardrail_hours: float | None, aim: Aim) -> Course | None:
-    """A plan that does not end before its guardrails can be shown."""
+def _guarded(course: Course | None, guardrail: Course | None, aim: Aim) -> Course | None:
+    """A plan in which the guardrails are shown too."""
     if course is None or aim.guardrails == 0:
         return course
-    if guardrail_hours is None:
-        return None
-    if guardrail_hours <= course.hours[-1]:
-        return course
-    return replace(
-        course,
-        hours=np.append(course.hours, guardrail_hours),
-        acted=np.append(course.acted, course.acted[-1]),
-    )
+    return None if guardrail is None else with_guardrails(course, guardrail, aim.guardrails)
 
 
 def _need(
@@ -173,7 +165,7 @@ def _why_not(rule: PromotionConfig, walk: Walk) -> str:
     return "not within three years: more traffic, a larger lift, fewer variants, or less power"
 
 
-def _notes(traffic: Traffic, aim: Aim, rule: PromotionConfig, guardrail_hours: float | None) -> tuple[str, ...]:
+def _notes(traffic: Traffic, aim: Aim, rule: PromotionConfig, guardrail: Course | None) -> tuple[str, ...]:
     notes = []
     if traffic.design_effect > 1.0:
         notes.append(
@@ -190,8 +182,8 @@ def _notes(traffic: Traffic, aim: Aim, rule: PromotionConfig, guardrail_hours: f
     if aim.guardrails:
         shown = (
             "cannot be shown within three years at this margin"
-            if guardrail_hours is None
-            else f"are each shown within the margin after {guardrail_hours:,.0f} h"
+            if guardrail is None
+            else f"are each shown within the margin after {guardrail.hours[-1]:,.0f} h"
         )
         notes.append(
             f"the {aim.guardrails} guardrails {shown}; goal and guardrails are planned for"

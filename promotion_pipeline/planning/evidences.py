@@ -50,7 +50,7 @@ def always_valid_course(walk: Walk, config: PromotionConfig, alpha: float, power
         n_star = walk.n_star(hours) if planned is None else float(planned)
         return always_valid_critical_z(hours * walk.requests_per_hour, n_star, alpha)
 
-    return _first_with_power(walk, critical, alpha, power)
+    return first_with_power(walk, critical, _one_look(walk, alpha, power) / walk.requests_per_hour, power)
 
 
 def group_sequential_course(
@@ -97,8 +97,16 @@ def _one_look(walk: Walk, alpha: float, power: float) -> float:
     return max(significant, large)
 
 
-def _first_with_power(walk: Walk, critical: Callable[[Floats], Floats], alpha: float, power: float) -> Course | None:
-    last = max(walk.first_hour + 24, int(1.5 * _one_look(walk, alpha, power) / walk.requests_per_hour))
+def first_with_power(
+    walk: Walk, critical: Callable[[Floats], Floats], guess_hours: float, power: float
+) -> Course | None:
+    """The looks until the boundary has been crossed with the power; None: not within three years.
+
+    Args:
+        critical: critical z at each hour.
+        guess_hours: at least so long it will take.
+    """
+    last = max(walk.first_hour + 24, int(1.5 * min(guess_hours, LONGEST_HOURS)))
     while True:
         last = min(last, LONGEST_HOURS)
         hours = walk.hours(last)
