@@ -60,6 +60,8 @@ def bring_sums_up_to_date(store: Store, start: datetime, end: datetime, *, tell:
     for unusable in done.unusable:
         tell(unusable.sentence)
     caught_up = catch_up(store, reread_from)
+    for said in dict.fromkeys((*done.told, *caught_up.told)):
+        tell(said)
     refresh_totals(store, end)
     ensure_days_ahead(store)
     if store.settings.keep_requests_days is not None:

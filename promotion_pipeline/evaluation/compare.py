@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from promotion_pipeline.evaluation.arms import Arms
-from promotion_pipeline.evaluation.goals import GuardrailBits
+from promotion_pipeline.evaluation.goals import GoalsAndGuardrails, GuardrailBits
 from promotion_pipeline.evaluation.guardrails import guarded
 from promotion_pipeline.evaluation.hours import HOUR_US
 from promotion_pipeline.evaluation.layout import Floats
-from promotion_pipeline.evaluation.metric_results import JudgedMetrics, StatedMetrics
+from promotion_pipeline.evaluation.metric_results import StatedMetrics
 from promotion_pipeline.evaluation.metrics import MetricEstimate, are_proportions, improvements_percent, z_tests
 from promotion_pipeline.evaluation.planned import planned_looks
 from promotion_pipeline.evaluation.split import SplitTests, split_tests
@@ -68,8 +68,8 @@ class Comparisons:
     split: SplitTests
     guardrails: GuardrailBits
     """The guardrails that each treatment does not keep."""
-    metrics: JudgedMetrics | None
-    """The metrics that experiments of the block state; None: there are none."""
+    metrics: GoalsAndGuardrails | None
+    """What the metrics that experiments of the block state say; None: there are none."""
 
 
 def compare(block: Block, own: Arms, stated: StatedMetrics | None = None) -> Comparisons:
@@ -80,7 +80,7 @@ def compare(block: Block, own: Arms, stated: StatedMetrics | None = None) -> Com
     return Comparisons(
         treatments=_treatment_tests(block, own, tuned_for),
         split=split_tests(block, own),
-        guardrails=guardrails if metrics is None else guardrails.joined(metrics.treatments.guardrails),
+        guardrails=guardrails if metrics is None else guardrails.joined(metrics.guardrails),
         metrics=metrics,
     )
 

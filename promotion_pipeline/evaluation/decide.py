@@ -13,10 +13,10 @@ from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.evaluation.codes import ERROR_REASONS, INCONCLUSIVE_REASONS, Reason, Verdict, Warn, bit, bits
 from promotion_pipeline.evaluation.compare import Comparisons, TreatmentTests
 from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT, ContractCheck, TreatmentNumbers
+from promotion_pipeline.evaluation.goals import GoalsAndGuardrails
 from promotion_pipeline.evaluation.guardrails import LATENCY_MARGIN
 from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Thresholds
-from promotion_pipeline.evaluation.metric_results import JudgedMetrics
 from promotion_pipeline.evaluation.metrics import are_proportions
 from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.evaluation.sums import Block
@@ -147,11 +147,10 @@ class _Goals:
     any_worse: Bools
 
 
-def _goals_of(metrics: JudgedMetrics | None, candidate: Ints) -> _Goals:
+def _goals_of(found: GoalsAndGuardrails | None, candidate: Ints) -> _Goals:
     """The goals of each candidate; where none is stated, none is better or worse."""
-    if metrics is None:
+    if found is None:
         return _Goals(*(np.zeros((1, 1), dtype=bool),) * 3)
-    found = metrics.treatments
     better, worse = (pick(part, candidate, False) for part in (found.any_better, found.any_worse))
     return _Goals(found.states_goals, better, worse)
 

@@ -56,4 +56,4 @@ def evaluate(
         compared = compare(block, arms, stated)
         decided = decide(block, arms, compared)
         parts.append(columns_of(block, arms, compared, decided))
-    return frames_of(layout, parts)
+    return frames_of(layout, parts, stated)

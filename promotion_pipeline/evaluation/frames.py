@@ -19,7 +19,12 @@ from promotion_pipeline.evaluation.goals import names_of
 from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
 from promotion_pipeline.evaluation.lanes import metric_names
 from promotion_pipeline.evaluation.layout import Bools, Ints, Layout
-from promotion_pipeline.evaluation.metric_results import CODED, metric_result_columns, no_metric_results
+from promotion_pipeline.evaluation.metric_results import (
+    CODED,
+    StatedMetrics,
+    metric_result_columns,
+    no_metric_results,
+)
 from promotion_pipeline.evaluation.sums import Block
 
 Columns = dict[str, Any]
@@ -61,30 +66,30 @@ class FrameColumns:
     metrics: Columns
     significance: Columns
     decisions: Columns
-    metric_results: Columns
 
 
 def columns_of(block: Block, arms: Arms, compared: Comparisons, decided: Decisions) -> FrameColumns:
     """The rows of a block, so that its arrays can be let go. O(cells)."""
-    shown = _governing(block)
+    shown = _governing(block.layout, block.hours_us)
     return FrameColumns(
         hours_us=block.hours_us,
         metrics=_metric_columns(block, arms, shown),
         significance=_significance_columns(block, compared.treatments, shown),
         decisions=_decision_columns(block, arms, compared.treatments, decided, shown),
-        metric_results={} if compared.metrics is None else metric_result_columns(block, compared.metrics, shown),
     )
 
 
-def frames_of(layout: Layout, parts: Sequence[FrameColumns]) -> Evaluation:
-    """The blocks, at least one, end to end. O(rows)."""
+def frames_of(layout: Layout, parts: Sequence[FrameColumns], stated: StatedMetrics | None) -> Evaluation:
+    """The blocks, at least one, end to end, and what was found of stated metrics. O(rows)."""
     hours_us = parts[0].hours_us
-    results = [part.metric_results for part in parts if part.metric_results] or [no_metric_results()]
+    results = no_metric_results()
+    if stated is not None:
+        results = metric_result_columns(stated, _governing(layout, hours_us))
     return Evaluation(
         metrics=_frame(layout.frame, hours_us, _joined([part.metrics for part in parts])),
         significance=_frame(layout.frame, hours_us, _joined([part.significance for part in parts])),
         decisions=_frame(layout.frame, hours_us, _joined([part.decisions for part in parts])),
-        metric_results=_frame(layout.frame, hours_us, _with_names(_joined(results), metric_names(layout))),
+        metric_results=_frame(layout.frame, hours_us, _with_names(results, metric_names(layout))),
     )
 
 
@@ -92,9 +97,9 @@ def _with_names(columns: Columns, names: list[str]) -> Columns:
     return columns | {"metric": _coded(columns["metric"], names)}
 
 
-def _governing(block: Block) -> Bools:
-    """Which (unit, hour) of the block has a row: the unit is its experiment's current phase at the as-of."""
-    as_of, layout = block.hours_us + HOUR_US, block.layout
+def _governing(layout: Layout, hours_us: Ints) -> Bools:
+    """Which (unit, hour) has a row: the unit is its experiment's current phase at the as-of."""
+    as_of = hours_us + HOUR_US
     return np.asarray((as_of > layout.governs_from_us[:, None]) & (as_of <= layout.governs_until_us[:, None]))
 
 

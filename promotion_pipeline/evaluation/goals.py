@@ -19,12 +19,10 @@ from promotion_pipeline.config.metrics import MOST_METRICS
 from promotion_pipeline.evaluation.codes import GuardrailVerdict, MetricOutcome, MetricReason
 from promotion_pipeline.evaluation.lanes import Lanes
 from promotion_pipeline.evaluation.layout import Bools, Floats
-from promotion_pipeline.evaluation.metric_tests import REASONS, MetricTests
+from promotion_pipeline.evaluation.metric_tests import ADJUSTED, GUARDRAIL_VERDICTS, OUTCOMES, REASONS, MetricTable
 from promotion_pipeline.evaluation.sums import Block
 from promotion_pipeline.statistics import holm
 
-OUTCOMES = tuple(MetricOutcome)
-GUARDRAIL_VERDICTS = tuple(GuardrailVerdict)
 TESTABLE = np.array([reason in (MetricReason.MEASURED, MetricReason.NO_BASE) for reason in REASONS])
 """By reason, whether the difference could be tested."""
 
@@ -53,17 +51,6 @@ class GuardrailBits:
 
 
 @dataclass(frozen=True)
-class MetricVerdicts:
-    """What follows from `MetricTests`, arrays (lanes, hours, treatments)."""
-
-    adjusted_p_value: Floats
-    outcome: NDArray[np.int8]
-    """Position in `OUTCOMES`."""
-    guardrail: NDArray[np.int8]
-    """Position in `GUARDRAIL_VERDICTS`; -1 for what is no guardrail."""
-
-
-@dataclass(frozen=True)
 class GoalsAndGuardrails:
     """What follows for each treatment, (treatments, units, hours)."""
 
@@ -74,59 +61,57 @@ class GoalsAndGuardrails:
     guardrails: GuardrailBits
 
 
-def verdicts_of(block: Block, lanes: Lanes, tests: MetricTests) -> MetricVerdicts:
-    """Judge every metric; O(cells of the lanes)."""
+def fill_verdicts(table: MetricTable, block: Block, lanes: Lanes) -> None:
+    """Judge every metric of a block; O(cells of the lanes)."""
     alpha = (1.0 - block.layout.thresholds.min_confidence_level / 100.0)[lanes.unit, None, None]
     shared = alpha / np.maximum(block.layout.treatments, 1)[lanes.unit, None, None]
-    p_value, testable = tests.values["always_valid_p_value"], TESTABLE[tests.reason]
-    adjusted = _over_goals(lanes, np.where(testable, p_value, 1.0), p_value)
-    better_side = lanes.sign[:, None, None] * tests.values["difference"] > 0
-    outcome = np.full(p_value.shape, OUTCOMES.index(MetricOutcome.NO_SIGN), dtype=np.int8)
+    p_value, adjusted, testable = table.values["always_valid_p_value"], table.values[ADJUSTED], TESTABLE[table.reason]
+    adjusted[...] = p_value
+    _share_over_goals(adjusted, lanes, testable)
+    better_side = lanes.sign[:, None, None] * table.values["difference"] > 0
+    codes = {name: np.int8(OUTCOMES.index(name)) for name in MetricOutcome}
+    table.outcome[...] = codes[MetricOutcome.NO_SIGN]
     with np.errstate(invalid="ignore"):
-        np.copyto(outcome, np.int8(OUTCOMES.index(MetricOutcome.BETTER)), where=(adjusted <= shared) & better_side)
-        np.copyto(outcome, np.int8(OUTCOMES.index(MetricOutcome.WORSE)), where=(p_value <= shared) & ~better_side)
-    np.copyto(outcome, np.int8(OUTCOMES.index(MetricOutcome.NOT_MEASURED)), where=~testable)
-    return MetricVerdicts(adjusted, outcome, _guardrail_verdicts(lanes, tests, alpha, shared))
+        np.copyto(table.outcome, codes[MetricOutcome.BETTER], where=(adjusted <= shared) & better_side)
+        np.copyto(table.outcome, codes[MetricOutcome.WORSE], where=(p_value <= shared) & ~better_side)
+    np.copyto(table.outcome, codes[MetricOutcome.NOT_MEASURED], where=~testable)
+    _fill_guardrails(table, lanes, testable, alpha, shared)
 
 
-def _over_goals(lanes: Lanes, counted: Floats, p_value: Floats) -> Floats:
-    """Holm's correction over the goals of each unit; what is no goal, or the only one, stands as it is."""
+def _share_over_goals(p_value: Floats, lanes: Lanes, testable: Bools) -> None:
+    """Holm's correction, in place, over the goals of each unit; a goal that could not be tested counts as one more."""
     goals = np.flatnonzero(lanes.has_role(MetricRole.GOAL))
     of_unit = pd.Series(goals).groupby(lanes.unit[goals])
     place, count = of_unit.cumcount().to_numpy(), of_unit.transform("size").to_numpy()
     several = count > 1
     if not several.any():
-        return p_value
+        return
     goals, place = goals[several], place[several]
     units, row = np.unique(lanes.unit[goals], return_inverse=True)
     together = np.full((place.max() + 1, len(units), *p_value.shape[1:]), np.nan)
-    together[place, row] = counted[goals]
-    adjusted = p_value.copy()
-    adjusted[goals] = holm(together, axis=0)[place, row]
-    return adjusted
+    together[place, row] = np.where(testable[goals], p_value[goals], 1.0)
+    p_value[goals] = holm(together, axis=0)[place, row]
 
 
-def _guardrail_verdicts(lanes: Lanes, tests: MetricTests, alpha: Floats, shared: Floats) -> NDArray[np.int8]:
+def _fill_guardrails(table: MetricTable, lanes: Lanes, testable: Bools, alpha: Floats, shared: Floats) -> None:
     guards = np.flatnonzero(lanes.has_role(MetricRole.GUARDRAIL))
-    verdict = np.full(tests.reason.shape, -1, dtype=np.int8)
     if not len(guards):
-        return verdict
-    reason, p_value = tests.reason[guards], tests.values["guardrail_p_value"][guards]
+        return
+    reason, p_value = table.reason[guards], table.values["guardrail_p_value"][guards]
     with_margin = np.isfinite(lanes.margin[guards])[:, None, None]
-    measured = TESTABLE[reason] & np.isfinite(p_value)
+    measured = testable[guards] & np.isfinite(p_value)
     # Where everybody has the same value in both arms there is no variance, and no harm either.
-    alike = (reason == REASONS.index(MetricReason.NO_VARIATION)) & (tests.values["difference"][guards] == 0)
+    alike = (reason == REASONS.index(MetricReason.NO_VARIATION)) & (table.values["difference"][guards] == 0)
     with np.errstate(invalid="ignore"):
         kept = measured & np.where(with_margin, p_value <= shared[guards], p_value > alpha[guards])
-    codes = {name: GUARDRAIL_VERDICTS.index(name) for name in GuardrailVerdict}
+    codes = {name: np.int8(GUARDRAIL_VERDICTS.index(name)) for name in GuardrailVerdict}
     found = np.where(measured, codes[GuardrailVerdict.NOT_KEPT], codes[GuardrailVerdict.NOT_MEASURED])
-    verdict[guards] = np.where(kept | (alike & ~with_margin), codes[GuardrailVerdict.KEPT], found)
-    return verdict
+    table.guardrail[guards] = np.where(kept | (alike & ~with_margin), codes[GuardrailVerdict.KEPT], found)
 
 
-def goals_and_guardrails(block: Block, lanes: Lanes, verdicts: MetricVerdicts) -> GoalsAndGuardrails:
+def goals_and_guardrails(table: MetricTable, block: Block, lanes: Lanes) -> GoalsAndGuardrails:
     """From metrics to treatments; O(cells of the lanes)."""
-    hours, treatments = verdicts.outcome.shape[1:]
+    hours, treatments = table.outcome.shape[1:]
     shape = (treatments, len(block.layout.metrics), hours)
     better, worse = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     not_kept, not_measured = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
@@ -136,7 +121,7 @@ def goals_and_guardrails(block: Block, lanes: Lanes, verdicts: MetricVerdicts) -
     kept, lacking = (GUARDRAIL_VERDICTS.index(name) for name in (GuardrailVerdict.KEPT, GuardrailVerdict.NOT_MEASURED))
     for number, own in lanes.by_number():
         goals, guards = own[is_goal[own]], own[is_guard[own]]
-        outcome, verdict = (np.moveaxis(part, -1, 0) for part in (verdicts.outcome[goals], verdicts.guardrail[guards]))
+        outcome, verdict = (np.moveaxis(part, -1, 0) for part in (table.outcome[goals], table.guardrail[guards]))
         better[:, lanes.unit[goals]] |= outcome == OUTCOMES.index(MetricOutcome.BETTER)
         worse[:, lanes.unit[goals]] |= outcome == OUTCOMES.index(MetricOutcome.WORSE)
         bit = np.int32(1 << number)

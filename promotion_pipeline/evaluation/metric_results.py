@@ -10,18 +10,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from promotion_pipeline.evaluation.arms import Arms
-from promotion_pipeline.evaluation.goals import (
-    GUARDRAIL_VERDICTS,
-    OUTCOMES,
-    GoalsAndGuardrails,
-    MetricVerdicts,
-    goals_and_guardrails,
-    verdicts_of,
-)
+from promotion_pipeline.evaluation.goals import GoalsAndGuardrails, fill_verdicts, goals_and_guardrails
 from promotion_pipeline.evaluation.lanes import DIRECTIONS, KINDS, ROLES, Lanes, lanes_of
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Layout
 from promotion_pipeline.evaluation.metric_sums import MetricRows, index_metrics
-from promotion_pipeline.evaluation.metric_tests import OF_SOME, REASONS, TESTED, MetricTests, tests_of_metrics
+from promotion_pipeline.evaluation.metric_tests import (
+    ADJUSTED,
+    GUARDRAIL_VERDICTS,
+    OF_SOME,
+    OUTCOMES,
+    REASONS,
+    TESTED,
+    MetricTable,
+    fill_tests,
+)
 from promotion_pipeline.evaluation.sums import Block
 
 CODED: dict[str, list[str]] = {
@@ -35,57 +37,54 @@ CODED: dict[str, list[str]] = {
 """Columns of words, with all that each may say."""
 OF_LANE = {"metric": "name", "kind": "kind", "role": "role", "direction": "direction"}
 """Columns that say what a lane is, by the name that `Lanes` has for them."""
-NUMBERS = (*TESTED, *OF_SOME, "adjusted_p_value", "margin_percent")
-
-
-@dataclass(frozen=True)
-class JudgedMetrics:
-    """The stated metrics of a block: what was tested, and what follows."""
-
-    lanes: Lanes
-    tests: MetricTests
-    verdicts: MetricVerdicts
-    treatments: GoalsAndGuardrails
+NUMBERS = (*TESTED, *OF_SOME, ADJUSTED, "margin_percent")
 
 
 @dataclass(frozen=True)
 class StatedMetrics:
-    """All that experiments state, with the rows that were kept of it."""
+    """All that experiments state: the rows that were kept of it, and what is found block by block."""
 
+    layout: Layout
+    hours_us: Ints
     lanes: Lanes
     rows: MetricRows
+    table: MetricTable
 
-    def judged(self, block: Block, own: Arms, tuned_for: Floats) -> JudgedMetrics | None:
-        """Test and judge those of a block; None: it has none. O(cells of its lanes)."""
+    def judged(self, block: Block, own: Arms, tuned_for: Floats) -> GoalsAndGuardrails | None:
+        """Test and judge the metrics of a block; None: it has none. O(cells of its lanes)."""
         where, lanes = self.lanes.of_units(block.units)
         if not len(lanes):
             return None
-        tests = tests_of_metrics(block, own, self.rows.within(where), lanes, tuned_for)
-        verdicts = verdicts_of(block, lanes, tests)
-        return JudgedMetrics(lanes, tests, verdicts, goals_and_guardrails(block, lanes, verdicts))
+        table = self.table.of(where)
+        fill_tests(table, block, own, self.rows.within(where), lanes, tuned_for)
+        fill_verdicts(table, block, lanes)
+        return goals_and_guardrails(table, block, lanes)
 
 
 def stated_metrics(metrics: pd.DataFrame | None, layout: Layout, hours_us: Ints) -> StatedMetrics | None:
     """The lanes of a layout with the rows of the metrics frame; None: no experiment states a metric."""
     lanes = lanes_of(layout)
-    return StatedMetrics(lanes, index_metrics(metrics, layout, lanes, hours_us)) if len(lanes) else None
+    if not len(lanes):
+        return None
+    table = MetricTable.blank((len(lanes), len(hours_us), len(layout.row) - 1))
+    return StatedMetrics(layout, hours_us, lanes, index_metrics(metrics, layout, lanes, hours_us), table)
 
 
-def metric_result_columns(block: Block, judged: JudgedMetrics, shown: Bools) -> dict[str, NDArray[Any]]:
-    """The rows of a block as raw columns, by lane, hour and treatment. O(rows).
+def metric_result_columns(stated: StatedMetrics, shown: Bools) -> dict[str, NDArray[Any]]:
+    """The rows as raw columns, by lane, hour and treatment. O(rows).
 
     Args:
         shown: which (unit, hour) has rows.
     """
-    lanes, layout = judged.lanes, block.layout
+    lanes, layout, table = stated.lanes, stated.layout, stated.table
     row = layout.row[1:, lanes.unit].T[:, None, :]
     mask = shown[lanes.unit][:, :, None] & (row >= 0)
-    shape = mask.shape
+    shape, is_whole = mask.shape, bool(mask.all())
 
     def flat(values: NDArray[Any]) -> NDArray[Any]:
         # Where every cell has a row, the usual case, a column is a view.
         whole = np.broadcast_to(values, shape)
-        return whole.reshape(-1) if mask.all() else whole[mask]
+        return whole.reshape(-1) if is_whole else whole[mask]
 
     columns = {
         "row": flat(row).astype(np.int32),
@@ -94,10 +93,8 @@ def metric_result_columns(block: Block, judged: JudgedMetrics, shown: Bools) -> 
     }
     columns |= {name: flat(getattr(lanes, of)[:, None, None]) for name, of in OF_LANE.items()}
     columns["margin_percent"] = flat(100.0 * lanes.margin[:, None, None])
-    columns |= {name: flat(values) for name, values in judged.tests.values.items()}
-    columns["adjusted_p_value"] = flat(judged.verdicts.adjusted_p_value)
-    columns["outcome"], columns["guardrail"] = flat(judged.verdicts.outcome), flat(judged.verdicts.guardrail)
-    columns["reason"] = flat(judged.tests.reason)
+    columns |= {name: flat(values) for name, values in table.values.items()}
+    columns |= {name: flat(getattr(table, name)) for name in ("outcome", "guardrail", "reason")}
     columns["is_adjusted"] = np.isfinite(columns["theta"])
     return columns
 

@@ -13,7 +13,7 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.hours import HOUR_US, refuse_fractions, utc_us
 from promotion_pipeline.evaluation.lanes import Lanes, metric_names
 from promotion_pipeline.evaluation.layout import Floats, Ints, Layout
-from promotion_pipeline.evaluation.sums import located, numbers, positions, searched
+from promotion_pipeline.evaluation.sums import column_of, in_order, located, numbers, positions, searched
 
 METRIC_SUMS = (
     "new_users",
@@ -47,7 +47,9 @@ class MetricRows:
 
     def within(self, lanes: slice) -> MetricRows:
         """Those of consecutive lanes, counted from the first of these."""
-        rows = slice(*(int(at) for at in np.searchsorted(self.lane, [lanes.start, lanes.stop])))
+        # Bounds of the same type: else the whole array is converted to theirs first.
+        bounds = np.array([lanes.start, lanes.stop], dtype=self.lane.dtype)
+        rows = slice(*(int(at) for at in np.searchsorted(self.lane, bounds)))
         lane = self.lane[rows] - np.int32(lanes.start)
         return MetricRows(self.frame, self.row[rows], lane, self.slot[rows], self.column[rows])
 
@@ -103,10 +105,8 @@ def index_metrics(metrics: pd.DataFrame | None, layout: Layout, lanes: Lanes, ho
     name = positions(metrics["metric"], known)[row]
     lane = searched(own, np.where((unit < 0) | (slot < 0) | (name < 0), -1, unit * len(known) + name))
     wait_us = (np.ceil(layout.thresholds.attribution_window_hours) * HOUR_US).astype(np.int64)[unit]
-    column = np.searchsorted(hours_us, hour + wait_us)
+    column = column_of(hours_us, hour + wait_us)
     keep = (lane >= 0) & (hour + HOUR_US > layout.started_us[unit]) & (column < len(hours_us))
-    kept = np.flatnonzero(keep)
-    if (np.diff(lane[kept]) < 0).any() or ((np.diff(hour[kept]) < 0) & (np.diff(lane[kept]) == 0)).any():
-        kept = kept[np.lexsort((hour[kept], lane[kept]))]
+    kept = in_order(np.flatnonzero(keep), lane, hour)
     parts = (values[kept].astype(np.int32) for values in (lane, slot, column))
     return MetricRows(metrics, row[kept], *parts)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.config import MetricRole
 from promotion_pipeline.evaluation.arms import Arms
-from promotion_pipeline.evaluation.codes import MetricReason
+from promotion_pipeline.evaluation.codes import GuardrailVerdict, MetricOutcome, MetricReason
 from promotion_pipeline.evaluation.lanes import KINDS, Lanes
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints
 from promotion_pipeline.evaluation.metric_sums import SAMPLES, UNMATCHED, MetricRows
@@ -53,16 +53,39 @@ TESTED = (
 """Of every metric."""
 OF_SOME = ("theta", "variance_reduction", "noninferiority_p_value", "guardrail_p_value")
 """Of metrics with a covariate, of guardrails with a margin, of guardrails; else NaN."""
+ADJUSTED = "adjusted_p_value"
+OUTCOMES = tuple(MetricOutcome)
+GUARDRAIL_VERDICTS = tuple(GuardrailVerdict)
 
 
 @dataclass(frozen=True)
-class MetricTests:
-    """What was tested, arrays (lanes, hours, treatments): the order of the rows that they become."""
+class MetricTable:
+    """What is found, arrays (lanes, hours, treatments): the order of the rows that they become.
+
+    Made once for all lanes and filled part by part, so that nothing so large is copied.
+    """
 
     values: dict[str, Floats]
-    """By the names in `TESTED` and `OF_SOME`."""
+    """By the names in `TESTED`, `OF_SOME` and `ADJUSTED`."""
     reason: Codes
     """Position in `REASONS`."""
+    outcome: Codes
+    """Position in `OUTCOMES`."""
+    guardrail: Codes
+    """Position in `GUARDRAIL_VERDICTS`; -1 for what is no guardrail."""
+
+    @classmethod
+    def blank(cls, shape: tuple[int, int, int]) -> MetricTable:
+        """One to fill."""
+        values = {name: np.empty(shape) for name in (*TESTED, ADJUSTED)}
+        values |= {name: np.full(shape, np.nan) for name in OF_SOME}
+        codes = (np.full(shape, code, dtype=np.int8) for code in (0, 0, -1))
+        return cls(values, *codes)
+
+    def of(self, lanes: slice) -> MetricTable:
+        """That of some lanes, without a copy."""
+        values = {name: part[lanes] for name, part in self.values.items()}
+        return MetricTable(values, self.reason[lanes], self.outcome[lanes], self.guardrail[lanes])
 
 
 @dataclass(frozen=True)
@@ -82,24 +105,20 @@ class _Traffic:
         return _Traffic(**{name: values[:, unit] for name, values in vars(self).items()})
 
 
-def tests_of_metrics(block: Block, own: Arms, rows: MetricRows, lanes: Lanes, tuned_for: Floats) -> MetricTests:
-    """Test the lanes of a block, of which `rows` are the sums; O(cells of the lanes).
+def fill_tests(table: MetricTable, block: Block, own: Arms, rows: MetricRows, lanes: Lanes, tuned_for: Floats) -> None:
+    """Test the lanes of a block, of which `rows` are the sums and `table` the results; O(cells of the lanes).
 
     Args:
         tuned_for: N* of each treatment's always-valid interval, (treatments, units, hours).
     """
     slots, _, hours = own.requests.shape
-    shape = (len(lanes), hours, slots - 1)
-    values = {name: np.empty(shape) for name in TESTED} | {name: np.full(shape, np.nan) for name in OF_SOME}
-    reason = np.empty(shape, dtype=np.int8)
     traffic = _traffic(block, own, tuned_for)
     for kind, part in _parts(lanes, slots * hours):
         tested = _Part(kind, lanes.at(part), traffic.of(lanes.unit[part]))
         found, why = tested.found(rows, part, (slots, len(lanes), hours))
         for name, cells in found.items():
-            values[name][part] = np.moveaxis(np.broadcast_to(cells, (slots - 1, len(part), hours)), 0, -1)
-        reason[part] = np.moveaxis(why, 0, -1)
-    return MetricTests(values, reason)
+            table.values[name][part] = np.moveaxis(np.broadcast_to(cells, (slots - 1, len(part), hours)), 0, -1)
+        table.reason[part] = np.moveaxis(why, 0, -1)
 
 
 def _traffic(block: Block, own: Arms, tuned_for: Floats) -> _Traffic:
@@ -143,9 +162,14 @@ class _Part:
         if self.lanes.with_covariate.any():
             contrast, found, ratio = _adjusted(sums)
             careful = contrast
-        error = np.sqrt(_positive(contrast.variance_at(1.0)))
-        unsure = student_inflation(self.traffic.reach, careful.inverse_freedom_of(careful.variance_at(1.0)))
-        careful_error = np.sqrt(_positive(careful.variance_at(1.0))) * unsure
+        spread = contrast.variance_at(1.0)
+        error, freedom = np.sqrt(_positive(spread)), contrast.inverse_freedom_of(spread)
+        careful_error, careful_freedom = error, freedom
+        if careful is not contrast:
+            spread = careful.variance_at(1.0)
+            careful_error, careful_freedom = np.sqrt(_positive(spread)), careful.inverse_freedom_of(spread)
+        unsure = student_inflation(self.traffic.reach, careful_freedom)
+        careful_error = careful_error * unsure
         found |= {
             "control_estimate": contrast.control,
             "estimate": contrast.treatment,
@@ -154,13 +178,12 @@ class _Part:
             "control_sample": estimate.sample[:1],
             "sample": estimate.sample[1:],
         }
-        found |= self._fixed(contrast, error, ratio) | self._always_valid(careful, careful_error, unsure)
+        found |= self._fixed(contrast, error, freedom, ratio) | self._always_valid(careful, careful_error, unsure)
         found |= self._guarded(contrast, careful, careful_error, unsure)
         return found, self._reasons(sums, estimate, found, careful_error)
 
-    def _fixed(self, contrast: Contrast, error: Floats, ratio: Floats | None) -> dict[str, Floats]:
+    def _fixed(self, contrast: Contrast, error: Floats, freedom: Floats, ratio: Floats | None) -> dict[str, Floats]:
         """Welch's test of the difference, and the delta method's interval of the lift: of one look."""
-        freedom = contrast.inverse_freedom_of(contrast.variance_at(1.0))
         lift, lift_error = lift_of(contrast, ratio)
         half = student_critical(self.traffic.alpha, freedom) * lift_error
         with np.errstate(all="ignore"):

@@ -40,6 +40,7 @@ OPTIONAL_SUMS = (
 CELLS_PER_BLOCK = 250_000
 """Cells of one block: keeps a block's temporaries near the processor's cache and flat in the number of experiments."""
 FIRST_TRAFFIC_HOURS = 48
+MOST_IN_A_TABLE = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,11 @@ def _index_rows(rollups: pd.DataFrame, hour: Ints, layout: Layout, hours_us: Int
     known = (unit >= 0) & (slot >= 0)
     started = layout.started_us[unit]
     wait_us = (np.ceil(layout.thresholds.attribution_window_hours) * HOUR_US).astype(np.int64)[unit]
-    column = np.searchsorted(hours_us, hour + wait_us)
+    column = column_of(hours_us, hour + wait_us)
     begun = known & (hour + HOUR_US > started)
     keep = begun & (column < len(hours_us))
     within = keep & (hour + HOUR_US <= started + FIRST_TRAFFIC_HOURS * HOUR_US)
-    kept = _in_order(np.flatnonzero(keep), unit, hour)
+    kept = in_order(np.flatnonzero(keep), unit, hour)
     requests = numbers(rollups["requests"])
     requests = requests if source is None else requests[source]
     return _Rows(
@@ -135,7 +136,14 @@ def _index_rows(rollups: pd.DataFrame, hour: Ints, layout: Layout, hours_us: Int
     )
 
 
-def _in_order(kept: Ints, unit: Ints, hour: Ints) -> Ints:
+def column_of(hours_us: Ints, seen_us: Ints) -> Ints:
+    """The first requested hour not before each time, as `searchsorted` finds it; hours without gaps need no search."""
+    if not len(hours_us) or hours_us[-1] - hours_us[0] != (len(hours_us) - 1) * HOUR_US:
+        return np.asarray(np.searchsorted(hours_us, seen_us))
+    return np.asarray(np.clip(-((hours_us[0] - seen_us) // HOUR_US), 0, len(hours_us)))
+
+
+def in_order(kept: Ints, unit: Ints, hour: Ints) -> Ints:
     """The rows by unit, then hour. Rows mostly come by the hour, where sorting by unit alone is enough and faster."""
     if (np.diff(unit[kept]) < 0).any():
         kept = kept[np.argsort(unit[kept], kind="stable")]
@@ -144,7 +152,8 @@ def _in_order(kept: Ints, unit: Ints, hour: Ints) -> Ints:
 
 
 def _block(rows: _Rows, units: slice, layout: Layout, hours_us: Ints) -> Block:
-    window = slice(*np.searchsorted(rows.unit, [units.start, units.stop]))
+    # Bounds of the same type: else the whole array is converted to theirs first.
+    window = slice(*np.searchsorted(rows.unit, np.array([units.start, units.stop], dtype=rows.unit.dtype)))
     own = layout.of(units)
     hour_count = len(hours_us)
     shape = (*own.row.shape, hour_count)
@@ -269,6 +278,12 @@ def searched(keys: Ints, wanted: Ints) -> Ints:
     """Position of each wanted key among `keys` (distinct), -1 where absent."""
     if not len(keys):
         return np.full(len(wanted), -1)
+    most = int(keys.max())
+    if most <= MOST_IN_A_TABLE:
+        # Keys are numbers made of positions: mostly small, and a look into a table is faster than a search.
+        at = np.full(most + 2, -1)
+        at[keys[keys >= 0]] = np.flatnonzero(keys >= 0)
+        return at[np.where((wanted >= 0) & (wanted <= most), wanted, most + 1)]
     order = np.argsort(keys)
     at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
     return np.where(keys[order][at] == wanted, order[at], -1)

@@ -37,6 +37,8 @@ class SeenPhase:
     ended_at: str | None
     traffic: str
     """Digest of the split: with another one, other variants may have been known."""
+    has_metrics: bool
+    """Whether it states metrics beside the primary one: without any, nothing is asked for them."""
 
 
 @dataclass(frozen=True)

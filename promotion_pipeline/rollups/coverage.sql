@@ -1,6 +1,6 @@
 -- name: seen_phases
 -- The phases that a rollup of a window will know of, with a digest of their split.
-SELECT phase.id, phase.started_at::text, phase.ended_at::text, md5(phase.traffic::text)
+SELECT phase.id, phase.started_at::text, phase.ended_at::text, md5(phase.traffic::text), phase.fixed <> '{}'
 FROM ab_experiment_phases AS phase JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id
 WHERE experiment.rollup_source = 'requests' AND phase.started_at < %(end)s
     AND coalesce(phase.ended_at, 'infinity') > %(start)s

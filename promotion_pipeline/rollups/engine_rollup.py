@@ -15,6 +15,7 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.coverage import seen_phases
 from promotion_pipeline.rollups.engines.base import RequestSource
 from promotion_pipeline.rollups.log import RollupResult
+from promotion_pipeline.rollups.metrics.reading import engine_reader
 from promotion_pipeline.rollups.phases import read_phases
 from promotion_pipeline.rollups.postgresql.users import USER_HOUR, LoadUsers
 from promotion_pipeline.rollups.pushdown import read_hours, read_user_hours, requests_by_hour
@@ -90,7 +91,10 @@ def rollup_from_source(
             load = _loader(source, phases)
         unreadable = source.unreadable(start, end)
         return reconcile(
-            connection, FreshSums(start, end, experiment_ids, seen, load, partial(_restate, source), unreadable)
+            connection,
+            FreshSums(
+                start, end, experiment_ids, seen, load, partial(_restate, source), engine_reader(source), unreadable
+            ),
         )
 
 

@@ -75,6 +75,8 @@ class RollupResult:
     """Rollup rows that stay as they were counted, although the log has lost their requests."""
     unusable: tuple[Unusable, ...] = ()
     """Numbers of the product's own table that were left out of the sums."""
+    told: tuple[str, ...] = ()
+    """What people should know of metrics and their events, a sentence each."""
 
 
 def added_up(parts: Sequence[RollupResult]) -> RollupResult:
@@ -85,6 +87,7 @@ def added_up(parts: Sequence[RollupResult]) -> RollupResult:
         unassigned_requests=sum(part.unassigned_requests for part in parts),
         changed_rows=sum(part.changed_rows for part in parts),
         kept_rows=sum(part.kept_rows for part in parts),
+        told=tuple(dict.fromkeys(said for part in parts for said in part.told)),
     )
 
 

@@ -14,9 +14,12 @@ from psycopg import sql
 from promotion_pipeline.rollups.coverage import SeenPhase, cover
 from promotion_pipeline.rollups.log import RollupResult
 from promotion_pipeline.rollups.log_gaps import Unreadable, keep_what_vanished
+from promotion_pipeline.rollups.metrics.reading import MetricReader
+from promotion_pipeline.rollups.metrics.update import note_metric_hours, update_metrics
 from promotion_pipeline.rollups.postgresql.users import LoadUsers, update_moments
 from promotion_pipeline.rollups.rollup_columns import COUNTS, KEYS, SUMS
 from promotion_pipeline.store.bulk import identifiers, ids_filter, time_literal
+from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.statements import statements
 
 _SQL = statements(__file__)
@@ -39,6 +42,8 @@ class FreshSums:
     """Fills `fresh_user_hours`; None: the log has no users."""
     restate: Callable[[psycopg.Connection[Any]], None]
     """Says of changed hours how many requests belong nowhere now, where only some experiments were read."""
+    metrics: MetricReader
+    """The log as the metrics of experiments ask it."""
     unreadable: Sequence[Unreadable] = ()
     """What of the log could not be read."""
 
@@ -55,16 +60,22 @@ def reconcile(connection: psycopg.Connection[Any], sums: FreshSums) -> RollupRes
     columns = (*KEYS, *COUNTS, *SUMS, "newest_request_at")
     kept = keep_what_vanished(connection, start, end, stored, columns, sums.unreadable, ids)
     _find_moved_hours(connection, stored)
+    has_metrics = any(phase.has_metrics for phase in sums.seen)
+    if has_metrics:
+        note_metric_hours(connection)
     if ids is not None:
         note_counts(connection, stored)
     changed = _remove_vanished(connection, stored) + _write_changed(connection)
     if sums.load_users is not None:
         update_moments(connection, sums.load_users)
+    told: tuple[str, ...] = ()
+    if has_metrics:
+        told = update_metrics(connection, sums.metrics, newest_complete_hour(connection), ids)
     cover(connection, sums.seen, start, end)
     if ids is None:
-        return replace(_mark_hours(connection, start, end, changed), kept_rows=kept)
+        return replace(_mark_hours(connection, start, end, changed), kept_rows=kept, told=told)
     sums.restate(connection)
-    return replace(_restricted_result(connection, changed), kept_rows=kept)
+    return replace(_restricted_result(connection, changed), kept_rows=kept, told=told)
 
 
 def _stored(start: datetime, end: datetime, experiment_ids: Sequence[str] | None) -> sql.Composed:

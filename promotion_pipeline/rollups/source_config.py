@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_validator
@@ -77,6 +79,8 @@ class SourceConfig(BaseModel):
     files: str | None = None
     """Path or glob of Parquet files, local or s3://; instead of a table."""
     columns: Columns = Columns()
+    metric_columns: Mapping[str, str] = MappingProxyType({})
+    """Names that metrics use -> the log's columns of numbers or flags, beside those of `columns`."""
     time: TimeKind = TimeKind.INSTANT
     users: bool = True
     """False: no user-level sums, and no user's name leaves the log."""

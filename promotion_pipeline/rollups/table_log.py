@@ -8,15 +8,11 @@ from datetime import datetime
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups.engines import postgresql
 from promotion_pipeline.rollups.log import TABLE, RollupResult, Span, require_distinct
 from promotion_pipeline.rollups.postgresql.arms import REQUEST_HOUR
+from promotion_pipeline.rollups.postgresql.own_log import OWN_LOG
 from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rollup_window
-from promotion_pipeline.rollups.source_config import TimeKind
 from promotion_pipeline.rollups.sql.dialect import EPOCH
-from promotion_pipeline.rollups.sql.flags import Flag
-from promotion_pipeline.rollups.sql.kinds import Kind, LogColumn
-from promotion_pipeline.rollups.sql.log_columns import LogColumns
 from promotion_pipeline.rollups.sql.rollup_query import Log
 from promotion_pipeline.rollups.sql_log import SqlLog
 from promotion_pipeline.store.bulk import read_frame, time_literal
@@ -24,24 +20,6 @@ from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import require_hours
 
 _SQL = statements(__file__)
-
-_TABLE = Log(
-    dialect=postgresql.DIALECT,
-    table="promotion_pipeline_requests",
-    columns=LogColumns(
-        created_at=LogColumn("created_at", Kind.INSTANT),
-        time=TimeKind.INSTANT,
-        experiment=LogColumn("experiment_id", Kind.UUID),
-        variant=LogColumn("variant_id", Kind.UUID),
-        converted=Flag(LogColumn("converted", Kind.BOOLEAN)),
-        is_error=Flag(LogColumn("is_error", Kind.BOOLEAN)),
-        latency_ms=LogColumn("latency_ms", Kind.NUMBER),
-        user_id=LogColumn("user_id", Kind.TEXT),
-        value=LogColumn("value", Kind.NUMBER),
-    ),
-    users=True,
-)
-
 
 class TableLog(SqlLog):
     """`ai_requests` of the product's database."""
@@ -91,7 +69,7 @@ class TableLog(SqlLog):
         return None if at is None or at < EPOCH else at
 
     def _log(self) -> Log:
-        return _TABLE
+        return OWN_LOG
 
     def _run(self, query: str) -> pd.DataFrame:
         # Safe as plain text: it is made of our template, ids and times, and of no text that somebody typed.

@@ -62,5 +62,7 @@ def _hash_what_is_stored(connection: psycopg.Connection[Any], check: str) -> str
         return known
     # Triggers change the totals with it.
     connection.execute("UPDATE hourly_user_rollups SET user_id = kept_user_id(user_id)")
+    connection.execute("UPDATE metric_users SET user_id = kept_user_id(user_id)")
+    connection.execute("UPDATE hourly_user_metrics SET user_id = kept_user_id(user_id) WHERE user_id <> ''")
     connection.execute("INSERT INTO user_id_keys (key_check) VALUES (%s)", (check,))
     return check

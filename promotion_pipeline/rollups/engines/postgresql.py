@@ -41,6 +41,7 @@ DIALECT = Dialect(
     uuid="UUID {}",
     # A numeric may be larger than any double: it is compared before it is cast.
     bound="{}",
+    exact="numeric",
     user_key='{} COLLATE "C"',
     fence="\n    OFFSET 0",
     kinds={

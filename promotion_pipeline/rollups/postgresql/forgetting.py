@@ -19,7 +19,7 @@ from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.user_ids import settle_user_ids
 
-KEPT_IN = ("hourly_user_rollups", "user_totals")
+KEPT_IN = ("hourly_user_rollups", "user_totals", "metric_users", "hourly_user_metrics")
 """The tables of the product that hold users' ids, as `kept_user_id` makes them."""
 ACTORS = {
     "experiment_promotions": ("promoted_by", "rolled_back_by"),
@@ -77,6 +77,8 @@ def forget_user(store: Store, user_id: str, *, requests: bool = True, dry_run: b
         rows["ai_events"] = connection.execute(
             "UPDATE ai_events SET user_id = %s WHERE user_id = %s", (mark, user_id)
         ).rowcount
+        # After the events: replacing their id notes them under the old one too.
+        connection.execute("UPDATE metric_event_changes SET user_id = %s WHERE user_id = %s", (mark, user_id))
         return Forgotten(rows, 0 if requests else found, _acts(connection, user_id))
 
 

@@ -12,6 +12,7 @@ from psycopg import sql
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.coverage import requests_kept_since, seen_phases
 from promotion_pipeline.rollups.log import RollupResult
+from promotion_pipeline.rollups.metrics.reading import table_reader
 from promotion_pipeline.rollups.postgresql.arms import ARMS, KNOWN_USER, REQUEST_HOUR, WITH_ARMS
 from promotion_pipeline.rollups.postgresql.unusable import unusable_numbers
 from promotion_pipeline.rollups.postgresql.users import load_user_hours
@@ -116,5 +117,8 @@ def rollup_window(
         connection.execute(
             sql.SQL("CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS {}").format(aggregation(start, end, wanted))
         )
-        done = reconcile(connection, FreshSums(start, end, experiment_ids, seen, load_user_hours, restate_hours))
+        done = reconcile(
+            connection,
+            FreshSums(start, end, experiment_ids, seen, load_user_hours, restate_hours, table_reader()),
+        )
         return replace(done, unusable=unusable_numbers(connection))

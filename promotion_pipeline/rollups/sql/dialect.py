@@ -73,6 +73,8 @@ class Dialect:
     between_rows: str = ",\n        "
     name_values: bool = False
     """Whether a row names its values, where the rowset cannot name its columns."""
+    exact: str | None = None
+    """A type whose sums are the same in whatever order they are added; default: the double."""
     bound: str | None = None
     """A number as a literal that a column of any numeric type can be compared with; default: a double."""
     trimmed: str = "TRIM(translate({text}, {white_space}, {spaces}))"
@@ -102,6 +104,11 @@ class Dialect:
                 if re.fullmatch(pattern, plain):
                     return kind
         return Kind.OTHER
+
+    @property
+    def exact_type(self) -> str:
+        """The type that numbers of metrics are added up in."""
+        return self.exact or self.double
 
     @property
     def largest(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from promotion_pipeline.errors import ConfigError
@@ -32,6 +32,8 @@ class LogColumns:
     experiment_by_name: bool = False
     """Whether `experiment` holds the experiment's name, not its id."""
     variant_by_name: bool = False
+    more: Mapping[str, LogColumn] = field(default_factory=dict)
+    """What only metrics ask for, by the name that they use."""
 
     @property
     def measures_errors(self) -> bool:
@@ -86,7 +88,22 @@ def resolve(config: SourceConfig, types: Mapping[str, str], dialect: Dialect) ->
     is_counted = dialect.counts_naive_times and config.time is TimeKind.UTC and created_at.kind is Kind.INSTANT
     if not is_counted:
         _require_time(config, types[created_at.name], created_at)
-    return _mapped(config, created_at, find, flag)
+    return replace(_mapped(config, created_at, find, flag), more=_more(config, types, known))
+
+
+def _more(config: SourceConfig, types: Mapping[str, str], known: Mapping[str, Kind]) -> dict[str, LogColumn]:
+    """The columns of `metric_columns`; raises ConfigError where one is missing or no number."""
+    for ours, name in config.metric_columns.items():
+        if name not in known:
+            raise ConfigError(
+                f"{_place(config)} has no column {name!r} for the metrics' {ours}; it has {', '.join(known) or 'none'}:"
+                " name it under [metric_columns] in AUTO_PROMOTION_SOURCE"
+            )
+        if known[name] not in (*_NUMBERS, Kind.BOOLEAN):
+            raise ConfigError(
+                f"column {name!r} of {_place(config)} is {types[name]}: the metrics' {ours} must be a number or boolean"
+            )
+    return {ours: LogColumn(name, known[name]) for ours, name in config.metric_columns.items()}
 
 
 def assumed(config: SourceConfig) -> LogColumns:
@@ -112,7 +129,9 @@ def assumed(config: SourceConfig) -> LogColumns:
         name = ours if given is None else given
         return LogColumn(name, usual.get(kinds, Kind.TEXT)) if name else None
 
-    return _mapped(config, LogColumn(config.columns.created_at, _TIMES.get(config.time, Kind.INTEGER)), find, flag)
+    time = LogColumn(config.columns.created_at, _TIMES.get(config.time, Kind.INTEGER))
+    more = {ours: LogColumn(name, Kind.NUMBER) for ours, name in config.metric_columns.items()}
+    return replace(_mapped(config, time, find, flag), more=more)
 
 
 def _is_never(config: SourceConfig, ours: str) -> bool:

@@ -73,7 +73,7 @@ def rollup_sql(
     with_moments = with_moments and log.with_users
     oldest = min([start, *_times(phases["started_at"], start)]) if with_moments else start
     query = _SQL["hourly"].format(
-        arms=_arms(log, phases, oldest, end),
+        arms=arms_sql(log, phases, oldest, end),
         hour=time.hour.format(bucket="hourly.bucket"),
         newest=time.micros.format(time="hourly.newest"),
         moment_columns="".join(_moment_column(name) for name in (*USER_COUNTS, *USER_SUMS)) if with_moments else "",
@@ -113,7 +113,7 @@ def user_hours_sql(log: Log, phases: pd.DataFrame, spans: Sequence[tuple[datetim
         for first, last in spans
     )
     query = _SQL["user_hours"].format(
-        arms=_arms(log, phases, start, end),
+        arms=arms_sql(log, phases, start, end),
         hour=time.hour.format(bucket="own.bucket"),
         text=dialect.text,
         requests=_requests(log, time, start, end, f" AND {{}} AND ({within})", "JOIN"),
@@ -159,13 +159,9 @@ def _moments(log: Log, time: TimeForm, oldest: datetime, start: datetime, end: d
 
 def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, condition: str, join: str) -> str:
     dialect, mapped = log.dialect, log.columns
-    user = f"CAST(NULL AS {dialect.text})"
-    if log.with_users and mapped.user_id is not None:
-        user = f"request.{dialect.identifier(mapped.user_id.name)}"
-        is_text = mapped.user_id.kind is Kind.TEXT
-        known = dialect.not_blank(user) if is_text else f"{user} IS NOT NULL"
+    user, known = user_sql(log)
+    if known is not None:
         condition = condition.format(known)
-        user = f"CASE WHEN {known} THEN {dialect.user_key.format(user)} END" if is_text else user
     created = dialect.identifier(mapped.created_at.name)
     return _SQL["requests"].format(
         bucket=time.bucket.format(time=f"request.{created}"),
@@ -187,6 +183,18 @@ def _requests(log: Log, time: TimeForm, first: datetime, end: datetime, conditio
         join=join,
         fence=dialect.fence,
     )
+
+
+def user_sql(log: Log) -> tuple[str, str | None]:
+    """The user of `request`, null where it is nobody known, and whether it is somebody; None: there are no users."""
+    dialect, mapped = log.dialect, log.columns
+    if not log.with_users or mapped.user_id is None:
+        return f"CAST(NULL AS {dialect.text})", None
+    user = f"request.{dialect.identifier(mapped.user_id.name)}"
+    if mapped.user_id.kind is not Kind.TEXT:
+        return user, f"{user} IS NOT NULL"
+    known = dialect.not_blank(user)
+    return f"CASE WHEN {known} THEN {dialect.user_key.format(user)} END", known
 
 
 def flag_sql(dialect: Dialect, flag: Flag | None) -> str:
@@ -213,7 +221,7 @@ def key_sql(dialect: Dialect, column: LogColumn) -> str:
     return name if column.kind in {Kind.TEXT, Kind.UUID} else f"CAST({name} AS {dialect.text})"
 
 
-def _arms(log: Log, phases: pd.DataFrame, first: datetime, end: datetime) -> str:
+def arms_sql(log: Log, phases: pd.DataFrame, first: datetime, end: datetime) -> str:
     """The arms with their times, clipped to [first, end), as rows of literals."""
     mapped = log.columns
     experiments = phases["experiment_name" if mapped.experiment_by_name else "experiment_id"]
