@@ -9,6 +9,7 @@ from promotion_pipeline.text.numbers import DASH, count_text, rate_text
 
 if TYPE_CHECKING:
     from promotion_pipeline.simulation import FalsePromotions, LikeCampaign
+    from promotion_pipeline.simulation.like import MetricSigns
 
 RULES = {
     "contract": "contract checks at every look",
@@ -47,6 +48,11 @@ def _print(name: str, campaign: LikeCampaign) -> None:
         ["rule", "promoted", "95 % interval", "promised at most", "kept", "median hours"],
         [_row(rule) for rule in campaign.rules],
     )
+    if campaign.metrics:
+        output.print_table(
+            ["metric", "role", "ever shown better", "ever shown worse", "of each at most", "kept at the end"],
+            [_metric_row(metric) for metric in campaign.metrics],
+        )
     for rule in campaign.rules:
         if rule.kept is not None:
             output.print_line(_sentence(rule))
@@ -61,6 +67,14 @@ def _row(rule: FalsePromotions) -> list[object]:
         DASH if rule.kept is None else rule.kept.value,
         count_text(rule.median_hours, unknown=DASH),
     ]
+
+
+def _metric_row(metric: MetricSigns) -> list[object]:
+    signs = [
+        f"{rate_text(share)} ({rate_text(low)} to {rate_text(high)})"
+        for share, low, high in (metric.better, metric.worse)
+    ]
+    return [metric.metric, metric.role, *signs, rate_text(metric.promised), rate_text(metric.kept, unknown=DASH)]
 
 
 def _sentence(rule: FalsePromotions) -> str:

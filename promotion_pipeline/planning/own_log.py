@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.planning.own_metrics import log_with_metrics
 from promotion_pipeline.promotion.record.experiments import experiments_named, thresholds_of, variants_of
 from promotion_pipeline.rollups import Span, open_log
 from promotion_pipeline.rollups.log import RequestLog
@@ -23,6 +24,7 @@ from promotion_pipeline.store.windows import HOUR
 MOST_REQUESTS = 5_000_000
 """Of a log that is dealt anew; a longer one is cut to its newest whole days. About 200 bytes each at most."""
 DAY = timedelta(days=1)
+OF_METRICS = "its stated metrics are dealt with their users: what the hourly run has summed up, by user and hour"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def own_log(store: Store, name: str, request: PromotionConfig | None = None) -> 
         variants = variants_of(connection, experiment.id)
         end = newest_complete_hour(connection)
         begun = connection.execute(
-            "SELECT started_at AS at, coalesce(ended_at, %(end)s) AS ended FROM ab_experiment_phases"
+            "SELECT id, started_at AS at, coalesce(ended_at, %(end)s) AS ended FROM ab_experiment_phases"
             " WHERE experiment_id = %(id)s AND is_running ORDER BY started_at DESC LIMIT 1",
             {"id": experiment.id, "end": end},
         ).fetchone()
@@ -61,12 +63,15 @@ def own_log(store: Store, name: str, request: PromotionConfig | None = None) -> 
         raise InputError(f"{name} has not started yet: there is no log to simulate like")
     start = begun["at"].replace(minute=0, second=0, microsecond=0)
     end = min(end, begun["ended"].replace(minute=0, second=0, microsecond=0) + HOUR)
+    config = thresholds_of(store.settings, experiment, request).used
+    if config.metrics:
+        users = log_with_metrics(store, name, begun["id"], config.metrics, start, end)
+        return OwnLog(users, tuple(float(variant.traffic) for variant in variants), config, (OF_METRICS,))
     with open_log(store) as log:
         first, requests, notes = _newest_part(log, name, experiment.id, start, end)
         users, known = _read(log, experiment.id, first, end)
     if known < requests:
         notes.append(f"{requests - known:,} of {requests:,} requests name no user and are left out")
-    config = thresholds_of(store.settings, experiment, request).used
     return OwnLog(users, tuple(float(variant.traffic) for variant in variants), config, tuple(notes))
 
 

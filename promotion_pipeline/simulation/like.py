@@ -8,11 +8,13 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import betaincinv
 
-from promotion_pipeline.config import Evidence, PromotionConfig
+from promotion_pipeline.config import Evidence, MetricConfig, MetricRole, PromotionConfig
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation import evaluate
+from promotion_pipeline.evaluation.codes import GuardrailVerdict, MetricOutcome
 from promotion_pipeline.simulation.campaign import MAX_EXPERIMENTS
 from promotion_pipeline.simulation.outcomes import NOT_PROMOTED, Batch, Outcomes, PromotionRule, batch_of, joined
 from promotion_pipeline.simulation.rerandomised import UserLog
@@ -45,7 +47,7 @@ class FalsePromotions:
     experiments: int
     lower: float
     upper: float
-    """Exact interval of the share (Clopper and Pearson 1934, Biometrika 26, 404-413), 95 percent."""
+    """Exact 95 percent interval of the share."""
     promised: float | None
     """What the rule promises at most; None: it promises nothing, since it looks often without a correction."""
     median_hours: float | None
@@ -79,6 +81,33 @@ class FalsePromotions:
 
 
 @dataclass(frozen=True)
+class MetricSigns:
+    """How often a stated metric gave a sign at any look, where nothing differs. Shares with their intervals."""
+
+    metric: str
+    role: str
+    better: tuple[float, float, float]
+    """Shown better by the always-valid test."""
+    worse: tuple[float, float, float]
+    kept: float | None
+    """Of a guardrail: share of experiments at whose end it was kept; where it is low, it withholds good treatments."""
+    promised: float
+    """Of each of the two signs at most."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures by name."""
+        names = ("share", "lower", "upper")
+        return {
+            "metric": self.metric,
+            "role": self.role,
+            "shownBetter": dict(zip(names, self.better, strict=True)),
+            "shownWorse": dict(zip(names, self.worse, strict=True)),
+            "keptAtTheEnd": self.kept,
+            "promised": self.promised,
+        }
+
+
+@dataclass(frozen=True)
 class LikeCampaign:
     """What the rules did on a log whose users were dealt anew."""
 
@@ -89,6 +118,7 @@ class LikeCampaign:
     config: PromotionConfig
     rules: tuple[FalsePromotions, ...]
     srm: SrmSummary
+    metrics: tuple[MetricSigns, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """All figures by name."""
@@ -100,6 +130,7 @@ class LikeCampaign:
             "config": self.config.model_dump(mode="json", by_alias=True),
             "rules": [rule.to_json() for rule in self.rules],
             "srm": [self.srm.to_json()],
+            "metrics": [metric.to_json() for metric in self.metrics],
         }
 
 
@@ -128,12 +159,14 @@ def simulate_like(
     rule, share = config or PromotionConfig(), np.asarray(split, dtype=np.float64) / sum(split)
     each = max(1, CELLS_AT_ONCE // (len(split) * log.hours))
     rng, batches, done = np.random.default_rng(seed), list[Batch](), 0
+    signs = list[pd.DataFrame]()
     while done < experiments:
         size = min(each, experiments - done)
         frame = experiments_with([float(percent) for percent in 100.0 * share], size)
-        batches.append(
-            batch_of(evaluate(log.dealt(share, size, rng), frame, config=rule).decisions, rule, size, "user")
-        )
+        rollups, metrics = log.dealt(share, size, rng)
+        found = evaluate(rollups, frame, config=rule, metrics=metrics)
+        batches.append(batch_of(found.decisions, rule, size, "user"))
+        signs.append(_signs(found.metric_results, rule))
         done += size
         if advance is not None:
             advance(done / experiments)
@@ -146,13 +179,48 @@ def simulate_like(
         config=rule,
         rules=tuple(false_promotions(kind, outcomes, rule) for kind, outcomes in whole.outcomes.items()),
         srm=summarise_alarms("user", whole.alarms["user"]),
+        metrics=tuple(_of_metric(metric, pd.concat(signs), experiments, rule) for metric in rule.metrics),
     )
+
+
+def _signs(results: pd.DataFrame, rule: PromotionConfig) -> pd.DataFrame:
+    """For each experiment and metric, whether it was ever shown better, ever worse, and whether it is kept at last."""
+    if not rule.metrics or results.empty:
+        return pd.DataFrame({"metric": [], "better": [], "worse": [], "kept": []})
+    is_last = results["hour"] == results["hour"].max()
+    marks = results[["experiment_id", "metric"]].assign(
+        better=results["outcome"].astype(str) == MetricOutcome.BETTER.value,
+        worse=results["outcome"].astype(str) == MetricOutcome.WORSE.value,
+        kept=is_last & (results["guardrail"].astype(str) == GuardrailVerdict.KEPT.value),
+    )
+    return marks.groupby(["experiment_id", "metric"], observed=True)[["better", "worse", "kept"]].any().reset_index()
+
+
+def _of_metric(metric: MetricConfig, signs: pd.DataFrame, experiments: int, rule: PromotionConfig) -> MetricSigns:
+    own = signs[signs["metric"].astype(str) == metric.name]
+    better, worse, kept = (int(own[name].sum()) for name in ("better", "worse", "kept"))
+    return MetricSigns(
+        metric=metric.name,
+        role=metric.role.value,
+        better=interval(better, experiments),
+        worse=interval(worse, experiments),
+        kept=kept / experiments if metric.role is MetricRole.GUARDRAIL else None,
+        promised=(1.0 - rule.min_confidence_level / 100.0) / 2.0,
+    )
+
+
+def interval(count: int, of: int) -> tuple[float, float, float]:
+    """A share with its exact interval (Clopper and Pearson 1934, Biometrika 26, 404-413) at `SURE`."""
+    out = (1.0 - SURE) / 2.0
+    lower = float(betaincinv(count, of - count + 1, out)) if count else 0.0
+    return count / of, lower, float(betaincinv(count + 1, of - count, 1.0 - out)) if count < of else 1.0
 
 
 def false_promotions(kind: PromotionRule, outcomes: Outcomes, rule: PromotionConfig) -> FalsePromotions:
     """One rule's promotions, all of them false, with what it promises."""
     promoted = outcomes.arm != NOT_PROMOTED
-    count, n, out = int(promoted.sum()), len(promoted), (1.0 - SURE) / 2.0
+    count, n = int(promoted.sum()), len(promoted)
+    _, lower, upper = interval(count, n)
     promised = None
     if kind is not PromotionRule.CONTRACT and not (
         kind is PromotionRule.UNATTENDED and rule.evidence is Evidence.FIXED_HORIZON
@@ -162,8 +230,8 @@ def false_promotions(kind: PromotionRule, outcomes: Outcomes, rule: PromotionCon
         rule=kind,
         promoted=count,
         experiments=n,
-        lower=float(betaincinv(count, n - count + 1, out)) if count else 0.0,
-        upper=float(betaincinv(count + 1, n - count, 1.0 - out)) if count < n else 1.0,
+        lower=lower,
+        upper=upper,
         promised=promised,
         median_hours=float(np.median(outcomes.hours[promoted])) if count else None,
     )

@@ -6,7 +6,7 @@ users is thereby dealt to all variants alike, so that every promotion is a false
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.clusters import POWER, POWER_SUM
+from promotion_pipeline.simulation.dealt_metrics import MetricLog
+from promotion_pipeline.simulation.metric_events import metrics_frame
 from promotion_pipeline.simulation.rollups import START, names_of
 from promotion_pipeline.simulation.users import Runs
 
@@ -37,6 +39,8 @@ class UserLog:
     """By column of the rollups."""
     users: int
     hours: int
+    metrics: dict[str, MetricLog] = field(default_factory=dict)
+    """Of the metrics that the experiment states, by name."""
 
     @classmethod
     def of(cls, user: NDArray[np.generic], hour: Ints, sums: dict[str, Floats]) -> UserLog:
@@ -66,8 +70,10 @@ class UserLog:
             hours=int(hour.max()) + 1,
         )
 
-    def dealt(self, split: Floats, experiments: int, rng: np.random.Generator) -> pd.DataFrame:
-        """Hourly sums of `experiments` deals, a row per (experiment, variant, hour), as `evaluate` takes them.
+    def dealt(
+        self, split: Floats, experiments: int, rng: np.random.Generator
+    ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+        """Hourly sums of `experiments` deals as `evaluate` takes them, and those of the metrics where there are any.
 
         Args:
             split: share of the users of each variant, control first.
@@ -75,25 +81,28 @@ class UserLog:
         arms, ends = len(split), np.cumsum(split) / np.sum(split)
         width = arms * self.hours
         sums = {name: np.empty((experiments, width)) for name in self.adds}
+        of_metrics = list[dict[str, dict[str, Floats]]]()
         for number in range(experiments):
             arm = np.searchsorted(ends[:-1], rng.random(self.users), side="right")
             cell = arm[self.user] * self.hours + self.hour
             for name, adds in self.adds.items():
                 sums[name][number] = np.bincount(cell, weights=adds, minlength=width)
+            if self.metrics:
+                of_metrics.append({name: log.dealt(arm, self.hours, width) for name, log in self.metrics.items()})
         row = np.repeat(np.arange(experiments * arms, dtype=np.int32), self.hours)
         hours = pd.date_range(START, periods=self.hours, freq="h").as_unit("us")
-        return pd.DataFrame(
+        keys = pd.DataFrame(
             {
                 "experiment_id": pd.Categorical.from_codes(row // arms, names_of("experiment", experiments)),
                 "variant_id": pd.Categorical.from_codes(row, names_of("variant", experiments * arms)),
                 "hour": hours.take(np.tile(np.arange(self.hours), experiments * arms)),
-                **{name: values.reshape(-1) for name, values in sums.items()},
-                "errors": np.zeros(len(row), dtype=np.int64),
-                "crossed_users": np.zeros(len(row), dtype=np.int64),
-                "crossed_requests": np.zeros(len(row), dtype=np.int64),
             },
             copy=False,
         )
+        counts = {name: values.reshape(-1) for name, values in sums.items()}
+        nothing = dict.fromkeys(("errors", "crossed_users", "crossed_requests"), np.zeros(len(row), dtype=np.int64))
+        rollups = keys.assign(**counts, **nothing)
+        return rollups, metrics_frame(of_metrics, keys) if of_metrics else None
 
 
 def _increments(user: Ints, sums: dict[str, Floats]) -> dict[str, Floats]:

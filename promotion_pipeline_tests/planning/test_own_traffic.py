@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from promotion_pipeline.decisions.sums import bring_sums_up_to_date
 from promotion_pipeline.errors import InputError, NotFoundError
 from promotion_pipeline.planning.measured import measured_traffic
 from promotion_pipeline.planning.own_log import own_log
 from promotion_pipeline.rollups.catching_up import roll_up
+from promotion_pipeline.simulation import simulate_like
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.rollups.conftest import MakePlace
 from promotion_pipeline_tests.rollups.conftest import make_place as make_place
@@ -103,3 +105,46 @@ def test_requests_without_a_user_are_left_out_and_counted(store: Store) -> None:
         )
     own = own_log(store, "mixed")
     assert own.notes == ("2,400 of 24,000 requests name no user and are left out",)
+
+
+def test_stated_metrics_are_dealt_with_their_users_and_add_up_to_what_is_stored(store: Store) -> None:
+    metrics = [
+        {"name": "revenue", "kind": "user_mean", "event": "purchase", "role": "goal", "cap": 60},
+        {"name": "buyers", "kind": "user_proportion", "event": "purchase", "role": "guardrail", "margin_percent": 50},
+        {"name": "orders", "kind": "user_count", "event": "purchase", "role": "secondary"},
+        {"name": "speed", "kind": "request_mean", "column": "latency_ms", "role": "guardrail", "direction": "decrease"},
+        {"name": "basket", "kind": "ratio", "numerator": "revenue", "denominator": "orders", "role": "secondary"},
+    ]
+    seeded = seed_experiment(store, "checkout", ARMS, users=150, promotion_config={"metrics": metrics})
+    with store.connect() as connection:
+        connection.execute(
+            "INSERT INTO ai_events (id, experiment_id, user_id, created_at, name, value)"
+            " SELECT gen_random_uuid(), experiment_id, user_id, created_at + interval '1 hour', 'purchase',"
+            " (row_number() OVER (ORDER BY created_at, id)) %% 50"
+            " FROM ai_requests WHERE experiment_id = %s AND converted AND created_at < %s - interval '2 hours'",
+            [seeded.id, seeded.end],
+        )
+    bring_sums_up_to_date(store, seeded.start, seeded.end)
+    own = own_log(store, "checkout")
+    assert set(own.log.metrics) == {"revenue", "buyers", "orders", "speed", "basket"}
+    with store.connect() as connection:
+        stored = connection.execute(
+            "SELECT metric, sum(new_users) AS new_users, sum(requests) AS requests, sum(value_sum) AS value_sum,"
+            " sum(value_sum_squares) AS value_sum_squares, sum(user_value_sum_squares) AS user_value_sum_squares,"
+            " sum(denominator_sum) AS denominator_sum,"
+            " sum(user_denominator_sum_squares) AS user_denominator_sum_squares,"
+            " sum(user_value_denominator_sum_products) AS user_value_denominator_sum_products"
+            " FROM hourly_metric_rollups WHERE experiment_id = %s GROUP BY 1",
+            [seeded.id],
+        ).fetchall()
+    assert len(stored) == 5
+    for row in stored:
+        adds = own.log.metrics[row["metric"]].adds
+        expected = {name: float(value) for name, value in row.items() if name != "metric"}
+        if row["metric"] == "speed":
+            expected["new_users"] = adds["new_users"].sum()
+        assert {name: adds[name].sum() for name in expected} == pytest.approx(expected, rel=1e-9), row["metric"]
+    found = simulate_like(own.log, own.split, experiments=20, config=own.config)
+    assert [metric.metric for metric in found.metrics] == ["revenue", "buyers", "orders", "speed", "basket"]
+    assert all(metric.better[0] <= 0.2 for metric in found.metrics)
+    assert found.metrics[1].kept is not None and found.metrics[0].kept is None

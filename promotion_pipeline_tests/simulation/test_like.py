@@ -42,7 +42,7 @@ def _log(users: int = 3000, seed: int = 0) -> UserLog:
 
 def test_every_deal_has_all_that_the_users_did() -> None:
     rows, log = _rows(500, 1), _log(500, 1)
-    dealt = log.dealt(np.array([0.5, 0.3, 0.2]), 4, np.random.default_rng(0))
+    dealt = log.dealt(np.array([0.5, 0.3, 0.2]), 4, np.random.default_rng(0))[0]
     sums = dealt.groupby("experiment_id", observed=True)[["requests", "conversions", "value_sum", "new_users"]].sum()
     totals = [rows["requests"].sum(), rows["conversions"].sum(), rows["value"].sum(), 500]
     assert sums.to_numpy() == pytest.approx(np.tile(totals, (4, 1)))
@@ -53,7 +53,7 @@ def test_every_deal_has_all_that_the_users_did() -> None:
 def test_a_deals_sums_over_users_are_those_of_its_users() -> None:
     rows, log = _rows(200, 2), _log(200, 2)
     arm = np.searchsorted([0.5], np.random.default_rng(3).random(200), side="right")
-    dealt = log.dealt(np.array([0.5, 0.5]), 1, np.random.default_rng(3))
+    dealt = log.dealt(np.array([0.5, 0.5]), 1, np.random.default_rng(3))[0]
     users = rows.groupby("user")[["requests", "conversions", "value"]].sum()
     for number in (0, 1):
         own = users[arm[users.index] == number]
@@ -71,7 +71,7 @@ def test_a_deals_sums_over_users_are_those_of_its_users() -> None:
 
 
 def test_users_follow_the_declared_split() -> None:
-    dealt = _log().dealt(np.array([0.9, 0.1]), 20, np.random.default_rng(0))
+    dealt = _log().dealt(np.array([0.9, 0.1]), 20, np.random.default_rng(0))[0]
     users = dealt.groupby("variant_id", observed=True)["new_users"].sum().to_numpy().reshape(20, 2).sum(axis=0)
     assert users[1] / users.sum() == pytest.approx(0.1, abs=0.006)
 
@@ -104,7 +104,7 @@ def test_the_deal_goes_through_the_whole_rule_with_its_thresholds() -> None:
 
 
 def test_a_dealt_log_is_judged_by_user() -> None:
-    dealt = _log().dealt(np.array([0.5, 0.5]), 2, np.random.default_rng(0))
+    dealt = _log().dealt(np.array([0.5, 0.5]), 2, np.random.default_rng(0))[0]
     decisions = evaluate(dealt, experiments_with((50.0, 50.0), 2)).decisions
     assert set(decisions["analysis_unit"].astype(str).iloc[-2:]) == {"user"}
 
