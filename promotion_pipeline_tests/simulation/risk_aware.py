@@ -66,11 +66,16 @@ def rates(
     harmed = far.copy()
     if guardrails:
         harmed[-1] = -EFFECT
-    shipped = [
-        float(_ships(moved, success, n, correlation, levels, runs, rng).mean()) if moved is not None else np.nan
-        for moved in (nothing, harmed if guardrails else None, one)
-    ]
-    return Rates(*shipped, users_per_arm=n)
+
+    def share(moved: Floats) -> float:
+        return float(_ships(moved, success, n, correlation, levels, runs, rng).mean())
+
+    return Rates(
+        false_positive=share(nothing),
+        false_positive_at_the_margin=share(harmed) if guardrails else float("nan"),
+        power=share(one),
+        users_per_arm=n,
+    )
 
 
 def _ships(
