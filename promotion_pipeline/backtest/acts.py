@@ -12,6 +12,7 @@ from promotion_pipeline.backtest.rules import ReplayRule
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation import Evaluation, Warn, evaluate
+from promotion_pipeline.evaluation.unattended import is_let_go
 
 DECISIONS_AT_ONCE = 500_000
 UNIT = ["experiment_id", "phase_id"]
@@ -82,7 +83,7 @@ def _replay_rule(
 ) -> pd.DataFrame:
     found = evaluate(rollups, rule.laid_over(experiments), hours=rollups["hour"].unique(), config=config)
     looks = _at_own_looks(found.decisions, rollups, experiments)
-    acts = looks[looks["is_promotable"]].drop_duplicates("experiment_id").set_index("experiment_id")
+    acts = looks[is_let_go(looks)].drop_duplicates("experiment_id").set_index("experiment_id")
     last = looks.drop_duplicates("experiment_id", keep="last").set_index("experiment_id")
     eligible = looks[looks["is_eligible"]].drop_duplicates("experiment_id", keep="last").set_index("experiment_id")
     names = experiments.drop_duplicates("experiment_id").set_index("experiment_id")["name"]

@@ -10,6 +10,8 @@ class Evidence(StrEnum):
 
     ALWAYS_VALID = "always_valid"
     """The lower end of the always-valid interval is above 0 and the sample ratio is sound."""
+    GROUP_SEQUENTIAL = "group_sequential"
+    """The group-sequential boundary of the stated plan is crossed within it, and the sample ratio is sound."""
     FIXED_HORIZON = "fixed_horizon"
     """Nothing more: the z-test at each look promotes, with the error rate that looking hourly has."""
 

@@ -15,11 +15,10 @@ from promotion_pipeline.config.thresholds import CONTRACT_THRESHOLDS, PromotionC
 from promotion_pipeline.config.values import shortened
 from promotion_pipeline.errors import ConfigError
 
-_EVIDENCE = tuple(Evidence(value) for value in ("fixed_horizon", "always_valid"))
-
 
 def _stronger_evidence(asked: Evidence, own: Evidence) -> Evidence:
-    return max(asked, own, key=_EVIDENCE.index)
+    """Two that hold at every look are equally strong: of these the experiment's own stands."""
+    return asked if own is Evidence.FIXED_HORIZON else own
 
 
 def _both(asked: tuple[Any, ...], own: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -36,6 +35,8 @@ _STRICTER: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType(
         "max_staleness_hours": min,
         "require_manual_approval": max,
         "evidence": _stronger_evidence,
+        "whole_weeks": max,
+        "min_conversions": max,
         "guardrails": _both,
     }
 )

@@ -83,7 +83,7 @@ class PromotionConfig(BaseModel):
     """What an unattended promotion needs beyond the contract."""
     planned_sample_size: Annotated[int, Field(ge=100, le=MOST_REQUESTS)] | None = None
     """Requests of the two compared arms that the experiment was planned for; tunes the always-valid interval, and is
-    the end of the plan that the group-sequential boundary is for."""
+    the end of the plan that the group-sequential boundary is for. Changed after the first look: a new phase."""
     group_sequential_spending: GroupSequentialSpending = GroupSequentialSpending.OBRIEN_FLEMING
     """Spending function of that boundary."""
     lift_prior_sd_percent: Annotated[float, Field(gt=0.0, le=1000.0)] = 10.0
@@ -114,6 +114,10 @@ class PromotionConfig(BaseModel):
     """The metric that the experiment is decided on."""
     direction: Direction = Direction.INCREASE
     """Which way the primary metric improves."""
+    whole_weeks: bool = False
+    """Promote unattended only at a whole number of weeks since the phase's start, or up to six hours later."""
+    min_conversions: Annotated[int, Field(ge=0, le=MOST_REQUESTS)] = 0
+    """Conversions that the arm with fewer of them must have for an unattended promotion."""
     guardrails: tuple[Guardrail, ...] = ()
     """What may not get worse in an unattended promotion."""
     metrics: tuple[MetricConfig, ...] = ()

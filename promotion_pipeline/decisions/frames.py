@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -44,25 +44,46 @@ def replace_metrics(
         InputError: the window is not of whole hours, a row lies outside it, or a column is missing or of another type.
         DependencyError: the database cannot be reached.
     """
-    return _replace(store, "variant_metrics", frame, start, end, experiment_ids)
+    (rows,) = _replace(store, {"variant_metrics": frame}, start, end, experiment_ids)
+    return rows
 
 
 def replace_significance(
-    store: Store, frame: pd.DataFrame, start: datetime, end: datetime, experiment_ids: Sequence[str] | None = None
-) -> int:
-    """Make `frame` the `significance_results` of the hours in [start, end); as `replace_metrics`."""
-    return _replace(store, "significance_results", frame, start, end, experiment_ids)
+    store: Store,
+    significance: pd.DataFrame,
+    metric_results: pd.DataFrame,
+    start: datetime,
+    end: datetime,
+    experiment_ids: Sequence[str] | None = None,
+) -> tuple[int, int]:
+    """Make the frames the `significance_results` and `metric_results` of the hours in [start, end), in one transaction.
+
+    Returns the rows written of each; arguments and errors as `replace_metrics`.
+    """
+    frames = {"significance_results": significance, "metric_results": metric_results}
+    written = _replace(store, frames, start, end, experiment_ids)
+    return written[0], written[1]
 
 
 def _replace(
-    store: Store, table: str, frame: pd.DataFrame, start: datetime, end: datetime, experiment_ids: Sequence[str] | None
-) -> int:
-    require_rows_in_window(frame, start, end)
+    store: Store,
+    frames: Mapping[str, pd.DataFrame],
+    start: datetime,
+    end: datetime,
+    experiment_ids: Sequence[str] | None,
+) -> list[int]:
+    """Replace the window of each table by its frame; the rows written of each."""
+    for frame in frames.values():
+        require_rows_in_window(frame, start, end)
     wanted = ids_filter(sql.SQL("experiment_id"), experiment_ids)
+    written = []
     with store.connect() as connection, connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (FRAME_LOCK,))
-        names = copy_frame(connection, table, frame, "incoming")
-        return swap_window(connection, table, names, start, end, wanted)
+        for table, frame in frames.items():
+            names = copy_frame(connection, table, frame, "incoming")
+            written.append(swap_window(connection, table, names, start, end, wanted))
+            connection.execute("DROP TABLE incoming")
+    return written
 
 
 def write_decisions(

@@ -14,9 +14,14 @@ from promotion_pipeline.evaluation import Evaluation, Verdict, evaluate
 from promotion_pipeline.store.windows import HOUR
 
 
-def judged(rollups: pd.DataFrame, experiments: pd.DataFrame, layers: Sequence[Environment]) -> Evaluation:
+def judged(
+    rollups: pd.DataFrame,
+    experiments: pd.DataFrame,
+    layers: Sequence[Environment],
+    metrics: pd.DataFrame | None = None,
+) -> Evaluation:
     """The evaluations of the layers' hours as one."""
-    parts = [_under(layer, rollups, experiments) for layer in layers]
+    parts = [_under(layer, rollups, experiments, metrics) for layer in layers]
     if len(parts) == 1:
         return parts[0]
     names = [field.name for field in dataclasses.fields(Evaluation)]
@@ -46,11 +51,13 @@ def outcome_counts(decisions: pd.DataFrame, hours: pd.DatetimeIndex) -> pd.DataF
     return counts.fillna(0).astype("int64")
 
 
-def _under(layer: Environment, rollups: pd.DataFrame, experiments: pd.DataFrame) -> Evaluation:
+def _under(
+    layer: Environment, rollups: pd.DataFrame, experiments: pd.DataFrame, metrics: pd.DataFrame | None
+) -> Evaluation:
     """The evaluation of the hours that an environment is in force for."""
     # Without gaps: the sums of what lies between two hours would be added in another order.
     span = pd.date_range(layer.hours[0], layer.hours[-1], freq="h")
-    found = evaluate(rollups, experiments, hours=span, config=layer.config)
+    found = evaluate(rollups, experiments, hours=span, config=layer.config, metrics=metrics)
     if len(span) == len(layer.hours):
         return found
     parts = (getattr(found, field.name) for field in dataclasses.fields(Evaluation))

@@ -21,6 +21,7 @@ from promotion_pipeline.decisions.labels import label_beside, record_label
 from promotion_pipeline.decisions.late import LateVerdict, tell_late_verdicts
 from promotion_pipeline.decisions.write import Table, WindowPlan, WrittenRows, write_evaluation
 from promotion_pipeline.evaluation.unattended import MadeBy
+from promotion_pipeline.rollups.metrics.stored import read_metric_rollups
 from promotion_pipeline.rollups.stored import read_rollups
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import require_hours
@@ -41,6 +42,8 @@ class WindowResult:
     """The decisions about the newest hour with the experiments' names, by name."""
     rows: dict[Table, int] = field(default_factory=dict)
     """Rows written by table."""
+    metric_results: int = 0
+    """Rows of `metric_results` written with those of `significance_results`."""
     recorded: int = 0
     """Decisions that became the decision of record."""
     relabelled: int = 0
@@ -163,8 +166,9 @@ def _decide(store: Store, plan: WindowPlan, block: ExperimentBlock) -> _Part:
     started = time.perf_counter()
     settled = settled_before(plan.start, block.experiments, plan.layers)
     rollups = read_rollups(store, plan.start, plan.end, block.ids, settled_before=settled)
+    metrics = read_metric_rollups(store, plan.start, plan.end, block.ids)
     read = time.perf_counter()
-    found = judged(rollups, block.experiments, plan.layers)
+    found = judged(rollups, block.experiments, plan.layers, metrics)
     evaluated = time.perf_counter()
     written = write_evaluation(store, plan, block, found)
     return _Part(
@@ -194,6 +198,7 @@ def _result(
         hours=pd.concat([part.hours for part in parts]).groupby(level=0).sum().reindex(plan.hours, fill_value=0),
         newest=newest.sort_values("name", ignore_index=True),
         rows={table: rows[table] for table in Table if table in plan.wanted},
+        metric_results=sum(part.written.metric_results for part in parts),
         recorded=recorded,
         relabelled=relabelled,
         late=late,

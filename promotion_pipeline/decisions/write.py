@@ -25,7 +25,7 @@ class Table(StrEnum):
     METRICS = "variant_metrics"
     """Cumulative counts and rates of every variant."""
     SIGNIFICANCE = "significance_results"
-    """Every treatment against control."""
+    """Every treatment against control; with it `metric_results`, the metrics that experiments state."""
     DECISIONS = "eligibility_decisions"
     """The verdict of every experiment."""
 
@@ -68,6 +68,7 @@ class WrittenRows:
 
     metrics: int = 0
     significance: int = 0
+    metric_results: int = 0
     recorded: int = 0
     relabelled: int = 0
 
@@ -76,16 +77,18 @@ def write_evaluation(store: Store, plan: WindowPlan, block: ExperimentBlock, fou
     """Write what was found of a block, unless just that was written before the evaluation was cut off."""
     fingerprint = ""
     if plan.notes is not None:
-        fingerprint = fingerprint_of([found.metrics, found.significance, found.decisions])
+        fingerprint = fingerprint_of([found.metrics, found.significance, found.metric_results, found.decisions])
         if plan.notes.is_written(block, fingerprint):
             return WrittenRows()
-    metrics = significance = 0
+    metrics = significance = metric_results = 0
     if Table.METRICS in plan.tables:
         metrics = replace_metrics(store, found.metrics, plan.start, plan.end, block.ids)
     if Table.SIGNIFICANCE in plan.tables:
-        significance = replace_significance(store, found.significance, plan.start, plan.end, block.ids)
+        significance, metric_results = replace_significance(
+            store, found.significance, found.metric_results, plan.start, plan.end, block.ids
+        )
     if Table.DECISIONS not in plan.tables:
-        return WrittenRows(metrics, significance)
+        return WrittenRows(metrics, significance, metric_results)
     decisions = write_decisions(
         store,
         found.decisions,
@@ -96,7 +99,7 @@ def write_evaluation(store: Store, plan: WindowPlan, block: ExperimentBlock, fou
         record=record_label(store.settings),
         within=partial(_note, store, plan, block, fingerprint),
     )
-    return WrittenRows(metrics, significance, decisions.recorded, decisions.relabelled)
+    return WrittenRows(metrics, significance, metric_results, decisions.recorded, decisions.relabelled)
 
 
 def _note(

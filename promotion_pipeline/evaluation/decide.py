@@ -13,6 +13,7 @@ from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.evaluation.codes import ERROR_REASONS, INCONCLUSIVE_REASONS, Reason, Verdict, Warn, bit, bits
 from promotion_pipeline.evaluation.compare import Comparisons, TreatmentTests
 from promotion_pipeline.evaluation.contract import CODE_BITS, CONTRACT, ContractCheck, TreatmentNumbers
+from promotion_pipeline.evaluation.gates import gated
 from promotion_pipeline.evaluation.goals import GoalsAndGuardrails
 from promotion_pipeline.evaluation.guardrails import LATENCY_MARGIN
 from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US
@@ -87,7 +88,9 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
     goals = _goals_of(compared.metrics, candidate)
     with np.errstate(invalid="ignore"):
         sound = (srm_p_value >= SRM_ALPHA) & (sequential_srm >= SRM_ALPHA)
-        shown = np.where(goals.stated, goals.any_better & ~goals.any_worse, lower > 0)
+        crossed = _crossed(tests, candidate)
+        by_primary = np.where(limits.group_sequential, crossed == 1, lower > 0)
+        shown = np.where(goals.stated, goals.any_better & ~goals.any_worse, by_primary)
         evidence = limits.fixed_horizon | (shown & sound)
     exposure, exposed_requests = multiple_exposure(block)
     exposed = np.maximum(exposure, exposed_requests)
@@ -108,13 +111,15 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
         exposure=np.where(with_users, exposure, np.nan),
         exposed_requests=np.where(with_users, exposed_requests, np.nan),
         largest_user_share=largest,
-        crossed=_crossed(tests, candidate),
+        crossed=crossed,
         by_user=by_user,
         guardrails_not_kept=not_kept,
         guardrails_not_measured=pick(compared.guardrails.not_measured, candidate, 0),
         reasons=_reasons(problems, eligible, checks),
         warnings=_warnings(block, own, candidate, srm_p_value, by_user)
-        | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0) & ~goals.stated)
+        | _flags(Warn.NOT_ALWAYS_VALID, eligible & ~(lower > 0) & ~goals.stated & ~limits.group_sequential)
+        | _unproven_plan(limits, eligible, (crossed == 1) | goals.stated)
+        | gated(block, own, candidate, eligible)
         | _flags(Warn.GOALS_NOT_SHOWN, eligible & goals.stated & ~goals.any_better)
         | _flags(Warn.GOAL_WORSE, (candidate >= 0) & goals.any_worse)
         | _flags(Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH, sequential_srm < SRM_ALPHA)
@@ -204,6 +209,12 @@ def _crossed(tests: TreatmentTests, candidate: Ints) -> Floats:
     boundary = pick(tests.group_sequential_boundary_z, candidate, np.nan)
     with np.errstate(invalid="ignore"):
         return np.where(np.isnan(z) | np.isnan(boundary), np.nan, z >= boundary)
+
+
+def _unproven_plan(limits: Thresholds, eligible: Bools, proven: Bools) -> Bits:
+    """Why the group-sequential evidence is not there."""
+    asked, planned = eligible & limits.group_sequential, ~np.isnan(limits.planned_sample_size)
+    return _flags(Warn.NO_PLAN, asked & ~planned) | _flags(Warn.BOUNDARY_NOT_CROSSED, asked & planned & ~proven)
 
 
 def _flags(code: Warn, where: Bools) -> Bits:

@@ -57,7 +57,7 @@ def explain(decision: Mapping[str, Any] | pd.Series, log: str = "the log") -> Ex
         # A decision that was recorded before a check was added says nothing of it.
         checks=tuple(_check(row, check) for check in CONTRACT if check.name in row),
         reasons=tuple(_reason(row, code, log) for code in row["reasons"]),
-        warnings=tuple(_warning(row, warning) for warning in warnings),
+        warnings=tuple(warning_sentence(row, warning) for warning in warnings),
         notes=tuple(note for note in (_shrunken(row), _planned(row)) if note is not None),
     )
 
@@ -213,7 +213,8 @@ def _both(row: Mapping[str, Any], name: str, shown: Callable[[float], str]) -> s
     return "" if observed is None or control is None else f": {shown(observed)}, control {shown(control)}"
 
 
-def _warning(row: Mapping[str, Any], warning: Warn) -> str:
+def warning_sentence(row: Mapping[str, Any], warning: Warn) -> str:
+    """One warning of a decision in words."""
     match warning:
         case Warn.HIGHER_ERROR_RATE:
             return "the candidate has a higher error rate than control" + _both(row, "error_rate", rate_text)
@@ -248,6 +249,17 @@ def _warning(row: Mapping[str, Any], warning: Warn) -> str:
                 f"one user made {found} of an arm's requests: a placeholder for people who are not known, a bot or a"
                 " shared device? Log no user_id where nobody is known, and leave bots out"
             )
+        case Warn.BOUNDARY_NOT_CROSSED:
+            return "passes the z-test at this look, but does not cross the group-sequential boundary of its plan"
+        case Warn.NO_PLAN:
+            return (
+                "its evidence is group_sequential, which needs a plan, and it states none: set planned_sample_size"
+                " (requests of two arms) in its promotion_config, before the first look"
+            )
+        case Warn.PART_OF_A_WEEK:
+            return "not a whole number of weeks since the phase's start: whole_weeks lets it go unattended only then"
+        case Warn.FEW_CONVERSIONS:
+            return "an arm has fewer conversions than min_conversions asks for in an unattended promotion"
         case Warn.GUARDRAIL:
             return guardrails_sentence(row)
         case Warn.GOALS_NOT_SHOWN:

@@ -46,6 +46,10 @@ class Thresholds:
     """A fraction."""
     attribution_window_hours: Floats
     fixed_horizon: Bools
+    group_sequential: Bools
+    """Which evidence is asked for; neither: always-valid."""
+    whole_weeks: Bools
+    min_conversions: Floats
     metric: Ints
     """Position in `PrimaryMetric`."""
     sign: Floats
@@ -244,6 +248,9 @@ def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Th
         lift_prior_sd=number("lift_prior_sd_percent") / 100.0,
         attribution_window_hours=number("attribution_window_hours"),
         fixed_horizon=np.array([value == Evidence.FIXED_HORIZON for value in evidence], dtype=bool),
+        group_sequential=np.array([value == Evidence.GROUP_SEQUENTIAL for value in evidence], dtype=bool),
+        whole_weeks=_column(frame, "whole_weeks", first, config.whole_weeks).astype(bool),
+        min_conversions=number("min_conversions"),
         metric=np.array([list(PrimaryMetric).index(PrimaryMetric(value)) for value in metric], dtype=np.int64),
         sign=np.array([1.0 if value == Direction.INCREASE else -1.0 for value in direction]),
         guards_errors=np.array([Guardrail.ERROR_RATE in value for value in guardrails], dtype=bool),

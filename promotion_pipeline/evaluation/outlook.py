@@ -12,6 +12,7 @@ import pandas as pd
 from promotion_pipeline.evaluation.codes import Verdict, Warn
 from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.evaluation.decide import EXPOSURE_LIMIT
+from promotion_pipeline.evaluation.explain import guardrails_sentence
 from promotion_pipeline.evaluation.needs import Need, Shortfall, awaited, number
 from promotion_pipeline.text.numbers import rate_text
 
@@ -41,7 +42,14 @@ def outlook(decision: Mapping[str, Any] | pd.Series, *, requests_per_hour: float
     rate = requests_per_hour if requests_per_hour is not None else (n / runtime if runtime > 0 else 0.0)
     found: list[Need | None] = [*_short(row, rate)]
     if row["is_eligible"] and not row["is_promotable"]:
-        found += [_split(row), _exposure(row), _guardrail(row), _evidence(row, n, rate)]
+        found += [
+            _split(row),
+            _exposure(row),
+            _guardrail(row),
+            _goals(row),
+            _evidence(row, n, rate),
+            _plan(row, n, rate),
+        ]
     needs = tuple(need for need in found if need is not None)
     waits = [need.hours for need in needs]
     return Outlook(None if None in waits else max((wait for wait in waits if wait is not None), default=0.0), needs)
@@ -93,7 +101,15 @@ def exposure_need(row: Mapping[str, Any]) -> str | None:
 def _guardrail(row: dict[str, Any]) -> Need | None:
     if Warn.GUARDRAIL.value not in row["warnings"]:
         return None
-    return Need("evidence", None, "a guardrail that the experiment names has to be shown kept; a person may promote it")
+    return Need("evidence", None, f"{guardrails_sentence(row)}: each has to be kept; a person may promote it")
+
+
+def _goals(row: dict[str, Any]) -> Need | None:
+    if Warn.GOAL_WORSE.value in row["warnings"]:
+        return Need("evidence", None, "a goal is shown worse than control; a person may promote it")
+    if Warn.GOALS_NOT_SHOWN.value in row["warnings"]:
+        return Need("evidence", None, "a goal has to be shown better than control; a person may promote it")
+    return None
 
 
 def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
@@ -110,3 +126,21 @@ def _evidence(row: dict[str, Any], n: float, rate: float) -> Need | None:
     hours = n * (((lift - lower) / lift) ** 2 - 1) / rate if rate > 0 else None
     purpose = f"of {rate_text(lift, signed=True)} for an unattended promotion; a person may approve it now"
     return awaited("evidence", hours, purpose)
+
+
+def _plan(row: dict[str, Any], n: float, rate: float) -> Need | None:
+    """With n, z grows as its root and the boundary of O'Brien and Fleming falls as it: they meet at n boundary / z."""
+    if Warn.NO_PLAN.value in row["warnings"]:
+        return Need("evidence", None, "its evidence is group_sequential: state planned_sample_size, for a new phase")
+    if Warn.BOUNDARY_NOT_CROSSED.value not in row["warnings"]:
+        return None
+    z, boundary = number(row["group_sequential_z"]), number(row["group_sequential_boundary_z"])
+    fraction, over = number(row["information_fraction"]), "a person may promote it"
+    if fraction >= 1:
+        return Need("evidence", None, f"the plan is over, and no error is left for looks past it: {over}")
+    if not (z > 0 and np.isfinite(boundary)):
+        return Need("evidence", None, "the group-sequential boundary cannot be computed")
+    if fraction * boundary / z > 1:
+        return Need("evidence", None, f"at this lift the boundary of the plan is not reached before its end: {over}")
+    hours = n * (boundary / z - 1) / rate if rate > 0 else None
+    return awaited("evidence", hours, "to cross the group-sequential boundary; a person may approve it now")

@@ -1,8 +1,9 @@
 """Group-sequential looks: for an experiment that states how many requests it was planned for.
 
-The boundary is the continuous one: it holds for hourly looks as for daily ones, needs no other look, and is the same
-however an hour is evaluated. The plan's end is its size, not a date: the share of its requests that are there is the
-information, and depends on traffic only.
+The boundary is the continuous one: it holds for hourly looks as for daily ones, also where some are missed or late
+rows move them, needs no other look, and is the same however an hour is evaluated. The plan's end is its size, not a
+date: the share of its requests that are there is the information, and depends on traffic only. The last look is the
+last one within the plan: at most an hour's requests before its end. Beyond it no error is left.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from promotion_pipeline.config import GroupSequentialSpending
 from promotion_pipeline.evaluation.layout import Bools, Floats, Thresholds
 from promotion_pipeline.statistics import Spending, continuous_boundary, normal_equivalent
 
-OVERRUN = 1.1
-"""The allowed error is spent over 1.1 times the planned requests. Spent at exactly the planned size, nothing would be
-left for the look that first sees the plan fulfilled, since hourly looks never meet the size exactly."""
 SPENDING: dict[GroupSequentialSpending, Spending] = {
     GroupSequentialSpending.OBRIEN_FLEMING: "obrien_fleming",
     GroupSequentialSpending.ALPHA_T_SQUARED: "power",
@@ -66,6 +64,6 @@ def planned_looks(
     for position, kind in enumerate(GroupSequentialSpending):
         units = stated & (limits.spending == position)
         if units.any():
-            clock = requests[:, units] / (OVERRUN * planned[units])[:, None]
+            clock = requests[:, units] / planned[units][:, None]
             boundary[:, units] = continuous_boundary(clock, alpha[units] / 2.0, spending=SPENDING[kind])
     return PlannedLooks(fraction, own_z, boundary)

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import pandas as pd
+
+from promotion_pipeline.evaluation.codes import Warn
+
 
 class WithheldReason(StrEnum):
     """Why an eligible experiment is not promoted unattended."""
@@ -27,6 +31,12 @@ class WithheldReason(StrEnum):
     """The hour's decision was made by a person's run; the next scheduled one may promote."""
     ENDED = "ended"
     """The experiment's `end_date` has passed."""
+    NO_PLAN = "no_plan"
+    """The evidence is group-sequential, and no planned_sample_size is stated: a mistake in the thresholds."""
+    PART_OF_A_WEEK = "part_of_a_week"
+    """It is not a whole number of weeks since the phase's start, which whole_weeks asks for."""
+    FEW_CONVERSIONS = "few_conversions"
+    """An arm has fewer conversions than min_conversions."""
     MANUAL_APPROVAL = "manual_approval"
     """The thresholds ask for a person."""
     HELD = "held"
@@ -55,11 +65,20 @@ WAITING = frozenset(
         WithheldReason.INCOMPLETE_DATA,
         WithheldReason.PHASE_CHANGED,
         WithheldReason.NOT_SCHEDULED,
+        WithheldReason.PART_OF_A_WEEK,
         WithheldReason.HELD,
         WithheldReason.DISABLED,
     }
 )
 """With one of these nobody is asked either: the numbers are not the ones to ask about, or a person has said no."""
+
+
+GATES = {
+    WithheldReason.NO_PLAN: Warn.NO_PLAN,
+    WithheldReason.PART_OF_A_WEEK: Warn.PART_OF_A_WEEK,
+    WithheldReason.FEW_CONVERSIONS: Warn.FEW_CONVERSIONS,
+}
+"""Reasons that the decision itself says, by the warning that does."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,8 @@ class UnattendedFacts:
     max_staleness_hours: float
     require_manual_approval: bool
     end_date: datetime | None = None
+    warnings: tuple[str, ...] = ()
+    """Codes of the decision's warnings."""
     is_quiet: bool = False
     """The newest hour has far fewer requests than usual."""
     is_complete: bool = True
@@ -104,18 +125,27 @@ def withheld_reasons(facts: UnattendedFacts) -> tuple[WithheldReason, ...]:
     if not facts.is_eligible:
         return ()
     found = {
-        WithheldReason.EVIDENCE: not facts.is_promotable,
+        # Without a plan there is nothing to test by: that is the reason, and not what is missing besides.
+        WithheldReason.EVIDENCE: not facts.is_promotable and Warn.NO_PLAN not in facts.warnings,
         WithheldReason.STALE: not is_fresh(facts.newest_request_at, facts.as_of, facts.max_staleness_hours),
         WithheldReason.LOW_TRAFFIC: facts.is_quiet,
         WithheldReason.INCOMPLETE_DATA: not facts.is_complete,
         WithheldReason.PHASE_CHANGED: not facts.is_phase_current,
         WithheldReason.NOT_SCHEDULED: facts.made_by not in LEADS_TO_PROMOTION,
         WithheldReason.ENDED: facts.end_date is not None and facts.end_date <= facts.now,
+        **{reason: warning in facts.warnings for reason, warning in GATES.items()},
         WithheldReason.MANUAL_APPROVAL: facts.require_manual_approval,
         WithheldReason.HELD: facts.is_held,
         WithheldReason.DISABLED: not facts.is_enabled,
     }
     return tuple(reason for reason, holds in found.items() if holds)
+
+
+def is_let_go(decisions: pd.DataFrame) -> pd.Series[bool]:
+    """Of rows of `Evaluation.decisions`, which have the evidence and no closed gate: all that the numbers can say."""
+    found = decisions["is_promotable"].astype(bool)
+    closed = frozenset(warning.value for warning in GATES.values())
+    return found & decisions["warnings"].where(found, None).map(lambda codes: not closed.intersection(codes or ()))
 
 
 def may_go_unattended(facts: UnattendedFacts) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from promotion_pipeline.errors import InputError
+from promotion_pipeline.errors import ConfigError, InputError
 from promotion_pipeline.rollups.engines.base import RequestSource
 from promotion_pipeline.rollups.engines.registry import engine_of
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, ROLLUP_COLUMNS, SUMS
@@ -36,9 +36,11 @@ def compiled_log(config: SourceConfig) -> Log:
     Every column that is not mapped to "" is taken to be there: ids as text, flags as booleans.
 
     Raises:
-        ConfigError: a column that is needed is mapped to "".
+        ConfigError: a column that is needed is mapped to "", or requests are to be excluded.
         InputError: a name cannot be one of the engine's.
     """
+    if config.exclude is not None:
+        raise ConfigError("exclude asks for the log's columns, which are not looked at here: name a view without them")
     dialect = engine_of(config).dialect
     return Log(dialect, dialect.identifier(*config.table), assumed(config), config.users)
 

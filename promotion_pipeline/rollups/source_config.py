@@ -82,6 +82,8 @@ class SourceConfig(BaseModel):
     metric_columns: Mapping[str, str] = MappingProxyType({})
     """Names that metrics use -> the log's columns of numbers or flags, beside those of `columns`."""
     time: TimeKind = TimeKind.INSTANT
+    exclude: str | None = None
+    """Requests that are left out, such as those of bots: a predicate on the log's columns, see `sql/predicate.py`."""
     users: bool = True
     """False: no user-level sums, and no user's name leaves the log."""
 

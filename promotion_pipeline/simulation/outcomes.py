@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.split import SRM_ALPHA
+from promotion_pipeline.evaluation.unattended import is_let_go
 from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, START, USER_COLUMNS, experiments_of, frames_of
 from promotion_pipeline.simulation.scenario import Scenario
 
 NOT_PROMOTED = -1
+LET_GO = "is_let_go"
 
 
 class PromotionRule(StrEnum):
@@ -29,7 +31,8 @@ class PromotionRule(StrEnum):
     UNATTENDED_BY_REQUEST = "unattended_by_request"
     """The same with users ignored, as if each request were independent; only where users are known."""
     GROUP_SEQUENTIAL = "group_sequential"
-    """The group-sequential boundary alone; only where a planned size is stated. It promotes nothing by itself."""
+    """The group-sequential boundary alone; only where a planned size is stated. What it promotes as evidence is
+    `unattended` with that evidence."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +82,21 @@ def run_batch(scenario: Scenario, config: PromotionConfig, experiments: int, see
     if scenario.metrics is not None:
         return batch
     blind = evaluate(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, hours=looks, config=config).decisions
-    ignored = {PromotionRule.UNATTENDED_BY_REQUEST: _first(blind, "is_promotable", experiments)}
-    return Batch(batch.outcomes | ignored, batch.alarms | {"request": _alarms(blind, experiments)})
+    ignored = batch_of(blind, config, experiments, "request")
+    outcomes = {PromotionRule.UNATTENDED_BY_REQUEST: ignored.outcomes[PromotionRule.UNATTENDED]}
+    return Batch(batch.outcomes | outcomes, batch.alarms | ignored.alarms)
 
 
 def batch_of(decisions: pd.DataFrame, config: PromotionConfig, experiments: int, unit: str) -> Batch:
     """What the rules did with experiments that began at `START`, and the alarms about their split, by `unit`."""
+    decided = decisions.assign(**{LET_GO: is_let_go(decisions)})
     outcomes = {
-        PromotionRule.CONTRACT: _first(decisions, "is_eligible", experiments),
-        PromotionRule.UNATTENDED: _first(decisions, "is_promotable", experiments),
+        PromotionRule.CONTRACT: _first(decided, "is_eligible", experiments),
+        PromotionRule.UNATTENDED: _first(decided, LET_GO, experiments),
     }
     if config.planned_sample_size is not None:
-        outcomes[PromotionRule.GROUP_SEQUENTIAL] = _first(decisions, "group_sequential_crossed", experiments)
-    return Batch(outcomes, {unit: _alarms(decisions, experiments)})
+        outcomes[PromotionRule.GROUP_SEQUENTIAL] = _first(decided, "group_sequential_crossed", experiments)
+    return Batch(outcomes, {unit: _alarms(decided, experiments)})
 
 
 def joined(batches: Sequence[Batch]) -> Batch:

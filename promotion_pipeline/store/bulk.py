@@ -140,7 +140,7 @@ def _as_arrow(what: str, frame: pd.DataFrame, types: Mapping[str, str]) -> pa.Ta
         if type_name == "timestamp with time zone" and not isinstance(series.dtype, pd.DatetimeTZDtype):
             series = _times(series, name)
         if type_name == "text[]":
-            literals = {codes: "{" + ",".join(codes) + "}" for codes in series.unique()}
+            literals = {codes: _array_literal(codes) for codes in series.unique()}
             series = series.map(literals)
         try:
             array = pa.chunked_array(pa.Array.from_pandas(series))
@@ -148,6 +148,12 @@ def _as_arrow(what: str, frame: pd.DataFrame, types: Mapping[str, str]) -> pa.Ta
         except (pa.ArrowException, KeyError) as error:
             raise InputError(f"column {name} of {what} is no {type_name}: {error}") from error
     return pa.table(arrays, names=list(types))
+
+
+def _array_literal(texts: Iterable[str]) -> str:
+    """Texts as an array of PostgreSQL, quoted: a name may hold what means something there."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
 def _times(series: pd.Series[Any], name: str) -> pd.Series[Any]:

@@ -13,6 +13,33 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.ab_fixed_in_phase(config jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    list jsonb := config -> 'metrics';
+BEGIN
+    IF jsonb_typeof(list) = 'string' THEN
+        BEGIN
+            list := (config ->> 'metrics')::jsonb;
+        EXCEPTION WHEN others THEN
+            RETURN '{}';
+        END;
+    END IF;
+    IF jsonb_typeof(list) IS DISTINCT FROM 'array' THEN RETURN '{}'; END IF;
+    -- What cannot be a metric is an error of the experiment's set-up, told where it is evaluated.
+    RETURN (SELECT coalesce(jsonb_object_agg('metric:' || btrim(one ->> 'name'), jsonb_strip_nulls(jsonb_build_object(
+            'kind', one -> 'kind', 'event', one -> 'event', 'column', one -> 'column', 'cap', one -> 'cap',
+            'numerator', btrim(one ->> 'numerator'), 'denominator', btrim(one ->> 'denominator'),
+            'covariate', one -> 'covariate',
+            'covariate_days', CASE WHEN jsonb_typeof(one -> 'covariate') = 'string'
+                THEN coalesce(one -> 'covariateDays', one -> 'covariate_days', '14') END))), '{}')
+        FROM jsonb_array_elements(list) AS one
+        WHERE jsonb_typeof(one) = 'object' AND btrim(one ->> 'name') <> '');
+END $$;
+
 CREATE FUNCTION public.ab_forget_deleted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -60,6 +87,15 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+
+CREATE FUNCTION public.ab_is_fixed_otherwise(known jsonb, wanted jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+    SELECT EXISTS (SELECT 1 FROM jsonb_each(wanted) AS now
+        WHERE known ? now.key AND known -> now.key IS DISTINCT FROM now.value)
+$$;
 
 CREATE FUNCTION public.ab_note_history(target uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -152,6 +188,18 @@ BEGIN
     RETURN NEW;
 END $$;
 
+CREATE FUNCTION public.ab_plan_of(config jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+    SELECT CASE WHEN size IS NOT NULL THEN jsonb_build_object(
+        'planned_sample_size', size, 'spending', coalesce(spending, 'obrien_fleming'),
+        'is_evidence', coalesce(config ->> 'evidence', '') = 'group_sequential') END
+    FROM (SELECT coalesce(config ->> 'planned_sample_size', config ->> 'plannedSampleSize') AS size,
+        coalesce(config ->> 'group_sequential_spending', config ->> 'groupSequentialSpending') AS spending) AS stated
+$$;
+
 CREATE FUNCTION public.ab_sync_phase(target uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -163,6 +211,7 @@ BEGIN
         WHERE experiment_id = target AND ended_at IS NULL;
     ELSE
         PERFORM ab_sync_phase_of_started(target);
+        PERFORM ab_sync_plan(target);
     END IF;
 END $$;
 
@@ -175,6 +224,7 @@ DECLARE
     experiment ab_experiments;
     open_phase ab_experiment_phases;
     split jsonb;
+    wanted jsonb;
     phase_count integer;
     is_first boolean;
     is_same boolean;
@@ -187,17 +237,24 @@ BEGIN
     IF NOT FOUND THEN RETURN; END IF;
     at := clock_timestamp();
     start := usable_start(experiment.start_date);
+    wanted := ab_fixed_in_phase(experiment.promotion_config);
     SELECT jsonb_object_agg(id::text, traffic_percentage) INTO split FROM ab_variants WHERE experiment_id = target;
     IF split IS NULL THEN RETURN; END IF;
     SELECT count(*) INTO phase_count FROM ab_experiment_phases WHERE experiment_id = target;
     SELECT * INTO open_phase FROM ab_experiment_phases WHERE experiment_id = target AND ended_at IS NULL;
     is_first := phase_count = 1;
-    is_same := open_phase.traffic = split AND open_phase.is_running = experiment.is_active;
+    is_same := open_phase.traffic = split AND open_phase.is_running = experiment.is_active
+        AND NOT ab_is_fixed_otherwise(open_phase.fixed, wanted);
     IF phase_count = 0 THEN
-        INSERT INTO ab_experiment_phases (experiment_id, started_at, traffic, is_running)
-        VALUES (target, start, split, experiment.is_active);
+        INSERT INTO ab_experiment_phases (experiment_id, started_at, traffic, is_running, fixed)
+        VALUES (target, start, split, experiment.is_active, wanted);
         RETURN;
-    ELSIF is_same AND open_phase.started_at <> start
+    END IF;
+    -- What an experiment no longer names stays: named again, it must be what it was.
+    IF is_same AND NOT open_phase.fixed @> wanted THEN
+        UPDATE ab_experiment_phases SET fixed = fixed || wanted WHERE id = open_phase.id;
+    END IF;
+    IF is_same AND open_phase.started_at <> start
         AND (is_first OR (open_phase.started_at >= at AND start >= at)) THEN
         UPDATE ab_experiment_phases SET started_at = start WHERE id = open_phase.id;
         RETURN;
@@ -218,16 +275,44 @@ BEGIN
             AND abs(extract(epoch FROM start - open_phase.started_at)) >= 1));
     IF is_set_up THEN
         UPDATE ab_experiment_phases
-        SET started_at = start, traffic = split, is_running = experiment.is_active
+        SET started_at = start, traffic = split, is_running = experiment.is_active, fixed = wanted
         WHERE id = open_phase.id;
     ELSIF open_phase.started_at >= at THEN
-        UPDATE ab_experiment_phases SET traffic = split, is_running = experiment.is_active WHERE id = open_phase.id;
+        UPDATE ab_experiment_phases SET traffic = split, is_running = experiment.is_active, fixed = wanted
+        WHERE id = open_phase.id;
     ELSE
         UPDATE ab_experiment_phases SET ended_at = at WHERE id = open_phase.id;
-        INSERT INTO ab_experiment_phases (experiment_id, started_at, traffic, is_running)
+        INSERT INTO ab_experiment_phases (experiment_id, started_at, traffic, is_running, fixed)
         VALUES (target, CASE WHEN isfinite(experiment.start_date) THEN greatest(at, start) ELSE at END,
-            split, experiment.is_active);
+            split, experiment.is_active, wanted);
     END IF;
+END $$;
+
+CREATE FUNCTION public.ab_sync_plan(target uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    open_phase ab_experiment_phases;
+    wanted jsonb;
+    at timestamptz;
+BEGIN
+    SELECT ab_plan_of(promotion_config) INTO wanted FROM ab_experiments WHERE id = target FOR UPDATE;
+    SELECT * INTO open_phase FROM ab_experiment_phases WHERE experiment_id = target AND ended_at IS NULL;
+    IF open_phase.id IS NULL OR open_phase.plan IS NOT DISTINCT FROM wanted THEN RETURN; END IF;
+    at := clock_timestamp();
+    IF open_phase.started_at >= at OR NOT EXISTS (SELECT 1 FROM eligibility_decisions AS decided
+            WHERE decided.experiment_id = target AND decided.phase_id = open_phase.id
+                AND decided.label IN ('record', 'shadow')) THEN
+        UPDATE ab_experiment_phases SET plan = wanted WHERE id = open_phase.id;
+        RETURN;
+    END IF;
+    UPDATE ab_experiment_phases SET ended_at = at WHERE id = open_phase.id;
+    INSERT INTO ab_experiment_phases (experiment_id, started_at, traffic, is_running, plan)
+    VALUES (target, at, open_phase.traffic, open_phase.is_running, wanted);
+    -- Whatever else a phase keeps of its experiment.
+    PERFORM ab_sync_phase_of_started(target);
 END $$;
 
 CREATE FUNCTION public.ab_unnoted(targets uuid[]) RETURNS TABLE(experiment_id uuid)
@@ -498,6 +583,19 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.forget_metrics_of_phase() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+BEGIN
+    DELETE FROM hourly_metric_rollups WHERE phase_id = NEW.id;
+    DELETE FROM hourly_user_metrics WHERE phase_id = NEW.id;
+    DELETE FROM metric_users WHERE phase_id = NEW.id;
+    DELETE FROM metric_phases WHERE phase_id = NEW.id;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.forget_phase_rollups() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -589,6 +687,23 @@ BEGIN
         WHERE decided.experiment_id = moved.experiment_id AND decided.hour >= moved.hour AND decided.label = 'record')
     ON CONFLICT (experiment_id) DO UPDATE
     SET first_hour = least(late_changes.first_hour, excluded.first_hour), noted_at = clock_timestamp();
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.note_metric_events() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+BEGIN
+    INSERT INTO metric_event_changes (experiment_id, user_id, name, hour)
+    SELECT DISTINCT event.experiment_id, event.user_id, event.name,
+        date_bin('1 hour', event.created_at, '2000-01-01 00:00:00+00')
+    FROM changed AS event
+    JOIN (SELECT DISTINCT phase.experiment_id, metric.value ->> 'event' AS name, metric.value ? 'covariate' AS has_past
+        FROM ab_experiment_phases AS phase CROSS JOIN LATERAL jsonb_each(phase.fixed) AS metric
+        WHERE phase.fixed <> '{}' AND metric.value ? 'event') AS wanted
+        ON wanted.name = event.name AND (wanted.experiment_id = event.experiment_id OR wanted.has_past);
     RETURN NULL;
 END $$;
 
@@ -699,6 +814,8 @@ CREATE TABLE public.ab_experiment_phases (
     ended_at timestamp with time zone,
     traffic jsonb NOT NULL,
     is_running boolean NOT NULL,
+    fixed jsonb DEFAULT '{}'::jsonb NOT NULL,
+    plan jsonb,
     CONSTRAINT ab_experiment_phases_check CHECK ((ended_at >= started_at))
 );
 
@@ -707,6 +824,10 @@ COMMENT ON TABLE public.ab_experiment_phases IS 'Stretches of an experiment in w
 COMMENT ON COLUMN public.ab_experiment_phases.traffic IS 'variant id -> percent of traffic';
 
 COMMENT ON COLUMN public.ab_experiment_phases.is_running IS 'whether the experiment was active, so that the phase is judged';
+
+COMMENT ON COLUMN public.ab_experiment_phases.fixed IS 'what may not change within the phase: metric:NAME -> what the metric measures';
+
+COMMENT ON COLUMN public.ab_experiment_phases.plan IS 'the planned size as it was stated before the first look, with its spending; null: none is stated';
 
 CREATE TABLE public.ab_experiments (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -928,6 +1049,8 @@ CREATE TABLE public.eligibility_decisions (
     measured_since timestamp with time zone,
     multiple_exposure_requests double precision,
     largest_user_share double precision,
+    guardrails_not_kept text[],
+    guardrails_not_measured text[],
     CONSTRAINT eligibility_decisions_check CHECK ((is_eligible OR (NOT is_promotable))),
     CONSTRAINT eligibility_decisions_check1 CHECK ((is_eligible = (min_sample_size AND min_confidence AND min_improvement AND min_runtime AND error_rate_acceptable AND (verdict = 'eligible'::text)))),
     CONSTRAINT eligibility_decisions_made_by_check CHECK ((made_by = ANY (ARRAY['schedule'::text, 'automation'::text, 'sweep'::text, 'person'::text]))),
@@ -941,6 +1064,10 @@ COMMENT ON COLUMN public.eligibility_decisions.label IS 'record: the first decis
 COMMENT ON COLUMN public.eligibility_decisions.made_by IS 'only what schedule, automation or sweep made leads to an unattended promotion';
 
 COMMENT ON COLUMN public.eligibility_decisions.measured_since IS 'first hour by which control and candidate both had requests, where the phase began earlier: runtime counts from it';
+
+COMMENT ON COLUMN public.eligibility_decisions.guardrails_not_kept IS 'by name: the guardrails that keep the candidate from going unattended';
+
+COMMENT ON COLUMN public.eligibility_decisions.guardrails_not_measured IS 'those of them that could not be measured';
 
 CREATE TABLE public.evaluation_blocks (
     evaluation text NOT NULL,
@@ -1003,6 +1130,53 @@ CREATE TABLE public.experiment_promotions (
 );
 
 COMMENT ON COLUMN public.experiment_promotions.phase_id IS 'the phase that was judged';
+
+CREATE TABLE public.hourly_metric_rollups (
+    hour timestamp with time zone NOT NULL,
+    experiment_id uuid NOT NULL,
+    phase_id uuid NOT NULL,
+    variant_id uuid NOT NULL,
+    metric text NOT NULL,
+    samples bigint NOT NULL,
+    new_users bigint NOT NULL,
+    requests bigint NOT NULL,
+    value_sum numeric NOT NULL,
+    value_sum_squares numeric NOT NULL,
+    user_value_sum_squares numeric NOT NULL,
+    denominator_sum numeric NOT NULL,
+    user_denominator_sum_squares numeric NOT NULL,
+    user_value_denominator_sum_products numeric CONSTRAINT hourly_metric_rollups_user_value_denominator_sum_produ_not_null NOT NULL,
+    covariate_sum numeric NOT NULL,
+    covariate_sum_squares numeric NOT NULL,
+    user_value_covariate_sum_products numeric CONSTRAINT hourly_metric_rollups_user_value_covariate_sum_product_not_null NOT NULL
+);
+
+COMMENT ON TABLE public.hourly_metric_rollups IS 'Additive sums of one hour, phase, variant and metric; exact, so that they are the same in whatever order rows came. Bound: a row an hour of each variant and metric for which something happened; kept for good.';
+
+COMMENT ON COLUMN public.hourly_metric_rollups.samples IS 'events, or requests with a number in the column, that the metric was made of; none ever: nothing matches it';
+
+COMMENT ON COLUMN public.hourly_metric_rollups.new_users IS 'users whose first variant of the phase this was, in this hour';
+
+COMMENT ON COLUMN public.hourly_metric_rollups.user_value_sum_squares IS 'growth of the sum over users of the square of their value so far; the other user sums likewise';
+
+CREATE TABLE public.hourly_user_metrics (
+    phase_id uuid NOT NULL,
+    user_id text NOT NULL,
+    metric text NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    variant_id uuid NOT NULL,
+    value numeric NOT NULL,
+    number bigint NOT NULL,
+    squares numeric NOT NULL
+);
+
+COMMENT ON TABLE public.hourly_user_metrics IS 'What each user did in each hour for each metric, so that late rows and events change the sums exactly. Bound: the users of phases with metrics times the hours in which something happened; may be deleted for phases that have ended.';
+
+COMMENT ON COLUMN public.hourly_user_metrics.user_id IS 'as in metric_users; empty: requests of nobody known';
+
+COMMENT ON COLUMN public.hourly_user_metrics.hour IS '-infinity: in the days before the user was first served (covariate)';
+
+COMMENT ON COLUMN public.hourly_user_metrics.variant_id IS 'of requests; zeros: the user''s own variant';
 
 CREATE TABLE public.hourly_user_rollups (
     phase_id uuid NOT NULL,
@@ -1103,6 +1277,83 @@ CREATE TABLE public.log_gaps (
 COMMENT ON TABLE public.log_gaps IS 'Hours that had requests which the log does not have any more, or that cannot be read. Bound: a row a gap, removed when it is closed.';
 
 COMMENT ON COLUMN public.log_gaps.requests IS 'the requests that were counted before and are kept';
+
+CREATE TABLE public.metric_event_changes (
+    experiment_id uuid NOT NULL,
+    user_id text NOT NULL,
+    name text NOT NULL,
+    hour timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.metric_event_changes IS 'Events of metrics that are not in the sums yet. Bound: the events since the newest hourly run.';
+
+CREATE TABLE public.metric_phases (
+    phase_id uuid NOT NULL,
+    metric text NOT NULL,
+    built_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.metric_phases IS 'Which metrics of which phases are in the sums; the others are made from the phase''s start. Bound: a row a phase and metric.';
+
+CREATE TABLE public.metric_results (
+    hour timestamp with time zone NOT NULL,
+    as_of timestamp with time zone NOT NULL,
+    experiment_id uuid NOT NULL,
+    phase_id uuid,
+    variant_id uuid NOT NULL,
+    control_variant_id uuid,
+    metric text NOT NULL,
+    kind text NOT NULL,
+    role text NOT NULL,
+    direction text NOT NULL,
+    margin_percent double precision,
+    control_estimate double precision,
+    estimate double precision,
+    difference double precision,
+    standard_error double precision,
+    lift double precision,
+    lift_lower double precision,
+    lift_upper double precision,
+    p_value double precision,
+    adjusted_p_value double precision,
+    always_valid_p_value double precision,
+    always_valid_lower double precision,
+    always_valid_upper double precision,
+    control_sample double precision,
+    sample double precision,
+    is_adjusted boolean NOT NULL,
+    theta double precision,
+    variance_reduction double precision,
+    noninferiority_p_value double precision,
+    guardrail_p_value double precision,
+    outcome text NOT NULL,
+    guardrail text,
+    reason text NOT NULL,
+    CONSTRAINT metric_results_direction_check CHECK ((direction = ANY (ARRAY['increase'::text, 'decrease'::text]))),
+    CONSTRAINT metric_results_guardrail_check CHECK ((guardrail = ANY (ARRAY['kept'::text, 'not_kept'::text, 'not_measured'::text]))),
+    CONSTRAINT metric_results_outcome_check CHECK ((outcome = ANY (ARRAY['better'::text, 'worse'::text, 'no_sign'::text, 'not_measured'::text]))),
+    CONSTRAINT metric_results_role_check CHECK ((role = ANY (ARRAY['goal'::text, 'guardrail'::text, 'secondary'::text])))
+);
+
+COMMENT ON TABLE public.metric_results IS 'Every metric that an experiment states, treatment against control at each hour. Bound: a row an hour of each treatment and metric; may be deleted and computed again.';
+
+COMMENT ON COLUMN public.metric_results.outcome IS 'what the always-valid test shows, in the direction that is better; of a goal, by Holm over all goals';
+
+COMMENT ON COLUMN public.metric_results.guardrail IS 'whether it lets the treatment go unattended; null: it is no guardrail';
+
+COMMENT ON COLUMN public.metric_results.reason IS 'measured, or why it could not be';
+
+CREATE TABLE public.metric_users (
+    phase_id uuid NOT NULL,
+    user_id text NOT NULL,
+    variant_id uuid NOT NULL,
+    exposed_at timestamp with time zone NOT NULL,
+    past_until timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.metric_users IS 'When each user of a phase with metrics was first served, and which variant. Bound: the users of phases with metrics; may be deleted for phases that have ended.';
+
+COMMENT ON COLUMN public.metric_users.past_until IS 'end of what is the user''s past: first served in the experiment, or the start of an earlier phase that served them';
 
 CREATE TABLE public.notification_channels (
     channel text NOT NULL,
@@ -1579,6 +1830,12 @@ ALTER TABLE ONLY public.evaluation_hours
 ALTER TABLE ONLY public.experiment_promotions
     ADD CONSTRAINT experiment_promotions_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.hourly_metric_rollups
+    ADD CONSTRAINT hourly_metric_rollups_pkey PRIMARY KEY (phase_id, hour, variant_id, metric);
+
+ALTER TABLE ONLY public.hourly_user_metrics
+    ADD CONSTRAINT hourly_user_metrics_pkey PRIMARY KEY (phase_id, user_id, metric, hour, variant_id);
+
 ALTER TABLE ONLY public.hourly_user_rollups
     ADD CONSTRAINT hourly_user_rollups_pkey PRIMARY KEY (hour, phase_id, user_id, variant_id);
 
@@ -1596,6 +1853,15 @@ ALTER TABLE ONLY public.live_deployments
 
 ALTER TABLE ONLY public.log_gaps
     ADD CONSTRAINT log_gaps_pkey PRIMARY KEY (experiment_id, hour);
+
+ALTER TABLE ONLY public.metric_phases
+    ADD CONSTRAINT metric_phases_pkey PRIMARY KEY (phase_id, metric);
+
+ALTER TABLE ONLY public.metric_results
+    ADD CONSTRAINT metric_results_pkey PRIMARY KEY (hour, experiment_id, variant_id, metric);
+
+ALTER TABLE ONLY public.metric_users
+    ADD CONSTRAINT metric_users_pkey PRIMARY KEY (phase_id, user_id);
 
 ALTER TABLE ONLY public.notification_channels
     ADD CONSTRAINT notification_channels_pkey PRIMARY KEY (channel);
@@ -1669,7 +1935,11 @@ CREATE UNIQUE INDEX ab_experiment_phases_one_open ON public.ab_experiment_phases
 
 CREATE INDEX ab_experiment_phases_started ON public.ab_experiment_phases USING btree (experiment_id, started_at);
 
+CREATE INDEX ab_experiment_phases_with_metrics ON public.ab_experiment_phases USING btree (id) WHERE (fixed <> '{}'::jsonb);
+
 CREATE INDEX ai_events_of_experiment ON public.ai_events USING btree (experiment_id, name, created_at);
+
+CREATE INDEX ai_events_of_user ON public.ai_events USING btree (user_id, name, created_at);
 
 CREATE INDEX ai_requests_created_at_brin ON ONLY public.ai_requests USING brin (created_at) WITH (pages_per_range='32', autosummarize='on');
 
@@ -1694,6 +1964,8 @@ CREATE INDEX experiment_promotions_live ON public.experiment_promotions USING bt
 CREATE UNIQUE INDEX experiment_promotions_one_live ON public.experiment_promotions USING btree (experiment_id) WHERE (state = ANY (ARRAY['ramping'::text, 'promoted'::text]));
 
 CREATE UNIQUE INDEX experiment_promotions_one_shadow ON public.experiment_promotions USING btree (experiment_id, phase_id, promoted_variant_id) NULLS NOT DISTINCT WHERE (state = 'shadow'::text);
+
+CREATE INDEX hourly_user_metrics_hour ON public.hourly_user_metrics USING btree (hour, phase_id);
 
 CREATE INDEX hourly_variant_rollups_experiment ON public.hourly_variant_rollups USING btree (experiment_id, hour);
 
@@ -1761,6 +2033,8 @@ CREATE TRIGGER environment_is_kept BEFORE DELETE OR UPDATE OR TRUNCATE ON public
 
 CREATE TRIGGER environment_is_kept BEFORE DELETE OR UPDATE OR TRUNCATE ON public.evaluation_hours FOR EACH STATEMENT EXECUTE FUNCTION public.environment_is_kept();
 
+CREATE TRIGGER forget_metrics_of_phase AFTER UPDATE OF started_at, traffic, fixed ON public.ab_experiment_phases FOR EACH ROW WHEN (((old.fixed <> '{}'::jsonb) AND ((old.started_at <> new.started_at) OR (old.traffic <> new.traffic) OR public.ab_is_fixed_otherwise(old.fixed, new.fixed)))) EXECUTE FUNCTION public.forget_metrics_of_phase();
+
 CREATE TRIGGER forget_phase_rollups AFTER UPDATE OF traffic ON public.ab_experiment_phases FOR EACH ROW WHEN ((old.traffic IS DISTINCT FROM new.traffic)) EXECUTE FUNCTION public.forget_phase_rollups();
 
 CREATE TRIGGER forget_totals_of_moved_phase AFTER UPDATE OF started_at ON public.ab_experiment_phases FOR EACH ROW WHEN ((old.started_at <> new.started_at)) EXECUTE FUNCTION public.forget_totals_of_phase();
@@ -1785,11 +2059,21 @@ CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON public.ab_experiment_
 
 CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON public.ab_hold_history FOR EACH STATEMENT EXECUTE FUNCTION public.history_is_kept();
 
+CREATE TRIGGER note_changed_rows AFTER UPDATE ON public.hourly_metric_rollups REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.note_late_changes();
+
 CREATE TRIGGER note_changed_rows AFTER UPDATE ON public.hourly_variant_rollups REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.note_late_changes();
+
+CREATE TRIGGER note_late_rows AFTER INSERT ON public.hourly_metric_rollups REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.note_late_changes();
 
 CREATE TRIGGER note_late_rows AFTER INSERT ON public.hourly_variant_rollups REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.note_late_changes();
 
+CREATE TRIGGER note_new_events AFTER INSERT ON public.ai_events REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.note_metric_events();
+
 CREATE TRIGGER note_rows_gone AFTER DELETE ON public.hourly_variant_rollups REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.note_late_changes();
+
+CREATE TRIGGER note_what_it_is AFTER UPDATE ON public.ai_events REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.note_metric_events();
+
+CREATE TRIGGER note_what_it_was AFTER UPDATE ON public.ai_events REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.note_metric_events();
 
 CREATE TRIGGER promotions_are_not_truncated BEFORE TRUNCATE ON public.experiment_promotions FOR EACH STATEMENT EXECUTE FUNCTION public.promotions_keep_history();
 
@@ -1808,8 +2092,20 @@ ALTER TABLE ONLY public.api_audit
 ALTER TABLE ONLY public.evaluation_hours
     ADD CONSTRAINT evaluation_hours_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.evaluation_environments(id);
 
+ALTER TABLE ONLY public.hourly_metric_rollups
+    ADD CONSTRAINT hourly_metric_rollups_phase_id_fkey FOREIGN KEY (phase_id) REFERENCES public.ab_experiment_phases(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.hourly_user_metrics
+    ADD CONSTRAINT hourly_user_metrics_phase_id_fkey FOREIGN KEY (phase_id) REFERENCES public.ab_experiment_phases(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.late_verdicts
     ADD CONSTRAINT late_verdicts_promotion_id_fkey FOREIGN KEY (promotion_id) REFERENCES public.experiment_promotions(id);
+
+ALTER TABLE ONLY public.metric_phases
+    ADD CONSTRAINT metric_phases_phase_id_fkey FOREIGN KEY (phase_id) REFERENCES public.ab_experiment_phases(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.metric_users
+    ADD CONSTRAINT metric_users_phase_id_fkey FOREIGN KEY (phase_id) REFERENCES public.ab_experiment_phases(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.notification_deliveries
     ADD CONSTRAINT notification_deliveries_outbox_id_fkey FOREIGN KEY (outbox_id) REFERENCES public.notification_outbox(id);

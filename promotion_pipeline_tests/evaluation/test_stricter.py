@@ -21,9 +21,20 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "max_staleness_hours": (9.0, 1.0),
     "require_manual_approval": (False, True),
     "evidence": (Evidence.FIXED_HORIZON, Evidence.ALWAYS_VALID),
+    "whole_weeks": (False, True),
+    "min_conversions": (0, 500),
     "guardrails": ((), (Guardrail.LATENCY,)),
 }
 """A looser and a stricter value."""
+
+
+def test_of_two_evidences_that_hold_at_every_look_the_experiment_s_own_stands() -> None:
+    held = (Evidence.ALWAYS_VALID, Evidence.GROUP_SEQUENTIAL)
+    for asked, own in (held, held[::-1]):
+        assert stricter_of(PromotionConfig(evidence=asked), PromotionConfig(evidence=own))[0].evidence is own
+    planned = PromotionConfig(evidence=Evidence.GROUP_SEQUENTIAL)
+    loose = PromotionConfig(evidence=Evidence.FIXED_HORIZON)
+    assert stricter_of(planned, loose)[0].evidence is Evidence.GROUP_SEQUENTIAL
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -36,6 +36,9 @@ ALONE: dict[WithheldReason, dict[str, Any]] = {
     WithheldReason.PHASE_CHANGED: {"is_phase_current": False},
     WithheldReason.NOT_SCHEDULED: {"made_by": MadeBy.PERSON},
     WithheldReason.ENDED: {"end_date": AS_OF + timedelta(minutes=7)},
+    WithheldReason.NO_PLAN: {"warnings": ("no_plan",)},
+    WithheldReason.PART_OF_A_WEEK: {"warnings": ("small_sample", "part_of_a_week")},
+    WithheldReason.FEW_CONVERSIONS: {"warnings": ("few_conversions",)},
     WithheldReason.MANUAL_APPROVAL: {"require_manual_approval": True},
     WithheldReason.HELD: {"is_held": True},
     WithheldReason.DISABLED: {"is_enabled": False},
@@ -62,8 +65,15 @@ def test_one_reason_to_wait_silences_every_reason_to_ask() -> None:
 
 
 def test_all_reasons_are_given_at_once_in_the_order_of_the_enum() -> None:
-    everything = replace(GOES, **{name: value for facts in ALONE.values() for name, value in facts.items()})
-    assert withheld_reasons(everything) == tuple(WithheldReason)
+    everything = {name: value for facts in ALONE.values() for name, value in facts.items()}
+    everything["warnings"] = ("part_of_a_week", "few_conversions")
+    every = tuple(reason for reason in WithheldReason if reason is not WithheldReason.NO_PLAN)
+    assert withheld_reasons(replace(GOES, **everything)) == every
+
+
+def test_without_a_plan_that_is_the_reason_and_not_the_evidence() -> None:
+    facts = replace(GOES, is_promotable=False, warnings=("no_plan",))
+    assert withheld_reasons(facts) == (WithheldReason.NO_PLAN,)
 
 
 def test_what_is_not_eligible_is_not_withheld_and_does_not_go() -> None:

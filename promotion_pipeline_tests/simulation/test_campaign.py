@@ -9,7 +9,7 @@ import pytest
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.simulation import Campaign, Estimate, RuleSummary, Scenario, simulate
+from promotion_pipeline.simulation import Campaign, Estimate, RuleSummary, Scenario, evidences, simulate
 from promotion_pipeline.simulation.outcomes import Outcomes, PromotionRule
 from promotion_pipeline.simulation.summary import mean, median, share, summarise
 
@@ -157,3 +157,20 @@ def test_a_scenario_that_cannot_be_is_refused_with_the_value(values: dict[str, o
 def test_a_campaign_of_no_experiments_is_refused() -> None:
     with pytest.raises(InputError, match="experiments=0"):
         simulate(FAST, experiments=0)
+
+
+def test_each_evidence_is_a_row_of_the_comparison_and_none_but_the_fixed_horizon_breaks_the_promise(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert evidences.main(["-n", "60", "-j", "1", "--seed", "4"]) == 0
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    found = {cells[1].strip(): [cell.split()[0] for cell in cells[2:-1]] for cells in (row.split("|") for row in rows)}
+    assert list(found) == [
+        "`always_valid`",
+        "`group_sequential`, obrien_fleming",
+        "`group_sequential`, alpha_t_squared",
+        "`fixed_horizon`",
+    ]
+    false = {name: float(cells[0]) for name, cells in found.items()}
+    assert false.pop("`fixed_horizon`") > 8 > max(false.values())
+    assert float(found["`group_sequential`, obrien_fleming"][4]) >= float(found["`always_valid`"][4])

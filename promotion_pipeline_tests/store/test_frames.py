@@ -100,7 +100,7 @@ def test_an_evaluation_is_stored_and_read_back(store: Store, connection: Connect
     seeded = seed_experiment(store, "a")
     evaluation, start, end = _evaluated(store, seeded, 5)
     assert replace_metrics(store, evaluation.metrics, start, end) == 10
-    assert replace_significance(store, evaluation.significance, start, end) == 5
+    assert replace_significance(store, evaluation.significance, evaluation.metric_results, start, end) == (5, 0)
     assert write_decisions(store, evaluation.decisions) == WriteResult(recorded=5, relabelled=0)
     last = evaluation.decisions.iloc[-1]
     stored = connection.execute("SELECT * FROM eligibility_decisions ORDER BY hour DESC LIMIT 1").fetchone()
@@ -156,7 +156,7 @@ def test_experiments_that_cannot_be_judged_are_recorded_too(store: Store, connec
     seed_experiment(store, "no control", [VariantSpec("x"), VariantSpec("y")])
     evaluation, start, end = _evaluated(store, seeded, 2)
     replace_metrics(store, evaluation.metrics, start, end)
-    replace_significance(store, evaluation.significance, start, end)
+    replace_significance(store, evaluation.significance, evaluation.metric_results, start, end)
     assert write_decisions(store, evaluation.decisions).recorded == 8
     verdicts = _rows(connection, "SELECT verdict, count(*) FROM eligibility_decisions GROUP BY 1 ORDER BY 1")
     assert verdicts == [("eligible", 2), ("inconclusive", 6)]

@@ -142,3 +142,66 @@ def test_a_start_that_no_phase_can_have_opens_phases_like_any_other(connection: 
     first, second = _phases(connection)
     assert [first["is_running"], second["is_running"]] == [False, True]
     assert first["ended_at"] == second["started_at"]
+
+
+def _planned(connection: Connection, config: str) -> list[str | None]:
+    """The stated size of every phase, oldest first, after the experiment has got these thresholds."""
+    connection.execute("UPDATE ab_experiments SET promotion_config = %s", (config,))
+    rows = connection.execute(
+        "SELECT plan ->> 'planned_sample_size' AS size FROM ab_experiment_phases ORDER BY started_at"
+    )
+    return [row["size"] for row in rows]
+
+
+def _look(connection: Connection) -> None:
+    connection.execute(
+        """INSERT INTO eligibility_decisions (hour, as_of, experiment_id, phase_id, verdict, is_eligible, is_promotable,
+            min_sample_size, min_confidence, min_improvement, min_runtime, error_rate_acceptable,
+            min_sample_size_threshold, min_confidence_threshold, min_improvement_threshold, min_runtime_threshold,
+            error_rate_threshold, reasons, warnings)
+        SELECT date_trunc('hour', now()), date_trunc('hour', now()) + interval '1 hour', experiment_id, id, 'not_yet',
+            false, false, false, false, false, false, false, 1, 1, 1, 1, 1, '{}', '{}'
+        FROM ab_experiment_phases WHERE ended_at IS NULL"""
+    )
+
+
+def test_a_plan_may_be_stated_anew_until_the_first_look_and_opens_a_phase_after_it(connection: Connection) -> None:
+    experiment = _experiment(connection)
+    _variant(connection, experiment, "control", 50, is_control=True)
+    _variant(connection, experiment, "b", 50)
+    assert _planned(connection, "{}") == [None]
+    assert _planned(connection, '{"planned_sample_size": 1000}') == ["1000"]
+    assert _planned(connection, '{"plannedSampleSize": "2000"}') == ["2000"]
+    _look(connection)
+    assert _planned(connection, '{"planned_sample_size": 2000, "minSampleSize": 5}') == ["2000"]
+    assert _planned(connection, '{"planned_sample_size": 3000}') == ["2000", "3000"]
+    first, second = _phases(connection)
+    assert first["ended_at"] == second["started_at"]
+    assert first["split"] == second["split"]
+    assert _planned(connection, '{"planned_sample_size": 4000}') == ["2000", "4000"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "{}",
+        '{"planned_sample_size": 1000, "group_sequential_spending": "alpha_t_squared"}',
+        '{"planned_sample_size": 1000, "evidence": "group_sequential"}',
+    ],
+    ids=["dropped", "spent otherwise", "decided by it"],
+)
+def test_every_choice_about_a_plan_that_was_looked_at_opens_a_phase(connection: Connection, changed: str) -> None:
+    experiment = _experiment(connection)
+    _variant(connection, experiment, "control", 100, is_control=True)
+    _planned(connection, '{"planned_sample_size": 1000}')
+    _look(connection)
+    assert len(_planned(connection, changed)) == 2
+
+
+def test_a_new_split_keeps_the_plan(connection: Connection) -> None:
+    experiment = _experiment(connection)
+    _variant(connection, experiment, "control", 50, is_control=True)
+    _variant(connection, experiment, "b", 50)
+    _planned(connection, '{"planned_sample_size": 1000}')
+    connection.execute("UPDATE ab_variants SET traffic_percentage = CASE WHEN is_control THEN 20 ELSE 80 END")
+    assert _planned(connection, '{"planned_sample_size": 1000}') == ["1000", "1000"]

@@ -183,7 +183,7 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         metadata jsonb: what the promoter added: reason, reviewers, ticket
         rolled_back_by text: who rolled back
         state text: ramping, promoted, rolled_back, or shadow
-        evidence text: always_valid, fixed_horizon or contract
+        evidence text: always_valid, group_sequential, fixed_horizon or contract
         p_value double precision: full precision
         z double precision: full precision
         evaluated_as_of timestamp with time zone: the as-of of the decision

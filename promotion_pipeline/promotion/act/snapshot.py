@@ -42,6 +42,7 @@ def snapshot_of(
         "warnings": list(assessment.eligibility.warnings),
         "variants": [json_ready(row | sums.get(row["variant_id"], {})) for row in assessment.metrics],
         "significance": [json_ready(row) for row in assessment.significance],
+        "metrics": [json_ready(row) for row in assessment.metric_results],
     }
 
 

@@ -33,6 +33,7 @@ from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_in
 from promotion_pipeline.rollups import live_rollups, log_name
+from promotion_pipeline.rollups.metrics.stored import read_metric_rollups
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
@@ -146,9 +147,11 @@ def judge_experiments(
     used = {str(key): own.used for key, own in thresholds.items() if own.used is not None}
     frame = overridden(frame, request, used)
     hours = pd.DatetimeIndex([force.as_of - HOUR])
-    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds)
+    metric_sums = _metric_sums(source, force)
+    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=metric_sums)
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
+    metric_results = by_experiment(found.metric_results)
     eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]
     data = data_state(store, connection, rollups, frame, force.as_of, eligible if compare else ())
     silent = [e for e in force.experiments if e.id not in decisions]
@@ -158,6 +161,7 @@ def judge_experiments(
             "decision": decisions.get(e.id),
             "metrics": tuple(metrics.get(e.id, ())),
             "significance": tuple(significance.get(e.id, ())),
+            "metric_results": tuple(metric_results.get(e.id, ())),
             "problem": problems.get(e.id) or thresholds[e.id].problem,
         }
         for e in force.experiments
@@ -191,6 +195,13 @@ def _assessment(
         is_phase_current=key not in force.unnoted,
         **known,
     )
+
+
+def _metric_sums(source: Source, force: InForce) -> pd.DataFrame | None:
+    """The sums of stated metrics, of the phases in force only."""
+    ids, wanted = [str(key) for key in force.phases], {str(phase) for phase in force.phases.values()}
+    sums = read_metric_rollups(source, force.as_of - HOUR, force.as_of, ids)
+    return None if sums is None else sums[sums["phase_id"].isin(wanted)]
 
 
 def _frames(store: Store, source: Source, force: InForce, *, afresh: bool) -> tuple[pd.DataFrame, pd.DataFrame]:

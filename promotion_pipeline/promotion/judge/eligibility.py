@@ -20,6 +20,7 @@ from promotion_pipeline.promotion.record.experiments import ExperimentFacts
 from promotion_pipeline.promotion.record.models import (
     CheckResult,
     EvidenceResult,
+    MetricResult,
     Promotion,
     PromotionEligibility,
     SafetyChecks,
@@ -89,6 +90,7 @@ def eligibility_of(judged: Judged) -> PromotionEligibility:
         summary=_summary(judged, words, is_eligible=eligible),
         as_of=judged.as_of,
         variants=tuple(_variant(metrics) for metrics in judged.metrics),
+        metrics=tuple(metric_result(found) for found in judged.metric_results),
     )
 
 
@@ -107,6 +109,7 @@ def eligibility_when_promoted(promotion: Promotion) -> PromotionEligibility:
             config=parse_config(promotion.config, source="recorded config"),
             decision=snapshot["decision"],
             metrics=tuple(snapshot["variants"]),
+            metric_results=tuple(snapshot.get("metrics", ())),
             watermark=datetime.fromisoformat(watermark) if watermark else None,
         )
     )
@@ -190,6 +193,11 @@ def _variant(row: Mapping[str, Any]) -> VariantMetrics:
         traffic_percentage=row["traffic_percentage"],
         **{name: row[name] for name in METRICS},
     )
+
+
+def metric_result(row: Mapping[str, Any]) -> MetricResult:
+    """A row of `metric_results` as it is answered."""
+    return MetricResult(**{name: row[name] for name in MetricResult.model_fields})
 
 
 def _ramp(judged: Judged, row: Mapping[str, Any]) -> dict[str, Any]:

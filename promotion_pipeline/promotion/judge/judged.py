@@ -30,6 +30,8 @@ class Judged:
     decision: dict[str, Any] | None = None
     metrics: tuple[dict[str, Any], ...] = ()
     """A row a variant, as `evaluate` gave them."""
+    metric_results: tuple[dict[str, Any], ...] = ()
+    """A row a treatment and stated metric, as `evaluate` gave them."""
     watermark: datetime | None = None
     """The newest request; None: none is known."""
     newest_hour: HourTraffic | None = None
@@ -90,6 +92,7 @@ class Judged:
             max_staleness_hours=self.config.max_staleness_hours,
             require_manual_approval=self.config.require_manual_approval,
             end_date=self.experiment.end_date,
+            warnings=tuple(self.decision["warnings"]),
             is_quiet=self.is_quiet,
             is_complete=self.is_complete,
             is_phase_current=self.is_phase_current,

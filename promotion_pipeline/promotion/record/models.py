@@ -12,6 +12,7 @@ from pydantic import Field, create_model
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.evaluation.unattended import WithheldReason as WithheldReason
+from promotion_pipeline.promotion.record.metric_result import MetricResult as MetricResult
 from promotion_pipeline.promotion.record.result import Measured as Measured
 from promotion_pipeline.promotion.record.result import Result as Result
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState, PromotionType
@@ -50,7 +51,7 @@ class EvidenceResult(Result):
     """What an unattended promotion needs beyond the contract."""
 
     required: str
-    """`always_valid` or `fixed_horizon`."""
+    """`always_valid`, `group_sequential` or `fixed_horizon`."""
     is_met: bool
     """The evidence is there, and the data is fresh and complete as far as one can see."""
     always_valid_p_value: Measured = None
@@ -147,6 +148,8 @@ class PromotionEligibility(Result):
     summary: str = ""
     as_of: datetime
     variants: tuple[VariantMetrics, ...] = ()
+    metrics: tuple[MetricResult, ...] = ()
+    """The metrics that the experiment states, of each treatment; none where it states none."""
     alarms: tuple[Alarm, ...] = ()
     """What is wrong with the live promotion of the experiment, the worst first; comes before everything else."""
 
@@ -191,7 +194,8 @@ class Promotion(Result):
     """As `promoted_through`, of the rollback."""
     state: PromotionState
     evidence: str
-    """What carried it: `always_valid`, `fixed_horizon`, or `contract` (a person decided with less)."""
+    """What carried it: `always_valid`, `group_sequential`, `fixed_horizon`, or `contract` (a person decided with
+    less)."""
     p_value: float
     z: float
     evaluated_as_of: datetime

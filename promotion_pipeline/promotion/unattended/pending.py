@@ -69,7 +69,7 @@ class Pending:
 
 _DECISIONS = f"""
     SELECT e.id, e.name, e.promotion_config, {END_DATE} AS end_date, d.is_eligible, d.is_promotable, d.as_of,
-        d.made_by, w.newest, clock_timestamp() AS now,
+        d.made_by, d.warnings, w.newest, clock_timestamp() AS now,
         NOT EXISTS (SELECT 1 FROM ab_unnoted(ARRAY[e.id])) AS is_phase_current,
         CASE WHEN e.rollup_source = 'requests' THEN p.started_at END AS traffic_since,
         EXISTS (SELECT 1 FROM promotion_approvals a
@@ -158,6 +158,7 @@ def _facts(settings: Settings, row: dict[str, Any]) -> UnattendedFacts | None:
         max_staleness_hours=config.max_staleness_hours,
         require_manual_approval=config.require_manual_approval,
         end_date=row["end_date"],
+        warnings=tuple(row["warnings"]),
         is_phase_current=row["is_phase_current"],
         made_by=MadeBy(row["made_by"]),
         is_enabled=settings.enabled,

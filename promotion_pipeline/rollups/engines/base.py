@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,6 +18,7 @@ from promotion_pipeline.rollups.log_gaps import Unreadable
 from promotion_pipeline.rollups.source_config import SourceConfig
 from promotion_pipeline.rollups.sql.dialect import Dialect
 from promotion_pipeline.rollups.sql.log_columns import resolve
+from promotion_pipeline.rollups.sql.predicate import predicate_sql
 from promotion_pipeline.rollups.sql.rollup_query import Log
 
 
@@ -44,7 +45,17 @@ class RequestSource(ABC):
             InputError: there is no such table or file.
             DependencyError: the engine cannot be reached.
         """
-        return Log(self.dialect, self.rowset, resolve(self.config, self.columns(), self.dialect), self.config.users)
+        types = self.columns()
+        return Log(self.dialect, self._kept(types), resolve(self.config, types, self.dialect), self.config.users)
+
+    def _kept(self, types: Mapping[str, str]) -> str:
+        """The log without what its mapping excludes, as it is written after FROM."""
+        if self.config.exclude is None:
+            return self.rowset
+        kinds = {name: self.dialect.kind_of(type_name) for name, type_name in types.items()}
+        excluded = predicate_sql(self.config.exclude, kinds, self.dialect, "logged")
+        # Only what is certainly excluded: with a missing value the predicate is neither true nor false.
+        return f"(SELECT * FROM {self.rowset} AS logged WHERE CASE WHEN {excluded} THEN 0 ELSE 1 END = 1)"
 
     @cached_property
     def files(self) -> LogFiles | None:
