@@ -122,8 +122,7 @@ def _course(walk: Walk, rule: PromotionConfig, evidence: str, alpha: float, powe
         return always_valid_course(walk, rule, alpha, power)
     if evidence == "fixed_horizon":
         return fixed_horizon_course(walk, alpha, power)
-    found = group_sequential_course(walk, GroupSequentialSpending(evidence.split()[1]), alpha, power)
-    return None if found is None else found[0]
+    return group_sequential_course(walk, GroupSequentialSpending(evidence.split()[1]), alpha, power)
 
 
 def _guarded(course: Course | None, guardrail: Course | None, aim: Aim) -> Course | None:

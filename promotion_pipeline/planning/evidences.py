@@ -9,7 +9,7 @@ import numpy as np
 
 from promotion_pipeline.config import GroupSequentialSpending, PromotionConfig
 from promotion_pipeline.evaluation.layout import Floats
-from promotion_pipeline.evaluation.planned import OVERRUN, SPENDING
+from promotion_pipeline.evaluation.planned import SPENDING
 from promotion_pipeline.planning.walk import LONGEST_HOURS, MOST_LOOKS, Walk
 from promotion_pipeline.statistics import always_valid_critical_z, continuous_boundary, critical_z
 
@@ -53,18 +53,17 @@ def always_valid_course(walk: Walk, config: PromotionConfig, alpha: float, power
     return first_with_power(walk, critical, _one_look(walk, alpha, power) / walk.requests_per_hour, power)
 
 
-def group_sequential_course(
-    walk: Walk, spending: GroupSequentialSpending, alpha: float, power: float
-) -> tuple[Course, int] | None:
-    """The smallest plan whose boundary at two-sided `alpha` has the power by its end, and its size in requests."""
+def group_sequential_course(walk: Walk, spending: GroupSequentialSpending, alpha: float, power: float) -> Course | None:
+    """The smallest plan whose boundary at two-sided `alpha` has the power by its end; None: not within three years."""
 
     def course(planned: float, looks: int = LOOKS_OF_A_TRIAL) -> Course:
-        hours = walk.hours(max(walk.first_hour, int(np.ceil(planned / walk.requests_per_hour))), looks)
-        clock = np.minimum(hours * walk.requests_per_hour / (OVERRUN * planned), 1.0)
+        # The last look is the last one within the plan.
+        hours = walk.hours(max(walk.first_hour, int(planned / walk.requests_per_hour + 1e-9)), looks)
+        clock = np.minimum(hours * walk.requests_per_hour / planned, 1.0)
         boundary = continuous_boundary(clock, alpha / 2.0, spending=SPENDING[spending])
         return Course(hours, walk.acted(hours, boundary))
 
-    low = walk.first_hour * walk.requests_per_hour / OVERRUN
+    low = walk.first_hour * walk.requests_per_hour
     high = max(low, _one_look(walk, alpha, power))
     while course(high).power < power:
         low, high = high, high * 1.3
@@ -75,7 +74,7 @@ def group_sequential_course(
         low, high = (low, middle) if course(middle).power >= power else (middle, high)
         if high / low < 1.001:
             break
-    return course(high, MOST_LOOKS), int(np.ceil(high))
+    return course(high, MOST_LOOKS)
 
 
 def fixed_horizon_course(walk: Walk, alpha: float, power: float) -> Course | None:
