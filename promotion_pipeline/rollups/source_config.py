@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 OPTIONAL = ("is_error", "latency_ms", "user_id", "value")
 """Columns that a log may lack."""
@@ -79,7 +78,7 @@ class SourceConfig(BaseModel):
     files: str | None = None
     """Path or glob of Parquet files, local or s3://; instead of a table."""
     columns: Columns = Columns()
-    metric_columns: Mapping[str, str] = MappingProxyType({})
+    metric_columns: Mapping[str, str] = Field(default_factory=dict)
     """Names that metrics use -> the log's columns of numbers or flags, beside those of `columns`."""
     time: TimeKind = TimeKind.INSTANT
     exclude: str | None = None

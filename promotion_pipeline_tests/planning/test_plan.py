@@ -12,6 +12,8 @@ from promotion_pipeline.config import Direction, PromotionConfig
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.planning import Aim, Need, Plan, Traffic, plan
 from promotion_pipeline.planning.walk import walk_of
+from promotion_pipeline.simulation import Scenario, simulate
+from promotion_pipeline.simulation.outcomes import PromotionRule
 from promotion_pipeline.statistics import always_valid_critical_z, sample_size_two_proportions
 from promotion_pipeline_tests import golden
 
@@ -55,6 +57,25 @@ def test_planned_power_is_that_of_simulated_experiments() -> None:
     planned = walk.acted(looks, always_valid_critical_z(looks * 400, walk.n_star(looks), 0.05))
     error = np.sqrt(planned * (1 - planned) / experiments)
     assert (np.abs(simulated.mean(axis=0) - planned) <= 4 * error).all()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "traffic", "lift"),
+    [
+        (Scenario(lifts=(0.1,)), SHOP, 0.1),
+        (Scenario(lifts=(0.2,), requests_per_user=10, visit_days=3), SHOP.with_users(10, 0.25), 0.2),
+    ],
+)
+def test_planned_power_is_that_of_the_whole_rule_in_the_simulation(
+    scenario: Scenario, traffic: Traffic, lift: float
+) -> None:
+    rules = simulate(scenario, experiments=100 if scenario.requests_per_user else 300, seed=5).rules
+    found = next(rule for rule in rules if rule.rule is PromotionRule.UNATTENDED)
+    walk = walk_of(traffic, Aim(lift=lift), PromotionConfig())
+    looks = walk.hours(336)
+    planned = walk.acted(looks, always_valid_critical_z(looks * 400, walk.n_star(looks), 0.05))[-1]
+    assert found.power.value is not None and found.power.standard_error is not None
+    assert abs(found.power.value - planned) <= 3.5 * found.power.standard_error
 
 
 @pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
