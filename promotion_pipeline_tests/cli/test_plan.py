@@ -78,3 +78,13 @@ def test_an_experiment_is_planned_and_its_promise_checked_by_its_name(run: Run, 
     assert [rule["rule"] for rule in told["rules"]] == ["contract", "unattended"]
     assert told["rules"][1]["promised"] == pytest.approx(0.025)
     assert run("simulate", "--like", "nobody").code == 1
+
+
+def test_simulate_takes_goals_guardrails_and_a_weekly_cycle(run_anywhere: Run) -> None:
+    users = ("simulate", "-n", "5", "--days", "3", "--jobs", "1", "--requests-per-user", "3", "--weekly-swing", "0.3")
+    stated = ("--goals", "2", "--guardrails", "1", "--goal-lift-percent", "15", "--covariate-correlation", "0.5")
+    ran = run_anywhere(*users, *stated)
+    assert "2 goals, the first with a true lift of +15 %, past correlated by 0.5" in ran.out
+    assert "1 guardrails with a margin of 20 %" in ran.out and "best arm promoted" in ran.out
+    without = run_anywhere("simulate", "-n", "5", "--goals", "1")
+    assert without.code == 2 and "metrics needs users" in without.err
