@@ -20,7 +20,7 @@ def judged(
     layers: Sequence[Environment],
     metrics: pd.DataFrame | None = None,
 ) -> Evaluation:
-    """The evaluations of the layers' hours as one."""
+    """The evaluations of the layers' hours as one; `metrics` are the sums of the metrics that experiments state."""
     parts = [_under(layer, rollups, experiments, metrics) for layer in layers]
     if len(parts) == 1:
         return parts[0]
@@ -49,6 +49,11 @@ def outcome_counts(decisions: pd.DataFrame, hours: pd.DatetimeIndex) -> pd.DataF
         index=hours,
     )
     return counts.fillna(0).astype("int64")
+
+
+def states_metrics(experiments: pd.DataFrame) -> bool:
+    """Whether an experiment of the frame states metrics beside its primary one: else nothing is asked for them."""
+    return "metrics" in experiments.columns and bool(experiments["metrics"].notna().any())
 
 
 def _under(

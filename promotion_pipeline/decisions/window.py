@@ -16,7 +16,7 @@ from promotion_pipeline.decisions.blocks import ExperimentBlock, Notes, Tell, bl
 from promotion_pipeline.decisions.comparison import ids_of
 from promotion_pipeline.decisions.environment import environments
 from promotion_pipeline.decisions.experiments import overridden, read_experiments
-from promotion_pipeline.decisions.judge import judged, outcome_counts, settled_before
+from promotion_pipeline.decisions.judge import judged, outcome_counts, settled_before, states_metrics
 from promotion_pipeline.decisions.labels import label_beside, record_label
 from promotion_pipeline.decisions.late import LateVerdict, tell_late_verdicts
 from promotion_pipeline.decisions.write import Table, WindowPlan, WrittenRows, write_evaluation
@@ -166,7 +166,9 @@ def _decide(store: Store, plan: WindowPlan, block: ExperimentBlock) -> _Part:
     started = time.perf_counter()
     settled = settled_before(plan.start, block.experiments, plan.layers)
     rollups = read_rollups(store, plan.start, plan.end, block.ids, settled_before=settled)
-    metrics = read_metric_rollups(store, plan.start, plan.end, block.ids)
+    metrics = None
+    if states_metrics(block.experiments):
+        metrics = read_metric_rollups(store, plan.start, plan.end, block.ids)
     read = time.perf_counter()
     found = judged(rollups, block.experiments, plan.layers, metrics)
     evaluated = time.perf_counter()

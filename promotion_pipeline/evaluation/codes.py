@@ -109,6 +109,8 @@ class Warn(StrEnum):
     """What was judged is not a whole number of weeks, which an unattended promotion shall wait for."""
     FEW_CONVERSIONS = "few_conversions"
     """An arm has fewer conversions than an unattended promotion needs."""
+    PRE_PERIOD_DIFFERENCE = "pre_period_difference"
+    """The candidate's users differed from control's before they were exposed (p < 0.001): assignment is not random."""
     GOALS_NOT_SHOWN = "goals_not_shown"
     """The experiment states goals, and none of them is shown better by the test that stays valid under hourly looks."""
     GOAL_WORSE = "goal_worse"

@@ -122,6 +122,7 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
         | gated(block, own, candidate, eligible)
         | _flags(Warn.GOALS_NOT_SHOWN, eligible & goals.stated & ~goals.any_better)
         | _flags(Warn.GOAL_WORSE, (candidate >= 0) & goals.any_worse)
+        | _flags(Warn.PRE_PERIOD_DIFFERENCE, (candidate >= 0) & goals.past_differs)
         | _flags(Warn.SEQUENTIAL_SAMPLE_RATIO_MISMATCH, sequential_srm < SRM_ALPHA)
         | _flags(Warn.GUARDRAIL, (candidate >= 0) & ~kept)
         | _flags(Warn.MULTIPLE_EXPOSURE, exposed > EXPOSURE_WARNING)
@@ -150,14 +151,15 @@ class _Goals:
     stated: Bools
     any_better: Bools
     any_worse: Bools
+    past_differs: Bools
 
 
 def _goals_of(found: GoalsAndGuardrails | None, candidate: Ints) -> _Goals:
     """The goals of each candidate; where none is stated, none is better or worse."""
     if found is None:
-        return _Goals(*(np.zeros((1, 1), dtype=bool),) * 3)
-    better, worse = (pick(part, candidate, False) for part in (found.any_better, found.any_worse))
-    return _Goals(found.states_goals, better, worse)
+        return _Goals(*(np.zeros((1, 1), dtype=bool),) * 4)
+    parts = (found.any_better, found.any_worse, found.past_differs)
+    return _Goals(found.states_goals, *(pick(part, candidate, False) for part in parts))
 
 
 def measured_since_us(block: Block) -> Ints:

@@ -258,6 +258,11 @@ def warning_sentence(row: Mapping[str, Any], warning: Warn) -> str:
             )
         case Warn.PART_OF_A_WEEK:
             return "not a whole number of weeks since the phase's start: whole_weeks lets it go unattended only then"
+        case Warn.PRE_PERIOD_DIFFERENCE:
+            return (
+                "the candidate's users differed from control's before they were exposed (p < 0.001 in a metric's past):"
+                " the arms are not comparable; check the assignment"
+            )
         case Warn.FEW_CONVERSIONS:
             return "an arm has fewer conversions than min_conversions asks for in an unattended promotion"
         case Warn.GUARDRAIL:

@@ -58,6 +58,8 @@ class GoalsAndGuardrails:
     """Whether the unit states a goal, (units, 1)."""
     any_better: Bools
     any_worse: Bools
+    past_differs: Bools
+    """Whether the treatment's users differed from control's before their first exposure."""
     guardrails: GuardrailBits
 
 
@@ -109,7 +111,7 @@ def _fill_guardrails(table: MetricTable, lanes: Lanes, testable: Bools, alpha: F
     table.guardrail[guards] = np.where(kept | (alike & ~with_margin), codes[GuardrailVerdict.KEPT], found)
 
 
-def goals_and_guardrails(table: MetricTable, block: Block, lanes: Lanes) -> GoalsAndGuardrails:
+def goals_and_guardrails(table: MetricTable, block: Block, lanes: Lanes, past_differs: Bools) -> GoalsAndGuardrails:
     """From metrics to treatments; O(cells of the lanes)."""
     hours, treatments = table.outcome.shape[1:]
     shape = (treatments, len(block.layout.metrics), hours)
@@ -127,7 +129,7 @@ def goals_and_guardrails(table: MetricTable, block: Block, lanes: Lanes) -> Goal
         bit = np.int32(1 << number)
         not_kept[:, lanes.unit[guards]] |= np.where(verdict == kept, np.int32(0), bit)
         not_measured[:, lanes.unit[guards]] |= np.where(verdict == lacking, bit, np.int32(0))
-    return GoalsAndGuardrails(states_goals[:, None], better, worse, GuardrailBits(not_kept, not_measured))
+    return GoalsAndGuardrails(states_goals[:, None], better, worse, past_differs, GuardrailBits(not_kept, not_measured))
 
 
 def guardrail_bit(guardrail: Guardrail) -> np.int32:

@@ -24,6 +24,7 @@ from promotion_pipeline.evaluation.metric_tests import (
     MetricTable,
     fill_tests,
 )
+from promotion_pipeline.evaluation.past import past_differs
 from promotion_pipeline.evaluation.sums import Block
 
 CODED: dict[str, list[str]] = {
@@ -55,10 +56,10 @@ class StatedMetrics:
         where, lanes = self.lanes.of_units(block.units)
         if not len(lanes):
             return None
-        table = self.table.of(where)
-        fill_tests(table, block, own, self.rows.within(where), lanes, tuned_for)
+        table, rows = self.table.of(where), self.rows.within(where)
+        fill_tests(table, block, own, rows, lanes, tuned_for)
         fill_verdicts(table, block, lanes)
-        return goals_and_guardrails(table, block, lanes)
+        return goals_and_guardrails(table, block, lanes, past_differs(rows, lanes, own.requests.shape))
 
 
 def stated_metrics(metrics: pd.DataFrame | None, layout: Layout, hours_us: Ints) -> StatedMetrics | None:

@@ -229,8 +229,8 @@ class _Part:
         with np.errstate(invalid="ignore"):
             conditions = (
                 (MetricReason.NEEDS_USERS, nobody),
-                (MetricReason.NOT_A_NUMBER, ~(known[:1] & known[1:])),
                 (MetricReason.UNMATCHED, _unmatched(sums)[None]),
+                (MetricReason.NOT_A_NUMBER, ~(known[:1] & known[1:])),
                 (MetricReason.NO_ROWS, (n[:1] == 0) | (n[1:] == 0)),
                 (MetricReason.TOO_FEW, (n[:1] <= 1) | (n[1:] <= 1)),
                 (MetricReason.NOT_A_NUMBER, ~np.isfinite(found["difference"])),
@@ -274,7 +274,7 @@ def _adjusted(sums: Sums) -> tuple[Contrast, dict[str, Floats], Floats]:
 def _unmatched(sums: Sums) -> Bools:
     """Where rows say that nothing has matched the metric in any arm so far, (lanes, hours)."""
     with np.errstate(invalid="ignore"):
-        silent = (sums["value_sum"] == 0).all(axis=0)
+        silent = ((sums["value_sum"] == 0) | np.isnan(sums["value_sum"])).all(axis=0)
         if SAMPLES in sums:
             return np.asarray(silent & ~(sums[SAMPLES] > 0).any(axis=0))
         if UNMATCHED in sums:

@@ -37,6 +37,8 @@ class WithheldReason(StrEnum):
     """It is not a whole number of weeks since the phase's start, which whole_weeks asks for."""
     FEW_CONVERSIONS = "few_conversions"
     """An arm has fewer conversions than min_conversions."""
+    PRE_PERIOD_DIFFERENCE = "pre_period_difference"
+    """The candidate's users differed from control's before they were exposed."""
     MANUAL_APPROVAL = "manual_approval"
     """The thresholds ask for a person."""
     HELD = "held"
@@ -77,6 +79,7 @@ GATES = {
     WithheldReason.NO_PLAN: Warn.NO_PLAN,
     WithheldReason.PART_OF_A_WEEK: Warn.PART_OF_A_WEEK,
     WithheldReason.FEW_CONVERSIONS: Warn.FEW_CONVERSIONS,
+    WithheldReason.PRE_PERIOD_DIFFERENCE: Warn.PRE_PERIOD_DIFFERENCE,
 }
 """Reasons that the decision itself says, by the warning that does."""
 

@@ -21,6 +21,7 @@ from promotion_pipeline.store.windows import require_hours
 
 _SQL = statements(__file__)
 
+
 class TableLog(SqlLog):
     """`ai_requests` of the product's database."""
 

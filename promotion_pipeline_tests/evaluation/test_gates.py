@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.config import MetricConfig, PromotionConfig
 from promotion_pipeline.evaluation import evaluate, explain, outlook
 from promotion_pipeline.evaluation.gates import LATE_HOURS, WEEK_HOURS
 from promotion_pipeline.evaluation.unattended import is_let_go
@@ -98,6 +98,49 @@ def test_conversions_are_counted_in_the_arm_that_has_fewer(asked: int, goes: boo
 def test_a_gate_closes_the_unattended_path_alone() -> None:
     closed = last(_decisions(GOOD, min_conversions=5_000, whole_weeks=True))
     assert closed["is_eligible"] and closed["is_promotable"]
+
+
+def _past(treatment: float, *, users: float = 1_000.0) -> pd.DataFrame:
+    """The sums of a metric whose users had 10 each in the past, and those of the treatment `treatment`; spread 2."""
+    rows = []
+    for arm, mean in (("control", 10.0), ("variant-a", treatment)):
+        squares = users * (mean**2 + 4.0)
+        rows.append(
+            {
+                "experiment_id": "button",
+                "variant_id": f"button/{arm}",
+                "hour": START,
+                "metric": "spend",
+                "new_users": users,
+                "value_sum": 10.0 * users,
+                "user_value_sum_squares": 104.0 * users,
+                "covariate_sum": mean * users,
+                "covariate_sum_squares": squares,
+                "user_value_covariate_sum_products": 10.0 * mean * users,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _with_past(metrics: pd.DataFrame, covariate: str | None = "same_metric_before") -> pd.Series:
+    stated = MetricConfig(name="spend", kind="user_mean", event="purchase", role="secondary", covariate=covariate)
+    return last(
+        evaluate(sums(GOOD), experiment(), metrics=metrics, config=PromotionConfig(metrics=(stated,))).decisions
+    )
+
+
+@pytest.mark.parametrize(("treatment", "differs"), [(10.0, False), (10.28, False), (10.31, True), (9.5, True)])
+def test_users_who_differed_before_they_were_exposed_are_told_and_withheld(treatment: float, differs: bool) -> None:
+    decision = _with_past(_past(treatment))
+    assert ("pre_period_difference" in decision["warnings"]) is differs
+    assert decision["is_promotable"]
+    assert is_let_go(decision.to_frame().T).iloc[0] != differs
+
+
+def test_without_a_covariate_or_any_past_there_is_nothing_to_tell() -> None:
+    assert "pre_period_difference" not in _with_past(_past(20.0), covariate=None)["warnings"]
+    nobody = _past(0.0).assign(covariate_sum=0.0, covariate_sum_squares=0.0)
+    assert "pre_period_difference" not in _with_past(nobody)["warnings"]
 
 
 @pytest.mark.parametrize(("split", "base_rate"), [((50.0, 50.0), 0.05), ((90.0, 10.0), 0.005), ((10.0, 90.0), 0.005)])

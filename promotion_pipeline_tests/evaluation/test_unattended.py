@@ -39,6 +39,7 @@ ALONE: dict[WithheldReason, dict[str, Any]] = {
     WithheldReason.NO_PLAN: {"warnings": ("no_plan",)},
     WithheldReason.PART_OF_A_WEEK: {"warnings": ("small_sample", "part_of_a_week")},
     WithheldReason.FEW_CONVERSIONS: {"warnings": ("few_conversions",)},
+    WithheldReason.PRE_PERIOD_DIFFERENCE: {"warnings": ("pre_period_difference",)},
     WithheldReason.MANUAL_APPROVAL: {"require_manual_approval": True},
     WithheldReason.HELD: {"is_held": True},
     WithheldReason.DISABLED: {"is_enabled": False},
@@ -66,7 +67,7 @@ def test_one_reason_to_wait_silences_every_reason_to_ask() -> None:
 
 def test_all_reasons_are_given_at_once_in_the_order_of_the_enum() -> None:
     everything = {name: value for facts in ALONE.values() for name, value in facts.items()}
-    everything["warnings"] = ("part_of_a_week", "few_conversions")
+    everything["warnings"] = ("part_of_a_week", "few_conversions", "pre_period_difference")
     every = tuple(reason for reason in WithheldReason if reason is not WithheldReason.NO_PLAN)
     assert withheld_reasons(replace(GOES, **everything)) == every
 

@@ -1,4 +1,4 @@
-"""The sums of metrics made from the raw rows in another way than the product's: all users and hours at once, in pandas."""
+"""The sums of metrics made from the raw rows in another way than the product's: all users at once, in pandas."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COUNTS = ("new_users", "requests")
 
 
 def raw_metric_sums(connection: Connection, experiment_id: UUID) -> pd.DataFrame:
-    """Sums of every hour, phase, variant and metric of an experiment, index KEYS, columns SUMS; no row without a change."""
+    """Sums of every hour, phase, variant and metric of an experiment that changed any, index KEYS, columns SUMS."""
     config = _row(connection, "SELECT promotion_config AS c FROM ab_experiments WHERE id = %s", experiment_id)["c"]
     metrics = parse_metrics(config["metrics"])
     requests = _frame(
@@ -80,7 +80,9 @@ class _Phase:
         self.earlier: list[_Phase] = []
 
     def sums(self) -> pd.DataFrame:
-        return pd.concat([self._of(metric).assign(metric=name) for name, metric in self.metrics.items()]).set_index(KEYS)
+        """The sums of every metric, index KEYS."""
+        parts = [self._of(metric).assign(metric=name) for name, metric in self.metrics.items()]
+        return pd.concat(parts).set_index(KEYS)
 
     def _of(self, metric: MetricConfig) -> pd.DataFrame:
         if metric.kind is MetricKind.REQUEST_MEAN:
@@ -94,9 +96,11 @@ class _Phase:
         grown = _grown(both["y"], both["d"], before["y"], before["d"])
         grown["user_value_covariate_sum_products"] = (both["y"] - before["y"]) * past
         grown = grown.reset_index().assign(variant_id=lambda rows: rows["user_id"].map(self.users["variant_id"]))
-        return pd.concat([self._sum(grown.drop(columns="user_id")), self._people(metric)]).groupby(
-            ["hour", "phase_id", "variant_id"], as_index=False
-        ).sum()
+        return (
+            pd.concat([self._sum(grown.drop(columns="user_id")), self._people(metric)])
+            .groupby(["hour", "phase_id", "variant_id"], as_index=False)
+            .sum()
+        )
 
     def _people(self, metric: MetricConfig) -> pd.DataFrame:
         past = self._past(metric).reindex(self.users.index).fillna(0.0)
@@ -154,6 +158,8 @@ class _Phase:
         total = mine.groupby(level=["who", "variant_id"])[["v", "n"]].cumsum()
         grown = _grown(total["v"], total["n"], total["v"] - mine["v"], total["n"] - mine["n"])
         grown["requests"], grown["value_sum_squares"] = mine["n"], mine["q"]
+        is_nobody = mine.index.get_level_values("who").str.startswith("nobody")
+        grown["new_users"] = np.where(is_nobody | (total["n"] == mine["n"]), np.where(is_nobody, mine["n"], 1.0), 0.0)
         return self._sum(grown.reset_index())
 
 
@@ -180,7 +186,7 @@ def _of_column(requests: pd.DataFrame, metric: MetricConfig) -> pd.DataFrame:
     return requests[["user_id", "created_at"]].assign(value=values.fillna(0.0), number=counted.astype(float))
 
 
-def _level(metric: MetricConfig, value: Any, number: Any) -> Any:
+def _level(metric: MetricConfig, value: pd.Series[float], number: pd.Series[float]) -> pd.Series[float]:
     if metric.kind is MetricKind.USER_PROPORTION:
         return (number > 0).astype(float)
     found = number if metric.kind is MetricKind.USER_COUNT else value

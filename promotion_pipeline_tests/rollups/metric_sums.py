@@ -11,6 +11,7 @@ import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -27,7 +28,7 @@ HOURS = 30
 END = START + HOURS * HOUR
 BOUNDARY = START + timedelta(hours=17, minutes=20)
 BATCHES = 10
-METRICS = [
+METRICS: list[dict[str, Any]] = [
     {
         "name": "buyers",
         "kind": "user_proportion",
@@ -54,7 +55,7 @@ METRICS = [
 ]
 
 
-def seed(store: Store, name: str, metrics: list[dict[str, object]] = METRICS) -> Seeded:
+def seed(store: Store, name: str, metrics: list[dict[str, Any]] = METRICS) -> Seeded:
     """Two arms without requests, whose split changes in the middle of hour 17."""
     arms = [VariantSpec("control", is_control=True), VariantSpec("treatment")]
     seeded = seed_experiment(store, name, arms, start=START, end=END, promotion_config={"metrics": metrics})
@@ -71,7 +72,7 @@ def seed(store: Store, name: str, metrics: list[dict[str, object]] = METRICS) ->
 
 
 def add_requests(connection: Connection, seeded: Seeded, rng: np.random.Generator, count: int, users: int) -> None:
-    """Requests at random times; a tenth without a user, users mostly in one arm, values in whole cents, few latencies."""
+    """Requests at random times; a tenth without a user, users mostly in one arm, values in whole cents."""
     user = rng.integers(0, users, count)
     arm = np.where(rng.random(count) < 0.05, 1 - user % 2, user % 2)
     variants = [str(seeded.variant_ids[name]) for name in ("control", "treatment")]
@@ -107,7 +108,8 @@ def add_events(
         """
         INSERT INTO ai_events (id, experiment_id, user_id, created_at, name, value)
         SELECT md5('event ' || n)::uuid, (%s::uuid[])[1 + (hashint4(n) %% 20 = 0)::integer],
-            'user ' || abs(hashint4(n + 1)::bigint) %% %s, %s + (abs(hashint4(n + 2)::bigint) %% %s) * interval '1 second',
+            'user ' || abs(hashint4(n + 1)::bigint) %% %s,
+            %s + (abs(hashint4(n + 2)::bigint) %% %s) * interval '1 second',
             CASE WHEN hashint4(n + 3) %% 5 = 0 THEN 'other' ELSE 'purchase' END,
             CASE WHEN hashint4(n + 4) %% 20 = 0 THEN -1 ELSE 1 END * (abs(hashint4(n + 5)::bigint) %% 10000) / 100.0
         FROM unnest(%s::integer[]) AS n ON CONFLICT (id) DO NOTHING
@@ -154,9 +156,9 @@ def main(arguments: list[str] | None = None) -> int:
         rng = np.random.default_rng(chosen.seed)
         rows = compare(store, seeded, other.id, rng, chosen.requests, chosen.events, chosen.users)
     sys.stdout.write(
-        f"{chosen.events:,} events and {chosen.requests:,} requests of {chosen.users:,} users in {BATCHES} batches, late"
-        f" and in any order, a tenth of the events sent again: {len(METRICS)} metrics have the sums of the raw rows at"
-        f" each of {rows:,} (hour, phase, arm, metric), counts exactly, the others within 1e-9;"
+        f"{chosen.events:,} events and {chosen.requests:,} requests of {chosen.users:,} users in {BATCHES} batches,"
+        f" late and in any order, a tenth of the events sent again: {len(METRICS)} metrics have the raw rows' sums"
+        f" at each of {rows:,} (hour, phase, arm, metric), counts exactly, the others within 1e-9;"
         f" {time.perf_counter() - begin:.0f} s\n"
     )
     return 0

@@ -18,6 +18,7 @@ import pandas as pd
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
+from promotion_pipeline.decisions.judge import states_metrics
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.judge.data import DataState, data_state
@@ -33,7 +34,7 @@ from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_in
 from promotion_pipeline.rollups import live_rollups, log_name
-from promotion_pipeline.rollups.metrics.stored import read_metric_rollups
+from promotion_pipeline.rollups.metrics.live import live_metric_rollups
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
@@ -147,8 +148,10 @@ def judge_experiments(
     used = {str(key): own.used for key, own in thresholds.items() if own.used is not None}
     frame = overridden(frame, request, used)
     hours = pd.DatetimeIndex([force.as_of - HOUR])
-    metric_sums = _metric_sums(source, force)
-    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=metric_sums)
+    sums = None
+    if states_metrics(frame):
+        sums = live_metric_rollups(store, source, force.as_of, [str(experiment) for experiment in force.phases])
+    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=sums)
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
     metric_results = by_experiment(found.metric_results)
@@ -195,13 +198,6 @@ def _assessment(
         is_phase_current=key not in force.unnoted,
         **known,
     )
-
-
-def _metric_sums(source: Source, force: InForce) -> pd.DataFrame | None:
-    """The sums of stated metrics, of the phases in force only."""
-    ids, wanted = [str(key) for key in force.phases], {str(phase) for phase in force.phases.values()}
-    sums = read_metric_rollups(source, force.as_of - HOUR, force.as_of, ids)
-    return None if sums is None else sums[sums["phase_id"].isin(wanted)]
 
 
 def _frames(store: Store, source: Source, force: InForce, *, afresh: bool) -> tuple[pd.DataFrame, pd.DataFrame]:

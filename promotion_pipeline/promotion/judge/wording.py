@@ -43,7 +43,7 @@ def withheld_sentence(judged: Judged, reason: WithheldReason) -> str:
             return "this hour was decided by a person's run; the next scheduled decision or auto-check may promote"
         case WithheldReason.ENDED:
             return _ended(judged)
-        case WithheldReason.NO_PLAN | WithheldReason.FEW_CONVERSIONS:
+        case WithheldReason.NO_PLAN | WithheldReason.FEW_CONVERSIONS | WithheldReason.PRE_PERIOD_DIFFERENCE:
             return _gate(judged, reason)
         case WithheldReason.PART_OF_A_WEEK:
             return _part_of_a_week(judged)

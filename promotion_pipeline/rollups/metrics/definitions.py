@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from promotion_pipeline.config.choices import MetricKind, MetricRole
@@ -91,11 +90,3 @@ def _row(phase: PhaseMetrics, metric: MetricConfig, slots: Sequence[Slot]) -> di
         "below_cap": below.cap if below else None,
         "covariate_days": metric.covariate_days if metric.covariate is not None else None,
     }
-
-
-def as_times(phases: Sequence[PhaseMetrics]) -> dict[str, tuple[str, str | None]]:
-    """Start and end of each phase."""
-    return {phase.phase_id: (phase.started_at, phase.ended_at) for phase in phases}
-
-
-Spans = Sequence[tuple[datetime, datetime]]

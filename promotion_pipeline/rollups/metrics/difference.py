@@ -58,6 +58,7 @@ def find_difference(
     connection.execute("ANALYZE metric_list, metric_hours")
     _read_log(connection, reader, known)
     connection.execute(_SQL["find_new_users"])
+    connection.execute(_SQL["end_pasts_at_earlier_phases"])
     connection.execute(_SQL["add_users_of_later_phases"])
     connection.execute("ANALYZE metric_new_users")
     connection.execute(_SQL["make_event_hours"])
@@ -71,6 +72,9 @@ def find_difference(
     connection.execute("ANALYZE metric_fresh, metric_stale")
     connection.execute(_SQL["find_changed"])
     connection.execute("ANALYZE metric_changed")
+    for name in ("was", "is_now", "people_were", "people_are"):
+        connection.execute(_SQL[f"make_{name}"])
+    connection.execute("ANALYZE metric_was, metric_is_now, metric_people_were, metric_people_are")
     connection.execute(_difference())
 
 
@@ -126,9 +130,11 @@ def _difference() -> sql.Composed:
     ]
     return _SQL["find_difference"].format(
         sums=sql.SQL(", ").join(sums),
-        moved=sql.SQL(" OR ").join(sql.SQL("sum(sign * signed.{}) <> 0").format(sql.Identifier(name)) for name in names),
-        after=_contributions("is_now", "people_are", sql.SQL("true")),
-        before=_contributions("was", "people_were", sql.SQL("NOT metric.is_new")),
+        moved=sql.SQL(" OR ").join(
+            sql.SQL("sum(sign * signed.{}) <> 0").format(sql.Identifier(name)) for name in names
+        ),
+        after=_contributions("metric_is_now", "metric_people_are", sql.SQL("true")),
+        before=_contributions("metric_was", "metric_people_were", sql.SQL("NOT metric.is_new")),
     )
 
 

@@ -45,6 +45,16 @@ CROSS JOIN LATERAL (SELECT known.user_id IS NULL
     OR (seen.exposed_at, seen.variant_id) < (known.exposed_at, known.variant_id) AS is_earlier) AS moved
 WHERE moved.is_earlier OR seen.phase_id IN (SELECT phase_id FROM metric_list WHERE is_new)
 
+-- name: end_pasts_at_earlier_phases
+-- The past of users who are seen in several phases at once ends before the first of these.
+UPDATE metric_new_users AS new SET past_until = met.started_at
+FROM (SELECT later.id AS phase_id, seen.user_id, min(earlier.started_at) AS started_at
+    FROM metric_new_users AS seen JOIN ab_experiment_phases AS earlier ON earlier.id = seen.phase_id
+    JOIN ab_experiment_phases AS later
+        ON later.experiment_id = earlier.experiment_id AND later.started_at > earlier.started_at
+    GROUP BY 1, 2) AS met
+WHERE (new.phase_id, new.user_id) = (met.phase_id, met.user_id) AND new.past_until > met.started_at
+
 -- name: add_users_of_later_phases
 -- Users who are now known to have been there in an earlier phase: their past ends before it.
 INSERT INTO metric_new_users
@@ -81,47 +91,57 @@ FROM metric_event_changes AS changed WHERE changed.hour < %(until)s AND user_ids
 
 -- name: find_touched_events
 -- Which hours of which users' event metrics are to be summed up again: what has changed, and all of a user who is new.
+-- Each with the time in which its events count, so that nothing else is needed to find them.
 CREATE TEMPORARY TABLE metric_touched ON COMMIT DROP AS
-SELECT metric.phase_id, metric.metric, changed.user_id, changed.raw_id, changed.hour
-FROM metric_event_hours AS changed
-JOIN metric_list AS metric ON metric.event = changed.name AND metric.experiment_id = changed.experiment_id
-    AND changed.hour + interval '1 hour' > metric.started_at AND changed.hour < metric.ended_at
-WHERE EXISTS (SELECT 1 FROM metric_users AS known
-        WHERE (known.phase_id, known.user_id) = (metric.phase_id, changed.user_id))
-    OR EXISTS (SELECT 1 FROM metric_new_users AS new
-        WHERE (new.phase_id, new.user_id) = (metric.phase_id, changed.user_id))
-UNION
-SELECT metric.phase_id, metric.metric, new.user_id, new.raw_id,
-    date_bin('1 hour', event.created_at, '2000-01-01 00:00:00+00')
-FROM metric_new_users AS new
-JOIN metric_list AS metric ON metric.phase_id = new.phase_id
-JOIN ai_events AS event ON event.user_id = new.raw_id AND event.name = metric.event
-    AND event.experiment_id = metric.experiment_id
-WHERE event.created_at >= new.exposed_at AND event.created_at < metric.ended_at AND event.created_at < %(until)s
-UNION
-SELECT metric.phase_id, metric.metric, known.user_id, event.user_id,
-    date_bin('1 hour', event.created_at, '2000-01-01 00:00:00+00')
-FROM metric_list AS metric
-JOIN ai_events AS event ON event.experiment_id = metric.experiment_id AND event.name = metric.event
-JOIN metric_users AS known ON known.phase_id = metric.phase_id AND known.user_id = kept_user_id(event.user_id)
-WHERE metric.is_new AND event.created_at >= known.exposed_at AND event.created_at < metric.ended_at
-    AND event.created_at < %(until)s
+SELECT touched.*, metric.experiment_id, metric.event,
+    greatest(touched.hour, touched.exposed_at) AS since, least(touched.hour + interval '1 hour', metric.ended_at) AS until
+FROM (
+    SELECT metric.phase_id, metric.metric, changed.user_id, changed.raw_id, changed.hour,
+        coalesce(new.exposed_at, known.exposed_at) AS exposed_at
+    FROM metric_event_hours AS changed
+    JOIN metric_list AS metric ON metric.event = changed.name AND metric.experiment_id = changed.experiment_id
+        AND changed.hour + interval '1 hour' > metric.started_at AND changed.hour < metric.ended_at
+    LEFT JOIN metric_users AS known ON (known.phase_id, known.user_id) = (metric.phase_id, changed.user_id)
+    LEFT JOIN metric_new_users AS new ON (new.phase_id, new.user_id) = (metric.phase_id, changed.user_id)
+    WHERE coalesce(new.exposed_at, known.exposed_at) < changed.hour + interval '1 hour'
+    UNION
+    SELECT metric.phase_id, metric.metric, new.user_id, new.raw_id,
+        date_bin('1 hour', event.created_at, '2000-01-01 00:00:00+00'), new.exposed_at
+    FROM metric_new_users AS new
+    JOIN metric_list AS metric ON metric.phase_id = new.phase_id
+    JOIN ai_events AS event ON event.user_id = new.raw_id AND event.name = metric.event
+        AND event.experiment_id = metric.experiment_id
+    WHERE event.created_at >= new.exposed_at AND event.created_at < metric.ended_at AND event.created_at < %(until)s
+    UNION
+    SELECT metric.phase_id, metric.metric, known.user_id, event.user_id,
+        date_bin('1 hour', event.created_at, '2000-01-01 00:00:00+00'), known.exposed_at
+    FROM metric_list AS metric
+    JOIN ai_events AS event ON event.experiment_id = metric.experiment_id AND event.name = metric.event
+    JOIN metric_users AS known ON known.phase_id = metric.phase_id AND known.user_id = kept_user_id(event.user_id)
+    WHERE metric.is_new AND event.created_at >= known.exposed_at AND event.created_at < metric.ended_at
+        AND event.created_at < %(until)s
+        AND NOT EXISTS (SELECT 1 FROM metric_new_users AS new
+            WHERE (new.phase_id, new.user_id) = (known.phase_id, known.user_id))
+) AS touched JOIN metric_list AS metric USING (phase_id, metric)
 
 -- name: find_touched_pasts
 -- Whose covariates of events are to be summed up: of who is new, and of whose events have changed in any experiment.
 CREATE TEMPORARY TABLE metric_touched_pasts ON COMMIT DROP AS
-SELECT metric.phase_id, metric.metric, new.user_id, new.raw_id, new.past_until
-FROM metric_new_users AS new
-JOIN metric_list AS metric ON metric.phase_id = new.phase_id
-WHERE metric.covariate_days IS NOT NULL AND metric.event IS NOT NULL
-UNION
-SELECT metric.phase_id, metric.metric, known.user_id, changed.raw_id, known.past_until
-FROM metric_event_hours AS changed
-JOIN metric_list AS metric ON metric.event = changed.name AND metric.covariate_days IS NOT NULL
-JOIN metric_users AS known ON known.phase_id = metric.phase_id AND known.user_id = changed.user_id
-    AND changed.hour < known.past_until
-WHERE NOT EXISTS (SELECT 1 FROM metric_new_users AS new
-    WHERE (new.phase_id, new.user_id) = (metric.phase_id, known.user_id))
+SELECT touched.phase_id, touched.metric, touched.user_id, touched.raw_id, metric.event, touched.past_until AS until,
+    touched.past_until - metric.covariate_days * interval '1 day' AS since
+FROM (
+    SELECT metric.phase_id, metric.metric, new.user_id, new.raw_id, new.past_until
+    FROM metric_new_users AS new JOIN metric_list AS metric ON metric.phase_id = new.phase_id
+    WHERE metric.covariate_days IS NOT NULL AND metric.event IS NOT NULL
+    UNION
+    SELECT metric.phase_id, metric.metric, known.user_id, changed.raw_id, known.past_until
+    FROM metric_event_hours AS changed
+    JOIN metric_list AS metric ON metric.event = changed.name AND metric.covariate_days IS NOT NULL
+    JOIN metric_users AS known ON known.phase_id = metric.phase_id AND known.user_id = changed.user_id
+        AND changed.hour < known.past_until
+    WHERE NOT EXISTS (SELECT 1 FROM metric_new_users AS new
+        WHERE (new.phase_id, new.user_id) = (metric.phase_id, known.user_id))
+) AS touched JOIN metric_list AS metric USING (phase_id, metric)
 
 -- name: fresh_events
 -- What the events of those hours are now, from the user's first exposure on; and what they were before it.
@@ -129,22 +149,16 @@ INSERT INTO metric_fresh
 SELECT touched.phase_id, touched.user_id, touched.metric, touched.hour, {nobodys},
     coalesce(sum({amount}), 0), count(*), 0, count(event.value) FILTER (WHERE {amount} IS NULL)
 FROM metric_touched AS touched
-JOIN metric_list AS metric USING (phase_id, metric)
-LEFT JOIN metric_users AS known USING (phase_id, user_id)
-LEFT JOIN metric_new_users AS new USING (phase_id, user_id)
-JOIN ai_events AS event ON event.user_id = touched.raw_id AND event.name = metric.event
-    AND event.experiment_id = metric.experiment_id
-    AND event.created_at >= touched.hour AND event.created_at < touched.hour + interval '1 hour'
-WHERE event.created_at >= coalesce(new.exposed_at, known.exposed_at) AND event.created_at < metric.ended_at
+JOIN ai_events AS event ON event.user_id = touched.raw_id AND event.name = touched.event
+    AND event.experiment_id = touched.experiment_id
+    AND event.created_at >= touched.since AND event.created_at < touched.until
 GROUP BY touched.phase_id, touched.user_id, touched.metric, touched.hour
 UNION ALL
 SELECT touched.phase_id, touched.user_id, touched.metric, '-infinity', {nobodys},
     coalesce(sum({amount}), 0), count(*), 0, count(event.value) FILTER (WHERE {amount} IS NULL)
 FROM metric_touched_pasts AS touched
-JOIN metric_list AS metric USING (phase_id, metric)
-JOIN ai_events AS event ON event.user_id = touched.raw_id AND event.name = metric.event
-    AND event.created_at < touched.past_until
-    AND event.created_at >= touched.past_until - metric.covariate_days * interval '1 day'
+JOIN ai_events AS event ON event.user_id = touched.raw_id AND event.name = touched.event
+    AND event.created_at >= touched.since AND event.created_at < touched.until
 GROUP BY touched.phase_id, touched.user_id, touched.metric
 
 -- name: make_fresh
@@ -191,15 +205,15 @@ FROM metric_new_users AS new JOIN metric_list AS metric ON metric.phase_id = new
     AND metric.slot IS NOT NULL AND metric.covariate_days IS NOT NULL
 
 -- name: find_stale
--- What is stored of all that was looked at again.
+-- What is stored of all that was looked at again, and where.
 CREATE TEMPORARY TABLE metric_stale ON COMMIT DROP AS
-SELECT stored.* FROM metric_hours JOIN hourly_user_metrics AS stored USING (hour, phase_id)
+SELECT stored.ctid AS place, stored.* FROM metric_hours JOIN hourly_user_metrics AS stored USING (hour, phase_id)
 JOIN metric_list AS metric USING (phase_id, metric) WHERE metric.slot IS NOT NULL
 UNION ALL
-SELECT stored.* FROM (SELECT DISTINCT phase_id, user_id, metric, hour FROM metric_touched) AS touched
+SELECT stored.ctid, stored.* FROM (SELECT DISTINCT phase_id, user_id, metric, hour FROM metric_touched) AS touched
 JOIN hourly_user_metrics AS stored USING (phase_id, user_id, metric, hour)
 UNION ALL
-SELECT stored.* FROM (SELECT phase_id, user_id, metric FROM metric_touched_pasts
+SELECT stored.ctid, stored.* FROM (SELECT phase_id, user_id, metric FROM metric_touched_pasts
     UNION SELECT new.phase_id, new.user_id, metric.metric FROM metric_new_users AS new
         JOIN metric_list AS metric ON metric.phase_id = new.phase_id
         WHERE {reads_past} AND metric.slot IS NOT NULL AND metric.covariate_days IS NOT NULL) AS touched
@@ -220,27 +234,36 @@ UNION SELECT phase_id, user_id FROM metric_users WHERE phase_id IN (SELECT phase
 UNION SELECT phase_id, user_id FROM hourly_user_metrics
     WHERE phase_id IN (SELECT phase_id FROM metric_list WHERE is_new)
 
+-- name: make_was
+-- What is stored of the users for whom something is another.
+CREATE TEMPORARY TABLE metric_was ON COMMIT DROP AS
+SELECT stored.ctid AS place, stored.* FROM metric_changed JOIN hourly_user_metrics AS stored USING (phase_id, user_id)
+
+-- name: make_is_now
+-- The same as it is now.
+CREATE TEMPORARY TABLE metric_is_now ON COMMIT DROP AS
+SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares FROM metric_was AS was
+WHERE NOT EXISTS (SELECT 1 FROM metric_stale AS stale WHERE stale.place = was.place)
+UNION ALL SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares
+FROM metric_fresh JOIN metric_changed USING (phase_id, user_id)
+
+-- name: make_people_were
+-- When those users were first served, as it was known before.
+CREATE TEMPORARY TABLE metric_people_were ON COMMIT DROP AS
+SELECT known.phase_id, known.user_id, known.variant_id, known.exposed_at
+FROM metric_changed JOIN metric_users AS known USING (phase_id, user_id)
+
+-- name: make_people_are
+-- The same as it is known now.
+CREATE TEMPORARY TABLE metric_people_are ON COMMIT DROP AS
+SELECT phase_id, user_id, variant_id, exposed_at FROM metric_new_users
+UNION ALL SELECT phase_id, user_id, variant_id, exposed_at FROM metric_people_were AS known
+WHERE NOT EXISTS (SELECT 1 FROM metric_new_users AS new
+    WHERE (new.phase_id, new.user_id) = (known.phase_id, known.user_id))
+
 -- name: find_difference
 -- What all that changes in the sums.
 CREATE TEMPORARY TABLE metric_difference ON COMMIT DROP AS
-WITH was AS MATERIALIZED (
-    SELECT stored.* FROM metric_changed JOIN hourly_user_metrics AS stored USING (phase_id, user_id)
-), is_now AS (
-    SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares FROM was
-    WHERE NOT EXISTS (SELECT 1 FROM metric_stale AS stale
-        WHERE (stale.phase_id, stale.user_id, stale.metric, stale.hour)
-            = (was.phase_id, was.user_id, was.metric, was.hour))
-    UNION ALL SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares
-    FROM metric_fresh JOIN metric_changed USING (phase_id, user_id)
-), people_were AS (
-    SELECT known.phase_id, known.user_id, known.variant_id, known.exposed_at
-    FROM metric_changed JOIN metric_users AS known USING (phase_id, user_id)
-), people_are AS (
-    SELECT phase_id, user_id, variant_id, exposed_at FROM metric_new_users
-    UNION ALL SELECT phase_id, user_id, variant_id, exposed_at FROM people_were AS known
-    WHERE NOT EXISTS (SELECT 1 FROM metric_new_users AS new
-        WHERE (new.phase_id, new.user_id) = (known.phase_id, known.user_id))
-)
 SELECT signed.hour, metric.experiment_id, signed.phase_id, signed.variant_id, signed.metric, {sums}
 FROM (SELECT 1 AS sign, gained.* FROM ({after}) AS gained
     UNION ALL SELECT -1, lost.* FROM ({before}) AS lost) AS signed
@@ -252,7 +275,7 @@ HAVING {moved}
 -- What each hour adds to the sums of its variant, of one state of what users did.
 -- y and d are a user's value and denominator up to and including the hour, y0 and d0 before it; x is the user's past.
 SELECT hour, phase_id, variant_id, metric,
-    sum(number) AS samples, 0 AS new_users,
+    sum(number) AS samples, sum(CASE WHEN kind = 'request_mean' AND is_first THEN 1 ELSE 0 END) AS new_users,
     sum(CASE WHEN kind = 'request_mean' THEN number ELSE 0 END) AS requests,
     sum(y - y0) AS value_sum,
     sum(CASE WHEN kind = 'request_mean' THEN squares ELSE 0 END) AS value_sum_squares,
@@ -264,6 +287,7 @@ SELECT hour, phase_id, variant_id, metric,
     sum((y - y0) * coalesce(x, 0)) AS user_value_covariate_sum_products
 FROM (
     SELECT totals.hour, totals.phase_id, totals.variant_id, metric.metric, metric.kind, totals.number, totals.squares,
+        totals.number = totals.number_total AS is_first,
         {y} AS y, {y0} AS y0, {d} AS d, {d0} AS d0, past.x
     FROM (
         SELECT shares.*, sum(value) OVER so_far AS value_total, sum(number) OVER so_far AS number_total,
@@ -299,7 +323,7 @@ WHERE metric.kind <> 'request_mean'
 GROUP BY 1, 2, 3, 4
 UNION ALL
 -- A request of nobody known is as if each had a user of its own.
-SELECT did.hour, did.phase_id, did.variant_id, did.metric, did.number, 0, did.number, did.value, did.squares,
+SELECT did.hour, did.phase_id, did.variant_id, did.metric, did.number, did.number, did.number, did.value, did.squares,
     did.squares, did.number, did.number, did.value, 0, 0, 0
 FROM {cells} AS did JOIN metric_list AS metric ON (metric.phase_id, metric.metric) = (did.phase_id, did.metric)
 WHERE did.user_id = '' AND {which}

@@ -56,7 +56,7 @@ def phases_with_metrics(
     wanted = ids_filter(sql.SQL("phase.experiment_id"), experiment_ids)
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         rows = cursor.execute(_SQL["phases_with_metrics"].format(wanted=wanted)).fetchall()
-    found = (PhaseMetrics(*row[:5], metrics=fixed_metrics(row[5])) for row in rows)
+    found = (PhaseMetrics(*of_phase, fixed_metrics(fixed)) for *of_phase, fixed in rows)
     return tuple(phase for phase in found if phase.metrics)
 
 
@@ -78,8 +78,7 @@ def _told(connection: psycopg.Connection[Any]) -> list[str]:
         nobodys = cursor.execute(_SQL["events_of_nobody"]).fetchall()
         unusable = cursor.execute(_SQL["unusable_values"]).fetchall()
     return [
-        f"{experiment}: {events:,} events {event!r} of {users:,} users count nowhere: the experiment served none of them"
-        " before"
+        f"{experiment}: {events:,} events {event!r} of {users:,} users count nowhere: it had not served them"
         for experiment, event, events, users in nobodys
     ] + [
         f"{experiment}: {values:,} values of events {event!r} cannot be used and are left out of the sums"

@@ -24,11 +24,9 @@ WHERE (stored.errors, stored.latency_samples) IS DISTINCT FROM (fresh.errors, fr
 ALTER TABLE metric_hours ADD PRIMARY KEY (hour, phase_id)
 
 -- name: remove_stale
--- What users did, as it was known before.
-DELETE FROM hourly_user_metrics AS stored USING metric_stale AS stale
-WHERE (stored.phase_id, stored.user_id, stored.metric, stored.hour, stored.variant_id)
-    = (stale.phase_id, stale.user_id, stale.metric, stale.hour, stale.variant_id)
-    AND (stale.phase_id, stale.user_id) IN (SELECT phase_id, user_id FROM metric_changed)
+-- What users did, as it was known before: by its place, which nobody moves while the rollups are locked.
+DELETE FROM hourly_user_metrics WHERE ctid = ANY(ARRAY(
+    SELECT stale.place FROM metric_stale AS stale JOIN metric_changed USING (phase_id, user_id)))
 
 -- name: write_fresh
 -- What users did, as it is known now.

@@ -130,7 +130,8 @@ COMMENT ON TABLE hourly_metric_rollups IS
     'Additive sums of one hour, phase, variant and metric; exact, so that they are the same in whatever order rows came. Bound: a row an hour of each variant and metric for which something happened; kept for good.';
 COMMENT ON COLUMN hourly_metric_rollups.samples IS
     'events, or requests with a number in the column, that the metric was made of; none ever: nothing matches it';
-COMMENT ON COLUMN hourly_metric_rollups.new_users IS 'users whose first variant of the phase this was, in this hour';
+COMMENT ON COLUMN hourly_metric_rollups.new_users IS
+    'users whose first variant of the phase this was, in this hour; of a mean of requests: users new to the variant, and requests of nobody known';
 COMMENT ON COLUMN hourly_metric_rollups.user_value_sum_squares IS
     'growth of the sum over users of the square of their value so far; the other user sums likewise';
 CREATE TRIGGER note_late_rows AFTER INSERT ON hourly_metric_rollups
@@ -159,9 +160,9 @@ CREATE TABLE hourly_user_metrics (
     value numeric NOT NULL,
     number bigint NOT NULL,
     squares numeric NOT NULL,
-    PRIMARY KEY (phase_id, user_id, metric, hour, variant_id)
+    PRIMARY KEY (phase_id, hour, user_id, metric, variant_id)
 );
-CREATE INDEX hourly_user_metrics_hour ON hourly_user_metrics (hour, phase_id);
+CREATE INDEX hourly_user_metrics_user ON hourly_user_metrics (phase_id, user_id);
 COMMENT ON TABLE hourly_user_metrics IS
     'What each user did in each hour for each metric, so that late rows and events change the sums exactly. Bound: the users of phases with metrics times the hours in which something happened; may be deleted for phases that have ended.';
 COMMENT ON COLUMN hourly_user_metrics.user_id IS 'as in metric_users; empty: requests of nobody known';
