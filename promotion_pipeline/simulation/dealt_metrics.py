@@ -27,7 +27,8 @@ class MetricLog:
     def dealt(self, arm: Ints, hours: int, cells: int) -> dict[str, Floats]:
         """The sums by cell, (arm, hour), where each user has an arm."""
         cell = arm[self.user] * hours + self.hour
-        return {name: np.bincount(cell, weights=adds, minlength=cells) for name, adds in self.adds.items()}
+        sums = {name: np.bincount(cell, weights=adds, minlength=cells) for name, adds in self.adds.items()}
+        return {name: np.asarray(values, dtype=np.float64) for name, values in sums.items()}
 
 
 @dataclass(frozen=True)
