@@ -15,7 +15,7 @@ from promotion_pipeline.text.numbers import DASH, count_text, percent_text, sett
 
 if TYPE_CHECKING:
     from promotion_pipeline.config import PromotionConfig
-    from promotion_pipeline.planning import Need, Plan, Traffic
+    from promotion_pipeline.planning import EvidencePlan, ExperimentPlan, Traffic
 
 Name = Annotated[
     str | None,
@@ -141,7 +141,7 @@ def _traffic(
     return replace(traffic, **{key: value for key, value in given.items() if value is not None}), rule
 
 
-def _print(plans: list[Plan]) -> None:
+def _print(plans: list[ExperimentPlan]) -> None:
     traffic = plans[0].traffic
     output.print_line(
         f"{count_text(traffic.requests_per_day)} requests a day, {len(traffic.shares)} variants, control"
@@ -163,7 +163,7 @@ def _print(plans: list[Plan]) -> None:
     output.note("Even traffic and a look every hour are assumed; fixed_horizon is one look at the end.")
 
 
-def _row(plan: Plan, need: Need, shown: bool) -> list[object]:
+def _row(plan: ExperimentPlan, need: EvidencePlan, shown: bool) -> list[object]:
     days = None if need.hours is None else need.hours / 24.0
     half = DASH if need.median_hours is None else f"{need.median_hours:,.0f} h"
     cells = [

@@ -179,48 +179,42 @@ def simulate(
     config: Any = None,
 ) -> None:
     """Simulate, and print the figures with their standard errors."""
+    given = dict(locals())
     if like is not None:
         simulate_like.run(like, experiments, config, seed, as_json)
         return
-    from promotion_pipeline.simulation import Scenario, SimulatedMetrics
-
-    metrics = (
-        SimulatedMetrics(
-            goals=goals,
-            guardrails=guardrails,
-            goal_lift=goal_lift_percent / 100.0,
-            margin=margin_percent / 100.0 or None,
-            covariate_correlation=covariate_correlation,
-        )
-        if goals or guardrails
-        else None
-    )
-    scenario = Scenario(
-        metrics=metrics,
-        arms=arms,
-        requests_per_hour=requests_per_hour,
-        base_rate=base_rate,
-        lifts=tuple(lift / 100.0 for lift in numbers(lift_percent, "--lift-percent")),
-        days=days,
-        look_every_hours=look_every_hours,
-        daily_swing=daily_swing,
-        weekly_swing=weekly_swing,
-        requests_per_user=requests_per_user,
-        user_correlation=user_correlation,
-        visit_days=visit_days,
-        guest_share=guest_share,
-        bot_share=bot_share,
-        bots_apart=bots_apart,
-        power_law=power_law,
-        delays_hours=numbers(delay_hours, "--delay-hours"),
-        declared_split=None if declared_split is None else numbers(declared_split, "--declared-split"),
-        true_split=None if true_split is None else numbers(true_split, "--true-split"),
-    )
-    campaign = _run(scenario, experiments, config, seed, jobs)
+    campaign = _run(_scenario(given), experiments, config, seed, jobs)
     if as_json:
         output.print_json(campaign.to_json())
     else:
         _print(campaign)
+
+
+def _scenario(given: dict[str, Any]) -> Scenario:
+    """The scenario of the options; those that are called like its fields are what they say."""
+    from dataclasses import fields
+
+    from promotion_pipeline.simulation import Scenario, SimulatedMetrics
+
+    same = {field.name: given[field.name] for field in fields(Scenario) if field.name in given}
+    lists = {name: text for name in ("declared_split", "true_split") if (text := given[name]) is not None}
+    stated = given["goals"] or given["guardrails"]
+    metrics = SimulatedMetrics(
+        goals=given["goals"] if stated else 1,
+        guardrails=given["guardrails"],
+        goal_lift=given["goal_lift_percent"] / 100.0,
+        margin=given["margin_percent"] / 100.0 or None,
+        covariate_correlation=given["covariate_correlation"],
+    )
+    return Scenario(
+        **same
+        | {name: numbers(text, f"--{name.replace('_', '-')}") for name, text in lists.items()}
+        | {
+            "lifts": tuple(lift / 100.0 for lift in numbers(given["lift_percent"], "--lift-percent")),
+            "delays_hours": numbers(given["delay_hours"], "--delay-hours"),
+            "metrics": metrics if stated else None,
+        }
+    )
 
 
 def _run(scenario: Scenario, experiments: int, config: Any, seed: int, jobs: int | None) -> Campaign:

@@ -3,7 +3,7 @@
 Not here: formulas (they are in `statistics`), and a rule of its own: a log is judged by the `evaluate()` of production.
 """
 
-from promotion_pipeline.planning.answer import Need, Plan, plan
+from promotion_pipeline.planning.answer import EvidencePlan, ExperimentPlan, plan
 from promotion_pipeline.planning.question import Aim, Traffic
 
-__all__ = ["Aim", "Need", "Plan", "Traffic", "plan"]
+__all__ = ["Aim", "EvidencePlan", "ExperimentPlan", "Traffic", "plan"]

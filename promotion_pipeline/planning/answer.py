@@ -22,12 +22,13 @@ from promotion_pipeline.planning.guardrails import guardrail_course, with_guardr
 from promotion_pipeline.planning.question import Aim, Traffic
 from promotion_pipeline.planning.walk import Walk, walk_of
 from promotion_pipeline.statistics import power_of_each_test
+from promotion_pipeline.text.numbers import rate_text, setting_text
 
 EVIDENCES = ("always_valid", "group_sequential obrien_fleming", "group_sequential alpha_t_squared", "fixed_horizon")
 
 
 @dataclass(frozen=True)
-class Need:
+class EvidencePlan:
     """What one evidence needs; numbers are None where the power is not reached within three years."""
 
     evidence: str
@@ -54,7 +55,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExperimentPlan:
     """What each evidence needs, for one aim."""
 
     traffic: Traffic
@@ -63,7 +64,7 @@ class Plan:
     """What the goal and each guardrail are planned for, so that the decision has the power that is asked for."""
     alpha: float
     """Two-sided level of one comparison of one goal, after it is shared."""
-    needs: tuple[Need, ...]
+    needs: tuple[EvidencePlan, ...]
     guardrail_requests_two_arms: int | None
     """Requests at which one guardrail is shown to be within its margin with that power; None: without guardrails."""
     notes: tuple[str, ...]
@@ -81,7 +82,7 @@ class Plan:
         }
 
 
-def plan(traffic: Traffic, aim: Aim, config: PromotionConfig | None = None) -> Plan:
+def plan(traffic: Traffic, aim: Aim, config: PromotionConfig | None = None) -> ExperimentPlan:
     """How many requests, users and hours find the lift with the power, for each evidence.
 
     The boundary, the least improvement, runtime and sample of the contract, and looks every hour are those of the rule;
@@ -102,7 +103,7 @@ def plan(traffic: Traffic, aim: Aim, config: PromotionConfig | None = None) -> P
             alone if (aim.goals, aim.guardrails) == (1, 0) else _course(walk, rule, evidence, alpha / aim.goals, each)
         )
         needs.append(_need(evidence, traffic, rule, walk, alone, _guarded(whole, guardrail, aim)))
-    return Plan(
+    return ExperimentPlan(
         traffic=traffic,
         aim=aim,
         power_of_each_test=each,
@@ -134,15 +135,15 @@ def _guarded(course: Course | None, guardrail: Course | None, aim: Aim) -> Cours
 
 def _need(
     evidence: str, traffic: Traffic, rule: PromotionConfig, walk: Walk, alone: Course | None, course: Course | None
-) -> Need:
+) -> EvidencePlan:
     if course is None:
-        return Need(evidence, why_not=_why_not(rule, walk))
+        return EvidencePlan(evidence, why_not=_why_not(rule, walk))
     end, wait = float(course.hours[-1]), rule.attribution_window_hours
     pair = end * walk.requests_per_hour
     requests = pair / traffic.pair
     extra = None if alone is None else 100.0 * (end / float(alone.hours[-1]) - 1.0)
     users = None if traffic.requests_per_user is None else int(np.ceil(requests / traffic.requests_per_user))
-    return Need(
+    return EvidencePlan(
         evidence=evidence,
         requests_two_arms=int(np.ceil(pair)),
         requests=int(np.ceil(requests)),
@@ -158,8 +159,8 @@ def _need(
 def _why_not(rule: PromotionConfig, walk: Walk) -> str:
     if walk.effect <= walk.least_effect:
         return (
-            f"the lift is not above min_improvement_percent ({rule.min_improvement_percent:g} %): half of the time it"
-            " is seen smaller than that, with any traffic; lower the threshold, or plan for a larger lift"
+            f"the lift is not above min_improvement_percent ({setting_text(rule.min_improvement_percent)}):"
+            " half of the time it is seen smaller than that, with any traffic; lower the threshold, or plan for a larger lift"
         )
     return "not within three years: more traffic, a larger lift, fewer variants, or less power"
 
@@ -173,8 +174,8 @@ def _notes(traffic: Traffic, aim: Aim, rule: PromotionConfig, guardrail: Course 
         )
     if rule.min_improvement_percent > 0:
         notes.append(
-            f"a lift is promoted only where it is seen as at least {rule.min_improvement_percent:g} %: that is part of"
-            " the figures"
+            f"a lift is promoted only where it is seen as at least {setting_text(rule.min_improvement_percent)}:"
+            " that is part of the figures"
         )
     if aim.goals > 1:
         notes.append(f"{aim.goals} goals share the allowed error (Holm; planned for its first step)")
@@ -186,6 +187,6 @@ def _notes(traffic: Traffic, aim: Aim, rule: PromotionConfig, guardrail: Course 
         )
         notes.append(
             f"the {aim.guardrails} guardrails {shown}; goal and guardrails are planned for"
-            f" {100 * float(power_of_each_test(aim.power, aim.guardrails)):.2f} % each (arXiv 2402.11609)"
+            f" {rate_text(float(power_of_each_test(aim.power, aim.guardrails)))} each (arXiv 2402.11609)"
         )
     return tuple(notes)

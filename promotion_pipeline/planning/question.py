@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.statistics import design_effect
+from promotion_pipeline.text.numbers import setting_text
 
 MOST_ARMS = 20
 MOST_GOALS = 50
@@ -132,12 +133,13 @@ class Aim:
     def __post_init__(self) -> None:
         if not 0.0 < self.lift <= 100.0:
             raise InputError(
-                f"a lift of {100 * self.lift:g} % cannot be planned for: it must be above 0; without a difference there"
-                " is nothing to find (`simulate` measures how often nothing is found for something)"
+                f"a lift of {setting_text(100 * self.lift)} cannot be planned for: it must be above 0;"
+                " without a difference there is nothing to find (`simulate` measures how often nothing is found for something)"
             )
         if not 0.0 < self.power < 1.0:
             raise InputError(
-                f"a power of {100 * self.power:g} % has no finite plan: it must lie between 0 and 100, such as 80 or 90"
+                f"a power of {setting_text(100 * self.power)} has no finite plan: it must lie between 0 and 100,"
+                " such as 80 or 90"
             )
         if not 1 <= self.goals <= MOST_GOALS or not 0 <= self.guardrails <= MOST_GOALS:
             raise InputError(
@@ -146,8 +148,8 @@ class Aim:
             )
         if not 0.0 < self.margin < 1.0:
             raise InputError(
-                f"a margin of {100 * self.margin:g} % is out of bounds: above 0 and under 100; that a guardrail is not"
-                " worse by nothing at all cannot be shown with any traffic"
+                f"a margin of {setting_text(100 * self.margin)} is out of bounds: above 0 and under 100;"
+                " that a guardrail is not worse by nothing at all cannot be shown with any traffic"
             )
         if self.guardrail_rate is not None and not 0.0 < self.guardrail_rate < 1.0:
             raise InputError(f"guardrail_rate={self.guardrail_rate:g} must lie between 0 and 1 (2 % is 0.02)")

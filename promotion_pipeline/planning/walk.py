@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from promotion_pipeline.config import Direction, PromotionConfig
+from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.compare import N_STAR_PER_FIRST_TRAFFIC, SMALLEST_N_STAR
 from promotion_pipeline.evaluation.layout import Floats
 from promotion_pipeline.evaluation.sums import FIRST_TRAFFIC_HOURS
 from promotion_pipeline.planning.question import Aim, Traffic
 from promotion_pipeline.statistics import crossing_probabilities
+from promotion_pipeline.text.numbers import setting_text
 
 MOST_LOOKS = 600
 """More are thinned out: the chances of a long plan are then a little too small, never too large."""
@@ -88,9 +90,7 @@ def raise_out_of_range(mean: float, lift: float, improved: float) -> None:
     Raises:
         InputError: always.
     """
-    from promotion_pipeline.errors import InputError
-
     raise InputError(
-        f"a lift of {100 * lift:g} % takes the metric from {mean:g} to {improved:g}, which it cannot be; plan for a"
-        " smaller lift"
+        f"a lift of {setting_text(100 * lift)} takes the metric from {mean:g} to {improved:g},"
+        " which it cannot be; plan for a smaller lift"
     )

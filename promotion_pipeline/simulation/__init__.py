@@ -4,7 +4,7 @@ Not here: a rule of its own: it calls the `evaluate()` of production.
 """
 
 from promotion_pipeline.simulation.campaign import Campaign, simulate
-from promotion_pipeline.simulation.like import FalsePromotions, Kept, LikeCampaign, simulate_like
+from promotion_pipeline.simulation.like import FalsePromotions, LikeCampaign, PromiseKept, simulate_like
 from promotion_pipeline.simulation.metric_scenario import SimulatedMetrics
 from promotion_pipeline.simulation.rerandomised import UserLog
 from promotion_pipeline.simulation.scenario import Scenario
@@ -14,8 +14,8 @@ __all__ = [
     "Campaign",
     "Estimate",
     "FalsePromotions",
-    "Kept",
     "LikeCampaign",
+    "PromiseKept",
     "RuleSummary",
     "Scenario",
     "SimulatedMetrics",

@@ -27,7 +27,7 @@ SURE = 0.95
 """Level of the Monte Carlo interval."""
 
 
-class Kept(StrEnum):
+class PromiseKept(StrEnum):
     """Whether a promise about false promotions is kept."""
 
     KEPT = "kept"
@@ -58,13 +58,13 @@ class FalsePromotions:
         return self.promoted / self.experiments
 
     @property
-    def kept(self) -> Kept | None:
+    def kept(self) -> PromiseKept | None:
         """Whether the promise is kept; None without one."""
         if self.promised is None:
             return None
         if self.upper <= self.promised:
-            return Kept.KEPT
-        return Kept.BROKEN if self.lower > self.promised else Kept.UNDECIDED
+            return PromiseKept.KEPT
+        return PromiseKept.BROKEN if self.lower > self.promised else PromiseKept.UNDECIDED
 
     def to_json(self) -> dict[str, Any]:
         """All figures by name."""

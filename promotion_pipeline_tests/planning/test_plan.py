@@ -10,7 +10,7 @@ import pytest
 
 from promotion_pipeline.config import Direction, PromotionConfig
 from promotion_pipeline.errors import InputError
-from promotion_pipeline.planning import Aim, Need, Plan, Traffic, plan
+from promotion_pipeline.planning import Aim, EvidencePlan, ExperimentPlan, Traffic, plan
 from promotion_pipeline.planning.walk import walk_of
 from promotion_pipeline.simulation import Scenario, simulate
 from promotion_pipeline.simulation.outcomes import PromotionRule
@@ -22,11 +22,11 @@ LIFT = Aim(lift=0.1, power=0.8)
 ANY_LIFT = PromotionConfig(min_improvement_percent=0, min_runtime_hours=0, min_sample_size=1)
 
 
-def _need(found: Plan, evidence: str) -> Need:
+def _need(found: ExperimentPlan, evidence: str) -> EvidencePlan:
     return next(need for need in found.needs if need.evidence.endswith(evidence))
 
 
-def _requests(found: Plan, evidence: str) -> int:
+def _requests(found: ExperimentPlan, evidence: str) -> int:
     requests = _need(found, evidence).requests_two_arms
     assert requests is not None
     return requests
@@ -83,7 +83,7 @@ def test_every_evidence_has_the_power_that_it_was_asked_for(power: float) -> Non
     found = plan(SHOP, replace(LIFT, power=power))
     for need in found.needs:
         assert need.power == pytest.approx(power, abs=0.012)
-        assert need.power >= power
+        assert need.power is not None and need.power >= power
         assert need.hours is not None and need.median_hours is not None and need.expected_hours is not None
         assert need.median_hours <= need.hours
         assert need.expected_hours <= need.hours
@@ -119,7 +119,8 @@ def test_more_variants_share_the_error_and_the_traffic() -> None:
 def test_goals_and_guardrails_say_what_they_cost() -> None:
     alone = plan(SHOP, LIFT)
     more = plan(SHOP, replace(LIFT, goals=3, guardrails=3, margin=0.1))
-    assert (more.alpha, more.power_of_each_test) == (pytest.approx(0.05 / 3), pytest.approx(0.95))
+    assert more.alpha == pytest.approx(0.05 / 3)
+    assert more.power_of_each_test == pytest.approx(0.95)
     for before, after in zip(alone.needs, more.needs, strict=True):
         assert before.cost_percent == 0
         assert after.requests is not None and before.requests is not None and after.cost_percent is not None
