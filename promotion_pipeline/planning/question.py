@@ -134,7 +134,8 @@ class Aim:
         if not 0.0 < self.lift <= 100.0:
             raise InputError(
                 f"a lift of {setting_text(100 * self.lift)} cannot be planned for: it must be above 0;"
-                " without a difference there is nothing to find (`simulate` measures how often nothing is found for something)"
+                " without a difference there is nothing to find (`simulate` measures how often nothing is found for"
+                " something)"
             )
         if not 0.0 < self.power < 1.0:
             raise InputError(
