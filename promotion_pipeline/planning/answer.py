@@ -160,8 +160,7 @@ def _why_not(rule: PromotionConfig, walk: Walk) -> str:
     if walk.effect <= walk.least_effect:
         return (
             f"the lift is not above min_improvement_percent ({setting_text(rule.min_improvement_percent)}):"
-            " half of the time it is seen smaller than that, with any traffic; lower the threshold, or plan for a larger"
-            " lift"
+            " half of the time it is seen smaller than that, with any traffic; lower the threshold, or plan for more"
         )
     return "not within three years: more traffic, a larger lift, fewer variants, or less power"
 
