@@ -40,10 +40,21 @@ Lifts = Annotated[
 Powers = Annotated[
     str, typer.Option("--power-percent", metavar="PERCENT[,PERCENT...]", help="Chance that the lift is promoted.")
 ]
-Goals = Annotated[int, typer.Option("--goals", metavar="N", help="Metrics that share the allowed error.")]
-Guardrails = Annotated[int, typer.Option("--guardrails", metavar="N", help="Metrics that may not get worse.")]
+Goals = Annotated[
+    int | None,
+    typer.Option("--goals", metavar="N", help="Metrics that share the allowed error; default: as stated, or 1."),
+]
+Guardrails = Annotated[
+    int | None,
+    typer.Option(
+        "--guardrails", metavar="N", help="Metrics with a margin that may not get worse; default: as stated, or 0."
+    ),
+]
 Margin = Annotated[
-    float, typer.Option("--margin-percent", metavar="PERCENT", help="How much worse a guardrail may be.")
+    float | None,
+    typer.Option(
+        "--margin-percent", metavar="PERCENT", help="How much worse a guardrail may be; default: as stated, or 5."
+    ),
 ]
 GuardrailRate = Annotated[
     float | None, typer.Option("--guardrail-rate", metavar="FRACTION", help="Their rate; default: the metric's.")
@@ -80,9 +91,9 @@ def plan(
     user_correlation: Correlation = 0.25,
     lift_percent: Lifts = "5,10,20",
     power_percent: Powers = "80",
-    goals: Goals = 1,
-    guardrails: Guardrails = 0,
-    margin_percent: Margin = 5.0,
+    goals: Goals = None,
+    guardrails: Guardrails = None,
+    margin_percent: Margin = None,
     guardrail_rate: GuardrailRate = None,
     as_json: Json = False,
     config: Any = None,
@@ -94,13 +105,16 @@ def plan(
     traffic, rule = _traffic(name, rate, requests_per_day, variants, config)
     if requests_per_user is not None:
         traffic = traffic.with_users(requests_per_user, user_correlation)
+    stated = _stated(rule)
+    given = {"goals": goals, "guardrails": guardrails, "margin_percent": margin_percent}
+    stated |= {key: value for key, value in given.items() if value is not None}
     aims = [
         Aim(
             lift=lift / 100.0,
             power=power / 100.0,
-            goals=goals,
-            guardrails=guardrails,
-            margin=margin_percent / 100.0,
+            goals=int(stated["goals"]),
+            guardrails=int(stated["guardrails"]),
+            margin=stated["margin_percent"] / 100.0,
             guardrail_rate=guardrail_rate,
         )
         for power in numbers(power_percent, "--power-percent")
@@ -115,6 +129,15 @@ def plan(
         output.print_json({"plans": [one.to_json() for one in plans]})
         return
     _print(plans)
+
+
+def _stated(rule: PromotionConfig) -> dict[str, float]:
+    """How many goals and guardrails with a margin the experiment states, and the tightest margin."""
+    from promotion_pipeline.config import MetricRole
+
+    margins = [metric.margin_percent for metric in rule.metrics if metric.margin_percent is not None]
+    goals = sum(metric.role is MetricRole.GOAL for metric in rule.metrics)
+    return {"goals": max(goals, 1), "guardrails": len(margins), "margin_percent": min(margins, default=5.0)}
 
 
 def _traffic(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic.alias_generators import to_camel
 
-from promotion_pipeline.config import GroupSequentialSpending, PromotionConfig
+from promotion_pipeline.config import Evidence, GroupSequentialSpending, PromotionConfig
 from promotion_pipeline.planning.evidences import (
     Course,
     always_valid_course,
@@ -25,6 +25,11 @@ from promotion_pipeline.statistics import power_of_each_test
 from promotion_pipeline.text.numbers import rate_text, setting_text
 
 EVIDENCES = ("always_valid", "group_sequential obrien_fleming", "group_sequential alpha_t_squared", "fixed_horizon")
+
+
+OF_GOALS = (
+    "stated goals are decided by the always-valid test, whatever is planned: the lines of group_sequential do not hold"
+)
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,9 @@ def plan(traffic: Traffic, aim: Aim, config: PromotionConfig | None = None) -> E
     guardrail = guardrail_course(traffic, aim, rule, walk, each) if aim.guardrails else None
     needs = []
     for evidence in EVIDENCES:
+        if aim.goals > 1 and evidence.startswith(Evidence.GROUP_SEQUENTIAL):
+            needs.append(EvidencePlan(evidence, why_not=OF_GOALS))
+            continue
         alone = _course(walk, rule, evidence, alpha, aim.power)
         whole = (
             alone if (aim.goals, aim.guardrails) == (1, 0) else _course(walk, rule, evidence, alpha / aim.goals, each)

@@ -32,6 +32,7 @@ def test_plan_gives_every_figure_as_json_for_each_lift_and_power(run_anywhere: R
 def test_plan_says_what_goals_and_guardrails_cost(run_anywhere: Run) -> None:
     ran = run_anywhere(*NUMBERS, "--goals", "3", "--guardrails", "2", "--margin-percent", "10")
     assert "goals and guardrails cost" in ran.out
+    assert "stated goals are decided by the always-valid test" in ran.err
     assert "3 goals share the allowed error" in ran.err and "arXiv 2402.11609" in ran.err
 
 
