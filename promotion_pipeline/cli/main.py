@@ -81,7 +81,7 @@ for module in (
 ):
     module.register(app)
 
-for later in ("simulate", "backtest", "doctor", "notifications"):
+for later in ("plan", "simulate", "backtest", "doctor", "notifications"):
     if importlib.util.find_spec(f"promotion_pipeline.cli.{later}") is not None:
         importlib.import_module(f"promotion_pipeline.cli.{later}").register(app)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from promotion_pipeline.cli import output
+from promotion_pipeline.cli import output, simulate_like
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json, ThresholdCommand, takes_thresholds
 from promotion_pipeline.errors import InputError
@@ -78,6 +78,37 @@ Declared = Annotated[
 TrueSplit = Annotated[
     str | None, typer.Option("--true-split", metavar="PERCENT,...", help="The split that happens; default as meant.")
 ]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        "--like",
+        metavar="NAME",
+        help="Deal the users of this experiment's own log to its variants anew; no other number is needed.",
+        show_default=False,
+    ),
+]
+WeeklySwing = Annotated[
+    float,
+    typer.Option(
+        "--weekly-swing", metavar="FRACTION", help="0.3: traffic and conversions 1.3 to 0.7 times over a week."
+    ),
+]
+Goals = Annotated[int, typer.Option("--goals", metavar="N", help="Metrics of users that are to rise; needs users.")]
+GoalLift = Annotated[
+    float,
+    typer.Option("--goal-lift-percent", metavar="PERCENT", help="True lift of the first goal; the others have none."),
+]
+Guardrails = Annotated[
+    int, typer.Option("--guardrails", metavar="N", help="Metrics that may not get worse; needs users.")
+]
+Margin = Annotated[
+    float,
+    typer.Option("--margin-percent", metavar="PERCENT", help="How much worse a guardrail may be; 0: no sign of harm."),
+]
+Past = Annotated[
+    float | None,
+    typer.Option("--covariate-correlation", metavar="FRACTION", help="Of users' goals with their own past, for CUPED."),
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same figures.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", help="Processes; default one a processor.")]
 
@@ -106,8 +137,12 @@ def register(app: typer.Typer) -> None:
             "promotion-pipeline simulate --requests-per-user 10 --bot-share 0.3 --bots-apart",
             "promotion-pipeline simulate --delay-hours 24,6 --set attribution_window_hours=96",
             "promotion-pipeline simulate --requests-per-user 5 --true-split 51,49",
+            "promotion-pipeline simulate --requests-per-user 3 --goals 1 --guardrails 3 --goal-lift-percent 15",
+            "promotion-pipeline simulate --like demo-checkout-button",
             more="Every look goes through the evaluation that decides real experiments. Without --lift-percent no"
-            " treatment differs from control, and every promotion is a false one. The database is not used.",
+            " treatment differs from control, and every promotion is a false one. The database is not used, except by"
+            " --like: that reads the users of an experiment's log and deals them to its variants again and again, under"
+            " its own thresholds. It says whether the promise about false promotions holds on your data.",
         ),
     )(takes_thresholds(simulate))
 
@@ -121,6 +156,7 @@ def simulate(
     days: Days = 14.0,
     look_every_hours: Looks = 1,
     daily_swing: Swing = 0.0,
+    weekly_swing: WeeklySwing = 0.0,
     requests_per_user: PerUser = None,
     user_correlation: Correlation = 0.25,
     visit_days: VisitDays = None,
@@ -131,38 +167,54 @@ def simulate(
     delay_hours: Delay = "0",
     declared_split: Declared = None,
     true_split: TrueSplit = None,
+    goals: Goals = 0,
+    goal_lift_percent: GoalLift = 0.0,
+    guardrails: Guardrails = 0,
+    margin_percent: Margin = 20.0,
+    covariate_correlation: Past = None,
+    like: Like = None,
     seed: Seed = 0,
     jobs: Jobs = None,
     as_json: Json = False,
     config: Any = None,
 ) -> None:
     """Simulate, and print the figures with their standard errors."""
-    from promotion_pipeline.simulation import Scenario
-
-    scenario = Scenario(
-        arms=arms,
-        requests_per_hour=requests_per_hour,
-        base_rate=base_rate,
-        lifts=tuple(lift / 100.0 for lift in numbers(lift_percent, "--lift-percent")),
-        days=days,
-        look_every_hours=look_every_hours,
-        daily_swing=daily_swing,
-        requests_per_user=requests_per_user,
-        user_correlation=user_correlation,
-        visit_days=visit_days,
-        guest_share=guest_share,
-        bot_share=bot_share,
-        bots_apart=bots_apart,
-        power_law=power_law,
-        delays_hours=numbers(delay_hours, "--delay-hours"),
-        declared_split=None if declared_split is None else numbers(declared_split, "--declared-split"),
-        true_split=None if true_split is None else numbers(true_split, "--true-split"),
-    )
-    campaign = _run(scenario, experiments, config, seed, jobs)
+    given = dict(locals())
+    if like is not None:
+        simulate_like.run(like, experiments, config, seed, as_json)
+        return
+    campaign = _run(_scenario(given), experiments, config, seed, jobs)
     if as_json:
         output.print_json(campaign.to_json())
     else:
         _print(campaign)
+
+
+def _scenario(given: dict[str, Any]) -> Scenario:
+    """The scenario of the options; those that are called like its fields are what they say."""
+    from dataclasses import fields
+
+    from promotion_pipeline.simulation import Scenario, SimulatedMetrics
+
+    same = {field.name: given[field.name] for field in fields(Scenario) if field.name in given}
+    lists = {name: text for name in ("declared_split", "true_split") if (text := given[name]) is not None}
+    stated = given["goals"] or given["guardrails"]
+    metrics = SimulatedMetrics(
+        goals=given["goals"] if stated else 1,
+        guardrails=given["guardrails"],
+        goal_lift=given["goal_lift_percent"] / 100.0,
+        margin=given["margin_percent"] / 100.0 or None,
+        covariate_correlation=given["covariate_correlation"],
+    )
+    return Scenario(
+        **same
+        | {name: numbers(text, f"--{name.replace('_', '-')}") for name, text in lists.items()}
+        | {
+            "lifts": tuple(lift / 100.0 for lift in numbers(given["lift_percent"], "--lift-percent")),
+            "delays_hours": numbers(given["delay_hours"], "--delay-hours"),
+            "metrics": metrics if stated else None,
+        }
+    )
 
 
 def _run(scenario: Scenario, experiments: int, config: Any, seed: int, jobs: int | None) -> Campaign:
@@ -197,7 +249,7 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
 
 def _print(campaign: Campaign) -> None:
     output.print_line(_sentence(campaign.scenario, campaign.experiments))
-    has_winner = max(campaign.scenario.arm_lifts) > 0
+    has_winner = max(campaign.scenario.true_lifts) > 0
     columns = ["rule", "false promotions", "median hours", "lift seen"]
     if has_winner:
         columns = [
@@ -250,6 +302,7 @@ def _sentence(scenario: Scenario, experiments: int) -> str:
         parts.append(
             f"{scenario.requests_per_user:g} requests a user over {spread}, correlated by {scenario.user_correlation:g}"
         )
+    parts += _metrics(scenario)
     parts += _giants(scenario)
     if any(scenario.delays_hours):
         delays = ", ".join(f"{hours:g}" for hours in scenario.arm_delays_hours)
@@ -257,6 +310,18 @@ def _sentence(scenario: Scenario, experiments: int) -> str:
     if scenario.true_split is not None:
         parts.append(f"split {'/'.join(f'{percent:g}' for percent in scenario.true_split)} instead of declared")
     return "; ".join(parts)
+
+
+def _metrics(scenario: Scenario) -> list[str]:
+    """What is said of the metrics beside the primary one."""
+    stated = scenario.metrics
+    if stated is None:
+        return []
+    past = "" if stated.covariate_correlation is None else f", past correlated by {stated.covariate_correlation:g}"
+    lift = setting_text(round(100 * stated.goal_lift, 6), signed=True)
+    margin = "no margin" if stated.margin is None else f"a margin of {setting_text(round(100 * stated.margin, 6))}"
+    goals = [f"{stated.goals} goals, the first with a true lift of {lift}{past}"] if stated.goals else []
+    return [*goals, *([f"{stated.guardrails} guardrails with {margin}"] if stated.guardrails else [])]
 
 
 def _giants(scenario: Scenario) -> list[str]:

@@ -48,6 +48,9 @@ class EngineLog(SqlLog):
         if arms:
             self._source.require_columns(min(arm.since for arm in arms), max(arm.until for arm in arms))
 
+    def _prepare_window(self, start: datetime, end: datetime) -> None:
+        self._source.require_columns(start, end)
+
     def requests_by_hour(self, start: datetime, end: datetime) -> pd.Series[int]:
         """The number of requests in each hour."""
         return requests_by_hour(self._source, start, end)

@@ -155,6 +155,17 @@ class RequestLog(ABC):
             InputError: the window is naive or not of whole hours.
         """
 
+    @abstractmethod
+    def user_hours(self, experiment_id: UUID, start: datetime, end: datetime) -> pd.DataFrame:
+        """What each known user of an experiment did in each hour of [start, end), whichever variant served it.
+
+        Columns user_id, hour, requests, conversions and value (the sum); no row where a user made no request. Requests
+        without a user are left out. An imported experiment has no rows.
+
+        Raises:
+            InputError: the log names no users, or the window is naive or not of whole hours.
+        """
+
     def unreadable(self, start: datetime, end: datetime) -> Sequence[Unreadable]:  # noqa: ARG002
         """The parts of the log that may hold requests of [start, end) and cannot be read: no answer has them."""
         return ()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pandas as pd
 from psycopg import sql
 
+from promotion_pipeline.errors import InputError
 from promotion_pipeline.rollups.log import ARRIVALS_COLUMNS, SUMS_COLUMNS, RequestLog, Span, require_distinct
+from promotion_pipeline.rollups.phases import read_phases
 from promotion_pipeline.rollups.sql.dialect import EPOCH
 from promotion_pipeline.rollups.sql.flags import NEVER
-from promotion_pipeline.rollups.sql.rollup_query import Log
+from promotion_pipeline.rollups.sql.rollup_query import Log, user_hours_sql
 from promotion_pipeline.rollups.sql.span_query import (
     ARRIVAL_COUNTS,
     SPAN_COUNTS,
@@ -28,7 +31,7 @@ from promotion_pipeline.store.bulk import ids_filter, read_frame, time_literal
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.statements import statements
-from promotion_pipeline.store.windows import HOUR
+from promotion_pipeline.store.windows import HOUR, require_hours
 
 _SQL = statements(__file__)
 
@@ -70,6 +73,9 @@ class SqlLog(RequestLog):
 
     def _prepare(self, arms: Sequence[SpanArm]) -> None:
         """Refuse what cannot be answered of these spans, before the engine is asked."""
+
+    def _prepare_window(self, start: datetime, end: datetime) -> None:
+        """The same for a window."""
 
     def sums(self, spans: Sequence[Span]) -> pd.DataFrame:
         """The sums of each span by variant; one query for all spans."""
@@ -123,6 +129,27 @@ class SqlLog(RequestLog):
         frame = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(ARRIVALS_COLUMNS))
         types = {"key": "str", "variant_id": "str", **dict.fromkeys(ARRIVAL_COUNTS, "int64")}
         return frame.reindex(columns=list(ARRIVALS_COLUMNS)).fillna(0).astype(types)
+
+    def user_hours(self, experiment_id: UUID, start: datetime, end: datetime) -> pd.DataFrame:
+        """What each known user did in each hour; one query."""
+        require_hours(start, end)
+        log = replace(self._log(), users=True)
+        if log.columns.user_id is None:
+            raise InputError(f"{self.name} names no users: map its column to user_id under [columns] of the source")
+        phases = read_phases(self._store, start, end, [str(experiment_id)])
+        self._prepare_window(start, end)
+        rows = self._run(user_hours_sql(log, phases, [(start, end)])).rename(columns=str.lower)
+        hours = pd.to_datetime(rows["hour_number"].astype("int64") * 3600, unit="s", utc=True)
+        found = pd.DataFrame(
+            {
+                "user_id": rows["user_id"].astype("str"),
+                "hour": hours.dt.as_unit("us"),
+                "requests": rows["requests"].astype("int64"),
+                "conversions": rows["conversions"].astype("int64"),
+                "value": rows["value"].astype("float64"),
+            }
+        )
+        return found.groupby(["user_id", "hour"], as_index=False, sort=False).sum()
 
     def ends(self) -> tuple[datetime, datetime] | None:
         """The times of the oldest and of the newest row."""

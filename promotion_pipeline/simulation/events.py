@@ -70,7 +70,8 @@ def user_events(scenario: Scenario, experiments: int, window_hours: int, rng: np
         quantile = np.concatenate([quantile, own_quantile])
         rates = np.concatenate([rates, giant_rates(scenario, experiments, rng).ravel()])
     hour = _hour_of_quantile(scenario)[(quantile * QUANTILES).astype(np.int64)]
-    converted = rng.random(len(user), dtype=np.float32) < rates[user]
+    chance = rates[user] if scenario.weekly_swing == 0 else rates[user] * scenario.level[hour]
+    converted = rng.random(len(user), dtype=np.float32) < chance
     bits = int(scenario.hours).bit_length()
     place = ((user << bits) | hour) << 2
     if not any(scenario.delays_hours):

@@ -14,7 +14,7 @@ from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.evaluation.unattended import is_let_go
-from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, START, USER_COLUMNS, experiments_of, rollups_of
+from promotion_pipeline.simulation.rollups import GIANT_COLUMNS, START, USER_COLUMNS, experiments_of, frames_of
 from promotion_pipeline.simulation.scenario import Scenario
 
 NOT_PROMOTED = -1
@@ -70,28 +70,33 @@ class Batch:
 def run_batch(scenario: Scenario, config: PromotionConfig, experiments: int, seed: np.random.SeedSequence) -> Batch:
     """Simulate some experiments and put every look at them through `evaluate`."""
     window_hours = int(np.ceil(config.attribution_window_hours))
-    rollups = rollups_of(scenario, experiments, np.random.default_rng(seed), window_hours)
+    rollups, metrics = frames_of(scenario, experiments, np.random.default_rng(seed), window_hours)
     frame = experiments_of(scenario, experiments)
     looks = _looks(scenario)
-    decisions = _decided(rollups, frame, looks, config)
+    if scenario.metrics is not None:
+        config = config.model_copy(update={"metrics": scenario.metrics.stated})
+    decisions = evaluate(rollups, frame, hours=looks, config=config, metrics=metrics).decisions
+    if scenario.requests_per_user is None:
+        return batch_of(decisions, config, experiments, "request")
+    batch = batch_of(decisions, config, experiments, "user")
+    if scenario.metrics is not None:
+        return batch
+    blind = evaluate(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, hours=looks, config=config).decisions
+    ignored = batch_of(blind, config, experiments, "request")
+    outcomes = {PromotionRule.UNATTENDED_BY_REQUEST: ignored.outcomes[PromotionRule.UNATTENDED]}
+    return Batch(batch.outcomes | outcomes, batch.alarms | ignored.alarms)
+
+
+def batch_of(decisions: pd.DataFrame, config: PromotionConfig, experiments: int, unit: str) -> Batch:
+    """What the rules did with experiments that began at `START`, and the alarms about their split, by `unit`."""
+    decided = decisions.assign(**{LET_GO: is_let_go(decisions)})
     outcomes = {
-        PromotionRule.CONTRACT: _first(decisions, "is_eligible", experiments),
-        PromotionRule.UNATTENDED: _first(decisions, LET_GO, experiments),
+        PromotionRule.CONTRACT: _first(decided, "is_eligible", experiments),
+        PromotionRule.UNATTENDED: _first(decided, LET_GO, experiments),
     }
     if config.planned_sample_size is not None:
-        outcomes[PromotionRule.GROUP_SEQUENTIAL] = _first(decisions, "group_sequential_crossed", experiments)
-    if scenario.requests_per_user is None:
-        return Batch(outcomes, {"request": _alarms(decisions, experiments)})
-    blind = _decided(rollups.drop(columns=[*USER_COLUMNS, *GIANT_COLUMNS]), frame, looks, config)
-    outcomes[PromotionRule.UNATTENDED_BY_REQUEST] = _first(blind, LET_GO, experiments)
-    return Batch(outcomes, {"user": _alarms(decisions, experiments), "request": _alarms(blind, experiments)})
-
-
-def _decided(
-    rollups: pd.DataFrame, frame: pd.DataFrame, looks: pd.DatetimeIndex, config: PromotionConfig
-) -> pd.DataFrame:
-    decisions = evaluate(rollups, frame, hours=looks, config=config).decisions
-    return decisions.assign(**{LET_GO: is_let_go(decisions)})
+        outcomes[PromotionRule.GROUP_SEQUENTIAL] = _first(decided, "group_sequential_crossed", experiments)
+    return Batch(outcomes, {unit: _alarms(decided, experiments)})
 
 
 def joined(batches: Sequence[Batch]) -> Batch:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from promotion_pipeline.evaluation.clusters import POWER, POWER_SUM
 from promotion_pipeline.simulation.events import Bools, Events, Floats, Ints, seen_in_hour, user_events
+from promotion_pipeline.simulation.metric_events import Sums as MetricSums
+from promotion_pipeline.simulation.metric_events import Visits, metric_sums, metrics_frame
 from promotion_pipeline.simulation.populations import crossings
 from promotion_pipeline.simulation.scenario import Scenario
 
@@ -20,45 +24,67 @@ USER_COLUMNS = (
     "user_conversions_requests_sum_products",
 )
 GIANT_COLUMNS = ("crossed_users", "crossed_requests", POWER_SUM)
+Sums = dict[str, Ints | Floats]
 EVENTS_AT_ONCE = 1_000_000
 """Keeps a group's arrays near the processor's cache."""
-
-Sums = dict[str, Ints | Floats]
+EVENTS_OF_METRICS_AT_ONCE = 150_000
+"""The same where each event has several values."""
 
 
 def rollups_of(scenario: Scenario, experiments: int, rng: np.random.Generator, window_hours: int = 0) -> pd.DataFrame:
-    """Hourly sums of `experiments` experiments, a row per (experiment, variant, hour).
+    """Hourly sums of `experiments` experiments, a row per (experiment, variant, hour)."""
+    return frames_of(scenario, experiments, rng, window_hours)[0]
+
+
+def frames_of(
+    scenario: Scenario, experiments: int, rng: np.random.Generator, window_hours: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Hourly sums of `experiments` experiments, and those of the metrics that they state, if any.
 
     Args:
-        window_hours: the attribution window that the frame will be evaluated with.
+        window_hours: the attribution window that the frames will be evaluated with.
     """
+    of_metrics: list[dict[str, MetricSums]] = []
     if scenario.requests_per_user is None:
         sums = request_sums(scenario, experiments, window_hours, rng)
     else:
-        each = max(1, int(EVENTS_AT_ONCE / (scenario.arm_requests_per_hour.sum() * scenario.hours)))
+        at_once = EVENTS_AT_ONCE if scenario.metrics is None else EVENTS_OF_METRICS_AT_ONCE
+        each = max(1, int(at_once / (scenario.arm_requests_per_hour.sum() * scenario.hours)))
         sizes = [min(each, experiments - first) for first in range(0, experiments, each)]
-        groups = [_sums_of_users(scenario, n, window_hours, rng) for n in sizes]
+        groups = [_sums_of_users(scenario, n, window_hours, rng, of_metrics) for n in sizes]
         sums = {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
     arm = np.repeat(np.arange(experiments * scenario.arms, dtype=np.int32), scenario.hours)
     of_row = np.tile(np.arange(scenario.hours), experiments * scenario.arms)
-    hours = pd.date_range(START, periods=scenario.hours, freq="h").as_unit("us").take(of_row)
-    return pd.DataFrame(
+    keys = pd.DataFrame(
         {
-            "experiment_id": pd.Categorical.from_codes(arm // scenario.arms, _names("experiment", experiments)),
-            "variant_id": pd.Categorical.from_codes(arm, _names("variant", experiments * scenario.arms)),
-            "hour": hours,
-            **{name: values.reshape(-1) for name, values in sums.items()},
-            "errors": np.zeros(len(arm), dtype=np.int64),
+            "experiment_id": pd.Categorical.from_codes(arm // scenario.arms, names_of("experiment", experiments)),
+            "variant_id": pd.Categorical.from_codes(arm, names_of("variant", experiments * scenario.arms)),
+            "hour": pd.date_range(START, periods=scenario.hours, freq="h").as_unit("us").take(of_row),
         },
         copy=False,
     )
+    counts = {name: values.reshape(-1) for name, values in sums.items()}
+    rollups = keys.assign(**counts, errors=np.zeros(len(arm), dtype=np.int64))
+    return rollups, metrics_frame(of_metrics, keys) if of_metrics else None
 
 
-def _sums_of_users(scenario: Scenario, experiments: int, window_hours: int, rng: np.random.Generator) -> Sums:
-    """User-level sums of some experiments, with what users of several arms add; arrays (arms of all, hours)."""
+def _sums_of_users(
+    scenario: Scenario,
+    experiments: int,
+    window_hours: int,
+    rng: np.random.Generator,
+    of_metrics: list[dict[str, MetricSums]],
+) -> Sums:
+    """User-level sums of some experiments, with what users of several arms add; arrays (arms of all, hours).
+
+    Args:
+        of_metrics: gets the sums of the metrics that they state, if any.
+    """
     events = user_events(scenario, experiments, window_hours, rng)
     arms, hours = experiments * scenario.arms, scenario.hours
     sums = user_sums(events, arms, hours)
+    if scenario.metrics is not None:
+        of_metrics.append(metric_sums(scenario.metrics, Visits.of(events, scenario, arms), len(events.arm), rng))
     shared = (scenario.guest_share > 0) + (scenario.bot_share > 0 and not scenario.bots_apart)
     user = events.user
     for giant in range(shared):
@@ -74,22 +100,29 @@ def _sums_of_users(scenario: Scenario, experiments: int, window_hours: int, rng:
 
 def experiments_of(scenario: Scenario, experiments: int) -> pd.DataFrame:
     """A row per variant; variant names are arm numbers, "0" is control."""
-    number = np.arange(experiments * scenario.arms)
-    experiment = _names("experiment", experiments)[number // scenario.arms]
+    return experiments_with(scenario.declared_percent, experiments)
+
+
+def experiments_with(percent: Sequence[float], experiments: int) -> pd.DataFrame:
+    """The same for a split in percent, control first."""
+    arms = len(percent)
+    number = np.arange(experiments * arms)
+    experiment = names_of("experiment", experiments)[number // arms]
     return pd.DataFrame(
         {
             "experiment_id": experiment,
             "name": experiment,
-            "variant_id": _names("variant", len(number)),
-            "variant_name": (number % scenario.arms).astype(str),
-            "is_control": number % scenario.arms == 0,
-            "traffic_percentage": np.tile(scenario.declared_percent, experiments),
+            "variant_id": names_of("variant", len(number)),
+            "variant_name": (number % arms).astype(str),
+            "is_control": number % arms == 0,
+            "traffic_percentage": np.tile(percent, experiments),
             "started_at": START,
         }
     )
 
 
-def _names(kind: str, count: int) -> pd.Index:
+def names_of(kind: str, count: int) -> pd.Index:
+    """The ids of simulated experiments or variants: their numbers, after what they are."""
     return pd.Index([f"{kind}-{number}" for number in range(count)], dtype=object)
 
 
@@ -97,7 +130,7 @@ def request_sums(scenario: Scenario, experiments: int, window_hours: int, rng: n
     """Requests without users: Poisson an hour and arm, each converting by itself; arrays (arms of all, hours)."""
     mean = scenario.arm_requests_per_hour[None, :, None] * scenario.traffic
     requests = rng.poisson(np.broadcast_to(mean, (experiments, scenario.arms, scenario.hours)))
-    conversions = rng.binomial(requests, np.array(scenario.arm_rates)[None, :, None])
+    conversions = rng.binomial(requests, np.array(scenario.arm_rates)[None, :, None] * scenario.level)
     requests, conversions = (counts.reshape(-1, scenario.hours) for counts in (requests, conversions))
     if any(scenario.delays_hours):
         arm, hour = (np.repeat(index.ravel(), conversions.ravel()) for index in np.indices(conversions.shape))

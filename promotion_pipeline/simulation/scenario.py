@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.simulation.metric_scenario import SimulatedMetrics
 
 MAX_DAYS = 366
 MAX_ARMS = 20
@@ -42,6 +43,8 @@ class Scenario:
     """How long each experiment runs."""
     look_every_hours: int = 1
     """Hours between two looks."""
+    weekly_swing: float = 0.0
+    """0.3: at the week's height there is 1.3 times the mean traffic, of which 1.3 times the usual share converts."""
     daily_swing: float = 0.0
     """0.5: the traffic of the busiest hour of a day is 1.5, that of the quietest 0.5 times the mean."""
     requests_per_user: float | None = None
@@ -64,11 +67,13 @@ class Scenario:
     """Percent of traffic that each arm should get; None: even."""
     true_split: tuple[float, ...] | None = None
     """Percent of traffic that each arm does get; None: as declared."""
+    metrics: SimulatedMetrics | None = None
+    """What is stated beside the primary metric; needs users."""
 
     def __post_init__(self) -> None:
         self._check_bounds()
         self._check_lists()
-        if not all(0.0 < rate < 1.0 for rate in self.arm_rates):
+        if not all(0.0 < rate * (1.0 + self.weekly_swing) < 1.0 for rate in self.arm_rates):
             raise InputError(
                 f"base_rate={self.base_rate:g} with lifts {list(self.lifts)} makes rates {list(self.arm_rates)}:"
                 " all must lie between 0 and 1"
@@ -81,6 +86,7 @@ class Scenario:
             "days": (self.days, 1 / 24, MAX_DAYS),
             "look_every_hours": (self.look_every_hours, 1, 24 * MAX_DAYS),
             "daily_swing": (self.daily_swing, 0, 1),
+            "weekly_swing": (self.weekly_swing, 0, 0.9),
             "requests_per_user": (self.requests_per_user, 1, 10_000),
             "user_correlation": (self.user_correlation, 0, 0.99),
             "visit_days": (self.visit_days, 1 / 24, MAX_DAYS),
@@ -91,7 +97,7 @@ class Scenario:
         for name, (value, low, high) in bounds.items():
             if value is not None and not low <= value <= high:
                 raise InputError(f"{name}={value:g} is out of bounds: it must be from {low:g} to {high:g}")
-        for name in ("visit_days", "power_law", "guest_share", "bot_share"):
+        for name in ("visit_days", "power_law", "guest_share", "bot_share", "metrics"):
             if getattr(self, name) and self.requests_per_user is None:
                 raise InputError(f"{name} needs users: set requests_per_user, for example 10")
         if self.guest_share + self.bot_share > 0.99:
@@ -145,5 +151,22 @@ class Scenario:
 
     @property
     def traffic(self) -> NDArray[np.float64]:
-        """Relative traffic of each hour, shape (hours,), mean 1 over whole days."""
-        return 1.0 + self.daily_swing * np.sin(2 * np.pi * (np.arange(self.hours) % 24) / 24)
+        """Relative traffic of each hour, shape (hours,), mean about 1 over whole weeks."""
+        return self.level * (1.0 + self.daily_swing * np.sin(2 * np.pi * (np.arange(self.hours) % 24) / 24))
+
+    @property
+    def level(self) -> NDArray[np.float64]:
+        """How much of the usual each hour of the week has, of traffic and of conversions a request, shape (hours,)."""
+        return 1.0 + self.weekly_swing * np.sin(2 * np.pi * (np.arange(self.hours) % 168) / 168)
+
+    @property
+    def true_lifts(self) -> tuple[float, ...]:
+        """What each treatment is worth: the lift of the first goal where goals are stated, else of the primary metric.
+
+        A treatment that makes a guardrail worse than its margin is worth nothing, whatever it lifts.
+        """
+        stated = self.metrics
+        if stated is None:
+            return self.arm_lifts
+        lifts = self.arm_lifts if stated.goals == 0 else (stated.goal_lift,) + (0.0,) * (self.arms - 2)
+        return lifts if stated.keeps_guardrails else (min(lifts[0], 0.0), *lifts[1:])

@@ -59,6 +59,12 @@ def median(values: Floats) -> Estimate:
     return Estimate(float(np.median(ordered)), error)
 
 
+def _middle(hours: Floats) -> float | None:
+    """The hour by which half is through; waiting for ever is inf."""
+    found = float(np.sort(hours)[(len(hours) - 1) // 2])
+    return found if np.isfinite(found) else None
+
+
 @dataclass(frozen=True)
 class RuleSummary:
     """How a rule fared. Shares are fractions of all experiments; lifts are fractions."""
@@ -72,6 +78,8 @@ class RuleSummary:
     """Another arm than the best was promoted, where one is better than control."""
     median_hours: Estimate
     """Age of the experiment at the promotion, median over the promoted."""
+    half_promoted_hours: float | None
+    """Age by which half of all experiments were promoted; None: fewer were."""
     mean_lift: Estimate
     """Lift observed at the promotion, mean over the promoted."""
     exaggeration: Estimate
@@ -85,6 +93,7 @@ class RuleSummary:
             "power": self.power.to_json(),
             "wrongArm": self.wrong_arm.to_json(),
             "medianHours": self.median_hours.to_json(),
+            "halfPromotedHours": self.half_promoted_hours,
             "meanLift": self.mean_lift.to_json(),
             "exaggeration": self.exaggeration.to_json(),
         }
@@ -113,7 +122,7 @@ class SrmSummary:
 
 def summarise(rule: PromotionRule, outcomes: Outcomes, scenario: Scenario) -> RuleSummary:
     """Hold one rule's acts against the truth."""
-    lifts = np.array((0.0, *scenario.arm_lifts))
+    lifts = np.array((0.0, *scenario.true_lifts))
     promoted = outcomes.arm != NOT_PROMOTED
     true_lift = np.where(promoted, lifts[np.maximum(outcomes.arm, 0)], np.nan)
     best = lifts.max()
@@ -124,6 +133,7 @@ def summarise(rule: PromotionRule, outcomes: Outcomes, scenario: Scenario) -> Ru
         power=share(better & (true_lift == best)) if best > 0 else NOTHING,
         wrong_arm=share(promoted & (true_lift < best)) if best > 0 else NOTHING,
         median_hours=median(outcomes.hours[promoted]),
+        half_promoted_hours=_middle(np.where(promoted, outcomes.hours, np.inf)),
         mean_lift=mean(outcomes.lift[promoted]),
         exaggeration=mean(outcomes.lift[better] / true_lift[better]),
     )

@@ -21,7 +21,10 @@ from promotion_pipeline.statistics.contrasts import (
     lift_of,
     margin_contrast,
 )
+from promotion_pipeline.statistics.crossing import crossing_probabilities
 from promotion_pipeline.statistics.cuped import Adjusted, UserSums, cuped_arms
+from promotion_pipeline.statistics.decision_power import power_of_each_test, sample_size_noninferiority
+from promotion_pipeline.statistics.design_effect import design_effect
 from promotion_pipeline.statistics.errors import StatisticsError
 from promotion_pipeline.statistics.group_sequential import Spending, alpha_spending, continuous_boundary
 from promotion_pipeline.statistics.intervals import Interval
@@ -41,6 +44,11 @@ from promotion_pipeline.statistics.noninferiority import (
     noninferiority_means,
 )
 from promotion_pipeline.statistics.normal import critical_z, two_sided_p_value
+from promotion_pipeline.statistics.power import (
+    minimum_detectable_lift,
+    power_two_proportions,
+    sample_size_two_proportions,
+)
 from promotion_pipeline.statistics.proportions import ZTest, proportion, proportion_variance_of_mean, two_proportion_z
 from promotion_pipeline.statistics.rare_counts import more_often_z
 from promotion_pipeline.statistics.ratios import Ratio, ratio_of_sums
@@ -56,11 +64,6 @@ from promotion_pipeline.statistics.reference.dunnett import dunnett_critical_z, 
 from promotion_pipeline.statistics.reference.group_sequential import Boundaries, group_sequential_boundaries
 from promotion_pipeline.statistics.reference.msprt import msprt_likelihood_ratio
 from promotion_pipeline.statistics.reference.noninferiority import noninferiority_z
-from promotion_pipeline.statistics.reference.power import (
-    minimum_detectable_lift,
-    power_two_proportions,
-    sample_size_two_proportions,
-)
 from promotion_pipeline.statistics.sequential import (
     always_valid_critical_z,
     always_valid_interval,
@@ -116,9 +119,11 @@ __all__ = [
     "combined_inverse_freedom",
     "continuous_boundary",
     "critical_z",
+    "crossing_probabilities",
     "cuped",
     "cuped_arms",
     "delta_interval",
+    "design_effect",
     "dunnett_critical_z",
     "dunnett_p_value",
     "fieller_lift_interval",
@@ -140,6 +145,7 @@ __all__ = [
     "noninferiority_means",
     "noninferiority_z",
     "normal_equivalent",
+    "power_of_each_test",
     "power_two_proportions",
     "proportion",
     "proportion_lift_interval",
@@ -147,6 +153,7 @@ __all__ = [
     "put_katz_on_small_counts",
     "ratio_of_sums",
     "relative_lift",
+    "sample_size_noninferiority",
     "sample_size_two_proportions",
     "score_z",
     "sequential_srm",

@@ -1,0 +1,202 @@
+"""`plan`: how many requests, users and days a lift needs, for each evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from promotion_pipeline.cli import output
+from promotion_pipeline.cli.help import examples
+from promotion_pipeline.cli.options import Json, ThresholdCommand, takes_thresholds
+from promotion_pipeline.cli.simulate import numbers
+from promotion_pipeline.errors import InputError
+from promotion_pipeline.text.numbers import DASH, count_text, percent_text, setting_text
+
+if TYPE_CHECKING:
+    from promotion_pipeline.config import PromotionConfig
+    from promotion_pipeline.planning import EvidencePlan, ExperimentPlan, Traffic
+
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="Plan from this experiment's own traffic.", show_default=False),
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", metavar="FRACTION", help="Control's conversion rate; 5 % is 0.05.")
+]
+PerDay = Annotated[
+    float | None, typer.Option("--requests-per-day", metavar="N", help="Requests of all variants a day.")
+]
+Variants = Annotated[int | None, typer.Option("--variants", metavar="N", help="Variants, control among them; even.")]
+PerUser = Annotated[
+    float | None, typer.Option("--requests-per-user", metavar="N", help="Mean requests of a user over the plan.")
+]
+Correlation = Annotated[
+    float, typer.Option("--user-correlation", metavar="FRACTION", help="Correlation of two requests of one user.")
+]
+Lifts = Annotated[
+    str, typer.Option("--lift-percent", metavar="PERCENT[,PERCENT...]", help="True lifts to plan for, one after other.")
+]
+Powers = Annotated[
+    str, typer.Option("--power-percent", metavar="PERCENT[,PERCENT...]", help="Chance that the lift is promoted.")
+]
+Goals = Annotated[
+    int | None,
+    typer.Option("--goals", metavar="N", help="Metrics that share the allowed error; default: as stated, or 1."),
+]
+Guardrails = Annotated[
+    int | None,
+    typer.Option(
+        "--guardrails", metavar="N", help="Metrics with a margin that may not get worse; default: as stated, or 0."
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        "--margin-percent", metavar="PERCENT", help="How much worse a guardrail may be; default: as stated, or 5."
+    ),
+]
+GuardrailRate = Annotated[
+    float | None, typer.Option("--guardrail-rate", metavar="FRACTION", help="Their rate; default: the metric's.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `plan`."""
+    summary = "Plan an experiment: how many requests, users and days find a lift, for each evidence."
+    app.command(
+        "plan",
+        cls=ThresholdCommand,
+        short_help=summary,
+        help=examples(
+            summary,
+            "promotion-pipeline plan demo-checkout-button --lift-percent 5,10",
+            "promotion-pipeline plan --rate 0.05 --requests-per-day 20000 --variants 3 --power-percent 80,90",
+            "promotion-pipeline plan --rate 0.05 --requests-per-day 20000 --requests-per-user 10",
+            "promotion-pipeline plan --rate 0.05 --requests-per-day 20000 --guardrails 3 --margin-percent 10",
+            more="The looks, the boundary and the thresholds are those of the rule, so the power is that of being"
+            " promoted. A plan of N requests of the two arms is stated by --set planned_sample_size=N in the"
+            " experiment's promotion_config, before its first look. With NAME the numbers are those of its newest"
+            " phase, user-level where users are known, and options replace them.",
+        ),
+    )(takes_thresholds(plan))
+
+
+def plan(
+    name: Name = None,
+    rate: Rate = None,
+    requests_per_day: PerDay = None,
+    variants: Variants = None,
+    requests_per_user: PerUser = None,
+    user_correlation: Correlation = 0.25,
+    lift_percent: Lifts = "5,10,20",
+    power_percent: Powers = "80",
+    goals: Goals = None,
+    guardrails: Guardrails = None,
+    margin_percent: Margin = None,
+    guardrail_rate: GuardrailRate = None,
+    as_json: Json = False,
+    config: Any = None,
+) -> None:
+    """Plan, and print a table a power and lift."""
+    from promotion_pipeline.planning import Aim
+    from promotion_pipeline.planning import plan as planned
+
+    traffic, rule = _traffic(name, rate, requests_per_day, variants, config)
+    if requests_per_user is not None:
+        traffic = traffic.with_users(requests_per_user, user_correlation)
+    stated = _stated(rule)
+    given = {"goals": goals, "guardrails": guardrails, "margin_percent": margin_percent}
+    stated |= {key: value for key, value in given.items() if value is not None}
+    aims = [
+        Aim(
+            lift=lift / 100.0,
+            power=power / 100.0,
+            goals=int(stated["goals"]),
+            guardrails=int(stated["guardrails"]),
+            margin=stated["margin_percent"] / 100.0,
+            guardrail_rate=guardrail_rate,
+        )
+        for power in numbers(power_percent, "--power-percent")
+        for lift in numbers(lift_percent, "--lift-percent")
+    ]
+    with output.progress("Planning") as advance:
+        plans = []
+        for aim in aims:
+            plans.append(planned(traffic, aim, rule))
+            advance(len(plans) / len(aims))
+    if as_json:
+        output.print_json({"plans": [one.to_json() for one in plans]})
+        return
+    _print(plans)
+
+
+def _stated(rule: PromotionConfig) -> dict[str, float]:
+    """How many goals and guardrails with a margin the experiment states, and the tightest margin."""
+    from promotion_pipeline.config import MetricRole
+
+    margins = [metric.margin_percent for metric in rule.metrics if metric.margin_percent is not None]
+    goals = sum(metric.role is MetricRole.GOAL for metric in rule.metrics)
+    return {"goals": max(goals, 1), "guardrails": len(margins), "margin_percent": min(margins, default=5.0)}
+
+
+def _traffic(
+    name: str | None, rate: float | None, per_day: float | None, variants: int | None, config: Any
+) -> tuple[Traffic, PromotionConfig]:
+    from dataclasses import replace
+
+    from promotion_pipeline.config import Settings, layered
+    from promotion_pipeline.planning import Traffic
+    from promotion_pipeline.planning.question import NO_TRAFFIC
+
+    arms = None if variants is None else (1.0 / max(variants, 1),) * max(variants, 1)
+    if name is None:
+        if rate is None or per_day is None:
+            raise InputError(
+                f"--rate and --requests-per-day are needed without the name of an experiment; {NO_TRAFFIC}"
+            )
+        return Traffic(rate, per_day, arms or (0.5, 0.5)), layered(Settings.from_environment().thresholds, config)
+    from promotion_pipeline.planning.measured import measured_traffic
+    from promotion_pipeline.store.database import current_store
+
+    traffic, rule = measured_traffic(current_store(), name, config)
+    given: dict[str, Any] = {"mean": rate, "requests_per_day": per_day, "shares": arms}
+    return replace(traffic, **{key: value for key, value in given.items() if value is not None}), rule
+
+
+def _print(plans: list[ExperimentPlan]) -> None:
+    traffic = plans[0].traffic
+    output.print_line(
+        f"{count_text(traffic.requests_per_day)} requests a day, {len(traffic.shares)} variants, control"
+        f" {'converts' if traffic.is_proportion else 'has a mean of'}"
+        f" {percent_text(100 * traffic.mean) if traffic.is_proportion else f'{traffic.mean:g}'} ({traffic.source})"
+    )
+    shown = any(plan.aim.goals > 1 or plan.aim.guardrails for plan in plans)
+    columns = ["lift", "power", "evidence", "requests, two arms", "all requests", "users", "days", "half found by"]
+    rows = [_row(plan, need, shown) for plan in plans for need in plan.needs]
+    output.print_table([*columns, "goals and guardrails cost"] if shown else columns, rows)
+    failed = [
+        f"{setting_text(round(100 * plan.aim.lift, 6), signed=True)}: {need.why_not}"
+        for plan in plans
+        for need in plan.needs
+        if need.why_not is not None
+    ]
+    for text in dict.fromkeys([*failed, *(text for plan in plans for text in plan.notes)]):
+        output.note(text)
+    output.note("Even traffic and a look every hour are assumed; fixed_horizon is one look at the end.")
+
+
+def _row(plan: ExperimentPlan, need: EvidencePlan, shown: bool) -> list[object]:
+    days = None if need.hours is None else need.hours / 24.0
+    half = DASH if need.median_hours is None else f"{need.median_hours:,.0f} h"
+    cells = [
+        setting_text(round(100 * plan.aim.lift, 6), signed=True),
+        setting_text(round(100 * plan.aim.power, 6)),
+        need.evidence,
+        count_text(need.requests_two_arms, unknown=DASH),
+        count_text(need.requests, unknown=DASH),
+        count_text(need.users, unknown=DASH),
+        count_text(days, 1, unknown=DASH),
+        half,
+    ]
+    return [*cells, percent_text(need.cost_percent, 0, signed=True, unknown=DASH)] if shown else list(cells)
