@@ -25,7 +25,7 @@ from promotion_pipeline.promotion.record.models import (
     SafetyChecks,
     VariantMetrics,
 )
-from promotion_pipeline.promotion.record.splits import steps_above
+from promotion_pipeline.promotion.record.splits import steps_of
 from promotion_pipeline.text.numbers import instant_text
 
 METRICS = (
@@ -198,8 +198,13 @@ def _ramp(judged: Judged, row: Mapping[str, Any]) -> dict[str, Any]:
     shares = [metrics["traffic_percentage"] for metrics in judged.metrics if metrics["variant_id"] == winner]
     if config is None or not shares or shares[0] is None:
         return {}
-    steps = steps_above(config.ramp_steps, Decimal(str(shares[0])))
-    return {"ramp": steps, "ramp_hold_hours": config.ramp_hold_hours if len(steps) > 1 else None}
+    steps = steps_of(config.ramp_steps, Decimal(str(shares[0])), config.holdback_percent)
+    planned = {
+        "ramp": tuple(step.percent for step in steps),
+        "ramp_hold_hours": config.ramp_hold_hours if len(steps) > 1 else None,
+    }
+    held = [100.0 - step.percent for step in steps if step.is_holdback]
+    return planned | ({"holdback_percent": held[0], "holdback_days": config.holdback_days} if held else {})
 
 
 def _uuid(value: object) -> UUID | None:
