@@ -7,6 +7,7 @@ fractions. What the data cannot answer is NaN; only a parameter out of bounds ra
 """
 
 from promotion_pipeline.statistics.arrays import FloatArray
+from promotion_pipeline.statistics.calibration import Calibration, calibration, exact_share, holds
 from promotion_pipeline.statistics.clusters import (
     combined_inverse_freedom,
     largest_share_bound,
@@ -17,6 +18,7 @@ from promotion_pipeline.statistics.clusters import (
 from promotion_pipeline.statistics.errors import StatisticsError
 from promotion_pipeline.statistics.group_sequential import Spending, alpha_spending, continuous_boundary
 from promotion_pipeline.statistics.intervals import Interval
+from promotion_pipeline.statistics.james_stein import FEWEST_ESTIMATES, learned_prior_sd, usable
 from promotion_pipeline.statistics.lift import (
     Lift,
     delta_interval,
@@ -74,7 +76,9 @@ from promotion_pipeline.statistics.welch import (
 )
 
 __all__ = [
+    "FEWEST_ESTIMATES",
     "Boundaries",
+    "Calibration",
     "CupedTest",
     "FloatArray",
     "Interval",
@@ -99,6 +103,7 @@ __all__ = [
     "always_valid_p_value",
     "benjamini_hochberg",
     "bonferroni",
+    "calibration",
     "combined_inverse_freedom",
     "continuous_boundary",
     "critical_z",
@@ -106,10 +111,13 @@ __all__ = [
     "delta_interval",
     "dunnett_critical_z",
     "dunnett_p_value",
+    "exact_share",
     "group_sequential_boundaries",
+    "holds",
     "holm",
     "katz_interval",
     "largest_share_bound",
+    "learned_prior_sd",
     "leverage_inflation",
     "mean_variance_of_mean",
     "miettinen_nurminen_interval",
@@ -139,6 +147,7 @@ __all__ = [
     "t_test",
     "two_proportion_z",
     "two_sided_p_value",
+    "usable",
     "wald_difference_interval",
     "welch",
     "welch_degrees_of_freedom",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -47,6 +48,7 @@ def snapshot_of(
         "split_after": as_text(from_text(steps[-1]["split"])),
         "ramp": steps,
         "decision": json_ready(decision),
+        "learned_prior": None if assessment.learned is None else asdict(assessment.learned),
         "reasons": list(assessment.eligibility.reasons),
         "warnings": list(assessment.eligibility.warnings),
         "variants": [json_ready(row | sums.get(row["variant_id"], {})) for row in assessment.metrics],

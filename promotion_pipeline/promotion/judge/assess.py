@@ -18,6 +18,7 @@ import pandas as pd
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
+from promotion_pipeline.decisions.past_lifts import Expected, LearnedPrior, learned_prior
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.judge.data import DataState, data_state
@@ -151,6 +152,7 @@ def judge_experiments(
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
     eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]
     data = data_state(store, connection, rollups, frame, force.as_of, eligible if compare else ())
+    learned = learned_prior(connection, force.as_of)
     silent = [e for e in force.experiments if e.id not in decisions]
     problems = set_up_errors(frame) | problems_of(connection, silent, force.as_of, force.is_now)
     known = {
@@ -159,6 +161,7 @@ def judge_experiments(
             "metrics": tuple(metrics.get(e.id, ())),
             "significance": tuple(significance.get(e.id, ())),
             "problem": problems.get(e.id) or thresholds[e.id].problem,
+            "learned": _expected(learned, decisions.get(e.id), significance.get(e.id, ())),
         }
         for e in force.experiments
     }
@@ -166,6 +169,17 @@ def judge_experiments(
         _assessment(store, e, force, data, thresholds[e.id], request=request, **known[e.id]) for e in force.experiments
     )
     return Judgement(force.as_of, assessments, rollups, found.decisions)
+
+
+def _expected(
+    learned: LearnedPrior, decision: Mapping[str, Any] | None, significance: Sequence[Mapping[str, Any]]
+) -> Expected | None:
+    """The candidate's lift by the learned prior."""
+    if decision is None:
+        return None
+    candidate = decision["candidate_variant_id"]
+    tests = next((row for row in significance if row["variant_id"] == candidate), None)
+    return None if tests is None else learned.expected_of(tests, decision["min_confidence_threshold"])
 
 
 def _assessment(

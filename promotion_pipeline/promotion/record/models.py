@@ -65,6 +65,12 @@ class EvidenceResult(Result):
     """The lift to expect, shrunk towards 0; a fraction."""
     lift_prior_sd: Measured = None
     """Standard deviation of true lifts that it is shrunk with, a fraction."""
+    learned_lift: Measured = None
+    """The same by the prior that the team's own ended experiments teach; None: fewer than six estimates."""
+    learned_prior_sd: Measured = None
+    """Standard deviation of that prior, a fraction; 0: past lifts differ no more than noise does."""
+    learned_from: int | None = None
+    """Treatments of ended experiments, winners and others, that it is learned from."""
     information_fraction: Measured = None
     """Share of the planned requests that are there, at most 1; None: no plan is stated."""
     group_sequential_z: Measured = None
