@@ -96,9 +96,7 @@ def keep_ended(store: Store) -> int:
     """
     with store.connect() as connection:
         as_of = newest_complete_hour(connection)
-        settled = as_of - timedelta(hours=store.settings.lookback_hours)
-        query = _SQL["newly_ended"].format(settled=time_literal(settled), most=sql.Literal(MOST_AT_ONCE))
-        ended = read_frame(connection, query)
+        ended = _newly_ended(store, connection, as_of)
         if ended.empty:
             return 0
         rows = _looked_back(connection, ended, as_of)
@@ -106,6 +104,22 @@ def keep_ended(store: Store) -> int:
             for row in rows:
                 connection.execute(_SQL["keep"], row)
     return len(rows)
+
+
+def count_newly_ended(store: Store) -> int:
+    """How many phases `keep_ended` would look back at now. Writes nothing.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    with store.connect() as connection:
+        return len(_newly_ended(store, connection, newest_complete_hour(connection)))
+
+
+def _newly_ended(store: Store, source: Source, as_of: datetime) -> pd.DataFrame:
+    settled = as_of - timedelta(hours=store.settings.lookback_hours)
+    query = _SQL["newly_ended"].format(settled=time_literal(settled), most=sql.Literal(MOST_AT_ONCE))
+    return read_frame(source, query)
 
 
 def _looked_back(source: Source, ended: pd.DataFrame, as_of: datetime) -> list[dict[str, Any]]:

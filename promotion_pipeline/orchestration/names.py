@@ -8,6 +8,7 @@ SIGNIFICANCE = "significance_results"
 DECISIONS = "eligibility_decisions"
 PROMOTIONS = "experiment_promotions"
 WATCH = "promotion_watch"
+REALISED = "realised_lift"
 REQUESTS = "ai_requests"
 EXPERIMENTS = "ab_experiments"
 
@@ -26,9 +27,11 @@ WATCH_JOB = "promotion_watch_job"
 ADVANCE_JOB = "advance_job"
 ACKNOWLEDGE_JOB = "acknowledge_job"
 OVERWRITE_SPLIT_JOB = "overwrite_split_job"
+REALISED_JOB = "realised_lift_job"
 DELIVERY_JOB = "deliver_notifications_job"
 
 SCHEDULE = "hourly_promotion_schedule"
+REALISED_SCHEDULE = "realised_lift_schedule"
 SENSOR = "promotion_sensor"
 ACTS_SENSOR = "promotion_acts_sensor"
 WATCH_SENSOR = "watch_sensor"
@@ -47,6 +50,7 @@ EVALUATION_LANE = {LANE_TAG: "evaluation"}
 APPLY_LANE = {LANE_TAG: "apply"}
 BACKFILL_LANE = {LANE_TAG: "backfill"}
 WATCH_LANE = {LANE_TAG: "watch", "dagster/priority": "10"}
+LEDGER_LANE = {LANE_TAG: "ledger"}
 DELIVERY_LANE = {LANE_TAG: "delivery"}
 EVALUATION_POOL = "evaluation"
 """Steps that read the request log or evaluate; `dagster.yaml` says how many runs with such steps go at a time."""
