@@ -67,10 +67,10 @@ def _print(found: Ledger) -> None:
     output.print_table(["experiment", "promised", "expected", "came", "interval", ""], [_row(e) for e in found.entries])
     for entry in found.entries:
         if entry.because is not None:
-            output.print_line(f"{entry.experiment_name}: not measurable: {entry.because}")
+            output.print_styled(f"{entry.experiment_name}: not measurable: {entry.because}")
     for record in found.programme:
         if record.promotions:
-            output.print_line(_sentence(record))
+            output.print_styled(_sentence(record))
     output.note(
         f"{found.measured} measured, {found.measuring} being measured, {found.not_measurable} not measurable."
         " Promised: as it won. Expected: after shrinkage. Held: what came lies where the expectation said."
