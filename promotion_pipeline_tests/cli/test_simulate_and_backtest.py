@@ -75,3 +75,14 @@ def test_backtest_of_an_empty_database_says_what_to_do(run: Run) -> None:
     assert "import" in ran.err
     assert run("backtest", "nobody").code == 1
     assert run("backtest", "--rule", "nonsense").code == 2
+
+
+def test_the_returns_are_printed_beside_the_rules(run_anywhere: Run) -> None:
+    rule = "unattended,min_improvement_percent=0"
+    arguments = ("backtest", "--file", FILE, "--rule", rule, "--returns", "--folds", "2")
+    said = run_anywhere(*arguments)
+    assert said.code == 0
+    assert "cross-validated" in said.out
+    (one,) = run_anywhere(*arguments, "--json").data["returns"]
+    assert (one["experiments"], one["promoted"], one["folds"]) == (99, 10, 2)
+    assert one["promised"] > one["plugIn"] > one["crossValidated"] > 0
