@@ -82,6 +82,8 @@ def test_the_check_states_it_whichever_experiments_run_beside_and_the_promotion_
     beside = check_promotion_eligibility("x", store=store)
     assert alone.evidence == beside.evidence
     assert (alone.evidence.learned_from, alone.evidence.shrunken_lift) == (7, beside.evidence.shrunken_lift)
+    assert alone.evidence.learned_lift is not None
+    assert alone.evidence.shrunken_lift is not None
     assert 0 <= alone.evidence.learned_lift < alone.evidence.shrunken_lift
     assert any("by 7 comparisons of this team's own ended experiments" in note for note in alone.notes)
     promise = promise_of(promote_winner("x", "auto", "sensor", store=store))

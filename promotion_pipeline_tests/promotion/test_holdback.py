@@ -152,4 +152,5 @@ def test_the_watch_compares_with_control_all_through_the_holdback(store: Store) 
     held_for(store, seeded, 10 * 24, worse, better)
     (seen,) = watch_promotions(store)
     (primary,) = (check for check in seen.checks if (check.metric.value, check.window) == ("conversion", "step"))
-    assert (primary.status, primary.control) == (WatchStatus.BREACH, pytest.approx(0.15))
+    assert primary.status is WatchStatus.BREACH
+    assert primary.control == pytest.approx(0.15)

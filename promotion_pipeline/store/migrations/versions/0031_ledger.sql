@@ -43,3 +43,16 @@ COMMENT ON TABLE ended_lifts IS
 COMMENT ON COLUMN ended_lifts.known_from IS
     'the end of the first hour that may use it; an evaluation of an earlier hour does not know it';
 COMMENT ON COLUMN ended_lifts.lift IS 'a fraction; null: it could not be computed, or its split was broken';
+COMMENT ON COLUMN ended_lifts.standard_error IS 'of the lift, a fraction';
+COMMENT ON COLUMN realised_lift.state IS 'measuring, measured or not_measurable; the last two are final';
+COMMENT ON COLUMN realised_lift.reason IS 'why it is not measurable';
+COMMENT ON COLUMN realised_lift.as_of IS 'the end of the newest hour that was read';
+COMMENT ON COLUMN realised_lift.since IS 'the start of the first hour that counts';
+COMMENT ON COLUMN realised_lift.until IS 'until when requests count; null while it goes on';
+COMMENT ON COLUMN realised_lift.lift_lower IS 'lower end of the interval of one look';
+COMMENT ON COLUMN realised_lift.lift_upper IS 'its upper end';
+COMMENT ON COLUMN realised_lift.standard_error IS 'of the lift, a fraction';
+COMMENT ON COLUMN realised_lift.control_requests IS 'requests of control that count';
+COMMENT ON COLUMN realised_lift.winner_requests IS 'requests of the winner that count';
+COMMENT ON COLUMN realised_lift.analysis_unit IS 'user or request: what the standard error takes for independent';
+COMMENT ON COLUMN realised_lift.measured_at IS 'when it was looked at last';
