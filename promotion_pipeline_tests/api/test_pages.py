@@ -16,11 +16,8 @@ from promotion_pipeline.api.openapi import api_routes
 from promotion_pipeline.api.pages.guard import COOKIE, PageRoute, own_address
 from promotion_pipeline.api.tokens import revoke_token
 from promotion_pipeline.notifications.links import evidence_url
-from promotion_pipeline.promotion.act.promote import promote_winner
-from promotion_pipeline.promotion.ledger.measure import measure_realised
 from promotion_pipeline_tests.api.conftest import TLS, Api
 from promotion_pipeline_tests.api.looks import write_looks
-from promotion_pipeline_tests.promotion.test_realised import AFTER, HELD, later
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,
     UNPROVEN,
@@ -395,16 +392,3 @@ def test_a_broken_split_comes_first_and_asks_for_a_tick_and_a_reason(api: Api, o
     (promotion,) = api.viewer.get("/api/monitoring/experiments/checkout/history").json()["data"]["history"]
     assert promotion["metadata"]["despite"] == ["sample_ratio_mismatch"]
     assert promotion["metadata"]["reason"] == "the bot is known"
-
-
-def test_the_ledger_shows_promises_and_what_came(api: Api, operator: Browser) -> None:
-    seeded = seed_experiment(api.store, "checkout", WINNER, promotion_config=HELD)
-    promote_winner("checkout", "auto", "sensor", store=api.store)
-    later(api.store, seeded, 48, *AFTER)
-    measure_realised(api.store)
-    shown = operator.client.get("/ledger").text
-    assert "holdback, so far" in shown
-    assert "+30.0 %" in shown
-    data = api.viewer.get("/api/monitoring/ledger?experiment=checkout").json()["data"]
-    assert [one["state"] for one in data["entries"]] == ["measuring"]
-    assert api.viewer.get("/api/monitoring/ledger?experiment=nobody").json()["data"]["entries"] == []

@@ -12,7 +12,7 @@ import pandas as pd
 
 from promotion_pipeline.config import parse_config
 from promotion_pipeline.evaluation.ended import lifts_at
-from promotion_pipeline.promotion.ledger.stretches import Stretch, first_hour
+from promotion_pipeline.promotion.ledger.stretches import MeasuredStretch, first_hour
 from promotion_pipeline.rollups.rollup_columns import MOMENTS
 from promotion_pipeline.statistics import critical_z
 from promotion_pipeline.store.windows import HOUR
@@ -22,7 +22,7 @@ OF_ENGINE = ("attribution_window_hours", "primary_metric", "direction", "min_con
 OF_USERS = ("user_requests", "user_conversions", *MOMENTS)
 
 
-def compared(rollups: pd.DataFrame, stretches: Sequence[Stretch], as_of: datetime) -> dict[str, dict[Any, Any]]:
+def compared(rollups: pd.DataFrame, stretches: Sequence[MeasuredStretch], as_of: datetime) -> dict[str, dict[Any, Any]]:
     """A row of `lifts_at` for each stretch that has sums, by its key; all in one pass, each judged for itself.
 
     Args:
@@ -41,7 +41,7 @@ def compared(rollups: pd.DataFrame, stretches: Sequence[Stretch], as_of: datetim
     return {str(row["experiment_id"]): row for row in found.to_dict("records")}
 
 
-def _sums(rollups: pd.DataFrame, hours: pd.Series[pd.Timestamp], stretch: Stretch) -> pd.DataFrame:
+def _sums(rollups: pd.DataFrame, hours: pd.Series[pd.Timestamp], stretch: MeasuredStretch) -> pd.DataFrame:
     """The hours of one stretch as an experiment of its own, winner and control alone."""
     promotion = stretch.promotion
     arms = [str(promotion.control_variant_id), str(promotion.promoted_variant_id)]
@@ -54,7 +54,7 @@ def _sums(rollups: pd.DataFrame, hours: pd.Series[pd.Timestamp], stretch: Stretc
     return own if stretch.is_whole else own.assign(**dict.fromkeys(OF_USERS, 0))
 
 
-def _arms(stretch: Stretch) -> pd.DataFrame:
+def _arms(stretch: MeasuredStretch) -> pd.DataFrame:
     promotion = stretch.promotion
     config = parse_config(promotion.config, source="recorded config")
     arms = [

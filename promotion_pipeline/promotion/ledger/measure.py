@@ -16,7 +16,7 @@ from promotion_pipeline.errors import DependencyError, PromotionError
 from promotion_pipeline.promotion.ledger.compared import combined, compared
 from promotion_pipeline.promotion.ledger.promise import promise_of
 from promotion_pipeline.promotion.ledger.states import RealisedSource, RealisedState, Unmeasurable
-from promotion_pipeline.promotion.ledger.stretches import Stretch, first_hour, is_over, stretches_of
+from promotion_pipeline.promotion.ledger.stretches import MeasuredStretch, first_hour, is_over, stretches_of
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.queries import promotions_where
 from promotion_pipeline.promotion.record.transaction import database_errors
@@ -101,11 +101,11 @@ def measure_realised(store: Store, *, every: timedelta = LOOK_EVERY) -> tuple[Re
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Measurement:
     """One promotion and the stretches that count."""
 
     promotion: Promotion
-    stretches: tuple[Stretch, ...] = ()
+    stretches: tuple[MeasuredStretch, ...] = ()
     config: PromotionConfig | None = None
     """None: its record does not say."""
 
@@ -128,17 +128,17 @@ def _ids(connection: Connection, query: str, ids: list[UUID]) -> set[UUID]:
     return {row["id"] for row in connection.execute(_SQL[query], {"ids": ids})}
 
 
-def _asked(promotion: Promotion, phases: Sequence[Mapping[str, Any]]) -> _Asked:
+def _asked(promotion: Promotion, phases: Sequence[Mapping[str, Any]]) -> _Measurement:
     if promise_of(promotion) is None or not promotion.snapshot.get("ramp"):
-        return _Asked(promotion)
+        return _Measurement(promotion)
     try:
         config = parse_config(promotion.config, source="recorded config")
     except PromotionError:
-        return _Asked(promotion)
-    return _Asked(promotion, stretches_of(promotion, phases, config), config)
+        return _Measurement(promotion)
+    return _Measurement(promotion, stretches_of(promotion, phases, config), config)
 
 
-def _read(store: Store, one: _Asked, looked: datetime | None, as_of: datetime, is_logged: bool) -> bool:
+def _read(store: Store, one: _Measurement, looked: datetime | None, as_of: datetime, is_logged: bool) -> bool:
     """Bring the stored sums of the stretches up to date: nobody else does, where no experiment runs any more."""
     late = timedelta(hours=store.settings.lookback_hours)
     try:
@@ -163,7 +163,7 @@ def _read(store: Store, one: _Asked, looked: datetime | None, as_of: datetime, i
 
 
 def _realised(
-    store: Store, one: _Asked, lifts: Mapping[str, Mapping[Any, Any]], as_of: datetime, present: set[UUID]
+    store: Store, one: _Measurement, lifts: Mapping[str, Mapping[Any, Any]], as_of: datetime, present: set[UUID]
 ) -> Realised:
     promotion, config = one.promotion, one.config
     found = Realised(promotion.id, promotion.experiment_id, RealisedState.NOT_MEASURABLE, as_of)

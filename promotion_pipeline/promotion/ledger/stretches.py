@@ -24,7 +24,7 @@ SERVED_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Stretch:
+class MeasuredStretch:
     """Hours of one phase in which winner and control both had traffic."""
 
     promotion: Promotion
@@ -47,7 +47,7 @@ class Stretch:
 
 def stretches_of(
     promotion: Promotion, phases: Sequence[Mapping[str, Any]], config: PromotionConfig
-) -> tuple[Stretch, ...]:
+) -> tuple[MeasuredStretch, ...]:
     """The best there is: the holdback, else the ramp's steps with traffic on control, else the rest of the phase.
 
     Args:
@@ -62,14 +62,14 @@ def stretches_of(
     return tuple(found for row in phases if row["is_decided"] for found in _rest(promotion, row, config))
 
 
-def is_over(promotion: Promotion, stretches: Sequence[Stretch]) -> bool:
+def is_over(promotion: Promotion, stretches: Sequence[MeasuredStretch]) -> bool:
     """Whether no more requests will count, but for those that come late."""
     if promotion.state is PromotionState.RAMPING:
         return False
     return all(stretch.until is not None for stretch in stretches)
 
 
-def _opened(promotion: Promotion, row: Mapping[str, Any]) -> list[Stretch]:
+def _opened(promotion: Promotion, row: Mapping[str, Any]) -> list[MeasuredStretch]:
     """The phase of a step of the promotion; empty where it is no step's, or control had nothing."""
     split = {key: Decimal(str(share)) for key, share in row["traffic"].items() if Decimal(str(share)) > 0}
     for step in promotion.snapshot["ramp"]:
@@ -85,7 +85,7 @@ def _opened(promotion: Promotion, row: Mapping[str, Any]) -> list[Stretch]:
     served = row["served_at"].astimezone(UTC) if row["served_at"] is not None else started
     is_whole = served - started <= SERVED_WITHIN
     return [
-        Stretch(
+        MeasuredStretch(
             promotion,
             row["phase_id"],
             RealisedSource.HOLDBACK if step.get("is_holdback") else RealisedSource.RAMP,
@@ -97,14 +97,14 @@ def _opened(promotion: Promotion, row: Mapping[str, Any]) -> list[Stretch]:
     ]
 
 
-def _rest(promotion: Promotion, row: Mapping[str, Any], config: PromotionConfig) -> list[Stretch]:
+def _rest(promotion: Promotion, row: Mapping[str, Any], config: PromotionConfig) -> list[MeasuredStretch]:
     percent = _winner_percent(promotion, {key: Decimal(str(share)) for key, share in row["traffic"].items()})
     if percent is None:
         return []
     judged_until = promotion.evaluated_as_of - timedelta(hours=config.attribution_window_hours)
     until = row["ended_at"] or promotion.promoted_at
     since, end = judged_until.astimezone(UTC), until.astimezone(UTC)
-    return [Stretch(promotion, row["phase_id"], RealisedSource.REST, since, end, percent, is_whole=False)]
+    return [MeasuredStretch(promotion, row["phase_id"], RealisedSource.REST, since, end, percent, is_whole=False)]
 
 
 def _winner_percent(promotion: Promotion, split: Mapping[str, Decimal]) -> float | None:
@@ -114,7 +114,7 @@ def _winner_percent(promotion: Promotion, split: Mapping[str, Decimal]) -> float
     return None if winner <= 0 or control <= 0 else float(100 * winner / (winner + control))
 
 
-def first_hour(stretch: Stretch) -> datetime:
+def first_hour(stretch: MeasuredStretch) -> datetime:
     """The start of the first hour that counts: of a whole phase that in which it began, else the next full one."""
     floor = stretch.since.replace(minute=0, second=0, microsecond=0)
     return floor if stretch.is_whole or floor == stretch.since else floor + HOUR
