@@ -71,8 +71,19 @@ def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json:
     else:
         rows = [_row(promotion) for promotion in found]
         output.print_table(["promoted", "winner", "lift", "confidence", "how", "state", "rolled back because"], rows)
+        if not shadow:
+            _print_outcomes(name)
     if events:
         _print_events(events)
+
+
+def _print_outcomes(name: str) -> None:
+    """What each promotion promised and what came of it."""
+    from promotion_pipeline.promotion.ledger.ledger import read_ledger
+    from promotion_pipeline.promotion.ledger.wording import outcome_sentence
+
+    for entry in read_ledger(name).entries:
+        output.print_styled(f"{entry.winner}, {output.when(entry.promoted_at)}: {outcome_sentence(entry)}")
 
 
 def _print_events(events: Sequence[Happened]) -> None:

@@ -1388,7 +1388,7 @@ CREATE TABLE public.realised_lift (
     CONSTRAINT realised_lift_analysis_unit_check CHECK ((analysis_unit = ANY (ARRAY['user'::text, 'request'::text]))),
     CONSTRAINT realised_lift_check CHECK (((state = 'not_measurable'::text) = (reason IS NOT NULL))),
     CONSTRAINT realised_lift_check1 CHECK (((state <> 'measured'::text) OR ((lift IS NOT NULL) AND (standard_error IS NOT NULL) AND (source IS NOT NULL)))),
-    CONSTRAINT realised_lift_reason_check CHECK ((reason = ANY (ARRAY['no_traffic_on_control'::text, 'too_few_requests'::text, 'not_computable'::text, 'variant_deleted'::text, 'not_recorded'::text]))),
+    CONSTRAINT realised_lift_reason_check CHECK ((reason = ANY (ARRAY['no_traffic_on_control'::text, 'too_few_requests'::text, 'not_computable'::text, 'broken_split'::text, 'variant_deleted'::text, 'not_recorded'::text]))),
     CONSTRAINT realised_lift_source_check CHECK ((source = ANY (ARRAY['holdback'::text, 'ramp'::text, 'rest'::text]))),
     CONSTRAINT realised_lift_state_check CHECK ((state = ANY (ARRAY['measuring'::text, 'measured'::text, 'not_measurable'::text])))
 );

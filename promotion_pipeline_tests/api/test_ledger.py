@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.ledger.measure import measure_realised
 from promotion_pipeline_tests.api.conftest import Api
@@ -17,7 +19,9 @@ def test_the_ledger_shows_promises_and_what_came(api: Api) -> None:
     measure_realised(api.store)
     browser = Browser(api.url)
     shown = browser.log_in(api.secrets["viewer"], "/ledger").text
+    of_one = browser.client.get("/experiments/" + quote(seeded.name, safe="")).text
     browser.client.close()
+    assert "Promised +30.0 %, expected +23.7 %; came so far +" in of_one
     assert "holdback, so far" in shown
     assert "+30.0 %" in shown
     assert "<b>" not in shown

@@ -39,6 +39,8 @@ def test_promise_outcome_and_programme_fit_eighty_columns(
     flat = " ".join(said.out.split())
     assert "y: not measurable: control got no traffic after the decision: set holdback_percent" in flat
     assert "shrunken: 1 of 1 held" in flat
+    told = " ".join(run("history", LONG).out.split())
+    assert "promised +30.0 %, expected +23.7 %; came +20.0 % (+3.5 to +36.5 %), by the holdback" in told
     found = run("ledger", "--json").data
     assert (found["measured"], found["notMeasurable"]) == (1, 1)
     one = next(entry for entry in found["entries"] if entry["experimentName"] == LONG)

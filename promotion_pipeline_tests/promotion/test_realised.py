@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -26,11 +27,12 @@ HELD = {"holdbackPercent": 10, "holdbackDays": 2}
 ALL_NOW = timedelta(0)
 
 
-def later(store: Store, seeded: Seeded, hours: int, *variants: VariantSpec, users: int | None = None) -> None:
-    """Let hours go by, with these requests spread over them."""
+def later(store: Store, seeded: Seeded, hours: int, *variants: VariantSpec, requests_a_user: int | None = None) -> None:
+    """Let hours go by, with these requests spread over them; None: they name no user."""
     let_time_pass(store, seeded, hours)
     end = now(store)
     for variant in variants:
+        users = None if requests_a_user is None else variant.requests // requests_a_user
         add_requests(store, seeded, variant, start=end - timedelta(hours=hours), end=end, users=users)
 
 
@@ -54,7 +56,7 @@ AFTER = (
 def test_a_holdback_says_what_came_and_is_final_once_late_rows_had_their_time(store: Store) -> None:
     seeded = seed_experiment(store, "x", WINNER, promotion_config=HELD, users=2_000)
     promote_winner("x", "auto", "sensor", store=store)
-    later(store, seeded, 48, *AFTER, users=500)
+    later(store, seeded, 48, *AFTER, requests_a_user=4)
     found = entry(store)
     assert (found.state, found.source, found.held) == (RealisedState.MEASURING, RealisedSource.HOLDBACK, None)
     advance_ramp("x", "anna", store=store)
@@ -94,12 +96,12 @@ def test_without_a_holdback_the_steps_of_a_ramp_say_it(store: Store) -> None:
     )
     later(store, seeded, 24, *half)
     advance_ramp("x", "anna", store=store)
-    later(store, seeded, 24, *half)
+    later(store, seeded, 24, half[0], VariantSpec("treatment", requests=9_000, conversions=1_080))
     advance_ramp("x", "anna", store=store)
     later(store, seeded, 52)
     found = entry(store)
     assert (found.state, found.source) == (RealisedState.MEASURED, RealisedSource.RAMP)
-    assert (found.control_requests, found.winner_requests) == (2_000, 8_000)
+    assert (found.control_requests, found.winner_requests) == (2_000, 13_000)
     assert found.realised_lift == pytest.approx(0.2, abs=1e-9)
 
 
@@ -145,3 +147,29 @@ def test_an_empty_ledger_is_a_ledger(store: Store) -> None:
     ledger = read_ledger(store=store)
     assert (ledger.entries, ledger.measured) == ((), 0)
     assert [record.promotions for record in ledger.programme] == [0, 0]
+
+
+def test_a_holdback_whose_split_is_not_the_decided_one_says_nothing(store: Store) -> None:
+    seeded = seed_experiment(store, "x", WINNER, promotion_config=HELD)
+    promote_winner("x", "auto", "sensor", store=store)
+    later(store, seeded, 24, AFTER[0], VariantSpec("treatment", requests=6_000, conversions=720))
+    advance_ramp("x", "anna", store=store)
+    later(store, seeded, 52)
+    found = entry(store)
+    assert (found.state, found.reason) == (RealisedState.NOT_MEASURABLE, Unmeasurable.BROKEN_SPLIT)
+    assert found.control_requests == 2_000
+
+
+def test_a_log_that_cannot_be_read_leaves_what_is_known_and_stops_nobody_else(store: Store, tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        seeded = seed_experiment(store, name, WINNER, promotion_config=HELD)
+        promote_winner(name, "auto", "sensor", store=store)
+        later(store, seeded, 24, *AFTER)
+    before = entry(store)
+    gone = tmp_path / "source.toml"
+    gone.write_text('engine = "duckdb"\nfiles = "/nowhere/*.parquet"\n')
+    deaf = Store(store.url, store.settings.model_copy(update={"source": gone}))
+    assert measure_realised(deaf, every=ALL_NOW) == ()
+    after = read_ledger("x", store=store).entries[0]
+    assert (after.state, after.realised_lift) == (before.state, before.realised_lift)
+    assert len(due_measurements(deaf, every=ALL_NOW)) == 2

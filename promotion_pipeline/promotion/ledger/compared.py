@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from promotion_pipeline.config import parse_config
+from promotion_pipeline.decisions.past_lifts import BROKEN_SPLIT_P
 from promotion_pipeline.evaluation.ended import lifts_at
 from promotion_pipeline.promotion.ledger.stretches import MeasuredStretch, first_hour
 from promotion_pipeline.rollups.rollup_columns import MOMENTS
@@ -66,6 +67,11 @@ def _arms(stretch: MeasuredStretch) -> pd.DataFrame:
     start = pd.Timestamp(first_hour(stretch))
     key = stretch.key
     return frame.assign(experiment_id=key, name=key, started_at=start, allows_corrections=True, **thresholds)
+
+
+def has_broken_split(rows: Sequence[Mapping[Any, Any]]) -> bool:
+    """Whether some stretch's arms did not get the shares of the traffic that were decided."""
+    return any(row["srm_p_value"] < BROKEN_SPLIT_P for row in rows)
 
 
 def combined(rows: Sequence[Mapping[Any, Any]], level: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from uuid import UUID
 from promotion_pipeline.config import PromotionConfig, parse_config
 from promotion_pipeline.decisions.past_lifts import rollups_of
 from promotion_pipeline.errors import DependencyError, PromotionError
-from promotion_pipeline.promotion.ledger.compared import combined, compared
+from promotion_pipeline.promotion.ledger.compared import combined, compared, has_broken_split
 from promotion_pipeline.promotion.ledger.promise import promise_of
 from promotion_pipeline.promotion.ledger.states import RealisedSource, RealisedState, Unmeasurable
 from promotion_pipeline.promotion.ledger.stretches import MeasuredStretch, first_hour, is_over, stretches_of
@@ -180,7 +180,7 @@ def _realised(
     )
     waits = timedelta(hours=store.settings.lookback_hours + config.attribution_window_hours)
     settled = is_over(promotion, one.stretches) and as_of >= max(ends, default=promotion.promoted_at) + waits
-    reason = _why_not(found)
+    reason = _why_not(found, is_broken=has_broken_split(own))
     if {promotion.promoted_variant_id, promotion.control_variant_id} - present and reason is not None:
         return replace(found, reason=Unmeasurable.VARIANT_DELETED)
     if not settled:
@@ -188,10 +188,12 @@ def _realised(
     return replace(found, reason=reason) if reason is not None else replace(found, state=RealisedState.MEASURED)
 
 
-def _why_not(found: Realised) -> Unmeasurable | None:
+def _why_not(found: Realised, *, is_broken: bool) -> Unmeasurable | None:
     """Why what was found is no answer; None: it is one."""
     if not found.control_requests:
         return Unmeasurable.NO_TRAFFIC_ON_CONTROL
     if min(found.control_requests, found.winner_requests or 0) < FEWEST_REQUESTS:
         return Unmeasurable.TOO_FEW_REQUESTS
+    if is_broken:
+        return Unmeasurable.BROKEN_SPLIT
     return Unmeasurable.NOT_COMPUTABLE if found.lift is None or found.standard_error is None else None

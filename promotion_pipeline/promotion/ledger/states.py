@@ -36,6 +36,8 @@ class Unmeasurable(StrEnum):
     """The smaller arm has fewer requests than anything can be said with."""
     NOT_COMPUTABLE = "not_computable"
     """The lift has no number: control's metric is 0, or it needs users that the rest of a phase does not show."""
+    BROKEN_SPLIT = "broken_split"
+    """Winner and control did not get the shares that were decided: whoever got what, it was not by chance alone."""
     VARIANT_DELETED = "variant_deleted"
     """The winner or control exists no more, and its requests are gone with it."""
     NOT_RECORDED = "not_recorded"
@@ -46,6 +48,7 @@ REASONS = {
     Unmeasurable.NO_TRAFFIC_ON_CONTROL: "control got no traffic after the decision: set holdback_percent to measure",
     Unmeasurable.TOO_FEW_REQUESTS: "too few requests came after the decision: set holdback_percent to measure",
     Unmeasurable.NOT_COMPUTABLE: "the lift of what came cannot be computed",
+    Unmeasurable.BROKEN_SPLIT: "the traffic after the decision was not split as it was decided",
     Unmeasurable.VARIANT_DELETED: "the winner or control was deleted",
     Unmeasurable.NOT_RECORDED: "recorded before this product was set up",
 }
