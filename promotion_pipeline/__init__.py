@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from promotion_pipeline.promotion.act.rollback import plan_rollback, rollback_promotion
     from promotion_pipeline.promotion.history.history import get_promotion_history
     from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
+    from promotion_pipeline.promotion.ledger.ledger import Ledger, read_ledger
     from promotion_pipeline.promotion.record.models import (
         Approval,
         AutoCheckResult,
@@ -63,6 +64,7 @@ __all__ = [
     "HeldError",
     "Hold",
     "InputError",
+    "Ledger",
     "NotEligibleError",
     "NotFoundError",
     "NothingToRollBackError",
@@ -86,6 +88,7 @@ __all__ = [
     "overwrite_split",
     "plan_rollback",
     "promote_winner",
+    "read_ledger",
     "release_hold",
     "rollback_promotion",
     "run_sweep",
@@ -96,6 +99,7 @@ _MODULES = {
     "Approval": "promotion.record.models",
     "AutoCheckResult": "promotion.record.models",
     "Hold": "promotion.record.models",
+    "Ledger": "promotion.ledger.ledger",
     "Promotion": "promotion.record.models",
     "PromotionEligibility": "promotion.record.models",
     "acknowledge_breach": "promotion.act.keeping",
@@ -111,6 +115,7 @@ _MODULES = {
     "overwrite_split": "promotion.act.keeping",
     "plan_rollback": "promotion.act.rollback",
     "promote_winner": "promotion.act.promote",
+    "read_ledger": "promotion.ledger.ledger",
     "release_hold": "promotion.act.holds",
     "rollback_promotion": "promotion.act.rollback",
     "run_sweep": "cron",

@@ -13,6 +13,7 @@ from promotion_pipeline.notifications import DeliveryPolicy, deliver_everything
 from promotion_pipeline.notifications.channels.registry import configured_channels
 from promotion_pipeline.promotion.act.ramp import advance_ramps
 from promotion_pipeline.promotion.act.serving import deliver_due
+from promotion_pipeline.promotion.ledger.keeping import keep_ledger
 from promotion_pipeline.promotion.record.inputs import ConfigLike, request_config, required_text
 from promotion_pipeline.promotion.record.models import AutoCheckResult, Delivered, Outcome, Watched
 from promotion_pipeline.promotion.record.transaction import store_or_current
@@ -50,6 +51,7 @@ def run_sweep(user_id: str, config: ConfigLike = None, *, store: Store | None = 
     deliver_due(where)
     # Last of what acts, so that a target that hangs keeps nobody from being promoted.
     compare_traffic_when_due(where)
+    _keep_ledger(where)
     told = _tell(where)
     outcomes = Counter(entry.outcome for entry in steps)
     return result.model_copy(
@@ -85,6 +87,14 @@ def _catch_up(store: Store) -> str | None:
         log.warning("what is missing of the log was not read: %s", unread)
         return unread
     return None
+
+
+def _keep_ledger(store: Store) -> None:
+    """Measure what promotions brought, where that is due; what goes wrong with it is no matter of the sweep."""
+    try:
+        keep_ledger(store)
+    except (PromotionError, psycopg.Error) as error:
+        log.warning("what promotions brought was not measured: %s", " ".join(str(error).split()))
 
 
 def _tell(store: Store) -> Delivered | None:

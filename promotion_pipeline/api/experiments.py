@@ -214,6 +214,9 @@ def _settled(context: GuardedRequest, name: str) -> AnswerWithMessage[Settled]:
 
 def _first_step(promotion: Promotion) -> str:
     percent, *rest = promotion.ramp_percents
+    if promotion.is_held_back:
+        days = f"{promotion.hold_hours / 24:g} days"
+        return f": {share_text(percent)} of the traffic, control keeps {share_text(100.0 - percent)} for {days}"
     return f": {share_text(percent)} of the traffic, the first of {len(rest) + 1} steps" if rest else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
@@ -16,6 +16,7 @@ from promotion_pipeline.api.tokens import Token, list_tokens, revoke_token
 from promotion_pipeline.promotion.act.approvals import open_approvals
 from promotion_pipeline.promotion.history.overview import experiment_overviews
 from promotion_pipeline.promotion.history.standing import traffic_by_experiment
+from promotion_pipeline.promotion.ledger.ledger import Ledger, read_ledger
 from promotion_pipeline.promotion.record.models import Approval
 from promotion_pipeline.promotion.watch.alarms import open_alarms
 
@@ -57,6 +58,16 @@ def experiments(context: Context) -> Answer[list[Listed]]:
 def waiting(context: Context) -> Answer[list[Approval]]:
     """Every request that waits for an answer or to be applied, newest first."""
     return Answer(data=open_approvals(context.store))
+
+
+@router.get("/api/monitoring/ledger", operation_id="getLedger", tags=["experiments"])
+@needs(Access.VIEWER)
+def ledger(
+    context: Context,
+    experiment: Annotated[str | None, Query(description="Only this experiment's promotions.")] = None,
+) -> Answer[Ledger]:
+    """What each promotion promised and what came of it, and how the promises held altogether."""
+    return Answer(data=read_ledger(experiment, store=context.store))
 
 
 @router.get("/api/monitoring/tokens", operation_id="listTokens", tags=["tokens"])

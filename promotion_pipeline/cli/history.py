@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,8 +71,19 @@ def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json:
     else:
         rows = [_row(promotion) for promotion in found]
         output.print_table(["promoted", "winner", "lift", "confidence", "how", "state", "rolled back because"], rows)
+        if not shadow:
+            _print_outcomes(name)
     if events:
         _print_events(events)
+
+
+def _print_outcomes(name: str) -> None:
+    """What each promotion promised and what came of it."""
+    from promotion_pipeline.promotion.ledger.ledger import read_ledger
+    from promotion_pipeline.promotion.ledger.wording import outcome_sentence
+
+    for entry in read_ledger(name).entries:
+        output.print_styled(f"{entry.winner}, {output.when(entry.promoted_at)}: {outcome_sentence(entry)}")
 
 
 def _print_events(events: Sequence[Happened]) -> None:
@@ -154,18 +166,20 @@ def print_promotion(promotion: Promotion) -> None:
     output.print_table(
         ["variant", "requests", "conversion", "errors", "traffic before", "after"], _snapshot_rows(promotion)
     )
+    if len(promotion.ramp_percents) > 1:
+        output.print_styled(f"  {_ramp_text(promotion)}")
+
+
+def _ramp_text(promotion: Promotion) -> str:
+    """The step of a ramp or holdback that stands, and those that follow."""
     percents = promotion.ramp_percents
-    if len(percents) > 1:
-        hold_hours = float(promotion.config["ramp_hold_hours"])
-        now = f"ramp: {output.share(percents[promotion.ramp_step])} now"
-        following = ramp_text(percents[promotion.ramp_step + 1 :], hold_hours)
-        output.print_styled(f"  {now}{', then ' + following if following else ', its last step'}")
-
-
-def ramp_text(percents: Sequence[float], hold_hours: float) -> str:
-    """The steps of a ramp in words."""
-    steps = ", ".join(output.share(percent) for percent in percents)
-    return f"{steps} (each step held for {hold_hours:g} h and watched)" if steps else ""
+    now, *following = percents[promotion.ramp_step :]
+    then = ", then " + ", ".join(map(output.share, following)) if following else ", its last step"
+    if promotion.is_held_back:
+        over = output.when(promotion.step_started_at + timedelta(hours=promotion.hold_hours))
+        return f"holdback: {output.share(now)} now, control keeps {output.share(100.0 - now)} until {over}{then}"
+    held = f" (each step held for {promotion.hold_hours:g} h and watched)" if following else ""
+    return f"ramp: {output.share(now)} now{then}{held}"
 
 
 def _snapshot_rows(promotion: Promotion) -> list[list[object]]:

@@ -28,6 +28,8 @@ MOST_REQUESTS = 10**15
 HIGHEST_MARGIN = 0.25
 """Of an error rate: above it percent were meant."""
 
+SMALLEST_HOLDBACK_PERCENT = 0.1
+
 
 class Unit(StrEnum):
     """What a contract check counts in."""
@@ -94,6 +96,10 @@ class PromotionConfig(BaseModel):
     """Percent of traffic that the winner gets, step by step; rising, the last one 100."""
     ramp_hold_hours: Annotated[float, Field(ge=0.0, le=24 * 31)] = 24.0
     """Hours that each ramp step but the last is held and watched."""
+    holdback_percent: Annotated[float, Field(ge=0.0, le=50.0)] = 0.0
+    """Percent of traffic that control keeps for a while after the ramp, to measure what the winner brings; 0: none."""
+    holdback_days: Annotated[float, Field(gt=0.0, le=92.0)] = 14.0
+    """Days that the holdback lasts, from when it is served; then the winner gets all traffic by itself."""
     watch_hours: Annotated[float, Field(ge=0.0, le=24 * 31)] = 48.0
     """Hours that a promotion is watched after it reached 100 percent."""
     watch_error_rate_margin: Annotated[float, Field(ge=0.0, le=HIGHEST_MARGIN)] = 0.005
@@ -166,6 +172,16 @@ class PromotionConfig(BaseModel):
             raise ValueError(f"{list(steps)} must rise and end at 100, for example [75, 100]")
         return steps
 
+    @field_validator("holdback_percent")
+    @classmethod
+    def _holdback_can_be_served(cls, percent: float) -> float:
+        if 0.0 < percent < SMALLEST_HOLDBACK_PERCENT:
+            raise ValueError(
+                f"{percent:g} is too little to measure anything with: it is percent of the traffic, at least"
+                f" {SMALLEST_HOLDBACK_PERCENT:g} (or 0 for none)"
+            )
+        return percent
+
     def to_json(self) -> dict[str, Any]:
         """Every threshold by its snake_case name, as JSON values: what a record of the config holds."""
         return self.model_dump(mode="json")
@@ -188,6 +204,8 @@ ACTING_FIELDS = frozenset(
         "max_staleness_hours",
         "ramp_steps",
         "ramp_hold_hours",
+        "holdback_percent",
+        "holdback_days",
         "watch_hours",
         "watch_error_rate_margin",
         "watch_latency_margin_percent",

@@ -41,13 +41,14 @@ def promotion(n: Notification, payload: PromotionPayload) -> Message:
     share = payload.traffic_percent
     is_ramping = payload.state == "ramping" and share is not None
     got = f"{share_text(share)} of the traffic" if is_ramping else "all traffic"
+    follows = "The next step of the ramp follows while the watch stays clean." if is_ramping else ""
     kind = {"auto": "an automatic", "manual": "a manual"}.get(payload.promotion_type, "")
     return n.message(
         f"{n.name}: {winner} promoted" + (" with warnings" if warnings else ""),
         *(f"The numbers cannot be trusted: {said}." for said in payload.distrust),
         f"{winner} won over {payload.control} and now gets {got}.",
         f"It was {kind} promotion by {payload.promoted_by}." if kind else "",
-        "The next step of the ramp follows while the watch stays clean." if is_ramping else "",
+        _held_back(payload) or follows,
         *(f"Warning: {warning}" for warning in warnings),
         facts=_three_numbers(n, payload),
         next_step=f"Nothing, if you expected it. To undo it: {_rollback_command(n)}",
@@ -216,8 +217,20 @@ def ramp_step(n: Notification, payload: RampStepPayload) -> Message:
         f"{payload.by} took the next step of the ramp of {winner}."
         if payload.by and payload.by not in _RAMPERS
         else f"The watch was clean, so the ramp of {winner} went one step on.",
+        _held_back(payload),
         facts=(fact("Traffic of the winner", share, share_text),),
         next_step="Nothing: the ramp is done." if share == 100 else "Nothing: the next step follows by itself.",
+    )
+
+
+def _held_back(payload: PromotionPayload) -> str:
+    """What a holdback is for, where one began; empty: none did."""
+    share, hours = payload.traffic_percent, payload.holdback_hours
+    if share is None or hours is None:
+        return ""
+    return (
+        f"{payload.control} keeps {share_text(100.0 - share)} for {hours / 24:g} days, to measure what {payload.winner}"
+        " brings; then all traffic follows by itself."
     )
 
 

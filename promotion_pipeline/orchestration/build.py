@@ -10,7 +10,17 @@ from typing import Any
 
 import dagster as dg
 
-from promotion_pipeline.orchestration import act_jobs, assets, comparing, delivery, jobs, schedules, sensors, watching
+from promotion_pipeline.orchestration import (
+    act_jobs,
+    assets,
+    comparing,
+    delivery,
+    jobs,
+    ledger,
+    schedules,
+    sensors,
+    watching,
+)
 from promotion_pipeline.orchestration.resources import StoreResource, executor_from_environment
 
 
@@ -30,9 +40,10 @@ def build_definitions(*, resource_overrides: Mapping[str, Any] | None = None) ->
             assets.hourly_variant_rollups,
             assets.evaluation,
             assets.experiment_promotions,
-            # It has no partitions; with this a command that takes a range of hours of everything takes it too.
+            # They have no partitions; with this a command that takes a range of hours of everything takes them too.
             assets.promotion_watch.with_attributes(backfill_policy=dg.BackfillPolicy.single_run()),
             assets.served_traffic.with_attributes(backfill_policy=dg.BackfillPolicy.single_run()),
+            assets.realised_lift.with_attributes(backfill_policy=dg.BackfillPolicy.single_run()),
         ],
         jobs=[
             jobs.hourly_promotion_job,
@@ -41,9 +52,14 @@ def build_definitions(*, resource_overrides: Mapping[str, Any] | None = None) ->
             *act_jobs.ACT_JOBS,
             watching.promotion_watch_job,
             comparing.served_traffic_job,
+            ledger.realised_lift_job,
             delivery.deliver_notifications_job,
         ],
-        schedules=[schedules.hourly_promotion_schedule, comparing.served_traffic_schedule],
+        schedules=[
+            schedules.hourly_promotion_schedule,
+            comparing.served_traffic_schedule,
+            ledger.realised_lift_schedule,
+        ],
         sensors=[
             sensors.promotion_sensor,
             sensors.promotion_acts_sensor,

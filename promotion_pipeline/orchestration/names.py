@@ -9,6 +9,7 @@ DECISIONS = "eligibility_decisions"
 PROMOTIONS = "experiment_promotions"
 WATCH = "promotion_watch"
 SERVED = "served_traffic"
+REALISED = "realised_lift"
 REQUESTS = "ai_requests"
 EXPERIMENTS = "ab_experiments"
 
@@ -30,10 +31,12 @@ ACKNOWLEDGE_JOB = "acknowledge_job"
 OVERWRITE_SPLIT_JOB = "overwrite_split_job"
 ADOPT_SPLIT_JOB = "adopt_split_job"
 RETRY_DELIVERY_JOB = "retry_delivery_job"
+REALISED_JOB = "realised_lift_job"
 DELIVERY_JOB = "deliver_notifications_job"
 
 SCHEDULE = "hourly_promotion_schedule"
 SERVED_SCHEDULE = "served_traffic_schedule"
+REALISED_SCHEDULE = "realised_lift_schedule"
 SENSOR = "promotion_sensor"
 ACTS_SENSOR = "promotion_acts_sensor"
 WATCH_SENSOR = "watch_sensor"
@@ -53,6 +56,7 @@ APPLY_LANE = {LANE_TAG: "apply"}
 BACKFILL_LANE = {LANE_TAG: "backfill"}
 WATCH_LANE = {LANE_TAG: "watch", "dagster/priority": "10"}
 SERVED_LANE = {LANE_TAG: "served"}
+LEDGER_LANE = {LANE_TAG: "ledger"}
 DELIVERY_LANE = {LANE_TAG: "delivery"}
 EVALUATION_POOL = "evaluation"
 """Steps that read the request log or evaluate; `dagster.yaml` says how many runs with such steps go at a time."""

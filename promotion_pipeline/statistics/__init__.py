@@ -7,6 +7,7 @@ fractions. What the data cannot answer is NaN; only a parameter out of bounds ra
 """
 
 from promotion_pipeline.statistics.arrays import FloatArray
+from promotion_pipeline.statistics.calibration import Calibration, calibration, exact_share, holds
 from promotion_pipeline.statistics.clusters import (
     combined_inverse_freedom,
     largest_share_bound,
@@ -28,6 +29,7 @@ from promotion_pipeline.statistics.design_effect import design_effect
 from promotion_pipeline.statistics.errors import StatisticsError
 from promotion_pipeline.statistics.group_sequential import Spending, alpha_spending, continuous_boundary
 from promotion_pipeline.statistics.intervals import Interval
+from promotion_pipeline.statistics.james_stein import FEWEST_ESTIMATES, learned_prior_sd, usable
 from promotion_pipeline.statistics.lift import (
     Lift,
     delta_interval,
@@ -87,8 +89,10 @@ from promotion_pipeline.statistics.welch import (
 )
 
 __all__ = [
+    "FEWEST_ESTIMATES",
     "Adjusted",
     "Boundaries",
+    "Calibration",
     "Contrast",
     "CupedTest",
     "FloatArray",
@@ -116,6 +120,7 @@ __all__ = [
     "always_valid_p_value",
     "benjamini_hochberg",
     "bonferroni",
+    "calibration",
     "combined_inverse_freedom",
     "continuous_boundary",
     "critical_z",
@@ -126,12 +131,15 @@ __all__ = [
     "design_effect",
     "dunnett_critical_z",
     "dunnett_p_value",
+    "exact_share",
     "fieller_lift_interval",
     "group_sequential_boundaries",
+    "holds",
     "holm",
     "independent",
     "katz_interval",
     "largest_share_bound",
+    "learned_prior_sd",
     "leverage_inflation",
     "lift_of",
     "margin_contrast",
@@ -167,6 +175,7 @@ __all__ = [
     "t_test",
     "two_proportion_z",
     "two_sided_p_value",
+    "usable",
     "wald_difference_interval",
     "welch",
     "welch_degrees_of_freedom",

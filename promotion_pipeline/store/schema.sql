@@ -1119,6 +1119,23 @@ COMMENT ON COLUMN public.eligibility_decisions.measured_since IS 'first hour by 
 COMMENT ON COLUMN public.eligibility_decisions.guardrails_not_kept IS 'by name: the guardrails that keep the candidate from going unattended';
 
 COMMENT ON COLUMN public.eligibility_decisions.guardrails_not_measured IS 'those of them that could not be measured';
+CREATE TABLE public.ended_lifts (
+    phase_id uuid NOT NULL,
+    variant_id uuid NOT NULL,
+    experiment_id uuid NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    known_from timestamp with time zone NOT NULL,
+    lift double precision,
+    standard_error double precision
+);
+
+COMMENT ON TABLE public.ended_lifts IS 'The lift of every treatment of every ended experiment, winners and others alike, written once. Bound: a row a treatment of an ended experiment; kept for good, so that an hour that is evaluated again learns the same.';
+
+COMMENT ON COLUMN public.ended_lifts.known_from IS 'the end of the first hour that may use it; an evaluation of an earlier hour does not know it';
+
+COMMENT ON COLUMN public.ended_lifts.lift IS 'a fraction; null: it could not be computed, or its split was broken';
+
+COMMENT ON COLUMN public.ended_lifts.standard_error IS 'of the lift, a fraction';
 
 CREATE TABLE public.evaluation_blocks (
     evaluation text NOT NULL,
@@ -1652,6 +1669,61 @@ COMMENT ON COLUMN public.promotion_watch.blind_since IS 'nothing of the winner c
 
 COMMENT ON COLUMN public.promotion_watch.drifted_at IS 'when the watch first saw that somebody else changed the split';
 
+CREATE TABLE public.realised_lift (
+    promotion_id uuid NOT NULL,
+    experiment_id uuid NOT NULL,
+    state text NOT NULL,
+    reason text,
+    source text,
+    as_of timestamp with time zone NOT NULL,
+    since timestamp with time zone,
+    until timestamp with time zone,
+    lift double precision,
+    lift_lower double precision,
+    lift_upper double precision,
+    standard_error double precision,
+    control_requests bigint,
+    winner_requests bigint,
+    analysis_unit text,
+    measured_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT realised_lift_analysis_unit_check CHECK ((analysis_unit = ANY (ARRAY['user'::text, 'request'::text]))),
+    CONSTRAINT realised_lift_check CHECK (((state = 'not_measurable'::text) = (reason IS NOT NULL))),
+    CONSTRAINT realised_lift_check1 CHECK (((state <> 'measured'::text) OR ((lift IS NOT NULL) AND (standard_error IS NOT NULL) AND (source IS NOT NULL)))),
+    CONSTRAINT realised_lift_reason_check CHECK ((reason = ANY (ARRAY['no_traffic_on_control'::text, 'too_few_requests'::text, 'not_computable'::text, 'broken_split'::text, 'variant_deleted'::text, 'not_recorded'::text]))),
+    CONSTRAINT realised_lift_source_check CHECK ((source = ANY (ARRAY['holdback'::text, 'ramp'::text, 'rest'::text]))),
+    CONSTRAINT realised_lift_state_check CHECK ((state = ANY (ARRAY['measuring'::text, 'measured'::text, 'not_measurable'::text])))
+);
+
+COMMENT ON TABLE public.realised_lift IS 'What each promotion brought, held against what it promised. Bound: a row a promotion; kept for good, as the promotions are.';
+
+COMMENT ON COLUMN public.realised_lift.state IS 'measuring, measured or not_measurable; the last two are final';
+
+COMMENT ON COLUMN public.realised_lift.reason IS 'why it is not measurable';
+
+COMMENT ON COLUMN public.realised_lift.source IS 'what says it: the holdback, the steps of a ramp in which control kept traffic, or the rest of the experiment''s own phase';
+
+COMMENT ON COLUMN public.realised_lift.as_of IS 'the end of the newest hour that was read';
+
+COMMENT ON COLUMN public.realised_lift.since IS 'the start of the first hour that counts';
+
+COMMENT ON COLUMN public.realised_lift.until IS 'until when requests count; null while it goes on';
+
+COMMENT ON COLUMN public.realised_lift.lift IS 'of the winner over control, a fraction; positive where the winner is better';
+
+COMMENT ON COLUMN public.realised_lift.lift_lower IS 'lower end of the interval of one look';
+
+COMMENT ON COLUMN public.realised_lift.lift_upper IS 'its upper end';
+
+COMMENT ON COLUMN public.realised_lift.standard_error IS 'of the lift, a fraction';
+
+COMMENT ON COLUMN public.realised_lift.control_requests IS 'requests of control that count';
+
+COMMENT ON COLUMN public.realised_lift.winner_requests IS 'requests of the winner that count';
+
+COMMENT ON COLUMN public.realised_lift.analysis_unit IS 'user or request: what the standard error takes for independent';
+
+COMMENT ON COLUMN public.realised_lift.measured_at IS 'when it was looked at last';
+
 CREATE TABLE public.rollup_hours (
     hour timestamp with time zone NOT NULL,
     rolled_up_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1922,6 +1994,9 @@ ALTER TABLE ONLY public.dropped_requests
 ALTER TABLE ONLY public.eligibility_decisions
     ADD CONSTRAINT eligibility_decisions_pkey PRIMARY KEY (hour, experiment_id, label);
 
+ALTER TABLE ONLY public.ended_lifts
+    ADD CONSTRAINT ended_lifts_pkey PRIMARY KEY (phase_id, variant_id);
+
 ALTER TABLE ONLY public.evaluation_blocks
     ADD CONSTRAINT evaluation_blocks_pkey PRIMARY KEY (evaluation, block);
 
@@ -2003,6 +2078,9 @@ ALTER TABLE ONLY public.promotion_pipeline_version
 ALTER TABLE ONLY public.promotion_watch
     ADD CONSTRAINT promotion_watch_pkey PRIMARY KEY (promotion_id);
 
+ALTER TABLE ONLY public.realised_lift
+    ADD CONSTRAINT realised_lift_pkey PRIMARY KEY (promotion_id);
+
 ALTER TABLE ONLY public.rollup_hours
     ADD CONSTRAINT rollup_hours_pkey PRIMARY KEY (hour);
 
@@ -2063,6 +2141,8 @@ CREATE INDEX api_idempotency_keys_stored_at ON public.api_idempotency_keys USING
 CREATE UNIQUE INDEX api_tokens_one_of_a_name ON public.api_tokens USING btree (name) WHERE (revoked_at IS NULL);
 
 CREATE INDEX eligibility_decisions_experiment ON public.eligibility_decisions USING btree (experiment_id, hour);
+
+CREATE INDEX ended_lifts_known ON public.ended_lifts USING btree (known_from);
 
 CREATE INDEX experiment_promotions_experiment ON public.experiment_promotions USING btree (experiment_id, promoted_at);
 

@@ -29,6 +29,7 @@ LEAST_ROLE = {
     ("GET", "/openapi.json"): "viewer",
     ("GET", "/api/monitoring/experiments"): "viewer",
     ("GET", "/api/monitoring/approvals"): "viewer",
+    ("GET", "/api/monitoring/ledger"): "viewer",
     ("GET", "/api/monitoring/tokens"): "admin",
     ("DELETE", "/api/monitoring/tokens/{token_id}"): "admin",
     ("GET", "/api/monitoring/experiments/{name}/promote"): "viewer",

@@ -36,6 +36,7 @@ LEAST_ROLE = {
     ("POST", "/login"): None,
     ("POST", "/logout"): None,
     ("GET", "/experiments"): "viewer",
+    ("GET", "/ledger"): "viewer",
     ("GET", "/experiments/{name}"): "viewer",
     ("POST", "/experiments/{name}/promote"): "operator",
     ("POST", "/experiments/{name}/approve"): "operator",

@@ -75,3 +75,16 @@ def test_backtest_of_an_empty_database_says_what_to_do(run: Run) -> None:
     assert "import" in ran.err
     assert run("backtest", "nobody").code == 1
     assert run("backtest", "--rule", "nonsense").code == 2
+
+
+def test_the_returns_are_printed_beside_the_rules(run_anywhere: Run) -> None:
+    rule = "unattended,min_improvement_percent=0"
+    names = ("asos-2c8a04", "asos-fdaf62", "asos-b8a409")
+    arguments = ("backtest", *names, "--file", FILE, "--rule", rule, "--returns", "--folds", "2")
+    said = run_anywhere(*arguments)
+    assert said.code == 0
+    assert "cross-validated" in said.out
+    (one,) = run_anywhere(*arguments, "--json").data["returns"]
+    assert (one["experiments"], one["promoted"], one["folds"]) == (3, 2, 2)
+    assert one["promised"] > one["plugIn"] > 0
+    assert one["crossValidated"] > 0

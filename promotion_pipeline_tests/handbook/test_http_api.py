@@ -14,7 +14,7 @@ from promotion_pipeline.store.database import Store
 
 PAGE = Path(__file__).parents[2] / "docs" / "http-api.md"
 SHELL = re.compile(r"```bash\n(.*?)```", re.DOTALL)
-OF_THE_PAGES = ("/", "/static/page.css", "/login", "/logout", "/experiments")
+OF_THE_PAGES = ("/ledger", "/", "/static/page.css", "/login", "/logout", "/experiments")
 
 
 def curls(text: str) -> Iterator[tuple[str, str]]:

@@ -35,6 +35,7 @@ LAUNCHPAD = [
     "release_hold_job",
     "apply_promotion_job",
     "promotion_watch_job",
+    "realised_lift_job",
     "advance_job",
     "acknowledge_job",
     "overwrite_split_job",
@@ -82,6 +83,7 @@ def test_the_code_location_holds_what_its_callers_rely_on() -> None:
         "experiment_promotions",
         "promotion_watch",
         "served_traffic",
+        "realised_lift",
     }
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == {
         "hourly_promotion_job",
@@ -89,6 +91,7 @@ def test_the_code_location_holds_what_its_callers_rely_on() -> None:
     }
     assert [one.name for one in repository.schedule_defs] == [
         "hourly_promotion_schedule",
+        "realised_lift_schedule",
         "served_traffic_schedule",
     ]
     assert {one.name for one in repository.sensor_defs} == {

@@ -49,6 +49,8 @@ CONFIGS: list[dict[str, Any]] = [
     {"rampSteps": [60, 80.05, 100], "rampHoldHours": 2},
     {"rampSteps": [75, 100], "rampHoldHours": 1, "autoRollback": True},
     {"requireManualApproval": True},
+    {"holdbackPercent": 5, "holdbackDays": 2},
+    {"rampSteps": [60, 100], "rampHoldHours": 1, "holdbackPercent": 20, "holdbackDays": 1, "autoRollback": True},
 ]
 RECORDED = ("id", "promoted_variant_id", "promoted_by", "promoted_at", "p_value", "snapshot", "config", "metadata")
 
@@ -248,6 +250,17 @@ class Lifecycle(RuleBasedStateMachine):
         now = {promotion.id: tuple(getattr(promotion, name) for name in RECORDED) for promotion in history}
         assert self.remembered.items() <= now.items(), "history only grows and what was recorded does not change"
         self.remembered = now
+
+    @precondition(lambda self: hasattr(self, "seeded"))
+    @invariant()
+    def a_holdback_is_the_winners_and_controls(self) -> None:
+        for promotion in self.history():
+            for step, next_step in zip(promotion.snapshot["ramp"], promotion.snapshot["ramp"][1:], strict=False):
+                assert step["percent"] < next_step["percent"], "the winner's traffic only rises"
+                if step.get("is_holdback"):
+                    has_traffic = {name for name, share in step["split"].items() if Decimal(share) > 0}
+                    assert has_traffic == {str(promotion.promoted_variant_id), str(promotion.control_variant_id)}
+                    assert next_step is promotion.snapshot["ramp"][-1]
 
     def teardown(self) -> None:
         """From wherever it ended there is a way back to a running experiment that can be promoted."""

@@ -23,7 +23,7 @@ from promotion_pipeline.errors import ForbiddenError
 COOKIE = "promotion_session"
 LOGIN, HOME = "/login", "/experiments"
 CSRF_FIELD = "csrf"
-_OWN_ADDRESS = re.compile(r"/experiments(?:[/?][^\\\x00-\x1f]*)?")
+_OWN_ADDRESS = re.compile(r"/ledger|/experiments(?:[/?][^\\\x00-\x1f]*)?")
 
 
 class PageRoute(GuardedRoute):

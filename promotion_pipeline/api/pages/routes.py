@@ -24,6 +24,7 @@ from promotion_pipeline.promotion.act.rollback import RollbackTarget
 from promotion_pipeline.promotion.history.evidence import sparklines
 from promotion_pipeline.promotion.history.overview import experiment_overviews
 from promotion_pipeline.promotion.history.standing import traffic_by_experiment
+from promotion_pipeline.promotion.ledger.ledger import read_ledger
 from promotion_pipeline.promotion.record.inputs import required_text
 from promotion_pipeline.promotion.watch.alarms import open_alarms
 
@@ -114,6 +115,13 @@ def experiments(context: Context, request: Request) -> Response:
         alarms=alarms,
         traffic=traffic,
     )
+
+
+@router.get("/ledger")
+@needs(Access.VIEWER)
+def ledger(context: Context) -> Response:
+    """Every promotion: what it promised and what came of it."""
+    return render(context, "ledger.html", ledger=read_ledger(store=context.store))
 
 
 @router.get(HOME + "/{name:path}")

@@ -23,6 +23,8 @@ from promotion_pipeline.promotion.history.history import get_promotion_history
 from promotion_pipeline.promotion.history.standing import traffic_now
 from promotion_pipeline.promotion.judge.assess import Assessment, judge
 from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
+from promotion_pipeline.promotion.ledger.ledger import read_ledger
+from promotion_pipeline.promotion.ledger.wording import outcome_sentence
 from promotion_pipeline.promotion.record.events import Action
 from promotion_pipeline.promotion.record.models import Approval, Promotion, PromotionEligibility
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState
@@ -104,6 +106,8 @@ class ExperimentView:
     """Where a rollback can go."""
     next_step: str | None
     """The split that the next step of the ramp sets."""
+    outcome: str | None
+    """What the live promotion promised and what came of it, in a sentence."""
     treatments: tuple[Treatment, ...]
     drawn: Drawn
     chart: LiftChart | None
@@ -142,6 +146,7 @@ def experiment_view(store: Store, name: str) -> ExperimentView:
         splits=_splits(store, experiment_id),
         ways=() if live is None else _ways(store, live),
         next_step=_next_step(store, live),
+        outcome=_outcome(store, live),
         treatments=_treatments(assessment, recorded, eligibility),
         drawn=drawn,
         chart=lift_chart(drawn.points, drawn.threshold_percent),
@@ -152,6 +157,13 @@ def experiment_view(store: Store, name: str) -> ExperimentView:
 def _splits(store: Store, experiment_id: UUID) -> TrafficSplit | None:
     with store.connect() as connection:
         return next(iter(traffic_splits(connection, [experiment_id])), None)
+
+
+def _outcome(store: Store, live: Promotion | None) -> str | None:
+    if live is None:
+        return None
+    entries = read_ledger(live.experiment_name, store=store).entries
+    return next((outcome_sentence(entry) for entry in entries if entry.promotion_id == live.id), None)
 
 
 def _ways(store: Store, live: Promotion) -> tuple[Way, ...]:

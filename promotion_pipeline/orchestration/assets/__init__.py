@@ -7,6 +7,7 @@ Modules with decorated functions do without postponed annotations: Dagster reads
 
 from promotion_pipeline.orchestration.assets.evaluation import evaluation
 from promotion_pipeline.orchestration.assets.external import ab_experiments, ai_requests, experiment_promotions
+from promotion_pipeline.orchestration.assets.realised import realised_lift
 from promotion_pipeline.orchestration.assets.rollups import hourly_variant_rollups
 from promotion_pipeline.orchestration.assets.served import served_traffic
 from promotion_pipeline.orchestration.assets.watch import promotion_watch
@@ -18,5 +19,9 @@ __all__ = [
     "experiment_promotions",
     "hourly_variant_rollups",
     "promotion_watch",
+<<<<<<< HEAD
     "served_traffic",
+=======
+    "realised_lift",
+>>>>>>> ledger
 ]

@@ -195,6 +195,24 @@ SCHEMAS: dict[str, dg.TableSchema] = {
         step_started_at timestamp with time zone: since when
         phase_id uuid: the phase that was judged
     """),
+    names.REALISED: _schema("""
+        promotion_id uuid: the promotion
+        experiment_id uuid: its experiment
+        state text: measuring, measured or not_measurable
+        reason text: why it is not measurable
+        source text: what says it: holdback, ramp or rest
+        as_of timestamp with time zone: what is known as of then
+        since timestamp with time zone: the first hour that counts
+        until timestamp with time zone: until when requests count; null while it goes on
+        lift double precision: of the winner over control, a fraction; positive where the winner is better
+        lift_lower double precision: lower end of its interval
+        lift_upper double precision: upper end
+        standard_error double precision: of the lift
+        control_requests bigint: requests of control that count
+        winner_requests bigint: requests of the winner that count
+        analysis_unit text: user or request
+        measured_at timestamp with time zone: when it was looked at last
+    """),
 }
 
 METRIC_RESULTS = _schema(

@@ -30,6 +30,8 @@ class PromotionPayload(Payload):
     promoted_by: Text = UNKNOWN
     state: Text = UNKNOWN
     traffic_percent: Number = None
+    holdback_hours: Number = None
+    """Of a holdback that began with it: how long it lasts."""
     as_of: Instant = None
     warnings: Texts = ()
     distrust: Texts = ()
@@ -50,6 +52,7 @@ class PromotionPayload(Payload):
             promoted_by=promotion.promoted_by,
             state=promotion.state.value,
             traffic_percent=promotion.snapshot["ramp"][promotion.ramp_step]["percent"],
+            holdback_hours=promotion.hold_hours if promotion.is_held_back else None,
             as_of=promotion.evaluated_as_of,
             warnings=tuple(promotion.warnings),
             distrust=(distrust,) if distrust else (),

@@ -101,8 +101,8 @@ def promote_winner(
     """Move the traffic of an experiment to its winner, stop the experiment and record why.
 
     Everything is decided again under the experiment's lock, at the newest complete hour: nothing that was seen
-    before counts. All traffic goes to the winner, or the first of `ramp_steps`; the experiment is stopped
-    (`is_active` false) either way, the split governs from then on.
+    before counts. All traffic goes to the winner, or the first of `ramp_steps`, or all but the holdback; the
+    experiment is stopped (`is_active` false) either way, the split governs from then on.
 
     Args:
         experiment_name: exactly as in `ab_experiments`.
@@ -267,7 +267,7 @@ def record_promotion(context: ActContext, locked: LockedAssessment, order: Promo
     """Write record, traffic, phase, decision, approval, audit and notifications; the caller holds the lock."""
     held = on_hold(context)
     order = replace(order, metadata={**order.metadata, **held})
-    snapshot = snapshot_of(context, locked.assessment, locked.rollups, locked.config.ramp_steps)
+    snapshot = snapshot_of(context, locked.assessment, locked.rollups, locked.config)
     snapshot |= locked.brought | {"distrust": locked.assessment.eligibility.distrust}
     require_storable(
         context.connection, [share for step in snapshot["ramp"] for share in from_text(step["split"]).values()]

@@ -1,4 +1,4 @@
-"""Ramps: the winner's traffic rises in steps, each held and watched."""
+"""Ramps: the winner's traffic rises in steps, each held and watched; a holdback is the last step but one."""
 
 from __future__ import annotations
 
@@ -183,20 +183,21 @@ def _step_if_due(
         return _entry(live, Outcome.RAMP_WAITS, blocked)
     stepped = _take_step(context, live, actor)
     percent = stepped.snapshot["ramp"][stepped.ramp_step]["percent"]
-    return _entry(
-        stepped, Outcome.RAMPED, f"{stepped.promoted_variant_name!r} has {share_text(percent)} of the traffic"
-    )
+    over = ": the holdback is over" if live.is_held_back else ""
+    got = f"{stepped.promoted_variant_name!r} has {share_text(percent)} of the traffic{over}"
+    return _entry(stepped, Outcome.RAMPED, got)
 
 
 def _due_at(promotion: Promotion) -> datetime:
-    return promotion.step_started_at + timedelta(hours=float(promotion.config["ramp_hold_hours"]))
+    return promotion.step_started_at + timedelta(hours=promotion.hold_hours)
 
 
 def _paused(context: ActContext, promotion: Promotion) -> str | None:
     """Why the next step is not due yet; nobody needs to be told."""
     due = _due_at(promotion)
     if context.at < due:
-        return f"the next step is due at {due.isoformat(timespec='seconds')}"
+        what = "the holdback lasts until" if promotion.is_held_back else "the next step is due at"
+        return f"{what} {due.isoformat(timespec='seconds')}"
     if not context.store.settings.enabled:
         return "automatic promotion is switched off (AUTO_PROMOTION_ENABLED=false)"
     if context.store.settings.mode is Mode.SHADOW:
@@ -257,7 +258,10 @@ def _take_step(context: ActContext, promotion: Promotion, actor: str, reason: st
     percent = promotion.snapshot["ramp"][step]["percent"]
     # Alarms about the step before end with it. If the trouble goes on, the watch raises them anew.
     close_alarms(context.connection, promotion.id)
-    context.audit(actor, Action.RAMP, promotion.id, {"ramp_step": step, "percent": percent, "reason": reason})
+    details = {"ramp_step": step, "percent": percent, "reason": reason}
+    held = {"begins": stepped.is_held_back, "is_over": promotion.is_held_back}
+    marks = {f"holdback_{what}": True for what, holds in held.items() if holds}
+    context.audit(actor, Action.RAMP, promotion.id, details | marks)
     key = f"ramp_step:{promotion.id}:{step}"
     said = RampStepPayload.of(stepped, by=actor)
     context.notify_when_served(delivery, Event.RAMP_STEP, "info", promotion.id, key, said)

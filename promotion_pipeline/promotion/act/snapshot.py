@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -9,24 +10,33 @@ from uuid import UUID
 
 import pandas as pd
 
+from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.promotion.act.adopted import smallest_share
 from promotion_pipeline.promotion.judge.assess import WATCHED_SUMS, Assessment
 from promotion_pipeline.promotion.judge.rows import plain
-from promotion_pipeline.promotion.record.splits import CENT, Split, as_text, from_text, steps_above, winner_takes
+from promotion_pipeline.promotion.record.splits import (
+    CENT,
+    Split,
+    as_text,
+    from_text,
+    held_back,
+    steps_of,
+    winner_takes,
+)
 from promotion_pipeline.promotion.record.transaction import ActContext
 
 FORMAT = 1
 
 
 def snapshot_of(
-    context: ActContext, assessment: Assessment, rollups: pd.DataFrame, ramp_steps: tuple[float, ...]
+    context: ActContext, assessment: Assessment, rollups: pd.DataFrame, config: PromotionConfig
 ) -> dict[str, Any]:
     """Every variant's metrics, the split before and after, the decision as it stood, the data watermark."""
     decision = assessment.decision
     assert decision is not None
     before = context.split
     unit = smallest_share(context.connection)
-    steps = ramp_of(before, decision["candidate_variant_id"], ramp_steps, decision["control_variant_id"], unit)
+    steps = ramp_of(before, decision["candidate_variant_id"], config, decision["control_variant_id"], unit)
     sums = _watched_sums(rollups)
     return {
         "format": FORMAT,
@@ -38,6 +48,7 @@ def snapshot_of(
         "split_after": as_text(from_text(steps[-1]["split"])),
         "ramp": steps,
         "decision": json_ready(decision),
+        "learned_prior": None if assessment.learned is None else asdict(assessment.learned),
         "reasons": list(assessment.eligibility.reasons),
         "warnings": list(assessment.eligibility.warnings),
         "variants": [json_ready(row | sums.get(row["variant_id"], {})) for row in assessment.metrics],
@@ -47,11 +58,21 @@ def snapshot_of(
 
 
 def ramp_of(
-    before: Split, winner: str, ramp_steps: tuple[float, ...], control: str, unit: Decimal = CENT
+    before: Split, winner: str, config: PromotionConfig, control: str, unit: Decimal = CENT
 ) -> list[dict[str, Any]]:
-    """The splits that the promotion goes through, the last one 100 / 0."""
-    steps = steps_above(ramp_steps, before[winner])
-    return [{"percent": step, "split": as_text(winner_takes(before, winner, step, control, unit))} for step in steps]
+    """The splits that the promotion goes through, the last one 100 / 0; a holdback says how long it is held."""
+    steps = steps_of(config.ramp_steps, before[winner], config.holdback_percent)
+    return [
+        {
+            "percent": step.percent,
+            "split": as_text(held_back(before, winner, control, step.percent)),
+            "is_holdback": True,
+            "hold_hours": config.holdback_days * 24.0,
+        }
+        if step.is_holdback
+        else {"percent": step.percent, "split": as_text(winner_takes(before, winner, step.percent, control, unit))}
+        for step in steps
+    ]
 
 
 def _watched_sums(rollups: pd.DataFrame) -> dict[str, dict[str, Any]]:

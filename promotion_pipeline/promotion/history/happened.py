@@ -112,7 +112,12 @@ def _stepped(details: _Details) -> str:
     percent = details.get("percent")
     if not isinstance(percent, int | float):
         return "the next step of the ramp"
-    return f"step {int(details.get('ramp_step') or 0) + 1} of the ramp: {share_text(percent)} of the traffic"
+    what = f"step {int(details.get('ramp_step') or 0) + 1} of the ramp"
+    if details.get("holdback_begins"):
+        what = "the holdback begins"
+    elif details.get("holdback_is_over"):
+        what = "the holdback is over"
+    return f"{what}: {share_text(percent)} of the traffic"
 
 
 def _rolled_back(details: _Details) -> str:

@@ -19,6 +19,7 @@ from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
 from promotion_pipeline.decisions.judge import states_metrics
+from promotion_pipeline.decisions.past_lifts import Expected, LearnedPrior, learned_prior
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.judge.data import DataState, data_state
@@ -164,6 +165,7 @@ def judge_experiments(
     metric_results = by_experiment(found.metric_results)
     eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]
     data = data_state(store, connection, rollups, frame, force.as_of, eligible if compare else ())
+    learned = learned_prior(connection, force.as_of)
     silent = [e for e in force.experiments if e.id not in decisions]
     problems = set_up_errors(frame) | problems_of(connection, silent, force.as_of, force.is_now)
     known = {
@@ -173,6 +175,7 @@ def judge_experiments(
             "significance": tuple(significance.get(e.id, ())),
             "metric_results": tuple(metric_results.get(e.id, ())),
             "problem": problems.get(e.id) or thresholds[e.id].problem,
+            "learned": _expected(learned, decisions.get(e.id), significance.get(e.id, ())),
         }
         for e in force.experiments
     }
@@ -180,6 +183,17 @@ def judge_experiments(
         _assessment(store, e, force, data, thresholds[e.id], request=request, **known[e.id]) for e in force.experiments
     )
     return Judgement(force.as_of, assessments, rollups, found.decisions)
+
+
+def _expected(
+    learned: LearnedPrior, decision: Mapping[str, Any] | None, significance: Sequence[Mapping[str, Any]]
+) -> Expected | None:
+    """The candidate's lift by the learned prior."""
+    if decision is None:
+        return None
+    candidate = decision["candidate_variant_id"]
+    tests = next((row for row in significance if row["variant_id"] == candidate), None)
+    return None if tests is None else learned.expected_of(tests, decision["min_confidence_threshold"])
 
 
 def _assessment(

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from promotion_pipeline.config import parse_config
+from promotion_pipeline.decisions.past_lifts import Expected
 from promotion_pipeline.evaluation import Reason, Verdict
 from promotion_pipeline.evaluation.contract import CHECKS, CHECKS_IN_WORDS
 from promotion_pipeline.evaluation.explain import Explanation, explain
@@ -27,8 +28,8 @@ from promotion_pipeline.promotion.record.models import (
     SafetyChecks,
     VariantMetrics,
 )
-from promotion_pipeline.promotion.record.splits import steps_above
-from promotion_pipeline.text.numbers import instant_text
+from promotion_pipeline.promotion.record.splits import steps_of
+from promotion_pipeline.text.numbers import instant_text, rate_text
 
 METRICS = (
     "requests",
@@ -79,7 +80,7 @@ def eligibility_of(judged: Judged) -> PromotionEligibility:
         reason_codes=tuple(row["reasons"]),
         warnings=(*words.warnings, *(_data_warnings(judged).values() if eligible else ())),
         warning_codes=(*row["warnings"], *(_data_warnings(judged) if eligible else ())),
-        notes=words.notes,
+        notes=(*words.notes, *_learned_notes(judged, row)),
         safety_checks=SafetyChecks(**{name: bool(row.get(name)) for name in CHECKS}),
         checks=tuple(CheckResult(**vars(check)) for check in words.checks),
         evidence=_evidence(judged, row),
@@ -92,6 +93,17 @@ def eligibility_of(judged: Judged) -> PromotionEligibility:
         as_of=judged.as_of,
         variants=tuple(_variant(metrics) for metrics in judged.metrics),
         metrics=tuple(metric_result(found) for found in judged.metric_results),
+    )
+
+
+def _learned_notes(judged: Judged, row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the candidate's lift is expected to be by the team's own past, where it seems to lead."""
+    learned = judged.learned
+    if learned is None or not (row["improvement"] or 0.0) > 0:
+        return ()
+    return (
+        f"by {learned.estimates} comparisons of this team's own ended experiments, whose true lifts are usually within"
+        f" {rate_text(learned.sd, 1)} of 0, expected to be about {rate_text(learned.shrunken_lift, 1, signed=True)}",
     )
 
 
@@ -112,6 +124,7 @@ def eligibility_when_promoted(promotion: Promotion) -> PromotionEligibility:
             metrics=tuple(snapshot["variants"]),
             metric_results=tuple(snapshot.get("metrics", ())),
             watermark=datetime.fromisoformat(watermark) if watermark else None,
+            learned=Expected(**snapshot["learned_prior"]) if snapshot.get("learned_prior") else None,
         )
     )
 
@@ -178,6 +191,9 @@ def _evidence(judged: Judged, row: Mapping[str, Any]) -> EvidenceResult:
         lift_upper=row["lift_upper"],
         srm_p_value=row["srm_p_value"],
         **{name: row.get(name) for name in LATER_EVIDENCE},
+        learned_lift=None if judged.learned is None else judged.learned.shrunken_lift,
+        learned_prior_sd=None if judged.learned is None else judged.learned.sd,
+        learned_from=None if judged.learned is None else judged.learned.estimates,
         analysis_unit=row["analysis_unit"],
         is_fresh=judged.is_fresh,
         newest_request_at=judged.watermark,
@@ -208,8 +224,13 @@ def _ramp(judged: Judged, row: Mapping[str, Any]) -> dict[str, Any]:
     shares = [metrics["traffic_percentage"] for metrics in judged.metrics if metrics["variant_id"] == winner]
     if config is None or not shares or shares[0] is None:
         return {}
-    steps = steps_above(config.ramp_steps, Decimal(str(shares[0])))
-    return {"ramp": steps, "ramp_hold_hours": config.ramp_hold_hours if len(steps) > 1 else None}
+    steps = steps_of(config.ramp_steps, Decimal(str(shares[0])), config.holdback_percent)
+    planned = {
+        "ramp": tuple(step.percent for step in steps),
+        "ramp_hold_hours": config.ramp_hold_hours if len(steps) > 1 else None,
+    }
+    held = [100.0 - step.percent for step in steps if step.is_holdback]
+    return planned | ({"holdback_percent": held[0], "holdback_days": config.holdback_days} if held else {})
 
 
 def _uuid(value: object) -> UUID | None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from promotion_pipeline.config import PromotionConfig
+from promotion_pipeline.decisions.past_lifts import Expected
 from promotion_pipeline.evaluation import Outlook, outlook
 from promotion_pipeline.evaluation.unattended import MadeBy, UnattendedFacts, WithheldReason, is_fresh, withheld_reasons
 from promotion_pipeline.promotion.record.experiments import ExperimentFacts
@@ -49,6 +50,8 @@ class Judged:
     """What made the decision that would be acted upon."""
     is_phase_current: bool = True
     """The experiment's tables say what its open phase says."""
+    learned: Expected | None = None
+    """The candidate's lift by the prior that the team's own ended experiments teach; None: too few of them."""
     traffic: Mapping[str, float] = field(default_factory=dict)
     """Requests an hour at present, by variant id; empty: not known."""
 

@@ -16,6 +16,7 @@ from promotion_pipeline.promotion.record.metric_result import MetricResult as Me
 from promotion_pipeline.promotion.record.result import Measured as Measured
 from promotion_pipeline.promotion.record.result import Result as Result
 from promotion_pipeline.promotion.record.served import ServedTraffic
+from promotion_pipeline.promotion.record.splits import is_holdback
 from promotion_pipeline.promotion.record.states import ApprovalState, PromotionState, PromotionType
 from promotion_pipeline.promotion.record.watched import Alarm, WatchState
 
@@ -66,6 +67,12 @@ class EvidenceResult(Result):
     """The lift to expect, shrunk towards 0; a fraction."""
     lift_prior_sd: Measured = None
     """Standard deviation of true lifts that it is shrunk with, a fraction."""
+    learned_lift: Measured = None
+    """The same by the prior that the team's own ended experiments teach; None: fewer than six estimates."""
+    learned_prior_sd: Measured = None
+    """Standard deviation of that prior, a fraction; 0: past lifts differ no more than noise does."""
+    learned_from: int | None = None
+    """Treatments of ended experiments, winners and others, that it is learned from."""
     information_fraction: Measured = None
     """Share of the planned requests that are there, at most 1; None: no plan is stated."""
     group_sequential_z: Measured = None
@@ -140,6 +147,10 @@ class PromotionEligibility(Result):
     """Percent of traffic that the winner would get, step by step; empty: it is not eligible."""
     ramp_hold_hours: Measured = None
     """Hours that each step but the last would be held and watched; None: there is one step only."""
+    holdback_percent: Measured = None
+    """Percent of traffic that would stay on control after the ramp, as its last step but one; None: no holdback."""
+    holdback_days: Measured = None
+    """Days that it would stay there; None: no holdback."""
     notes: tuple[str, ...] = ()
     """What the numbers say besides; nothing hangs on it."""
     missing: tuple[str, ...] = ()
@@ -233,6 +244,17 @@ class Promotion(Result):
         """Percent of traffic by variant id that the current step of the ramp set."""
         split: dict[str, str] = self.snapshot["ramp"][self.ramp_step]["split"]
         return split
+
+    @property
+    def hold_hours(self) -> float:
+        """Hours that the current step is held, unless it is the last one."""
+        step = self.snapshot["ramp"][self.ramp_step]
+        return float(step.get("hold_hours", self.config["ramp_hold_hours"]))
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether control has a part of the traffic, so that the winner can be measured against it."""
+        return self.state is PromotionState.RAMPING and is_holdback(self.snapshot, self.ramp_step)
 
     @property
     def ramp_percents(self) -> tuple[float, ...]:

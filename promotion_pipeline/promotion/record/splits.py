@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -54,6 +55,40 @@ def steps_above(steps: tuple[float, ...], share: Decimal) -> tuple[float, ...]:
     return tuple(step for step in steps if Decimal(str(step)) > share) or steps[-1:]
 
 
+@dataclass(frozen=True)
+class Step:
+    """One stretch of a promotion's way to all traffic."""
+
+    percent: float
+    """Of the traffic, that the winner gets."""
+    is_holdback: bool = False
+    """Control alone keeps the rest, so that the winner can be measured against it."""
+
+
+def steps_of(ramp_steps: tuple[float, ...], share: Decimal, holdback_percent: float) -> tuple[Step, ...]:
+    """The steps of a winner that has `share` percent: the ramp, the holdback, all traffic.
+
+    Ramp steps that would leave the others no more than the holdback leaves control are left out. A winner that has
+    more than the holdback would leave it keeps what it has; one that has everything leaves nothing to hold back.
+
+    >>> [int(step.percent) for step in steps_of((75, 98, 100), Decimal(50), 5)]
+    [75, 95, 100]
+    """
+    steps = tuple(Step(percent) for percent in steps_above(ramp_steps, share))
+    kept = max(HUNDRED - Decimal(str(holdback_percent)).quantize(CENT), share)
+    if kept == HUNDRED:
+        return steps
+    before = tuple(step for step in steps if Decimal(str(step.percent)) < kept)
+    return (*before, Step(float(kept), is_holdback=True), Step(100.0))
+
+
+def held_back(before: Mapping[str, Decimal], winner: str, control: str, percent: float) -> Split:
+    """The split of a holdback: the winner has `percent`, control the rest, every other variant nothing."""
+    share = Decimal(str(percent)).quantize(CENT)
+    given = {winner: share, control: HUNDRED - share}
+    return {name: given.get(name, Decimal("0.00")) for name in before}
+
+
 def as_text(split: Mapping[str, Decimal]) -> dict[str, str]:
     """The split as JSON keeps it: cents exact, no binary fraction."""
     return {name: str(share.quantize(CENT)) for name, share in split.items()}
@@ -67,6 +102,11 @@ def from_text(split: Mapping[str, str]) -> Split:
 def split_before(snapshot: dict[str, Any]) -> Split:
     """The split to restore."""
     return from_text(snapshot["split_before"])
+
+
+def is_holdback(snapshot: Mapping[str, Any], step: int) -> bool:
+    """Whether a step is the holdback."""
+    return bool(snapshot["ramp"][step].get("is_holdback", False))
 
 
 def split_of_step(snapshot: dict[str, Any], step: int) -> Split:

@@ -13,7 +13,7 @@ class PromotionState(StrEnum):
     """Where a promotion stands."""
 
     RAMPING = "ramping"
-    """The winner has the traffic of the current ramp step; more steps follow."""
+    """The winner has the traffic of the current step of its ramp or holdback; more steps follow."""
     PROMOTED = "promoted"
     """The winner has all traffic."""
     ROLLED_BACK = "rolled_back"

@@ -47,7 +47,7 @@ class PendingKind(StrEnum):
     SHADOW = "shadow"
     """The same of a deployment in shadow mode: note what would be promoted."""
     RAMP = "ramp"
-    """The next step of a ramp is due."""
+    """The next step of a ramp, or the end of a holdback, is due."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ _DECISIONS = f"""
 _RAMPS = """
     SELECT e.id, e.name FROM experiment_promotions p JOIN ab_experiments e ON e.id = p.experiment_id
     WHERE p.state = 'ramping'
-        AND p.step_started_at + (p.config ->> 'ramp_hold_hours')::float8 * interval '1 hour' <= clock_timestamp()
+        AND p.step_started_at + coalesce(p.snapshot #>> ARRAY['ramp', p.ramp_step::text, 'hold_hours'],
+            p.config ->> 'ramp_hold_hours')::float8 * interval '1 hour' <= clock_timestamp()
         AND (e.auto_promotion_hold IS NULL OR e.auto_promotion_hold = p.snapshot ->> 'hold')
         AND NOT EXISTS (SELECT 1 FROM traffic_deliveries d
             WHERE d.experiment_id = e.id AND d.state IN ('pending', 'applied', 'conflicted', 'failed'))

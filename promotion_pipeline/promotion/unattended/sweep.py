@@ -232,7 +232,7 @@ def _record_shadow(
             locked.assessment, Outcome.SHADOW, f"shadow: would have asked a person about {eligibility.winner!r}"
         )
     order = _order(locked, actor)
-    snapshot = snapshot_of(context, locked.assessment, locked.rollups, locked.config.ramp_steps)
+    snapshot = snapshot_of(context, locked.assessment, locked.rollups, locked.config)
     snapshot |= locked.brought
     promotion = insert_promotion(context, locked, order, snapshot, PromotionState.SHADOW)
     message = f"shadow: would have promoted {eligibility.winner!r}"

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pandas as pd
 
-from promotion_pipeline.config import parse_config
+from promotion_pipeline.config import PromotionConfig, parse_config
 from promotion_pipeline.errors import PromotionError
 from promotion_pipeline.promotion.record.models import Promotion
 from promotion_pipeline.promotion.record.watched import HourSeen
@@ -139,10 +139,17 @@ def _spans(promotion: Promotion, at: datetime) -> Iterable[Span]:
     hour, minutes = WINDOWS["recent"].length, WINDOWS["now"].length
     assert hour is not None
     assert minutes is not None
-    since, key = promotion.step_started_at, str(promotion.id)
+    since, key = _watched_since(promotion, config, at), str(promotion.id)
     if since < at:
         yield Span(f"{key}/step", promotion.experiment_id, since, at, mature, at - hour)
         yield Span(f"{key}/now", promotion.experiment_id, max(since, at - minutes), at, mature)
+
+
+def _watched_since(promotion: Promotion, config: PromotionConfig, at: datetime) -> datetime:
+    """The step's start; of a holdback, which lasts for weeks, no more than the newest `watch_hours`."""
+    since = promotion.step_started_at
+    newest = at - timedelta(hours=max(config.watch_hours, HOURS_SHOWN))
+    return max(since, newest) if promotion.is_held_back else since
 
 
 def _imported_ones(connection: Connection, promotions: Sequence[Promotion]) -> set[UUID]:
