@@ -19,9 +19,6 @@ __all__ = [
     "experiment_promotions",
     "hourly_variant_rollups",
     "promotion_watch",
-<<<<<<< HEAD
-    "served_traffic",
-=======
     "realised_lift",
->>>>>>> ledger
+    "served_traffic",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from promotion_pipeline.store.migrate import run_sql_beside
 
 revision = "0031"
-down_revision = "0025"
+down_revision = "0030"
 
 
 def upgrade() -> None:
