@@ -12,6 +12,7 @@ from promotion_pipeline.benchmark import (
     doors,
     evaluation,
     hourly,
+    metrics,
     notifications,
     rollup,
     stated,
@@ -21,8 +22,9 @@ from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
     "evaluation": evaluation.report,
-    "metrics": stated.report,
+    "evaluation-metrics": stated.report,
     "hourly": hourly.report,
+    "metrics": metrics.report,
     "tick": tick.report,
     "backfill": backfill.report,
     "rollup": rollup.report,

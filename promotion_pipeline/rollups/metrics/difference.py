@@ -3,8 +3,8 @@
 With a user's value y0 and denominator d0 before an hour, and y, d after it, the hour adds y - y0 to the sums of values,
 y^2 - y0^2 to their squares, y d - y0 d0 to the products and (y - y0) x to those with the user's past x. A cap is put on
 the user's running total, so y^2 - y0^2 is what the hour adds under it too. A late row or event changes later hours of
-the same user as well: of a user for whom anything changed all hours are taken out and put in again. All sums are of
-`numeric`: they are the same bits in whatever order rows came.
+the same user as well: of a user for whom anything changed all hours since then are taken out and put in again. All sums
+are of `numeric`: they are the same bits in whatever order rows came.
 """
 
 from __future__ import annotations
@@ -72,10 +72,14 @@ def find_difference(
     connection.execute("ANALYZE metric_fresh, metric_stale")
     connection.execute(_SQL["find_changed"])
     connection.execute("ANALYZE metric_changed")
-    for name in ("was", "is_now", "people_were", "people_are"):
+    for name in ("was", "is_now", "before", "people_were", "people_are"):
         connection.execute(_SQL[f"make_{name}"])
-    connection.execute("ANALYZE metric_was, metric_is_now, metric_people_were, metric_people_are")
+        connection.execute(f"ANALYZE metric_{name}")
+    # Of tables that were made just now, without an index, and of which the planner expects one row: it would read one
+    # of them anew for each row of another.
+    connection.execute("SET LOCAL enable_nestloop = off")
     connection.execute(_difference())
+    connection.execute("SET LOCAL enable_nestloop = on")
 
 
 def _read_log(connection: psycopg.Connection[Any], reader: MetricReader, slots: Sequence[Slot]) -> None:
@@ -134,7 +138,7 @@ def _difference() -> sql.Composed:
             sql.SQL("sum(sign * signed.{}) <> 0").format(sql.Identifier(name)) for name in names
         ),
         after=_contributions("metric_is_now", "metric_people_are", sql.SQL("true")),
-        before=_contributions("metric_was", "metric_people_were", sql.SQL("NOT metric.is_new")),
+        before=_contributions("metric_before", "metric_people_were", sql.SQL("NOT metric.is_new")),
     )
 
 

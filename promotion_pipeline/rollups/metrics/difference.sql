@@ -220,44 +220,53 @@ SELECT stored.ctid, stored.* FROM (SELECT phase_id, user_id, metric FROM metric_
 JOIN hourly_user_metrics AS stored USING (phase_id, user_id, metric) WHERE stored.hour = '-infinity'
 
 -- name: find_changed
--- Users for whom something is another than it was.
+-- Users for whom something is another than it was, and since which hour: what they did before adds what it added.
 CREATE TEMPORARY TABLE metric_changed ON COMMIT DROP AS
-SELECT DISTINCT phase_id, user_id FROM (
+SELECT phase_id, user_id, min(hour) AS since FROM (
     (SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares FROM metric_fresh
         EXCEPT SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares FROM metric_stale)
     UNION ALL
     (SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares FROM metric_stale
         EXCEPT SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares FROM metric_fresh)
+    UNION ALL SELECT phase_id, user_id, NULL, '-infinity', NULL, 0, 0, 0 FROM metric_new_users
+    UNION ALL SELECT phase_id, user_id, NULL, '-infinity', NULL, 0, 0, 0 FROM metric_users
+        WHERE phase_id IN (SELECT phase_id FROM metric_list WHERE is_new)
+    UNION ALL SELECT phase_id, user_id, NULL, '-infinity', NULL, 0, 0, 0 FROM hourly_user_metrics
+        WHERE phase_id IN (SELECT phase_id FROM metric_list WHERE is_new)
     ) AS different
-UNION SELECT phase_id, user_id FROM metric_new_users
-UNION SELECT phase_id, user_id FROM metric_users WHERE phase_id IN (SELECT phase_id FROM metric_list WHERE is_new)
-UNION SELECT phase_id, user_id FROM hourly_user_metrics
-    WHERE phase_id IN (SELECT phase_id FROM metric_list WHERE is_new)
+GROUP BY phase_id, user_id
 
 -- name: make_was
 -- What is stored of the users for whom something is another.
 CREATE TEMPORARY TABLE metric_was ON COMMIT DROP AS
-SELECT stored.ctid AS place, stored.* FROM metric_changed JOIN hourly_user_metrics AS stored USING (phase_id, user_id)
+SELECT stored.ctid AS place, since, stored.* FROM metric_changed JOIN hourly_user_metrics AS stored USING (phase_id, user_id)
 
 -- name: make_is_now
 -- The same as it is now.
 CREATE TEMPORARY TABLE metric_is_now ON COMMIT DROP AS
-SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares FROM metric_was AS was
+SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares, since FROM metric_was AS was
 WHERE NOT EXISTS (SELECT 1 FROM metric_stale AS stale WHERE stale.place = was.place)
-UNION ALL SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares
+UNION ALL SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares, since
 FROM metric_fresh JOIN metric_changed USING (phase_id, user_id)
+
+-- name: make_before
+-- What is stored of those of them for whom there is something from that hour on: of the others nothing is taken out.
+CREATE TEMPORARY TABLE metric_before ON COMMIT DROP AS
+SELECT was.* FROM metric_was AS was
+JOIN (SELECT phase_id, user_id FROM metric_was GROUP BY phase_id, user_id HAVING max(hour) >= min(since))
+    AS later USING (phase_id, user_id)
 
 -- name: make_people_were
 -- When those users were first served, as it was known before.
 CREATE TEMPORARY TABLE metric_people_were ON COMMIT DROP AS
-SELECT known.phase_id, known.user_id, known.variant_id, known.exposed_at
+SELECT known.phase_id, known.user_id, known.variant_id, known.exposed_at, since
 FROM metric_changed JOIN metric_users AS known USING (phase_id, user_id)
 
 -- name: make_people_are
 -- The same as it is known now.
 CREATE TEMPORARY TABLE metric_people_are ON COMMIT DROP AS
-SELECT phase_id, user_id, variant_id, exposed_at FROM metric_new_users
-UNION ALL SELECT phase_id, user_id, variant_id, exposed_at FROM metric_people_were AS known
+SELECT phase_id, user_id, variant_id, exposed_at, '-infinity'::timestamptz AS since FROM metric_new_users
+UNION ALL SELECT phase_id, user_id, variant_id, exposed_at, since FROM metric_people_were AS known
 WHERE NOT EXISTS (SELECT 1 FROM metric_new_users AS new
     WHERE (new.phase_id, new.user_id) = (known.phase_id, known.user_id))
 
@@ -293,7 +302,15 @@ FROM (
         SELECT shares.*, sum(value) OVER so_far AS value_total, sum(number) OVER so_far AS number_total,
             sum(below_value) OVER so_far AS below_value_total, sum(below_number) OVER so_far AS below_number_total
         FROM (
-            SELECT did.phase_id, did.user_id, metric.metric, did.hour,
+            SELECT did.phase_id, did.user_id, did.metric, did.hour, did.since,
+                CASE WHEN did.variant_id = {nobodys} THEN person.variant_id ELSE did.variant_id END AS variant_id,
+                did.value, did.number, did.squares, 0 AS below_value, 0 AS below_number
+            FROM {cells} AS did
+            JOIN metric_list AS metric ON metric.phase_id = did.phase_id AND metric.metric = did.metric
+            LEFT JOIN {people} AS person ON (person.phase_id, person.user_id) = (did.phase_id, did.user_id)
+            WHERE did.hour > '-infinity' AND did.user_id <> '' AND {which}
+            UNION ALL
+            SELECT did.phase_id, did.user_id, metric.metric, did.hour, did.since,
                 CASE WHEN did.variant_id = {nobodys} THEN person.variant_id ELSE did.variant_id END AS variant_id,
                 coalesce(sum(did.value) FILTER (WHERE did.metric = metric.above), 0) AS value,
                 coalesce(sum(did.number) FILTER (WHERE did.metric = metric.above), 0) AS number,
@@ -301,16 +318,18 @@ FROM (
                 coalesce(sum(did.value) FILTER (WHERE did.metric = metric.below), 0) AS below_value,
                 coalesce(sum(did.number) FILTER (WHERE did.metric = metric.below), 0) AS below_number
             FROM {cells} AS did
-            JOIN metric_list AS metric ON metric.phase_id = did.phase_id AND did.metric IN (metric.above, metric.below)
+            JOIN metric_list AS metric ON metric.phase_id = did.phase_id AND metric.kind = 'ratio'
+                AND did.metric IN (metric.above, metric.below)
             LEFT JOIN {people} AS person ON (person.phase_id, person.user_id) = (did.phase_id, did.user_id)
             WHERE did.hour > '-infinity' AND did.user_id <> '' AND {which}
-            GROUP BY 1, 2, 3, 4, 5
+            GROUP BY 1, 2, 3, 4, 5, 6
         ) AS shares
         WINDOW so_far AS (PARTITION BY phase_id, user_id, variant_id, metric ORDER BY hour ROWS UNBOUNDED PRECEDING)
     ) AS totals
     JOIN metric_list AS metric USING (phase_id, metric)
     LEFT JOIN ({pasts}) AS past
         ON (past.phase_id, past.user_id, past.metric) = (totals.phase_id, totals.user_id, totals.metric)
+    WHERE totals.hour >= totals.since
 ) AS grown
 GROUP BY hour, phase_id, variant_id, metric
 UNION ALL
@@ -319,14 +338,14 @@ SELECT date_bin('1 hour', person.exposed_at, '2000-01-01 00:00:00+00'), person.p
 FROM {people} AS person JOIN metric_list AS metric ON metric.phase_id = person.phase_id AND {which}
 LEFT JOIN ({pasts}) AS past
     ON (past.phase_id, past.user_id, past.metric) = (person.phase_id, person.user_id, metric.metric)
-WHERE metric.kind <> 'request_mean'
+WHERE metric.kind <> 'request_mean' AND person.since = '-infinity'
 GROUP BY 1, 2, 3, 4
 UNION ALL
 -- A request of nobody known is as if each had a user of its own.
 SELECT did.hour, did.phase_id, did.variant_id, did.metric, did.number, did.number, did.number, did.value, did.squares,
     did.squares, did.number, did.number, did.value, 0, 0, 0
 FROM {cells} AS did JOIN metric_list AS metric ON (metric.phase_id, metric.metric) = (did.phase_id, did.metric)
-WHERE did.user_id = '' AND {which}
+WHERE did.user_id = '' AND did.hour >= did.since AND {which}
 
 -- name: pasts
 -- The past of each user who has one, as the metric counts it.

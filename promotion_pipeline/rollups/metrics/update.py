@@ -56,7 +56,10 @@ def phases_with_metrics(
     wanted = ids_filter(sql.SQL("phase.experiment_id"), experiment_ids)
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         rows = cursor.execute(_SQL["phases_with_metrics"].format(wanted=wanted)).fetchall()
-    found = (PhaseMetrics(*of_phase, fixed_metrics(fixed)) for *of_phase, fixed in rows)
+    found = (
+        PhaseMetrics(phase, experiment, name, start, end, fixed_metrics(fixed))
+        for phase, experiment, name, start, end, fixed in rows
+    )
     return tuple(phase for phase in found if phase.metrics)
 
 
