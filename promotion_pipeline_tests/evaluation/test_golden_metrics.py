@@ -15,7 +15,7 @@ from promotion_pipeline_tests.evaluation.golden_metrics import CASES, FILE, LIBR
 from promotion_pipeline_tests.evaluation.stated import judged, metric_rows, result
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
-STATED = [
+STATED: list[dict[str, Any]] = [
     {"name": "mean", "kind": "user_mean", "event": "purchase", "role": "secondary"},
     {"name": "proportion", "kind": "user_proportion", "event": "sign_up", "role": "secondary"},
     {"name": "ratio", "kind": "ratio", "numerator": "mean", "denominator": "proportion", "role": "secondary"},
