@@ -24,7 +24,7 @@ from promotion_pipeline.benchmark.measure import machine
 
 PARTS: dict[str, Callable[[], str]] = {
     "evaluation": evaluation.report,
-    "metrics": stated.report,
+    "evaluation-metrics": stated.report,
     "hourly": hourly.report,
     "hourly-metrics": hourly_metrics.report,
     "tick": tick.report,

@@ -56,7 +56,7 @@ def metric_sums(rollups: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 def report(experiments: int = 1000, hours: int = 720, variants: int = 3, runs: int = 5) -> str:
     """Print-ready lines: how many times as long the evaluation takes with five metrics an experiment."""
     load = workload(experiments, hours, variants)
-    stated = load.experiments.assign(metrics=[METRICS] * len(load.experiments))
+    stated = load.experiments.assign(metrics=pd.Series([METRICS] * len(load.experiments), dtype=object))
     sums = metric_sums(load.rollups)
     times = interleaved(
         {

@@ -114,7 +114,7 @@ def fill_tests(table: MetricTable, block: Block, own: Arms, rows: MetricRows, la
     slots, _, hours = own.requests.shape
     traffic = _traffic(block, own, tuned_for)
     for kind, part in _parts(lanes, slots * hours):
-        tested = _Part(kind, lanes.at(part), traffic.of(lanes.unit[part]))
+        tested = _LanesOfAKind(kind, lanes.at(part), traffic.of(lanes.unit[part]))
         found, why = tested.found(rows, part, (slots, len(lanes), hours))
         for name, cells in found.items():
             table.values[name][part] = np.moveaxis(np.broadcast_to(cells, (slots - 1, len(part), hours)), 0, -1)
@@ -141,7 +141,7 @@ def _parts(lanes: Lanes, cells_per_lane: int) -> Iterator[tuple[StatedMetricKind
 
 
 @dataclass(frozen=True)
-class _Part:
+class _LanesOfAKind:
     """Some lanes of one kind; arrays (treatments, lanes, hours)."""
 
     kind: StatedMetricKind

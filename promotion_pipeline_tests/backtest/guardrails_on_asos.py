@@ -51,9 +51,14 @@ def frames() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     return *as_comparisons(rollups, experiments), metrics
 
 
+def telling(experiments: pd.DataFrame, metrics: list[dict[str, Any]]) -> pd.DataFrame:
+    """The experiments with these metrics stated."""
+    return experiments.assign(metrics=pd.Series([metrics] * len(experiments), index=experiments.index, dtype=object))
+
+
 def finally_worse(rollups: pd.DataFrame, experiments: pd.DataFrame, metrics: pd.DataFrame) -> set[str]:
     """The comparisons in which one of the other three metrics is worse at the last look (p < 0.05, one look)."""
-    told = experiments.assign(metrics=[stated("secondary")] * len(experiments))
+    told = telling(experiments, stated("secondary"))
     found = evaluate(rollups, told, hours=[rollups["hour"].max()], metrics=metrics).metric_results
     is_worse = (found["metric"] != METRICS[0]) & (found["p_value"] < ALPHA) & (found["difference"] < 0)
     return set(found.loc[is_worse, "experiment_id"].astype(str))

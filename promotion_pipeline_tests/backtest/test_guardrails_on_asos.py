@@ -9,7 +9,15 @@ from scipy import stats
 
 from promotion_pipeline.backtest import replay
 from promotion_pipeline.evaluation import evaluate
-from promotion_pipeline_tests.backtest.guardrails_on_asos import FILE, METRICS, finally_worse, frames, rules, stated
+from promotion_pipeline_tests.backtest.guardrails_on_asos import (
+    FILE,
+    METRICS,
+    finally_worse,
+    frames,
+    rules,
+    stated,
+    telling,
+)
 
 Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
@@ -31,7 +39,7 @@ def _last_looks() -> pd.DataFrame:
 
 def test_every_final_statistic_is_the_files_own(published: Frames) -> None:
     rollups, experiments, metrics = published
-    told = experiments.assign(metrics=[stated("secondary")] * len(experiments))
+    told = telling(experiments, stated("secondary"))
     found = evaluate(rollups, told, hours=[rollups["hour"].max()], metrics=metrics).metric_results
     found = found.assign(key=found["variant_id"].astype(str), metric=found["metric"].astype(str))
     own, file = found.set_index(["key", "metric"]), _last_looks()

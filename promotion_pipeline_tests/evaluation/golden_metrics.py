@@ -36,7 +36,7 @@ def users(case: str) -> tuple[Arm, Arm]:
     rng = np.random.default_rng(seed)
 
     def arm(n: int, lift: float) -> Arm:
-        d = 1.0 + rng.poisson(3.0, n)
+        d = (1 + rng.poisson(3.0, n)).astype(np.float64)
         taste = rng.gamma(2.0, 1.0, n)
         x = np.round(1000.0 * taste * rng.uniform(0.2, 1.8, n))
         y = np.round(1000.0 * taste * (1 + lift) * rng.uniform(0.2, 1.8, n))
@@ -83,7 +83,7 @@ def gbstats(control: Arm, treatment: Arm) -> dict[str, Any]:
         )
 
     def tests(a: Any, b: Any) -> dict[str, float]:
-        found = {}
+        found: dict[str, Any] = {}
         for name, relative in (("absolute", False), ("relative", True)):
             config = FrequentistConfig(difference_type=name, alpha=0.05)
             result = TwoSidedTTest(a, b, config).compute_result()

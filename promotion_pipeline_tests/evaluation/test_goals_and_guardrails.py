@@ -100,7 +100,7 @@ def test_a_guardrail_with_a_margin_has_to_be_shown_within_it() -> None:
 
 def test_guardrails_are_named_in_the_sentence_that_people_read() -> None:
     found = judged([LATENCY, REFUNDS], None, guardrails=[("latency",)] * 2)
-    row = last(found.decisions).to_dict()
+    row = last(found.decisions)
     assert row["guardrails_not_kept"] == ("latency", "refunds", "latency")
     assert row["guardrails_not_measured"] == ("latency", "refunds", "latency")
     assert any("'refunds'" in sentence for sentence in explain(row).warnings)

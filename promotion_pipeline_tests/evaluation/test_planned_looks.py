@@ -142,10 +142,8 @@ def test_what_no_wait_brings_is_named_as_missing() -> None:
     shared = last(evaluate(exposed, experiment()).decisions)
     assert shared["multiple_exposure"] == pytest.approx(400 / 2_600)
     guarded = last(evaluate(sums(GOOD), experiment(guardrails=[("latency",)] * 2)).decisions)
-    for decision, said in (
-        (shared, "15 % of the users were served by several variants"),
-        (guarded, "guardrails: 'latency'"),
-    ):
+    lacking = ((shared, "15 % of the users were served by several variants"), (guarded, "guardrails: 'latency'"))
+    for decision, said in lacking:
         assert decision["is_eligible"] and not decision["is_promotable"]
         found = outlook(decision)
         assert found is not None and found.hours is None
