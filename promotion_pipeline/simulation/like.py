@@ -21,7 +21,7 @@ from promotion_pipeline.simulation.rerandomised import UserLog
 from promotion_pipeline.simulation.rollups import experiments_with
 from promotion_pipeline.simulation.summary import SrmSummary, summarise_alarms
 
-CELLS_AT_ONCE = 400_000
+CELLS_AT_ONCE = 200_000
 """Of (experiment, variant, hour): keeps the frames of one batch under a few hundred megabytes."""
 SURE = 0.95
 """Level of the Monte Carlo interval."""
