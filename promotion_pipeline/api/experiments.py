@@ -198,7 +198,7 @@ def _stands(context: GuardedRequest, promotion: Promotion) -> AnswerWithMessage[
     traffic = traffic_now(promotion.experiment_name, store=context.store)
     return AnswerWithMessage(
         data=Stands(promotion=promotion, traffic=traffic),
-        message=f"The promotion is {promotion.state.value.replace('_', ' ')}; traffic now: {split_text(traffic)}",
+        message=f"The promotion is {promotion.state.value.replace('_', ' ')}; decided split: {split_text(traffic)}",
     )
 
 

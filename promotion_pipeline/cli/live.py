@@ -159,7 +159,7 @@ def print_stands(promotion: Promotion, said: str, style: str, *, as_json: bool) 
         output.print_json({"promotion": promotion.to_json(), "traffic": traffic})
         return
     output.print_styled(f"{promotion.experiment_name}: {said}", style)
-    output.print_styled(f"  traffic now: {split_text(traffic)}")
+    output.print_styled(f"  decided split: {split_text(traffic)}")
 
 
 def print_delivery(promotion: Promotion) -> None:

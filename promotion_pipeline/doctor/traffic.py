@@ -68,7 +68,8 @@ def deliveries(subject: Subject) -> CheckOutcome:
         return ok("what is decided is served")
     first = stuck[0]
     more = f" (and {len(stuck) - 1} more)" if len(stuck) > 1 else ""
-    return problem(f"{first.experiment_name!r}: {first.state or first.target}: {first.sentence}{more}", LIST)
+    said = f"{first.experiment_name!r}: {first.state or first.target}: {first.sentence}{more}"
+    return problem(said, " or ".join(first.commands))
 
 
 def _names(found: list[Compared]) -> list[str]:

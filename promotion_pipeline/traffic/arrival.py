@@ -25,6 +25,8 @@ OWN_LOG = "ai_requests"
 LINES_AT_ONCE = 1_000
 _OUTCOMES = ("converted", "is_error", "latency_ms", "value")
 
+_REFUSALS = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)
+
 _Row = TypeVar("_Row", RequestRow, EventRow)
 
 
@@ -73,7 +75,7 @@ def take_outcomes(store: Store, batch: IncomingBatch[IncomingOutcome]) -> Taken:
     """Write what became of requests that were sent before to their rows.
 
     Raises:
-        ConflictError: requests are read from somewhere else.
+        ConflictError: requests are read from somewhere else, or the table is the team's own and does not take them.
         DependencyError: the database cannot be reached.
     """
     require_own_log(store)
@@ -88,15 +90,18 @@ def take_outcomes(store: Store, batch: IncomingBatch[IncomingOutcome]) -> Taken:
             )
         )
         merged = _merged(batch.rows.values())
-        changed = _ids(
-            connection,
-            "write_outcomes",
-            ids=sorted(merged),
-            converted=[merged[key].converted for key in sorted(merged)],
-            errors=[merged[key].is_error for key in sorted(merged)],
-            latencies=[merged[key].latency_ms for key in sorted(merged)],
-            values=[merged[key].value for key in sorted(merged)],
-        )
+        try:
+            changed = _ids(
+                connection,
+                "write_outcomes",
+                ids=sorted(merged),
+                converted=[merged[key].converted for key in sorted(merged)],
+                errors=[merged[key].is_error for key in sorted(merged)],
+                latencies=[merged[key].latency_ms for key in sorted(merged)],
+                values=[merged[key].value for key in sorted(merged)],
+            )
+        except _REFUSALS as error:
+            raise _not_taken(OWN_LOG, error) from None
     return _taken(batch, len(changed))
 
 
@@ -150,9 +155,13 @@ def _copy(connection: Connection, table: str, columns: Sequence[str], lines: Ite
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
             while part := "".join(islice(lines, LINES_AT_ONCE)):
                 copy.write(part)
-    except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
-        said = " ".join(str(error.diag.message_primary or error).split())
-        raise ConflictError(
-            f"{table} does not take the rows as they are sent ({said}): it is a table of your own, write them there"
-            " yourself"
-        ) from None
+    except _REFUSALS as error:
+        raise _not_taken(table, error) from None
+
+
+def _not_taken(table: str, error: psycopg.Error) -> ConflictError:
+    said = " ".join(str(error.diag.message_primary or error).split())
+    way_on = "it is a table of your own, write them there yourself"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        way_on = f"let its owner GRANT SELECT, INSERT, UPDATE ON {table} TO the role that serve runs as"
+    return ConflictError(f"{table} does not take the rows as they are sent ({said}): {way_on}")

@@ -272,6 +272,16 @@ def test_a_table_of_a_teams_own_that_takes_no_such_rows_says_so(api: Api, seeded
     assert api.rows("SELECT count(*) AS n FROM sent_requests") == [{"n": 0}]
 
 
+def test_outcomes_for_a_table_whose_ids_are_numbers_are_refused_in_words(api: Api, seeded: Seeded) -> None:
+    with api.store.connect() as connection:
+        connection.execute("ALTER TABLE ai_requests ALTER id DROP DEFAULT, ALTER id TYPE bigint USING 0")
+
+    answer = api.as_role("ingest").post(EVENTS, json=[{"requestId": str(uuid4()), "converted": True}])
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert "table of your own" in answer.json()["detail"]
+
+
 def test_ids_of_old_requests_are_forgotten(api: Api, seeded: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sent_before, "FORGET_SECONDS", 0.0)
     sent(api, REQUESTS, [request() for _ in range(3)])

@@ -48,8 +48,13 @@ THREE = (
 USERS = [f"user-{number}" for number in range(1_000)]
 
 
-def serve_by_flag(store: Store, seeded: Seeded, kind: str = "ofrep", flag: str = FLAG) -> None:
-    with store.connect() as connection:
+def serve_by_flag(
+    store: Store, seeded: Seeded, kind: str = "ofrep", flag: str = FLAG, *, is_second: bool = False
+) -> None:
+    with store.connect() as connection, connection.transaction():
+        if is_second:
+            # As from before one flag was one experiment's: the database refuses the second one now.
+            connection.execute("SET LOCAL session_replication_role = replica")
         connection.execute(
             "UPDATE ab_experiments SET traffic_target = %s WHERE id = %s",
             [Jsonb({"kind": kind, "flag": flag}), seeded.id],
@@ -244,7 +249,7 @@ def test_all_flags_are_answered_at_once_and_304_while_nothing_changes_for_that_u
 
 
 def test_two_experiments_behind_one_flag_are_a_failure_that_names_both(api: Api, flagged: Seeded) -> None:
-    serve_by_flag(api.store, seed_experiment(api.store, "second", WINNER))
+    serve_by_flag(api.store, seed_experiment(api.store, "second", WINNER), is_second=True)
 
     one = evaluator(api).post(ONE, json=USER)
     (flag,) = evaluator(api).post(ALL, json=USER).json()["flags"]

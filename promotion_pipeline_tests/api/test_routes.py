@@ -163,7 +163,8 @@ def test_the_eligibility_of_a_promotion_is_the_one_that_was_checked_before(api: 
 
     after = api.operator.post(f"{EXPERIMENT}/promote").json()["data"]["eligibility"]
 
-    assert after == before
+    # What is served changes with the act: the answer says what was decided upon.
+    assert after == before | {"traffic": None}
 
 
 @pytest.mark.parametrize("door", ["DELETE", "POST"])

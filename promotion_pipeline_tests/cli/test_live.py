@@ -79,5 +79,5 @@ def test_a_split_that_was_changed_is_put_back_or_kept(store: Store, run: Run) ->
     planned = run("rollback", "x", "--reason", "theirs", "--to", "close", "--dry-run")
     assert ("leave its traffic at" in planned.err, "overwrite" in planned.err) == (True, False), planned.err
     closed = run("rollback", "x", "--reason", "theirs", "--to", "close", "--yes")
-    assert (closed.code, "traffic now: control 50 %, treatment 50 %" in closed.out) == (0, True)
+    assert (closed.code, "decided split: control 50 %, treatment 50 %" in closed.out) == (0, True)
     assert " closed " in run("history", "x").out

@@ -371,3 +371,7 @@ def test_a_split_that_is_decided_and_not_served(installation: Installation) -> N
     found = installation.finding("served traffic")
     assert found.status is Status.PROBLEM
     assert "failed: Unleash answered HTTP 503" in found.message
+    assert found.fix == "promotion-pipeline traffic retry x"
+    installation.execute("UPDATE traffic_deliveries SET state = 'conflicted'")
+    ways = "promotion-pipeline traffic adopt x or promotion-pipeline traffic overwrite x --reason '...'"
+    assert installation.finding("served traffic").fix == ways

@@ -65,7 +65,10 @@ def test_the_example_workspace_shows_the_location_and_runs_are_started_through_i
         assert workspace.code_location_errors() == []
         location = workspace.get_code_location("promotion_pipeline")
         (repository,) = location.get_repositories().values()
-        assert [one.name for one in repository.get_schedules()] == ["hourly_promotion_schedule"]
+        assert [one.name for one in repository.get_schedules()] == [
+            "hourly_promotion_schedule",
+            "served_traffic_schedule",
+        ]
         assert {"promotion_sensor", "notification_sensor"} <= {one.name for one in repository.get_sensors()}
         sensor = location.get_sensor_execution_data(
             stage.instance, repository.handle, "promotion_sensor", None, None, None, None, None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -57,6 +58,13 @@ def others(unleash: UnleashServer, feature: str) -> tuple[str, str]:
     return json.dumps([{**first, "variants": None}, *rest]), unleash.text(feature, "development")
 
 
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "Unleash's clients were not given what was written"
+        time.sleep(0.3)
+
+
 def test_a_ramp_and_its_rollback_reach_the_users_of_unleashs_own_client_and_change_nothing_but_weights(
     store: Store, unleash: UnleashServer
 ) -> None:
@@ -72,6 +80,8 @@ def test_a_ramp_and_its_rollback_reach_the_users_of_unleashs_own_client_and_chan
     promote_winner("x", "manual", "anna", store=served)
     assert delivered(served, seeded.id) is TrafficState.VERIFIED
     assert weights(unleash.strategies("checkout")[0]) == {"control": 250, "treatment": 750}
+    # Unleash gives its clients what it read up to a second before.
+    wait_for(lambda: unleash.served("checkout", USERS) != was_served)
     ramped = Counter(unleash.served("checkout", USERS))
     assert ramped.keys() == {"control", "treatment"}
     assert abs(ramped["treatment"] - 0.75 * len(USERS)) < 3 * (0.75 * 0.25 * len(USERS)) ** 0.5
@@ -79,6 +89,7 @@ def test_a_ramp_and_its_rollback_reach_the_users_of_unleashs_own_client_and_chan
     assert delivered(served, seeded.id) is TrafficState.VERIFIED
     assert weights(unleash.strategies("checkout")[0]) == {"control": 0, "treatment": 1000}
     assert others(unleash, "checkout") == rest
+    wait_for(lambda: Counter(unleash.served("checkout", USERS)) != ramped)
     assert set(unleash.served("checkout", USERS)) == {"treatment"}
     assert set(unleash.served("checkout", USERS, country="DE")) == {"off"}
     assert set(unleash.served("checkout", USERS, plan="free")) == {"off"}
@@ -86,6 +97,7 @@ def test_a_ramp_and_its_rollback_reach_the_users_of_unleashs_own_client_and_chan
     assert delivered(served, seeded.id) is TrafficState.VERIFIED
     assert unleash.text("checkout") == before
     assert others(unleash, "checkout") == rest
+    wait_for(lambda: set(unleash.served("checkout", USERS)) != {"treatment"})
     assert unleash.served("checkout", USERS) == was_served
 
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from promotion_pipeline import promote_winner
-from promotion_pipeline.errors import ConflictError
+from promotion_pipeline import promote_winner, rollback_promotion
+from promotion_pipeline.errors import ConflictError, NothingToRollBackError
 from promotion_pipeline.promotion.act.reconciling import adopt_traffic, overwrite_traffic, retry_traffic
 from promotion_pipeline.promotion.record.served import ServedTraffic
 from promotion_pipeline.store.database import Store
@@ -60,6 +60,18 @@ def test_an_edit_after_the_one_that_was_seen_is_another_conflict(served: Store, 
     overwrite_traffic("x", "a mistake", "anna", store=served)
     assert once_more(served, seeded).state is TrafficState.CONFLICTED
     assert provider.weights == {"control": 100, "treatment": 900}
+
+
+def test_rolling_back_again_what_was_never_served_names_the_way(served: Store, provider: Provider) -> None:
+    seeded = in_conflict(served, provider)
+    rollback_promotion("x", "worse", "anna", store=served)
+    provider.edit(200, 800)
+    assert once_more(served, seeded).state is TrafficState.CONFLICTED
+    with pytest.raises(NothingToRollBackError, match=r"not served .*conflicted.*traffic overwrite 'x' --reason"):
+        rollback_promotion("x", "worse", "anna", to="control", store=served)
+    overwrite_traffic("x", "the rollback", "anna", store=served)
+    assert once_more(served, seeded).state is TrafficState.VERIFIED
+    assert provider.weights == {"control": 500, "treatment": 500}
 
 
 def test_a_failed_delivery_is_tried_again(served: Store, provider: Provider) -> None:

@@ -29,7 +29,7 @@ from promotion_pipeline.promotion.record.transaction import (
 from promotion_pipeline.promotion.watch.drift import drift_in, recorded_names
 from promotion_pipeline.promotion.watch.state import close_alarms
 from promotion_pipeline.store.database import Connection, Store
-from promotion_pipeline.traffic.deliveries import SplitChange
+from promotion_pipeline.traffic.deliveries import SplitChange, TrafficState, newest_delivery
 
 
 class RollbackTarget(StrEnum):
@@ -270,7 +270,14 @@ def _nothing(context: ActContext) -> str:
         return f"{name!r} was never promoted: there is nothing to roll back"
     last = past[0]
     assert last.rollback_at is not None
-    return (
+    said = (
         f"{name!r} is rolled back already: {last.promoted_variant_name!r} at"
         f" {last.rollback_at.isoformat(timespec='seconds')} by {last.rolled_back_by} ({last.rollback_reason})"
+    )
+    delivery = newest_delivery(context.connection, context.experiment.id)
+    if delivery is None or delivery.state in {TrafficState.VERIFIED, TrafficState.SUPERSEDED}:
+        return said
+    return (
+        f"{said}; but that split is not served (its delivery is {delivery.state.value}):"
+        f" promotion-pipeline traffic overwrite {name!r} --reason TEXT puts it there"
     )

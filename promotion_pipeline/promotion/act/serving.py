@@ -83,7 +83,10 @@ def delivery_sentence(delivery: TrafficDelivery | None) -> str | None:
     match delivery.state.value:
         case "verified":
             return f"served: {delivery.target} says so"
-        case "conflicted" | "failed":
-            return f"NOT SERVED ({delivery.state.value}): {delivery.error}"
+        case "conflicted":
+            ways = "promotion-pipeline traffic overwrite puts what was decided there, traffic adopt takes theirs over"
+            return f"NOT SERVED (conflicted): {delivery.error}: {ways}"
+        case "failed":
+            return f"NOT SERVED (failed): {delivery.error}: once mended, promotion-pipeline traffic retry"
     why = f" ({delivery.error})" if delivery.error else ""
     return f"decided, and not served yet{why}: it is tried again by itself; see promotion-pipeline traffic"

@@ -94,7 +94,9 @@ def assess(
     with store.connect() as connection, database_errors():
         ids = [assessment.experiment.id for assessment in assessments]
         alarms = alarms_in(connection, ids)
-        traffic = {split.experiment_id: ServedTraffic.of(split) for split in traffic_splits(connection, ids)}
+        # What is served now says nothing of an hour that was asked for.
+        served = traffic_splits(connection, ids) if as_of is None else ()
+        traffic = {split.experiment_id: ServedTraffic.of(split) for split in served}
     return [
         with_alarms(assessment, alarms).model_copy(update={"traffic": traffic.get(assessment.experiment.id)})
         for assessment in assessments

@@ -62,7 +62,7 @@ BEGIN
     IF NOT NEW.is_active AND NOT EXISTS (SELECT 1 FROM experiment_promotions
         WHERE experiment_id = NEW.id AND state IN ('ramping', 'promoted')) THEN RETURN NULL; END IF;
     -- Two that are configured at once wait for each other; the second then sees the first.
-    PERFORM pg_advisory_xact_lock(hashtextextended(place, 0x7472616666));
+    PERFORM pg_advisory_xact_lock(hashtextextended(place, 500135192166));
     SELECT e.name INTO other FROM ab_experiments AS e
     WHERE e.id <> NEW.id AND traffic_place(e.traffic_target) = place
         AND (strategy IS NULL OR e.traffic_target ->> 'strategy_id' IS NULL
