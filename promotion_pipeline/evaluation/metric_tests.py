@@ -20,10 +20,10 @@ from promotion_pipeline.statistics import (
     Contrast,
     UserSums,
     always_valid_critical_z,
+    always_valid_lift,
     always_valid_one_sided_p_value,
-    always_valid_p_value,
+    careful_margin_contrast,
     cuped_arms,
-    fieller_lift_interval,
     independent,
     lift_of,
     margin_contrast,
@@ -178,7 +178,7 @@ class _LanesOfAKind:
             "control_sample": estimate.sample[:1],
             "sample": estimate.sample[1:],
         }
-        found |= self._fixed(contrast, error, freedom, ratio) | self._always_valid(careful, careful_error, unsure)
+        found |= self._fixed(contrast, error, freedom, ratio) | self._always_valid(careful, careful_freedom)
         found |= self._guarded(contrast, careful, careful_error, unsure)
         return found, self._reasons(sums, estimate, found, careful_error)
 
@@ -190,15 +190,24 @@ class _LanesOfAKind:
             p_value = student_two_sided_p_value(contrast.difference / error, freedom)
             return {"p_value": p_value, "lift": lift, "lift_lower": lift - half, "lift_upper": lift + half}
 
-    def _always_valid(self, careful: Contrast, error: Floats, unsure: Floats) -> dict[str, Floats]:
-        """The same for every look at once; test and interval are one family of contrasts, so they agree."""
+    def _always_valid(self, careful: Contrast, freedom: Floats) -> dict[str, Floats]:
+        """The same for every look at once; one sequence gives test and interval, so they agree."""
         seen = self.traffic
-        interval = fieller_lift_interval(careful, seen.reach * unsure)
-        p_value = always_valid_p_value(careful.difference, error, seen.n, seen.tuned_for, seen.shared_alpha)
+        found = always_valid_lift(
+            careful.control,
+            careful.control_variance,
+            careful.treatment,
+            careful.treatment_variance,
+            seen.n,
+            seen.tuned_for,
+            seen.shared_alpha,
+            inverse_freedom=freedom,
+            covariance=careful.covariance,
+        )
         return {
-            "always_valid_p_value": p_value,
-            "always_valid_lower": interval.lower,
-            "always_valid_upper": interval.upper,
+            "always_valid_p_value": found.p_value,
+            "always_valid_lower": found.lower,
+            "always_valid_upper": found.upper,
         }
 
     def _guarded(self, contrast: Contrast, careful: Contrast, error: Floats, unsure: Floats) -> dict[str, Floats]:
@@ -213,7 +222,7 @@ class _LanesOfAKind:
         p_value = always_valid_one_sided_p_value(harm, error, seen.n, seen.tuned_for, seen.alpha)
         found = {"guardrail_p_value": np.where(guards[:, None], p_value, np.nan)}
         if with_margin.any():
-            ahead, ahead_error = margin_contrast(careful, margin, sign > 0)
+            ahead, ahead_error = careful_margin_contrast(careful, margin, sign > 0)
             shown = always_valid_one_sided_p_value(
                 ahead, ahead_error * unsure, seen.n, seen.tuned_for, seen.shared_alpha
             )

@@ -17,7 +17,7 @@ from promotion_pipeline.statistics.clusters import (
 )
 from promotion_pipeline.statistics.contrasts import (
     Contrast,
-    fieller_lift_interval,
+    careful_margin_contrast,
     independent,
     lift_of,
     margin_contrast,
@@ -121,6 +121,7 @@ __all__ = [
     "benjamini_hochberg",
     "bonferroni",
     "calibration",
+    "careful_margin_contrast",
     "combined_inverse_freedom",
     "continuous_boundary",
     "critical_z",
@@ -132,7 +133,6 @@ __all__ = [
     "dunnett_critical_z",
     "dunnett_p_value",
     "exact_share",
-    "fieller_lift_interval",
     "group_sequential_boundaries",
     "holds",
     "holm",

@@ -1,8 +1,7 @@
 """A treatment's mean set against control's, in all the ways that an experiment asks: difference, lift, margin.
 
-All of it is one family of contrasts, A - r B: the difference at r = 1, a non-inferiority margin m at r = 1 -+ m, and
-the interval of the ratio A / B as all r that the contrast does not refuse (Fieller 1954, JRSS B 16, 175-185). So test,
-interval and margin agree, and where each contrast may be looked at after every request, so may the interval.
+All of it is one family of contrasts, A - r B: the difference at r = 1, a non-inferiority margin m at r = 1 -+ m. The
+always-valid test and interval of the lift are those of `lift_sequence.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from promotion_pipeline.statistics.arrays import FloatArray, finite, floats, positive, quiet
 from promotion_pipeline.statistics.clusters import combined_inverse_freedom
-from promotion_pipeline.statistics.intervals import Interval
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,27 +85,6 @@ def lift_of(contrast: Contrast, ratio: FloatArray | None = None) -> tuple[FloatA
 
 
 @quiet
-def fieller_lift_interval(contrast: Contrast, critical: ArrayLike) -> Interval:
-    """All lifts r - 1 with |A - r B| <= critical * sd(A - r B), as an interval. Arguments broadcast.
-
-    (r^2 (B^2 - c^2 v_B) - 2 r (A B - c^2 v_AB) + A^2 - c^2 v_A <= 0.) It leaves out 0 exactly where the difference is
-    more than `critical` standard errors. NaN where control's mean is itself less than `critical` standard errors from
-    0, so that no finite interval holds the ratio. Where control's mean is negative it is the lift over |B|.
-    """
-    a, b = contrast.treatment, contrast.control
-    va, vb, vab = contrast.treatment_variance, contrast.control_variance, contrast.covariance
-    (c,) = floats(critical)
-    q = c * c
-    leading = np.where(b * b > q * vb, b * b - q * vb, np.nan)
-    spread = va * b * b - 2.0 * a * b * vab + vb * a * a - q * (va * vb - vab * vab)
-    half = c * np.sqrt(np.maximum(spread, 0.0)) / leading
-    # The middle less 1, not the middle: the lift is small beside it.
-    middle = (b * (a - b) + q * (vb - vab)) / leading
-    middle = np.where(b < 0, -middle, middle)
-    return Interval(finite(middle - half), finite(middle + half))
-
-
-@quiet
 def margin_contrast(
     contrast: Contrast, margin: ArrayLike, higher_is_better: ArrayLike
 ) -> tuple[FloatArray, FloatArray]:
@@ -121,3 +98,24 @@ def margin_contrast(
     factor = np.where(contrast.control != 0, 1.0 - good * np.sign(contrast.control) * limit, np.nan)
     estimate = good * (contrast.treatment - factor * contrast.control)
     return np.asarray(estimate), np.asarray(np.sqrt(positive(contrast.variance_at(factor))))
+
+
+@quiet
+def careful_margin_contrast(
+    contrast: Contrast, margin: ArrayLike, higher_is_better: ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    """`margin_contrast` with a standard error that is never less than the log ratio's, by the delta method.
+
+    Where control is the small arm and events are rare, the difference alone is too sure of being ahead: the control
+    that is unlucky has the small variance too (`lift_sequence.py` has the other side of it).
+    """
+    ahead, error = margin_contrast(contrast, margin, higher_is_better)
+    a, b = contrast.treatment, contrast.control
+    (limit,) = floats(margin)
+    good = np.where(np.asarray(higher_is_better, dtype=bool), 1.0, -1.0)
+    factor = 1.0 - good * limit
+    of_logarithm = contrast.treatment_variance / (a * a) + contrast.control_variance / (b * b)
+    of_logarithm = of_logarithm - 2.0 * contrast.covariance / (a * b)
+    z = good * np.log(a / (factor * b)) / np.sqrt(positive(of_logarithm))
+    applies = (a > 0) & (b > 0) & (factor > 0) & (ahead > 0) & (z > 0)
+    return ahead, np.where(applies, np.fmax(error, ahead / np.where(applies, z, 1.0)), error)

@@ -43,9 +43,10 @@ class _Arms:
     variance0: FloatArray
     mean1: FloatArray
     variance1: FloatArray
+    covariance: FloatArray
 
     def at(self, where: NDArray[np.bool_]) -> _Arms:
-        values = (self.mean0, self.variance0, self.mean1, self.variance1)
+        values = (self.mean0, self.variance0, self.mean1, self.variance1, self.covariance)
         return _Arms(*(np.broadcast_to(value, where.shape)[where] for value in values))
 
 
@@ -60,6 +61,7 @@ def always_valid_lift(
     alpha: ArrayLike,
     *,
     inverse_freedom: ArrayLike | None = None,
+    covariance: ArrayLike = 0.0,
 ) -> LiftSequence:
     """Two-sided 1 - alpha interval of m1 / m0 - 1 that covers at every look at once, with its p-value; all broadcast.
 
@@ -68,10 +70,11 @@ def always_valid_lift(
         n, n_star, alpha: as in `always_valid_interval`.
         inverse_freedom: 1 / degrees of freedom of the variance; the interval then reaches as far as Student's t would
             have it. None: as good as known.
+        covariance: of the two means; an adjustment for the users' past, taken over both arms, brings one.
 
     Where a mean is at or under 0: the lift is (m1 - m0) / |m0|, and the test that of the difference.
     """
-    arms = _Arms(*floats(mean0, variance_of_mean0, mean1, variance_of_mean1))
+    arms = _Arms(*floats(mean0, variance_of_mean0, mean1, variance_of_mean1, covariance))
     mixture = mixture_of(n, n_star, alpha)
     critical = mixture.critical_z
     inflation = None if inverse_freedom is None else student_inflation(critical, inverse_freedom)
@@ -88,14 +91,15 @@ def always_valid_lift(
 
 def _of_log_ratio(arms: _Arms, reach: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """z, lower and upper end; anything where a mean is not above 0."""
-    m0, v0, m1, v1 = arms.mean0, arms.variance0, arms.mean1, arms.variance1
+    m0, v0, m1, v1, both = arms.mean0, arms.variance0, arms.mean1, arms.variance1, 2.0 * arms.covariance
     ratio = m1 / m0
     log_ratio = np.log(ratio)
     of_control, of_treatment = v0 / (m0 * m0), v1 / (m1 * m1)
     # ln(r) / (r - 1), by its series where the quotient of two roundings would be none.
     slope = np.where(np.abs(log_ratio) > 1e-4, log_ratio / (ratio - 1.0), 1.0 - log_ratio / 2.0)
-    of_difference = (of_control + of_treatment * (ratio * ratio)) * (slope * slope)
-    error = np.sqrt(positive(np.maximum(of_treatment + of_control, of_difference)))
+    of_difference = (of_control + of_treatment * (ratio * ratio) - both / (m0 * m0)) * (slope * slope)
+    of_logarithm = of_treatment + of_control - both / (m0 * m1)
+    error = np.sqrt(positive(np.maximum(of_logarithm, of_difference)))
     stretch = np.exp(error * reach)
     z, lower, upper = (
         np.asarray(log_ratio / error),
@@ -112,13 +116,15 @@ def _of_log_ratio(arms: _Arms, reach: FloatArray) -> tuple[FloatArray, FloatArra
 def _of_difference(arms: _Arms, reach: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The same by the difference and Fieller's interval; NaN where that is not bounded, or an arm does not vary."""
     m0, v0, m1, v1 = arms.mean0, positive(arms.variance0), arms.mean1, positive(arms.variance1)
+    both = arms.covariance
     squares = reach * reach
     leading = positive(m0 * m0 - squares * v0)
-    root = np.sqrt(np.maximum(m0 * m0 * m1 * m1 - leading * (m1 * m1 - squares * v1), 0.0))
-    ratios = ((m0 * m1 - root) / leading, (m0 * m1 + root) / leading)
+    middle = m0 * m1 - squares * both
+    root = np.sqrt(np.maximum(middle * middle - leading * (m1 * m1 - squares * v1), 0.0))
+    ratios = ((middle - root) / leading, (middle + root) / leading)
     up = m0 > 0
     lower = np.where(up, ratios[0] - 1.0, 1.0 - ratios[1])
     upper = np.where(up, ratios[1] - 1.0, 1.0 - ratios[0])
     known = np.isfinite(lower) & np.isfinite(upper)
-    z = np.where(known, (m1 - m0) / np.sqrt(v0 + v1), np.nan)
+    z = np.where(known, (m1 - m0) / np.sqrt(positive(v0 + v1 - 2.0 * both)), np.nan)
     return z, np.where(known, lower, np.nan), np.where(known, upper, np.nan)
