@@ -1119,6 +1119,7 @@ COMMENT ON COLUMN public.eligibility_decisions.measured_since IS 'first hour by 
 COMMENT ON COLUMN public.eligibility_decisions.guardrails_not_kept IS 'by name: the guardrails that keep the candidate from going unattended';
 
 COMMENT ON COLUMN public.eligibility_decisions.guardrails_not_measured IS 'those of them that could not be measured';
+
 CREATE TABLE public.ended_lifts (
     phase_id uuid NOT NULL,
     variant_id uuid NOT NULL,
