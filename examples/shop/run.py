@@ -149,13 +149,14 @@ def _let_the_daemon_decide(store: Store, shop: Shop, ui_port: int | None, patien
     log.unlink(missing_ok=True)
     with process_group(command, environment, store.settings.home, log) as dagster:
         _say(f"Dagster starts (log: {log}); its schedule decides at {decides_at:%H:%M} UTC")
+        # Once: the same people every few seconds would be a few who make much of the newest hour.
+        _say(f"  visitors now: {shop.visit(VISITORS_NOW)}")
         deadline = time.monotonic() + 60 * patience_minutes
         while (state := _state(store)) not in ("ramping", "promoted"):
             if dagster.poll() is not None:
                 sys.exit(f"error: Dagster ended (see {log}): {_last_line(log)}")
             if time.monotonic() > deadline:
                 sys.exit(f"error: nothing was promoted in {patience_minutes:g} minutes: see {log}")
-            _say(f"  visitors now: {shop.visit(VISITORS_NOW)}")
             time.sleep(LOOK_SECONDS)
         promotion = get_promotion_history(EXPERIMENT, store=store)[0]
         _say(f"{state} by {promotion.promoted_by}: {promotion.promoted_variant_name}")
