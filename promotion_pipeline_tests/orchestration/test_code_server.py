@@ -67,6 +67,7 @@ def test_the_example_workspace_shows_the_location_and_runs_are_started_through_i
         (repository,) = location.get_repositories().values()
         assert [one.name for one in repository.get_schedules()] == [
             "hourly_promotion_schedule",
+            "realised_lift_schedule",
             "served_traffic_schedule",
         ]
         assert {"promotion_sensor", "notification_sensor"} <= {one.name for one in repository.get_sensors()}

@@ -63,7 +63,7 @@ def find_difference(
     connection.execute("ANALYZE metric_new_users")
     connection.execute(_SQL["make_event_hours"])
     if takes_events is not None:
-        connection.execute(_SQL["take_event_changes" if takes_events else "see_event_changes"], {"until": until})
+        connection.execute(_SQL["take_event_changes"] if takes_events else _SQL["see_event_changes"], {"until": until})
     connection.execute(_SQL["find_touched_events"], {"until": until})
     connection.execute(_SQL["find_touched_pasts"])
     connection.execute("ANALYZE metric_event_hours, metric_touched, metric_touched_pasts")
@@ -72,9 +72,15 @@ def find_difference(
     connection.execute("ANALYZE metric_fresh, metric_stale")
     connection.execute(_SQL["find_changed"])
     connection.execute("ANALYZE metric_changed")
-    for name in ("was", "is_now", "before", "people_were", "people_are"):
-        connection.execute(_SQL[f"make_{name}"])
-        connection.execute(f"ANALYZE metric_{name}")
+    for name, statement in (
+        ("metric_was", _SQL["make_was"]),
+        ("metric_is_now", _SQL["make_is_now"]),
+        ("metric_before", _SQL["make_before"]),
+        ("metric_people_were", _SQL["make_people_were"]),
+        ("metric_people_are", _SQL["make_people_are"]),
+    ):
+        connection.execute(statement)
+        connection.execute(f"ANALYZE {name}")
     # Of tables that were made just now, without an index, and of which the planner expects one row: it would read one
     # of them anew for each row of another.
     connection.execute("SET LOCAL enable_nestloop = off")
