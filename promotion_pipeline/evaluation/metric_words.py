@@ -45,11 +45,21 @@ def _guarded(row: Mapping[str, Any], verdict: GuardrailVerdict, reason: MetricRe
         case GuardrailVerdict.NOT_KEPT if margin is None:
             return "shown to be worse"
         case GuardrailVerdict.NOT_KEPT:
-            return f"not shown to be less than {setting_text(margin)} worse"
+            return _beyond(row, margin)
         case GuardrailVerdict.NOT_MEASURED:
             return why_not(reason)
         case _ as never:
             assert_never(never)
+
+
+def _beyond(row: Mapping[str, Any], margin: float) -> str:
+    """Of a guardrail with a margin that is not kept: whether harm is shown, or harmlessness only not shown yet."""
+    if MetricOutcome(row["outcome"]) is not MetricOutcome.WORSE:
+        return f"not shown to be less than {setting_text(margin)} worse"
+    ends = [row["always_valid_lower"], row["always_valid_upper"]]
+    if None not in ends and min(abs(end) for end in ends) * 100 > margin:
+        return f"shown to be more than {setting_text(margin)} worse"
+    return f"shown to be worse, and not shown to be by less than {setting_text(margin)}"
 
 
 def why_not(reason: MetricReason) -> str:

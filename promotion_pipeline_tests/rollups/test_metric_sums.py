@@ -219,6 +219,26 @@ def test_forgetting_a_user_leaves_the_sums_and_not_the_id(store: Store, connecti
         assert connection.execute(f"SELECT 1 FROM {table} WHERE user_id = 'ann'").fetchone() is None
 
 
+def test_users_of_whom_no_request_is_left_are_nobody_of_the_experiment(store: Store, connection: Connection) -> None:
+    seeded = _simple(store, [REVENUE | {"covariate": "same_metric_before"}])
+    for user, hours in [("bot", 0.2), ("bot", 1.2), ("late", 0.3), ("late", 2.3), ("sound", 0.4), ("sound", 1.4)]:
+        _request(connection, seeded, user, hours)
+    for user, hours, value in [("bot", 0.5, 70), ("late", 0.6, 9), ("late", 2.5, 4), ("sound", 0.7, 2), ("bot", -9, 8)]:
+        _event(connection, seeded, user, hours, value)
+    rollup_window(store, START, END)
+    assert _total(store, seeded, "revenue", "new_users") == 3
+    # A predicate that leaves them out, or a deletion, is the same to the sums: those hours' requests are others now.
+    connection.execute("DELETE FROM ai_requests WHERE user_id = 'bot'")
+    connection.execute("DELETE FROM ai_requests WHERE user_id = 'late' AND created_at < %s", [START + HOUR])
+    rollup_window(store, START, END)
+    assert _total(store, seeded, "revenue", "new_users") == 2
+    # What 'late' bought before the first request that is left was bought before the exposure.
+    assert _total(store, seeded, "revenue") == 6
+    assert _total(store, seeded, "revenue", "user_value_sum_squares") == 4 + 16
+    assert _total(store, seeded, "revenue", "covariate_sum") == 9
+    assert_same_sums(stored_metric_sums(connection, seeded.id), raw_metric_sums(connection, seeded.id))
+
+
 def test_a_late_event_is_noted_for_the_hours_that_are_decided(store: Store, connection: Connection) -> None:
     seeded = _simple(store, [REVENUE])
     for hours in (1, 2, 3):

@@ -56,6 +56,8 @@ def find_difference(
     connection.execute(_SQL["list_metrics"], {"metrics": Jsonb(metric_rows(phases, known))})
     connection.execute(_SQL["hours_of_new"], {"until": until})
     connection.execute("ANALYZE metric_list, metric_hours")
+    connection.execute(_SQL["find_lost"])
+    connection.execute(_SQL["read_where_they_are_met_now"])
     _read_log(connection, reader, known)
     connection.execute(_SQL["find_new_users"])
     connection.execute(_SQL["end_pasts_at_earlier_phases"])

@@ -147,6 +147,7 @@ CREATE TABLE metric_users (
     past_until timestamptz NOT NULL,
     PRIMARY KEY (phase_id, user_id)
 );
+CREATE INDEX metric_users_exposed ON metric_users (phase_id, exposed_at);
 COMMENT ON COLUMN metric_users.past_until IS
     'end of what is the user''s past: first served in the experiment, or the start of an earlier phase that served them';
 COMMENT ON TABLE metric_users IS
