@@ -70,7 +70,7 @@ def why_not(reason: MetricReason) -> str:
         MetricReason.UNMATCHED: "no event or value matches it; compare its `event` or `column` with what is sent",
         MetricReason.NEEDS_USERS: "it is made of users and the log knows none; log a user_id",
         MetricReason.TOO_FEW: "too few users or requests in one of the two arms",
-        MetricReason.NO_VARIATION: "everybody has the same value in both arms",
+        MetricReason.NO_VARIATION: "everybody of an arm has the same value",
         MetricReason.NO_BASE: "control's mean is 0, and a share of nothing is no margin; leave out margin_percent",
         MetricReason.NOT_A_NUMBER: "a sum is no number or contradicts the others; correct the values, or state a cap",
     }

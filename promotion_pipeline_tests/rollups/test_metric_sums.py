@@ -134,6 +134,8 @@ def test_a_cap_is_put_on_the_users_running_total(store: Store, connection: Conne
 
 def test_another_cap_opens_a_phase_and_another_role_does_not(store: Store, connection: Connection) -> None:
     seeded = _simple(store, [REVENUE | {"cap": 100}])
+    _request(connection, seeded, "someone", 0.5)
+    rollup_window(store, START, START + HOUR)
 
     def phases_after(metrics: list[dict[str, Any]]) -> int:
         connection.execute(
@@ -147,6 +149,11 @@ def test_another_cap_opens_a_phase_and_another_role_does_not(store: Store, conne
 
     assert phases_after([REVENUE | {"cap": 100.0, "role": "secondary"}]) == 1
     assert phases_after([REVENUE | {"cap": 100}, REVENUE | {"name": "more", "event": "visit"}]) == 1
+    # One that was never summed up may be corrected: a kind that there is not, or a name that nobody sends.
+    assert phases_after([REVENUE | {"cap": 100}, REVENUE | {"name": "more", "kind": "mean"}]) == 1
+    assert phases_after([REVENUE | {"cap": 100}, REVENUE | {"name": "more", "event": "visits"}]) == 1
+    rollup_window(store, START, START + HOUR)
+    assert _total(store, seeded, "more", "new_users") == _total(store, seeded, "revenue", "new_users") == 1
     assert phases_after([REVENUE | {"cap": 200}]) == 2
 
 
