@@ -125,7 +125,7 @@ def add_events(
 
 
 def remove_requests(connection: Connection, seeded: Seeded) -> None:
-    """Delete all requests of a fifth of the users and a tenth of the others, but of no hour all: its sums would stay."""
+    """Delete all requests of a fifth of the users and a tenth of the others, but no hour whole: its sums would stay."""
     connection.execute(
         """
         WITH marked AS (
@@ -144,7 +144,10 @@ def remove_requests(connection: Connection, seeded: Seeded) -> None:
 def compare(
     store: Store, seeded: Seeded, other: UUID, rng: np.random.Generator, requests: int, events: int, users: int
 ) -> int:
-    """Send everything in batches, each followed by a rollup of a random window, and delete some; returns the rows that were compared."""
+    """Send everything in batches, each followed by a rollup of a random window, and delete some.
+
+    Returns the rows that were compared.
+    """
     with store.connect() as connection:
         for batch in range(BATCHES):
             add_requests(connection, seeded, rng, requests // BATCHES, users)
