@@ -144,7 +144,7 @@ class Settings(BaseModel):
     @field_validator("thresholds")
     @classmethod
     def _metrics_are_the_experiments_own(cls, thresholds: PromotionConfig) -> PromotionConfig:
-        """What a metric measures is fixed by the experiment's phase, which knows no environment: it would have no sums."""
+        """What a metric measures is fixed by the experiment's phase, which knows no environment."""
         if thresholds.metrics:
             names = ", ".join(shortened(metric.name) for metric in thresholds.metrics)
             raise ValueError(

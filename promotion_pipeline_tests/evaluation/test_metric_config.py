@@ -37,7 +37,7 @@ def test_every_reader_takes_them() -> None:
 
 
 def test_the_environment_is_refused_with_what_to_write_instead() -> None:
-    said = r"AUTO_PROMOTION_METRICS states 'latency', and nothing is summed up .* UPDATE ab_experiments SET promotion_config"
+    said = r"AUTO_PROMOTION_METRICS states 'latency', and nothing is summed up .* UPDATE ab_experiments"
     with pytest.raises(ConfigError, match=said):
         Settings.from_environment({"AUTO_PROMOTION_METRICS": json.dumps([CAMEL])})
     assert Settings.from_environment({"AUTO_PROMOTION_METRICS": "[]"}).thresholds.metrics == ()
