@@ -164,7 +164,8 @@ def _plan_by_their_own(store: Store, config: PromotionConfig) -> None:
     with store.connect() as connection:
         values = connection.execute(
             "SELECT person.variant_id, least(coalesce(sum(did.value), 0), 60)::float8 AS value"
-            " FROM metric_users AS person LEFT JOIN hourly_user_metrics AS did ON (did.phase_id, did.user_id) = (person.phase_id, person.user_id)"
+            " FROM metric_users AS person LEFT JOIN hourly_user_metrics AS did"
+            " ON (did.phase_id, did.user_id) = (person.phase_id, person.user_id)"
             " AND did.metric = 'revenue' GROUP BY person.phase_id, person.user_id, person.variant_id"
         ).fetchall()
     arms = [rows["value"] for _, rows in pd.DataFrame(values).groupby("variant_id")]
