@@ -4,6 +4,8 @@ A new release of Dagster is tried by running the tests of `orchestration`; what 
 """
 
 from dagster._config import ConfigScalar, ConfigScalarKind, PostProcessingError, process_config, resolve_to_config_type
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.scheduler.instigation import InstigatorState, TickStatus
@@ -13,6 +15,7 @@ from dagster._core.storage.tags import (
     AUTOMATION_CONDITION_TAG,
     BACKFILL_ID_TAG,
     PARENT_RUN_ID_TAG,
+    PARTITION_NAME_TAG,
     RETRY_NUMBER_TAG,
     RUN_KEY_TAG,
     SCHEDULE_NAME_TAG,
@@ -26,13 +29,17 @@ __all__ = [
     "BACKFILL_ID_TAG",
     "NO_COMPUTE_LOGS_MODULE",
     "PARENT_RUN_ID_TAG",
+    "PARTITION_NAME_TAG",
     "RETRY_NUMBER_TAG",
     "RUN_KEY_TAG",
     "SCHEDULE_NAME_TAG",
+    "AssetCheckEvaluationTargetMaterializationData",
     "CheckRunHealthResult",
     "ConfigScalar",
     "ConfigScalarKind",
     "ConfigurableClassData",
+    "DefinitionsLoadContext",
+    "DefinitionsLoadType",
     "InstanceRef",
     "InstigatorState",
     "PostProcessingError",

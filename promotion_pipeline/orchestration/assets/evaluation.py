@@ -121,7 +121,7 @@ decision that would be another one is listed here and announced, once.
     ],
     check_specs=specs_of(EVALUATION_CHECKS),
     can_subset=True,
-    partitions_def=hourly,
+    partitions_def=hourly(),
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=names.EVALUATION_POOL,
 )

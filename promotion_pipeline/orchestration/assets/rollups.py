@@ -45,7 +45,7 @@ this table works at any hour without seeing a request again.
     check_specs=specs_of(ROLLUP_CHECKS),
     # So that a check can be asked without filling the table again.
     can_subset=True,
-    partitions_def=hourly,
+    partitions_def=hourly(),
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=names.EVALUATION_POOL,
 )
