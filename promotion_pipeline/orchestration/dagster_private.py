@@ -6,9 +6,11 @@ A new release of Dagster is tried by running the tests of `orchestration`; what 
 from dagster._config import ConfigScalar, ConfigScalarKind, PostProcessingError, process_config, resolve_to_config_type
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
+from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.scheduler.instigation import InstigatorState, TickStatus
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -34,6 +36,7 @@ __all__ = [
     "RUN_KEY_TAG",
     "SCHEDULE_NAME_TAG",
     "AssetCheckEvaluationTargetMaterializationData",
+    "AssetCheckExecutionRecordStatus",
     "CheckRunHealthResult",
     "ConfigScalar",
     "ConfigScalarKind",
@@ -42,6 +45,7 @@ __all__ = [
     "DefinitionsLoadType",
     "InstanceRef",
     "InstigatorState",
+    "PartitionKeyFilter",
     "PostProcessingError",
     "TickStatus",
     "WorkerStatus",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -151,3 +152,10 @@ def range_tags(start: datetime, end: datetime) -> dict[str, str]:
     if first == last:
         return {PARTITION_NAME_TAG: first}
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+
+
+def hours_of_run(tags: Mapping[str, str]) -> tuple[datetime, datetime] | None:
+    """The hours [start, end) that a run with these tags is of; None: it is of none."""
+    first = tags.get(PARTITION_NAME_TAG) or tags.get(ASSET_PARTITION_RANGE_START_TAG)
+    last = tags.get(PARTITION_NAME_TAG) or tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    return None if not first or not last else (hour_of_key(first), hour_of_key(last) + HOUR)

@@ -24,7 +24,8 @@ from promotion_pipeline.orchestration.assets.discoveries import discoveries
 from promotion_pipeline.orchestration.assets.plots import lift_plot
 from promotion_pipeline.orchestration.assets.reporting import report_hours, verdict_table
 from promotion_pipeline.orchestration.at_work import at_work
-from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ask, repeat, specs_of
+from promotion_pipeline.orchestration.check_answers import ask, repeat, specs_of
+from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS
 from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.made_by import made_by
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
@@ -147,7 +148,10 @@ def evaluation(
                 hours, about = _beside_the_record(opened, config, hours, about)
             report_hours(context, table.value, hours, about)
             yield dg.MaterializeResult(asset_key=table.value)
-        yield from repeat(context) if config.is_what_if() else ask(context, opened, EVALUATION_CHECKS)
+        if config.is_what_if():
+            repeat(context, opened)
+        else:
+            yield from ask(context, opened, EVALUATION_CHECKS)
 
 
 def _evaluate(

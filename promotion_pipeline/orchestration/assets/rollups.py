@@ -10,7 +10,8 @@ from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.reporting import report_hours
 from promotion_pipeline.orchestration.at_work import at_work
-from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS, ask, specs_of
+from promotion_pipeline.orchestration.check_answers import ask, specs_of
+from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS
 from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.partitions import hourly
 from promotion_pipeline.orchestration.resources import StoreResource
