@@ -31,7 +31,7 @@ from promotion_pipeline.orchestration.made_by import made_by
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
 from promotion_pipeline.orchestration.partitions import hourly
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.orchestration.run_config import EvaluationConfig
+from promotion_pipeline.orchestration.run_config import EvaluationConfig, launchpad_schema
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR
 
@@ -125,11 +125,13 @@ decision that would be another one is listed here and announced, once.
     partitions_def=hourly(),
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=names.EVALUATION_POOL,
+    config_schema=launchpad_schema(EvaluationConfig),
 )
 def evaluation(
-    context: dg.AssetExecutionContext, config: EvaluationConfig, store: dg.ResourceParam[StoreResource]
+    context: dg.AssetExecutionContext, store: dg.ResourceParam[StoreResource]
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Judge the run's hours and write the tables that were asked for."""
+    config = EvaluationConfig(**context.op_execution_context.op_config)
     wanted = [table for table in Table if dg.AssetKey(table.value) in context.selected_asset_keys]
     keep_connections(context.instance)
     with at_work(context, store) as opened:
