@@ -47,10 +47,11 @@ class WindowSize:
     @property
     def sentence(self) -> str:
         """The size, and how long it takes about."""
+        seconds = self.rows / ROWS_A_SECOND
         return (
             f"{count_text(self.hours)} hours x {count_text(self.experiments)} experiments:"
             f" {count_text(self.decisions)} decisions, about {count_text(self.rows)} rows and"
-            f" {age_text(self.rows / ROWS_A_SECOND)} beside the reading of the requests. It goes in steps: one that is"
+            f" {age_text(seconds) if seconds >= 60 else 'a minute'} beside the reading of the requests. It goes in steps: one that is"
             " cut off goes on where it was when the same hours are started again"
         )
 

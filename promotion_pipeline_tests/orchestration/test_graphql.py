@@ -107,7 +107,7 @@ def first_hour_in_plan(context: WorkspaceRequestContext, stage: Stage) -> str:
     plan = location.get_execution_plan(repository.get_full_job("evaluate_job"), {}, None, None, stage.instance)
     load_data = plan.execution_plan_snapshot.repository_load_data
     assert load_data is not None
-    return str(load_data.reconstruction_metadata["promotion_pipeline/first_hour"].data)
+    return str(load_data.reconstruction_metadata["promotion_pipeline/first_hour"])
 
 
 WRONG_WORDS = [
