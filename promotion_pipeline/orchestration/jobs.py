@@ -65,6 +65,8 @@ def apply_promotions(
     with at_work(context, store) as opened:
         pending = pending_promotions(opened)
         wanted = [act for act in pending if not config.experiments or act.experiment_name in config.experiments]
+        for name in sorted(set(config.experiments) - {act.experiment_name for act in pending}):
+            context.log.info(f"{name}: nothing waits to be applied (any more), or there is no such experiment")
         outcomes = dict.fromkeys(Outcome, 0)
         with told_in_run(context, opened):
             for act in wanted:
