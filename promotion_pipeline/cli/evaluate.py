@@ -69,6 +69,7 @@ def evaluate(
     config: Any = None,
 ) -> None:
     """Evaluate a range of hours."""
+    from promotion_pipeline.decisions.beginning import steps
     from promotion_pipeline.decisions.redecide import redecide_late
     from promotion_pipeline.decisions.window import evaluate_window
     from promotion_pipeline.rollups import catch_up
@@ -87,7 +88,8 @@ def evaluate(
     with output.progress("Evaluate") as advance:
         catch_up(store, last)
         if roll_up:
-            roll_up_hours(store, first, last)
+            for step in steps(first, last):
+                roll_up_hours(store, *step)
         result = evaluate_window(
             store,
             first,

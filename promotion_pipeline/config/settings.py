@@ -32,7 +32,8 @@ PASSED_THROUGH = {
     "EXECUTOR_CONFIG": 'The executor\'s own configuration, an object in JSON such as `{"max_concurrent": 4}`.',
     "RUN_LAUNCHER": "How Dagster starts runs: `default`, `k8s`, `celery_k8s`, `docker`.",
     "RUN_LAUNCHER_CONFIG": "The run launcher's own configuration, an object in JSON.",
-    "PARTITIONS_START": "Date of the first hourly partition in Dagster, such as `2026-01-01`.",
+    "PARTITIONS_START": "Date of the first hourly partition in Dagster, such as `2026-01-01`; unset: the hour in which"
+    " the first experiment began.",
 }
 """Read by other parts of the product, not by `Settings`; what each means."""
 

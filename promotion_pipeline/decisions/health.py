@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
+from uuid import UUID
 
 from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.evaluation.split import SRM_ALPHA
@@ -30,30 +33,44 @@ METRIC_RESULT_RULES: dict[str, LiteralString] = {
 }
 
 
-def impossible_metrics(store: Store, start: datetime, end: datetime) -> dict[str, int]:
-    """Rows of `variant_metrics` in [start, end) that cannot be, counted by the rule that they break.
+@dataclass(frozen=True)
+class Impossible:
+    """Rows that cannot be."""
+
+    rows: dict[str, int]
+    """By the rule that they break; 0 where none does."""
+    experiments: tuple[str, ...]
+    """Whose they are, by name."""
+
+
+def impossible_metrics(store: Store, start: datetime, end: datetime) -> Impossible:
+    """Rows of `variant_metrics` in [start, end) that cannot be.
 
     Counts of an experiment that was found in error are its verdict's matter and are left out.
     """
     return _broken(store, "variant_metrics", METRIC_RULES, start, end)
 
 
-def impossible_significance(store: Store, start: datetime, end: datetime) -> dict[str, int]:
-    """Rows of `significance_results` and `metric_results` in [start, end) that cannot be, by the rule they break."""
+def impossible_significance(store: Store, start: datetime, end: datetime) -> Impossible:
+    """Rows of `significance_results` and `metric_results` in [start, end) that cannot be."""
+    found = _broken(store, "significance_results", SIGNIFICANCE_RULES, start, end)
     of_metrics = _broken(store, "metric_results", METRIC_RESULT_RULES, start, end)
-    return _broken(store, "significance_results", SIGNIFICANCE_RULES, start, end) | of_metrics
+    whose = tuple(dict.fromkeys((*found.experiments, *of_metrics.experiments)))
+    return Impossible(found.rows | of_metrics.rows, whose)
 
 
 def _broken(
     store: Store, table: LiteralString, rules: dict[str, LiteralString], start: datetime, end: datetime
-) -> dict[str, int]:
+) -> Impossible:
     require_hours(start, end)
     conditions: LiteralString = ", ".join(
         f"count(*) FILTER (WHERE {condition}) AS rule_{number}" for number, condition in enumerate(rules.values())
     )
+    broken: LiteralString = " OR ".join(f"({condition})" for condition in rules.values())
     rows = store.rows(
         f"""
-        SELECT {conditions} FROM {table} AS found
+        SELECT {conditions}, array_agg(DISTINCT experiment_id) FILTER (WHERE {broken}) AS experiments
+        FROM {table} AS found
         WHERE hour >= %(start)s AND hour < %(end)s AND NOT EXISTS (
             SELECT 1 FROM eligibility_decisions AS decided
             WHERE decided.hour = found.hour AND decided.experiment_id = found.experiment_id
@@ -61,7 +78,19 @@ def _broken(
         """,
         {"start": start, "end": end},
     )
-    return {rule: rows[0][f"rule_{number}"] for number, rule in enumerate(rules)}
+    counts = {rule: rows[0][f"rule_{number}"] for number, rule in enumerate(rules)}
+    whose = rows[0]["experiments"]
+    return Impossible(counts, () if whose is None else experiment_names(store, whose))
+
+
+def experiment_names(store: Store, ids: Sequence[UUID]) -> tuple[str, ...]:
+    """The names of experiments, in order; of one that is gone its id."""
+    rows = store.rows(
+        "SELECT coalesce(experiment.name, gone.id::text) AS name FROM unnest(%(ids)s::uuid[]) AS gone(id)"
+        " LEFT JOIN ab_experiments AS experiment ON experiment.id = gone.id ORDER BY 1",
+        {"ids": list(ids)},
+    )
+    return tuple(row["name"] for row in rows)
 
 
 def sample_ratio_mismatches(store: Store, hour: datetime) -> dict[str, float]:

@@ -10,7 +10,12 @@ from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR, require_hours
+
+_SQL = statements(__file__)
+_FIRST_UNDECIDED_HOUR = _SQL["first_undecided_hour"].format(undecided=_SQL["undecided"])
+_UNDECIDED_EXPERIMENTS = _SQL["undecided_experiments"].format(undecided=_SQL["undecided"])
 
 
 def recorded_counts(store: Store, start: datetime, end: datetime) -> pd.DataFrame:
@@ -68,25 +73,18 @@ def first_undecided_hour(store: Store, start: datetime, end: datetime) -> dateti
         DependencyError: the database cannot be reached.
     """
     require_hours(start, end)
+    window = {"start": start, "last": end - HOUR, "label": record_label(store.settings)}
     with store.connect() as connection:
-        row = connection.execute(
-            """
-            SELECT passed.hour FROM generate_series(%(start)s::timestamptz, %(last)s, '1 hour') AS passed(hour)
-            WHERE EXISTS (
-                SELECT 1 FROM ab_experiment_phases AS phase
-                WHERE phase.is_running AND phase.started_at < passed.hour + interval '1 hour'
-                    AND coalesce(phase.ended_at, 'infinity') >= passed.hour + interval '1 hour'
-                    AND EXISTS (
-                        SELECT 1 FROM ab_experiment_history AS known
-                        WHERE known.experiment_id = phase.experiment_id AND known.variants <> '{}'
-                            AND known.valid_from < passed.hour + interval '1 hour'
-                            AND known.valid_until >= passed.hour + interval '1 hour')
-                    AND NOT EXISTS (
-                        SELECT 1 FROM eligibility_decisions AS decided
-                        WHERE decided.hour = passed.hour AND decided.experiment_id = phase.experiment_id
-                            AND decided.label = %(label)s))
-            ORDER BY passed.hour LIMIT 1
-            """,
-            {"start": start, "last": end - HOUR, "label": record_label(store.settings)},
-        ).fetchone()
+        row = connection.execute(_FIRST_UNDECIDED_HOUR, window).fetchone()
     return None if row is None else row["hour"]
+
+
+def undecided_experiments(store: Store, hour: datetime) -> list[str]:
+    """The experiments that were running at the end of an hour and have no decision of record about it, by name.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    asked = {"hour": hour, "label": record_label(store.settings)}
+    with store.connect() as connection:
+        return [row["name"] for row in connection.execute(_UNDECIDED_EXPERIMENTS, asked)]

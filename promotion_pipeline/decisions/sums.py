@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 
+from promotion_pipeline.decisions.beginning import steps, tell_of_large
 from promotion_pipeline.decisions.blocks import Tell
 from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.rollups import catch_up
 from promotion_pipeline.rollups.catching_up import roll_up
 from promotion_pipeline.rollups.conservation import hour_counts
 from promotion_pipeline.rollups.freshness import freshness
+from promotion_pipeline.rollups.log import added_up
 from promotion_pipeline.rollups.postgresql.days import drop_old_days, ensure_days_ahead
 from promotion_pipeline.rollups.postgresql.totals import refresh_totals
 from promotion_pipeline.store.database import Store
@@ -42,10 +44,12 @@ class SumsResult:
 def bring_sums_up_to_date(store: Store, start: datetime, end: datetime, *, tell: Tell = log.warning) -> SumsResult:
     """Sum up the hours in [start, end) and whatever of the hours before them changed, and keep the tables fit for it.
 
-    The hours of the look-back before `start` are read again whole; those before them where something came into one.
+    The hours of the look-back before `start` are read again whole; those before them where something came into one. A
+    window of more than `LARGE_HOURS` goes in steps of so many, each in transactions of its own.
 
     Args:
-        tell: called with a line about an experiment that is measured anew, and about numbers that cannot be used.
+        tell: called with a line about an experiment that is measured anew, and about numbers that cannot be used; first
+            with the size of a large window.
 
     Raises:
         InputError: the window is naive, not of whole hours, or ends after the newest complete hour.
@@ -56,7 +60,8 @@ def bring_sums_up_to_date(store: Store, start: datetime, end: datetime, *, tell:
     reread_from = start - timedelta(hours=store.settings.lookback_hours)
     for name in note_unnoted(store):
         tell(f"{name}: changed past the database's triggers; measured anew from now on")
-    done = roll_up(store, reread_from, end)
+    tell_of_large(store, start, end, None, tell)
+    done = added_up([roll_up(store, first, last) for first, last in steps(reread_from, end)])
     for unusable in done.unusable:
         tell(unusable.sentence)
     caught_up = catch_up(store, reread_from)

@@ -12,6 +12,7 @@ from functools import partial
 import pandas as pd
 
 from promotion_pipeline.config import Mode, PromotionConfig, Settings
+from promotion_pipeline.decisions.beginning import tell_of_large
 from promotion_pipeline.decisions.blocks import ExperimentBlock, Notes, Tell, blocks_of, digest, each_block
 from promotion_pipeline.decisions.comparison import ids_of
 from promotion_pipeline.decisions.environment import environments
@@ -85,7 +86,7 @@ def evaluate_window(
         decided_only: store decisions only beside those that are recorded.
         made_by: what asks; kept with each decision, and only some may lead to a promotion.
         progress: called with the experiments done and their number, after each block.
-        tell: called with a line about a block that failed and is tried again.
+        tell: called with a line about a block that failed and is tried again; first with the size of a large window.
 
     Raises:
         InputError: the window is naive, empty or not of whole hours; the label is reserved.
@@ -95,6 +96,7 @@ def evaluate_window(
     require_hours(start, end)
     request = config or PromotionConfig()
     plan, ids = _plan(store, start, end, experiments, request, label, set(tables), decided_only, made_by)
+    tell_of_large(store, start, end, ids, tell)
     frame = overridden(read_experiments(store, start, end, ids), request)
     blocks = blocks_of(frame, max(1, DECISIONS_PER_BLOCK // len(plan.hours)), ids)
     if len(blocks) == 1:

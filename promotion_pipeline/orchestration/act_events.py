@@ -7,7 +7,7 @@ becomes an event, once.
 from __future__ import annotations
 
 import contextlib
-import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,8 +22,9 @@ AUDIT_ID = "audit_id"
 MAX_ACTS = 200
 """Acts told at once; the next call tells the next ones."""
 
-MAX_TAGS = 20
-"""Experiments that a run is tagged with."""
+NAMED = 3
+"""Experiments that the tags of a run name."""
+LONGEST_NAME = 80
 
 
 def acts_after(store: Store, audit_id: int, *, settled_seconds: float = 0.0) -> list[dict[str, Any]]:
@@ -108,12 +109,13 @@ def tag_experiments(context: dg.OpExecutionContext | dg.AssetExecutionContext, e
 
 
 def experiment_tags(experiments: Iterable[str]) -> dict[str, str]:
-    """A run tag for each experiment, `experiment/<name>`; the characters that a tag cannot have become dashes."""
-    tags = {}
-    for experiment in sorted(experiments)[:MAX_TAGS]:
-        plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", experiment).strip("-.")[:60] or "unnamed"
-        tags[names.EXPERIMENT_TAG_PREFIX + plain] = experiment
-    return tags
+    """How many experiments a run acts upon, and the first of their names: two tags, however many there are."""
+    known = sorted(set(experiments))
+    if not known:
+        return {}
+    shown = ", ".join(textwrap.shorten(name, LONGEST_NAME, placeholder="...") for name in known[:NAMED])
+    more = f" and {len(known) - NAMED:,} more" if len(known) > NAMED else ""
+    return {names.EXPERIMENTS_TAG: str(len(known)), names.EXPERIMENT_NAMES_TAG: shown + more}
 
 
 def who(context: dg.OpExecutionContext, given: str) -> str:

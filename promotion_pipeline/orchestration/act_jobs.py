@@ -10,9 +10,10 @@ from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.act_events import told_in_run, who
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.orchestration.run_config import ActingConfig, launchpad_schema
+from promotion_pipeline.orchestration.run_config import ActingConfig, launchpad_schema, words
 from promotion_pipeline.promotion.act import offered
 from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
+from promotion_pipeline.promotion.judge.distrust import Despite
 from promotion_pipeline.promotion.record.models import Promotion
 
 ACT_TAGS = {"dagster/max_runtime": "1800"}
@@ -129,7 +130,7 @@ def _act_job(
         what: the description of its step.
     """
 
-    @dg.op(name=op, description=what, config_schema=launchpad_schema(config))
+    @dg.op(name=op, description=what, config_schema=launchpad_schema(config, **_types(config)))
     def step(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
         given = config(**context.op_config)
         with at_work(context, store) as opened, told_in_run(context, opened):
@@ -143,6 +144,10 @@ def _act_job(
         step()
 
     return job
+
+
+def _types(config: type[dg.Config]) -> dict[str, object]:
+    return {"despite": dg.Array(words(Despite))} if "despite" in config.model_fields else {}
 
 
 def _asked(context: dg.OpExecutionContext, config: dg.Config) -> Asked:

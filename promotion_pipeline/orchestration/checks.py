@@ -7,30 +7,32 @@ They are asked within the step that fills the table. A check with a step of its 
 Dagster would list every partition of the table for it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import dagster as dg
 
 from promotion_pipeline.decisions import health
-from promotion_pipeline.decisions.recorded import first_undecided_hour
+from promotion_pipeline.decisions.recorded import first_undecided_hour, undecided_experiments
 from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.rollups.conservation import unbalanced_hours, unbalanced_old_hours
+from promotion_pipeline.rollups.conservation import (
+    HourCount,
+    unbalanced_experiments,
+    unbalanced_hours,
+    unbalanced_old_hours,
+)
 from promotion_pipeline.rollups.freshness import freshness
 from promotion_pipeline.rollups.metrics.conserved import unbalanced_metrics
 from promotion_pipeline.rollups.usual_traffic import quiet_experiments
-from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.text.numbers import count_text, hour_text, instant_text, p_sentence
 
-LONE_CHECK_WINDOW = timedelta(hours=24)
-"""What a check looks at that somebody starts without a partition: the newest complete hours."""
 SHOWN = 20
-REMEMBERED = 50
-"""Runs among which the last answer of a check is looked for."""
+"""Experiments, or hours, that an answer names."""
+NAMED = 5
+"""Of these, in the sentence that the list of checks shows."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +43,38 @@ class Window:
     end: datetime
 
 
+def listed(said: Sequence[str], shown: int = SHOWN) -> str:
+    """What an answer names, in one line that is read without a click."""
+    more = f"; and {len(said) - shown:,} more" if len(said) > shown else ""
+    return "; ".join(said[:shown]) + more
+
+
 def _requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckResult:
     hours = unbalanced_hours(store, window.start, window.end)
-    late = sum(max(h.source_requests - h.counted_requests, 0) for h in hours)
-    vanished = sum(max(h.counted_requests - h.source_requests, 0) for h in hours)
     lost = sum(abs(h.counted_requests - h.assigned_requests) for h in hours)
+    late, vanished = _late(hours), sum(max(h.counted_requests - h.source_requests, 0) for h in hours)
     worst = [f"{hour_text(h.hour)}: {h.source_requests:,} rows, {h.assigned_requests:,} in the sums" for h in hours]
+    whose = _whose(store, hours)
     return _result(
         passed=not hours,
         severity=dg.AssetCheckSeverity.ERROR if lost else dg.AssetCheckSeverity.WARN,
         description=f"{late:,} requests arrived since, {vanished:,} are gone: the look-back of the next run settles it."
+        + _naming(whose)
         if hours
         else "The sums of every hour are those of its requests.",
-        metadata={"late_requests": late, "vanished_requests": vanished, "lost_requests": lost, "hours": worst[:SHOWN]},
+        metadata={
+            "late_requests": late,
+            "vanished_requests": vanished,
+            "lost_requests": lost,
+            "hours": listed(worst),
+            "experiments": listed(whose),
+        },
     )
 
 
 def _old_requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckResult:
     hours = unbalanced_old_hours(store, window.start, window.end)
-    late = sum(max(h.source_requests - h.counted_requests, 0) for h in hours)
+    late, whose = _late(hours), _whose(store, hours)
     described = "No request came after the look-back had passed its hour."
     if hours:
         first, last = hours[0].hour, hours[-1].hour + timedelta(hours=1)
@@ -67,13 +82,17 @@ def _old_requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckRe
             f"{late:,} requests came into {len(hours):,} hours that were read before. The next hourly runs read them"
             f" again; at once does it `promotion-pipeline evaluate --from {first:%Y-%m-%dT%H:%MZ}"
             f" --to {last:%Y-%m-%dT%H:%MZ} --roll-up`: what they change is told, and no decision of record is"
-            " rewritten."
+            f" rewritten.{_naming(whose)}"
         )
     return _result(
         passed=not hours,
         severity=dg.AssetCheckSeverity.WARN,
         description=described,
-        metadata={"late_requests": late, "hours": [hour_text(h.hour) for h in hours][:SHOWN]},
+        metadata={
+            "late_requests": late,
+            "hours": listed([hour_text(h.hour) for h in hours]),
+            "experiments": listed(whose),
+        },
     )
 
 
@@ -93,41 +112,56 @@ def _metric_sums_are_conserved(store: Store, window: Window) -> dg.AssetCheckRes
     return _result(
         passed=not found,
         severity=dg.AssetCheckSeverity.ERROR if lost else dg.AssetCheckSeverity.WARN,
-        description=described,
-        metadata={"lost_metric_hours": len(lost), "late_metric_hours": len(found) - len(lost), "hours": shown[:SHOWN]},
+        description=f"{described}{_naming(sorted({one.experiment_name for one in found}))}",
+        metadata={"lost_metric_hours": len(lost), "late_metric_hours": len(found) - len(lost), "hours": listed(shown)},
     )
+
+
+def _late(hours: Sequence[HourCount]) -> int:
+    return sum(max(h.source_requests - h.counted_requests, 0) for h in hours)
+
+
+def _whose(store: Store, hours: Sequence[HourCount]) -> list[str]:
+    """Whose requests they are, asked only where something is wrong."""
+    if not hours:
+        return []
+    found = unbalanced_experiments(store, [h.hour for h in hours[:SHOWN]])
+    return [f"{name}: {abs(missing):,} {'not summed' if missing > 0 else 'gone'}" for name, missing in found.items()]
+
+
+def _naming(said: Sequence[str]) -> str:
+    return f" {listed(said, NAMED)}." if said else ""
 
 
 def _requests_are_fresh(store: Store, window: Window) -> dg.AssetCheckResult:
     limit = store.settings.thresholds.max_staleness_hours
     seen = freshness(store, window.end)
     stale = [row for row in seen if row.staleness_hours > limit]
+    said = [f"{row.name}: {count_text(row.staleness_hours, 1)} hours" for row in stale]
     return _result(
         passed=not stale,
         severity=dg.AssetCheckSeverity.ERROR if len(stale) == len(seen) > 1 else dg.AssetCheckSeverity.WARN,
         description=f"{len(stale):,} of {len(seen):,} running experiments had no request for more than {limit:g} hours"
-        f" before {instant_text(window.end)}.",
+        f" before {instant_text(window.end)}.{_naming(said)}",
         metadata={
             "stale_experiments": len(stale),
             "max_staleness_hours": round(max((row.staleness_hours for row in seen), default=0.0), 3),
-            "stalest": [f"{row.name}: {count_text(row.staleness_hours, 1)} hours" for row in stale[:SHOWN]],
+            "stalest": listed(said),
         },
     )
 
 
 def _requests_are_as_many_as_usual(store: Store, window: Window) -> dg.AssetCheckResult:
     quiet = quiet_experiments(store, window.end)
+    said = [f"{name}: {one.requests:,} of {one.usual:,.0f}" for name, one in quiet.items()]
     return _result(
         passed=not quiet,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{len(quiet):,} experiments had far fewer requests in the last hour than usual at this hour of the"
-        " day: they are not promoted unattended."
+        f" day: they are not promoted unattended.{_naming(said)}"
         if quiet
         else "No experiment had far fewer requests than usual.",
-        metadata={
-            "quiet_experiments": len(quiet),
-            "experiments": [f"{name}: {one.requests:,} of {one.usual:,.0f}" for name, one in quiet.items()][:SHOWN],
-        },
+        metadata={"quiet_experiments": len(quiet), "experiments": listed(said)},
     )
 
 
@@ -139,48 +173,51 @@ def _probabilities_are_possible(store: Store, window: Window) -> dg.AssetCheckRe
     return _ranges(health.impossible_significance(store, window.start, window.end))
 
 
-def _ranges(broken: dict[str, int]) -> dg.AssetCheckResult:
-    found = [f"{count:,} rows have {rule}" for rule, count in broken.items() if count]
+def _ranges(broken: health.Impossible) -> dg.AssetCheckResult:
+    found = [f"{count:,} rows have {rule}" for rule, count in broken.rows.items() if count]
     return _result(
         passed=not found,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="; ".join(found) or "Every value is possible.",
-        metadata={"impossible_rows": sum(broken.values())},
+        description=f"{'; '.join(found)}: {listed(broken.experiments, NAMED)}."
+        if found
+        else "Every value is possible.",
+        metadata={"impossible_rows": sum(broken.rows.values()), "experiments": listed(broken.experiments)},
     )
 
 
 def _sample_ratio_is_sound(store: Store, window: Window) -> dg.AssetCheckResult:
     found = health.sample_ratio_mismatches(store, window.end - timedelta(hours=1))
+    said = [f"{name}: {p_sentence(p)}" for name, p in found.items()]
     return _result(
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{len(found):,} experiments are not split as declared (p < {SRM_ALPHA:g}):"
-        " assignment or logging is broken there, and they are not promoted unattended."
+        f" assignment or logging is broken there, and they are not promoted unattended.{_naming(said)}"
         if found
         else "Every experiment is split as declared.",
-        metadata={
-            "mismatched_experiments": len(found),
-            "experiments": [f"{name}: {p_sentence(p)}" for name, p in list(found.items())[:SHOWN]],
-        },
+        metadata={"mismatched_experiments": len(found), "experiments": listed(said)},
     )
 
 
 def _every_experiment_is_decided(store: Store, window: Window) -> dg.AssetCheckResult:
     first = first_undecided_hour(store, window.start, window.end)
+    whose = [] if first is None else undecided_experiments(store, first)
     return _result(
         passed=first is None,
         severity=dg.AssetCheckSeverity.ERROR,
         description="Every experiment that was running has a decision of record in every hour."
         if first is None
-        else f"From {instant_text(first)} on a running experiment has no decision of record.",
-        metadata={},
+        else f"From {instant_text(first)} on a running experiment has no decision of record: {listed(whose, NAMED)}.",
+        metadata={"undecided_experiments": len(whose), "experiments": listed(whose)},
     )
 
 
 def _result(
-    *, passed: bool, severity: dg.AssetCheckSeverity, description: str, metadata: dict[str, Any]
+    *, passed: bool, severity: dg.AssetCheckSeverity, description: str, metadata: dict[str, int | float | str]
 ) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(passed=passed, severity=severity, description=description, metadata=metadata)
+    """An answer; a text that says nothing is left out."""
+    said = {name: value for name, value in metadata.items() if value != ""}
+    return dg.AssetCheckResult(passed=passed, severity=severity, description=description, metadata=said)
 
 
 @dataclass(frozen=True)
@@ -229,59 +266,3 @@ EVALUATION_CHECKS = {
         names.DECISIONS, "Does every running experiment have a decision of record?", _every_experiment_is_decided
     ),
 }
-
-
-def specs_of(checks: Mapping[str, DataCheck]) -> Sequence[dg.AssetCheckSpec]:
-    """What the step that asks these declares."""
-    return [dg.AssetCheckSpec(name, asset=check.asset, description=check.question) for name, check in checks.items()]
-
-
-def ask(
-    context: dg.AssetExecutionContext, store: Store, checks: Mapping[str, DataCheck]
-) -> Iterator[dg.AssetCheckResult]:
-    """The answers to those of `checks` that the run selected, about the run's hours.
-
-    Raises:
-        DependencyError: the database cannot be reached.
-    """
-    for key in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
-        answer = checks[key.name].ask(store, _window(context, store))
-        yield answer._replace(check_name=key.name, asset_key=key.asset_key)
-
-
-def repeat(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    """What the checks that the run selected answered last: a what-if leaves the record's results as they are.
-
-    A run that answers nothing would leave them as "skipped".
-    """
-    for key in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
-        last = _last_answer(context.instance, key)
-        if last is not None:
-            yield dg.AssetCheckResult(
-                passed=last.passed,
-                asset_key=key.asset_key,
-                check_name=key.name,
-                severity=last.severity,
-                description=last.description,
-                metadata=last.metadata,
-            )
-
-
-def _last_answer(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
-    """The newest evaluation of a check; runs that asked it and did not answer are passed over."""
-    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=REMEMBERED)
-    for record in records:
-        event = record.event.dagster_event if record.event is not None else None
-        if event is not None and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            return event.asset_check_evaluation_data
-    return None
-
-
-def _window(context: dg.AssetExecutionContext, store: Store) -> Window:
-    """The run's hours; the newest complete ones where checks are started by themselves, which has no partitions."""
-    if context.selected_asset_keys:
-        window = context.partition_time_window
-        return Window(window.start, window.end)
-    with store.connect() as connection:
-        end = newest_complete_hour(connection)
-    return Window(end - LONE_CHECK_WINDOW, end)

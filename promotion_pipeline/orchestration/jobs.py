@@ -20,7 +20,7 @@ from promotion_pipeline.orchestration.act_jobs import ACT_TAGS
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.orchestration.run_config import EvaluationConfig
+from promotion_pipeline.orchestration.run_config import TIME, EvaluationConfig, launchpad_schema
 from promotion_pipeline.promotion.act.serving import deliver_due
 from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.promotion.unattended.pending import apply_pending, pending_promotions
@@ -65,6 +65,8 @@ def apply_promotions(
     with at_work(context, store) as opened:
         pending = pending_promotions(opened)
         wanted = [act for act in pending if not config.experiments or act.experiment_name in config.experiments]
+        for name in sorted(set(config.experiments) - {act.experiment_name for act in pending}):
+            context.log.info(f"{name}: nothing waits to be applied (any more), or there is no such experiment")
         outcomes = dict.fromkeys(Outcome, 0)
         with told_in_run(context, opened):
             for act in wanted:
@@ -103,11 +105,10 @@ class EvaluateConfig(EvaluationConfig):
     end: str = Field(default="", description="End of the last hour; empty: the newest complete hour.")
 
 
-@dg.op(pool=names.EVALUATION_POOL)
-def evaluate_hours(
-    context: dg.OpExecutionContext, config: EvaluateConfig, store: dg.ResourceParam[StoreResource]
-) -> None:
+@dg.op(pool=names.EVALUATION_POOL, config_schema=launchpad_schema(EvaluateConfig, start=TIME, end=TIME))
+def evaluate_hours(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Decide a range of hours on all data of before; decisions of record stay, others go under the label."""
+    config = EvaluateConfig(**context.op_config)
     with at_work(context, store) as opened:
         start, end = _range(config, opened)
         catch_up(opened, end)

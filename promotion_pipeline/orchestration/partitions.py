@@ -1,41 +1,120 @@
 """The partitions of every partitioned asset: the hours, in UTC, all experiments in one.
 
-Never a partition per experiment: it would cost a run per experiment and hour.
+Never a partition per experiment: it would cost a run per experiment and hour. They begin where the first experiment
+does, so that an hour which is shown as missing could have been decided.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from datetime import UTC, datetime
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import dagster as dg
+import psycopg
 
-from promotion_pipeline.errors import ConfigError, InputError
+from promotion_pipeline.config import Settings
+from promotion_pipeline.decisions import beginning
+from promotion_pipeline.errors import ConfigError, InputError, PromotionError
 from promotion_pipeline.orchestration.dagster_private import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+    DefinitionsLoadContext,
+    DefinitionsLoadType,
 )
+from promotion_pipeline.store.database import glance
 from promotion_pipeline.store.windows import HOUR
 
+log = logging.getLogger(__name__)
+
 START_VARIABLE = "AUTO_PROMOTION_PARTITIONS_START"
-DEFAULT_START = "2024-01-01"
+EARLIEST = datetime(2024, 1, 1, tzinfo=UTC)
+"""Where the partitions begin if nothing says where: early enough to leave out no hour that has one otherwise."""
 KEY_FORMAT = "%Y-%m-%d-%H:%M"
+LOAD_KEY = "promotion_pipeline/first_hour"
+"""Under which the code server hands what it read to the runs of its location."""
+SECONDS = 2
+"""That the database may take to answer; twice that in all, whatever a name server or a network does."""
+BEFORE_THE_FIRST = timedelta(hours=23)
+"""How far back the partitions of a database without experiments reach: less than a day is missing there."""
 
 
+@cache
 def first_hour() -> datetime:
-    """The first hour that has a partition: midnight UTC of the date in AUTO_PROMOTION_PARTITIONS_START.
+    """The first hour that has a partition; once a process.
+
+    1. Midnight UTC of the date in AUTO_PROMOTION_PARTITIONS_START, where it is set.
+    2. Where Dagster loads the code location: the hour in which the first experiment began or of which the first sums
+       are, read from the database. An earlier experiment that is adopted later moves it back at the next load; that an
+       experiment is deleted does not move it on, since its sums say that it was.
+    3. In a run of that location: what the location had read. So a run knows every hour that it can be started for.
+    4. Else, also where the database does not answer: `EARLIEST`. That leaves out no hour, and shows more as missing.
 
     Raises:
         ConfigError: the variable is no date.
     """
-    given = os.environ.get(START_VARIABLE, "").strip() or DEFAULT_START
+    given = os.environ.get(START_VARIABLE, "").strip()
+    if given:
+        return _midnight(given)
+    if not DefinitionsLoadContext.is_set():
+        return EARLIEST
+    context = DefinitionsLoadContext.get()
+    if context.load_type is DefinitionsLoadType.RECONSTRUCTION:
+        known = context.reconstruction_metadata.get(LOAD_KEY)
+        return EARLIEST if known is None else datetime.fromisoformat(known)
+    found = _read_in_time()
+    context.add_to_pending_reconstruction_metadata(LOAD_KEY, found.isoformat())
+    return found
+
+
+def _midnight(given: str) -> datetime:
     try:
         return datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
-        raise ConfigError(f"{START_VARIABLE}={given!r} is no date: write it as {DEFAULT_START}") from None
+        raise ConfigError(f"{START_VARIABLE}={given!r} is no date: write it as {EARLIEST:%Y-%m-%d}") from None
 
 
-hourly = dg.HourlyPartitionsDefinition(start_date=first_hour(), timezone="UTC", fmt=KEY_FORMAT)
+def _read_in_time() -> datetime:
+    """What the database says, or `EARLIEST` where it does not; a network that swallows everything delays no load."""
+    found: list[datetime] = []
+    why = [f"it did not answer within {2 * SECONDS} seconds"]
+
+    def read() -> None:
+        try:
+            found.append(_read())
+        except (PromotionError, psycopg.Error) as error:
+            why.append(" ".join(str(error).split()))
+
+    asking = threading.Thread(target=read, name="first-hour", daemon=True)
+    asking.start()
+    asking.join(2 * SECONDS)
+    if found:
+        return found[0]
+    log.warning(
+        "The first experiment is not known, so that the partitions begin at %s until the code location is loaded again:"
+        " the database was asked, and %s",
+        f"{EARLIEST:%Y-%m-%d}",
+        why[-1],
+    )
+    return EARLIEST
+
+
+def _read() -> datetime:
+    with glance(Settings.from_environment(), SECONDS) as connection:
+        first = beginning.first_hour(connection, EARLIEST)
+    if first is not None:
+        return first
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - BEFORE_THE_FIRST
+
+
+@cache
+def hourly() -> dg.HourlyPartitionsDefinition:
+    """The partitions that all partitioned assets and their checks share."""
+    return dg.HourlyPartitionsDefinition(start_date=first_hour(), timezone="UTC", fmt=KEY_FORMAT)
 
 
 def hour_key(hour: datetime) -> str:
@@ -57,6 +136,8 @@ def hour_of_key(key: str) -> datetime:
 def range_tags(start: datetime, end: datetime) -> dict[str, str]:
     """Run tags that make one run of the hours in [start, end).
 
+    A single hour is named as a partition: only then are the checks of the run of that partition.
+
     Raises:
         InputError: the window is empty, naive, not of whole hours, or begins before the first partition.
     """
@@ -64,9 +145,17 @@ def range_tags(start: datetime, end: datetime) -> dict[str, str]:
         raise InputError(f"the window from {start.isoformat()} to {end.isoformat()} is empty: start must be before end")
     if start < first_hour():
         raise InputError(
-            f"{start.isoformat()} is before the first partition, {first_hour().isoformat()}: set {START_VARIABLE}"
+            f"{start.isoformat()} is before the first partition, {first_hour().isoformat()}: where an experiment began"
+            f" earlier, load the code location again; {START_VARIABLE} sets another date"
         )
-    return {
-        ASSET_PARTITION_RANGE_START_TAG: hour_key(start),
-        ASSET_PARTITION_RANGE_END_TAG: hour_key(end - HOUR),
-    }
+    first, last = hour_key(start), hour_key(end - HOUR)
+    if first == last:
+        return {PARTITION_NAME_TAG: first}
+    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+
+
+def hours_of_run(tags: Mapping[str, str]) -> tuple[datetime, datetime] | None:
+    """The hours [start, end) that a run with these tags is of; None: it is of none."""
+    first = tags.get(PARTITION_NAME_TAG) or tags.get(ASSET_PARTITION_RANGE_START_TAG)
+    last = tags.get(PARTITION_NAME_TAG) or tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    return None if not first or not last else (hour_of_key(first), hour_of_key(last) + HOUR)

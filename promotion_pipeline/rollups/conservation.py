@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,6 +60,20 @@ def unbalanced_old_hours(store: Store, start: datetime, end: datetime) -> list[H
     if load_source(store.settings) is None:
         return _of_hours_in_table(store, hours)
     return unbalanced_hours(store, hours[-1], hours[-1] + HOUR)
+
+
+def unbalanced_experiments(store: Store, hours: Sequence[datetime]) -> dict[str, int]:
+    """Whose requests of these hours are not in the sums: by name how many more there are than summed up, most first.
+
+    Empty for a log elsewhere, where each hour is a query. Requests of no known variant are in no sum and counted here.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    if load_source(store.settings) is not None:
+        return {}
+    rows = store.rows(_SQL["unbalanced_experiments"], {"hours": list(hours)})
+    return {row["name"]: row["missing"] for row in rows}
 
 
 def old_hours(lookback_hours: int, start: datetime, end: datetime) -> list[datetime]:

@@ -58,3 +58,21 @@ LEFT JOIN (hourly_variant_rollups AS rollup JOIN ab_experiments AS experiment
     ON rollup.hour = rolled.hour
 WHERE rolled.hour >= {start} AND rolled.hour < {end}
 GROUP BY rolled.hour ORDER BY rolled.hour
+
+-- name: unbalanced_experiments
+-- Whose requests of some hours are not in the sums, or were and are gone: the most first.
+SELECT experiment.name, coalesce(source.requests, 0) - coalesce(sums.requests, 0) AS missing
+FROM ab_experiments AS experiment
+LEFT JOIN (
+    SELECT request.experiment_id, count(*) AS requests
+    FROM unnest(%(hours)s::timestamptz[]) AS asked(hour)
+    JOIN promotion_pipeline_requests AS request
+        ON request.created_at >= asked.hour AND request.created_at < asked.hour + interval '1 hour'
+    GROUP BY 1
+) AS source ON source.experiment_id = experiment.id
+LEFT JOIN (
+    SELECT experiment_id, sum(requests)::bigint AS requests FROM hourly_variant_rollups
+    WHERE hour = ANY(%(hours)s) GROUP BY 1
+) AS sums ON sums.experiment_id = experiment.id
+WHERE experiment.rollup_source = 'requests' AND coalesce(source.requests, 0) <> coalesce(sums.requests, 0)
+ORDER BY abs(coalesce(source.requests, 0) - coalesce(sums.requests, 0)) DESC, experiment.name

@@ -89,6 +89,7 @@ def added_up(parts: Sequence[RollupResult]) -> RollupResult:
         unassigned_requests=sum(part.unassigned_requests for part in parts),
         changed_rows=sum(part.changed_rows for part in parts),
         kept_rows=sum(part.kept_rows for part in parts),
+        unusable=tuple(found for part in parts for found in part.unusable),
         told=tuple(dict.fromkeys(said for part in parts for said in part.told)),
     )
 

@@ -20,7 +20,13 @@ CONNECT_SECONDS = 10
 Connection: TypeAlias = psycopg.Connection[DictRow]
 
 
-def connect(url: str, kind: type[Connection] = psycopg.Connection, user_id_keys: str | None = None) -> Connection:
+def connect(
+    url: str,
+    kind: type[Connection] = psycopg.Connection,
+    user_id_keys: str | None = None,
+    *,
+    connect_seconds: int = CONNECT_SECONDS,
+) -> Connection:
     """A new connection to `url`, of class `kind`: autocommit, rows as dicts, UTC.
 
     Raises:
@@ -32,7 +38,7 @@ def connect(url: str, kind: type[Connection] = psycopg.Connection, user_id_keys:
             url,
             autocommit=True,
             row_factory=dict_row,
-            connect_timeout=CONNECT_SECONDS,
+            connect_timeout=connect_seconds,
             client_encoding=CLIENT_ENCODING,
             fallback_application_name=DATABASE,
         )

@@ -138,6 +138,34 @@ def open_store(settings: Settings | None = None) -> Iterator[Store]:
         yield store
 
 
+@contextlib.contextmanager
+def glance(settings: Settings, seconds: int) -> Iterator[Connection]:
+    """A transaction for one short question while something else waits: of a server that runs, and soon or not at all.
+
+    The schema is not looked at, and an embedded server is not started.
+
+    Args:
+        seconds: that connecting may take, and each statement after it.
+
+    Raises:
+        ConfigError: the URL is malformed.
+        DependencyError: the server does not run, or does not answer in time.
+    """
+    if settings.database_url is not None:
+        url = checked_url(settings.database_url.get_secret_value())
+    else:
+        from promotion_pipeline.store.embedded.server import running_url
+
+        found = running_url(settings.home, DATABASE)
+        if found is None:
+            raise DependencyError(f"the embedded server of {settings.home} does not run")
+        url = found
+    with connect(url, connect_seconds=seconds) as connection, connection.transaction():
+        # Of the transaction, not of the session: behind a pooler the session is somebody else's next.
+        connection.execute("SELECT set_config('statement_timeout', %s, true)", [str(seconds * 1000)])
+        yield connection
+
+
 def _prepare(store: Store) -> None:
     try:
         with connect(store.url) as connection:

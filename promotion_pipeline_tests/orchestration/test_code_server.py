@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -27,9 +28,9 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 START_SECONDS = 120.0
 
 
-@pytest.fixture
-def port(stage: Stage, tmp_path: Path) -> Iterator[int]:
-    """`dagster api grpc` as the unit file starts it, on a free port."""
+@contextlib.contextmanager
+def code_server(stage: Stage, tmp_path: Path) -> Iterator[int]:
+    """The port of `dagster api grpc`, started as the unit file does, on the stage as it is then."""
     found = free_port("127.0.0.1", None)
     environment = {**os.environ, **instance_environment(stage.store), "AUTO_PROMOTION_DATABASE_URL": stage.store.url}
     command = [sys.executable, "-m", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(found)]
@@ -37,6 +38,13 @@ def port(stage: Stage, tmp_path: Path) -> Iterator[int]:
     log = tmp_path / "log"
     with process_group([*command, *named], environment, tmp_path, log) as process:
         _wait(process, found, log)
+        yield found
+
+
+@pytest.fixture
+def port(stage: Stage, tmp_path: Path) -> Iterator[int]:
+    """A code server on the empty stage."""
+    with code_server(stage, tmp_path) as found:
         yield found
 
 

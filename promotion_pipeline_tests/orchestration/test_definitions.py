@@ -120,7 +120,7 @@ def test_all_tables_share_one_partition_an_hour_and_one_run_a_backfill() -> None
     graph = defs.resolve_asset_graph()
     for name in TABLES:
         node = graph.get(dg.AssetKey(name))
-        assert node.partitions_def == hourly
+        assert node.partitions_def == hourly()
         assert node.backfill_policy == dg.BackfillPolicy.single_run()
 
 
@@ -213,6 +213,6 @@ def test_the_files_at_the_top_are_those_that_the_commands_use() -> None:
 
 
 def test_hours_before_the_first_partition_are_refused() -> None:
-    first = hourly.time_window_for_partition_key(hourly.get_first_partition_key() or "").start
+    first = hourly().time_window_for_partition_key(hourly().get_first_partition_key() or "").start
     with pytest.raises(Exception, match="AUTO_PROMOTION_PARTITIONS_START"):
         range_tags(first.replace(year=first.year - 1), first)

@@ -156,7 +156,7 @@ def test_stale_and_lopsided_experiments_are_pointed_out_and_fail_no_run(stage: S
     found = {check.check_name: check for check in result.get_asset_check_evaluations() if not check.passed}
     assert set(found) == {"requests_are_fresh", "requests_are_as_many_as_usual", "sample_ratio_is_sound"}
     assert all(check.severity is dg.AssetCheckSeverity.WARN for check in found.values())
-    assert found["requests_are_fresh"].metadata["stalest"].value == ["stale: 10.0 hours"]
+    assert found["requests_are_fresh"].metadata["stalest"].value == "stale: 10.0 hours"
     assert found["sample_ratio_is_sound"].metadata["mismatched_experiments"].value == 1
 
 

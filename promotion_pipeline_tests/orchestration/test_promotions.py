@@ -65,7 +65,8 @@ def test_the_sensor_launches_one_run_which_promotes_once(stage: Stage) -> None:
     first, again = (pending_run(stage.instance, stage.store) for _ in range(2))
     assert isinstance(first, dg.RunRequest) and isinstance(again, dg.RunRequest)
     assert first.run_key == again.run_key
-    assert first.tags["experiment/check-out"] == "check out/ö"
+    assert first.tags["promotion_pipeline/experiments"] == "2"
+    assert first.tags["promotion_pipeline/experiment_names"] == "check out/ö, unproven"
 
     run = stage.graph.tick_sensor()
     assert run is not None
@@ -198,7 +199,7 @@ def test_a_person_acts_from_the_launchpad(stage: Stage) -> None:
     assert count(stage.store, "SELECT count(*) FROM ab_experiments WHERE auto_promotion_hold IS NULL") == 1
     assert told(stage.instance)[0] == "promote"
     assert told(stage.instance)[-1] == "release_hold"
-    assert stage.instance.get_runs_count(dg.RunsFilter(tags={"experiment/checkout": "checkout"})) == 3
+    assert stage.instance.get_runs_count(dg.RunsFilter(tags={"promotion_pipeline/experiment_names": "checkout"})) == 3
 
 
 def test_an_approval_from_the_launchpad_promotes(stage: Stage) -> None:

@@ -17,6 +17,8 @@ from promotion_pipeline_tests.seeding import NO_DIFFERENCE, WINNER, VariantSpec,
 
 def hours_of(request: dg.RunRequest | dg.SkipReason) -> tuple[str, str]:
     assert isinstance(request, dg.RunRequest)
+    if "dagster/partition" in request.tags:
+        return (request.tags["dagster/partition"],) * 2
     return request.tags["dagster/asset_partition_range_start"], request.tags["dagster/asset_partition_range_end"]
 
 

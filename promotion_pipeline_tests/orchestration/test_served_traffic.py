@@ -54,7 +54,7 @@ def test_an_edit_by_hand_fails_the_check_of_the_hour_and_names_the_experiment(st
         assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
         for said in ("x: ", "control 10 %, treatment 90 %", "mallory"):
             assert said in (found.description or "")
-        assert found.metadata["experiments"].value == ["x"]
+        assert found.metadata["experiments"].value == "x"
         assert told(store, "traffic_conflict") == 1
         provider.edit(0, 1000)
         provider.read_answers = [Answer(503)]

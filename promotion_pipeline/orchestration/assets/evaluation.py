@@ -24,13 +24,14 @@ from promotion_pipeline.orchestration.assets.discoveries import discoveries
 from promotion_pipeline.orchestration.assets.plots import lift_plot
 from promotion_pipeline.orchestration.assets.reporting import report_hours, verdict_table
 from promotion_pipeline.orchestration.at_work import at_work
-from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ask, repeat, specs_of
+from promotion_pipeline.orchestration.check_answers import ask, repeat, specs_of
+from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS
 from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.made_by import made_by
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
 from promotion_pipeline.orchestration.partitions import hourly
 from promotion_pipeline.orchestration.resources import StoreResource
-from promotion_pipeline.orchestration.run_config import EvaluationConfig
+from promotion_pipeline.orchestration.run_config import EvaluationConfig, launchpad_schema
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR
 
@@ -121,14 +122,16 @@ decision that would be another one is listed here and announced, once.
     ],
     check_specs=specs_of(EVALUATION_CHECKS),
     can_subset=True,
-    partitions_def=hourly,
+    partitions_def=hourly(),
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=names.EVALUATION_POOL,
+    config_schema=launchpad_schema(EvaluationConfig),
 )
 def evaluation(
-    context: dg.AssetExecutionContext, config: EvaluationConfig, store: dg.ResourceParam[StoreResource]
+    context: dg.AssetExecutionContext, store: dg.ResourceParam[StoreResource]
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Judge the run's hours and write the tables that were asked for."""
+    config = EvaluationConfig(**context.op_execution_context.op_config)
     wanted = [table for table in Table if dg.AssetKey(table.value) in context.selected_asset_keys]
     keep_connections(context.instance)
     with at_work(context, store) as opened:
@@ -147,7 +150,10 @@ def evaluation(
                 hours, about = _beside_the_record(opened, config, hours, about)
             report_hours(context, table.value, hours, about)
             yield dg.MaterializeResult(asset_key=table.value)
-        yield from repeat(context) if config.is_what_if() else ask(context, opened, EVALUATION_CHECKS)
+        if config.is_what_if():
+            repeat(context, opened)
+        else:
+            yield from ask(context, opened, EVALUATION_CHECKS)
 
 
 def _evaluate(

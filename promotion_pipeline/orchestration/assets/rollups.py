@@ -10,7 +10,8 @@ from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.reporting import report_hours
 from promotion_pipeline.orchestration.at_work import at_work
-from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS, ask, specs_of
+from promotion_pipeline.orchestration.check_answers import ask, specs_of
+from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS
 from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.partitions import hourly
 from promotion_pipeline.orchestration.resources import StoreResource
@@ -45,7 +46,7 @@ this table works at any hour without seeing a request again.
     check_specs=specs_of(ROLLUP_CHECKS),
     # So that a check can be asked without filling the table again.
     can_subset=True,
-    partitions_def=hourly,
+    partitions_def=hourly(),
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=names.EVALUATION_POOL,
 )

@@ -7,6 +7,7 @@ import dagster as dg
 
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.at_work import at_work
+from promotion_pipeline.orchestration.checks import listed
 from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.unattended.comparing import compare_traffic
@@ -17,7 +18,6 @@ from promotion_pipeline.traffic.splits import TrafficSplit, traffic_splits
 
 CHECK = "served_is_decided_is_observed"
 QUESTION = "Does every target serve the split that is decided, and does the log show it?"
-SHOWN = 20
 DESCRIPTION = f"""\
 What each experiment's traffic is: *decided* in our tables, *served* by its target (read back afresh: Unleash, a
 webhook, our own table or flags), and *observed* in the log since it is served, at most of the newest day, on users
@@ -80,13 +80,12 @@ def _check(found: Sequence[TrafficSplit]) -> dg.AssetCheckResult:
         passed=not said,
         # What could not be measured did not pass, and is not known to be wrong.
         severity=dg.AssetCheckSeverity.ERROR if wrong else dg.AssetCheckSeverity.WARN,
-        description="; ".join(said[:SHOWN]) + (f"; and {len(said) - SHOWN:,} more" if len(said) > SHOWN else "")
-        or "Yes.",
+        description=listed(said) or "Yes.",
         metadata={
             "differing_experiments": len(wrong),
             "unread_experiments": len(unread),
             "unobserved_experiments": len(unobserved),
-            "experiments": [split.experiment_name for split in wrong][:SHOWN],
+            **({"experiments": listed([split.experiment_name for split in wrong])} if wrong else {}),
         },
     )
 

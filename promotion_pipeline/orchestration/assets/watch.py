@@ -8,6 +8,7 @@ import dagster as dg
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.act_events import told_in_run
 from promotion_pipeline.orchestration.at_work import at_work
+from promotion_pipeline.orchestration.checks import SHOWN, listed
 from promotion_pipeline.orchestration.instance import keep_connections
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.history.counts import act_counts
@@ -37,7 +38,7 @@ CHECKS = {
     ),
     "promoted_splits_stand": (
         AlarmKind.DRIFT,
-        dg.AssetCheckSeverity.WARN,
+        dg.AssetCheckSeverity.ERROR,
         "Is the traffic of every promotion still split as the promotion set it?",
     ),
     "every_winner_is_seen": (
@@ -47,7 +48,6 @@ CHECKS = {
     ),
 }
 """Check -> what it asks about, how bad it is, and the question."""
-SHOWN = 20
 
 
 @dg.multi_asset(
@@ -102,8 +102,18 @@ def _check(name: str, alarms: Mapping[UUID, Sequence[Alarm]]) -> dg.AssetCheckRe
         check_name=name,
         passed=not found,
         severity=severity,
-        description="; ".join(f"{alarm.experiment_name}: {alarm.sentence}" for alarm in found[:SHOWN]) or "Yes.",
-        metadata={"promotions": len(found), "what_to_type": [alarm.commands[0] for alarm in found[:SHOWN]]},
+        description=listed([f"{alarm.experiment_name}: {alarm.sentence}" for alarm in found]) or "Yes.",
+        metadata={
+            "promotions": len(found),
+            **(
+                {
+                    "experiments": listed([alarm.experiment_name for alarm in found]),
+                    "what_to_type": "\n".join(alarm.commands[0] for alarm in found[:SHOWN]),
+                }
+                if found
+                else {}
+            ),
+        },
     )
 
 

@@ -7,6 +7,7 @@ user's is made more open than it was.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -108,6 +109,16 @@ def server_folder(home: Path) -> Path:
             f" of your own, {USE_ANOTHER_SERVER}"
         ) from error
     return folder
+
+
+def running_socket_folder(home: Path) -> Path | None:
+    """Where the server of `home` listens, if it runs. Makes nothing and starts nothing."""
+    folder = home.expanduser().resolve() / "postgres"
+    with contextlib.suppress(OSError):
+        note = folder / "socket_folder"
+        noted = [Path(note.read_text().strip())] if note.exists() else []
+        return next((one for one in (folder / "run", *noted) if (one / f".s.PGSQL.{PORT}").exists()), None)
+    return None
 
 
 def _name_of(uid: int) -> str:

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.store.embedded.cluster import Plan
-from promotion_pipeline.store.embedded.placement import plan_server, server_folder
+from promotion_pipeline.store.embedded.placement import plan_server, running_socket_folder, server_folder
 from promotion_pipeline.store.embedded.supervisor import CONTROL_SOCKET
 
 START_SECONDS = 600.0
@@ -112,7 +112,7 @@ class EmbeddedServer:
         """
         if self._socket_folder is None:
             raise DependencyError(f"the embedded server of {self.home} is not started")
-        return f"postgresql://postgres@/{quote(database, safe='')}?host={quote(self._socket_folder, safe='')}"
+        return _url(database, self._socket_folder)
 
     def _forget(self) -> None:
         if self._lease is not None:
@@ -161,6 +161,16 @@ class EmbeddedServer:
             return False
         self._lease, self._lease_pid = lease, os.getpid()
         return True
+
+
+def running_url(home: Path, database: str) -> str | None:
+    """The libpq URL of a database on the server of `home`, if that runs; it takes no lease and starts nothing."""
+    folder = running_socket_folder(home)
+    return None if folder is None else _url(database, str(folder))
+
+
+def _url(database: str, socket_folder: str) -> str:
+    return f"postgresql://postgres@/{quote(database, safe='')}?host={quote(socket_folder, safe='')}"
 
 
 def _locked(descriptor: int) -> bool:
