@@ -19,8 +19,10 @@ from promotion_pipeline.decisions.redecide import redecide_late, what_if_diff
 from promotion_pipeline.decisions.window import WindowResult, evaluate_window
 from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.assets.columns import METRIC_RESULTS, SCHEMAS
 from promotion_pipeline.orchestration.assets.discoveries import discoveries
+from promotion_pipeline.orchestration.assets.lineage import LINEAGE
 from promotion_pipeline.orchestration.assets.plots import lift_plot
 from promotion_pipeline.orchestration.assets.reporting import report_hours, verdict_table
 from promotion_pipeline.orchestration.at_work import at_work
@@ -63,7 +65,13 @@ def _spec(
         group_name="evaluation",
         kinds={"pandas", "postgres", "table"},
         owners=names.OWNERS,
-        metadata={"dagster/column_schema": SCHEMAS[name], **more},
+        code_version=code_version(name),
+        metadata={
+            "dagster/table_name": name,
+            "dagster/column_schema": SCHEMAS[name],
+            "dagster/column_lineage": LINEAGE[name],
+            **more,
+        },
     )
 
 

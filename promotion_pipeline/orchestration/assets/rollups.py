@@ -7,7 +7,9 @@ import dagster as dg
 
 from promotion_pipeline.decisions.sums import SumsResult, bring_sums_up_to_date
 from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
+from promotion_pipeline.orchestration.assets.lineage import LINEAGE
 from promotion_pipeline.orchestration.assets.reporting import report_hours
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS, ask, specs_of
@@ -38,7 +40,12 @@ this table works at any hour without seeing a request again.
             group_name="evaluation",
             kinds={"postgres", "table"},
             owners=names.OWNERS,
-            metadata={"dagster/column_schema": SCHEMAS[names.ROLLUPS]},
+            code_version=code_version(names.ROLLUPS),
+            metadata={
+                "dagster/table_name": names.ROLLUPS,
+                "dagster/column_schema": SCHEMAS[names.ROLLUPS],
+                "dagster/column_lineage": LINEAGE[names.ROLLUPS],
+            },
             description=DESCRIPTION,
         )
     ],
