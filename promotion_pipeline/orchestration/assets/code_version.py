@@ -33,7 +33,14 @@ def lineage_if_new(context: dg.AssetExecutionContext, table: str) -> dict[str, A
 
     The definition of the asset has it too.
     """
-    newest = context.instance.get_latest_materialization_event(dg.AssetKey(table))
+    spec = spec_of(context, table)
+    newest = context.instance.get_latest_materialization_event(spec.key)
     told = None if newest is None else newest.asset_materialization
     known = None if told is None or told.tags is None else told.tags.get(VERSION_TAG)
-    return {} if known == code_version(table) else {"dagster/column_lineage": LINEAGE[table]}
+    lineage = "dagster/column_lineage"
+    return {} if known == spec.code_version else {lineage: spec.metadata[lineage]}
+
+
+def spec_of(context: dg.AssetExecutionContext, table: str) -> dg.AssetSpec:
+    """The definition of the table that this step fills, whatever stands before its name."""
+    return next(spec for spec in context.assets_def.specs if spec.key.path[-1] == table)

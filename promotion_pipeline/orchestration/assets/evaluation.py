@@ -24,7 +24,7 @@ from promotion_pipeline.orchestration.assets.columns import METRIC_RESULTS, SCHE
 from promotion_pipeline.orchestration.assets.discoveries import discoveries
 from promotion_pipeline.orchestration.assets.lineage import LINEAGE
 from promotion_pipeline.orchestration.assets.plots import lift_plot
-from promotion_pipeline.orchestration.assets.reporting import report_hours, verdict_table
+from promotion_pipeline.orchestration.assets.reporting import EVERY_HOUR, ROW_COUNT, report_hours, verdict_table
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ask, repeat, specs_of
 from promotion_pipeline.orchestration.instance import keep_connections
@@ -66,6 +66,7 @@ def _spec(
         kinds={"pandas", "postgres", "table"},
         owners=names.OWNERS,
         code_version=code_version(name),
+        freshness_policy=EVERY_HOUR,
         metadata={
             "dagster/table_name": name,
             "dagster/column_schema": SCHEMAS[name],
@@ -153,6 +154,8 @@ def evaluation(
             hours = found.hours[HOURLY_COLUMNS[table]]
             if table is Table.DECISIONS and config.is_what_if():
                 hours, about = _beside_the_record(opened, config, hours, about)
+            elif not config.experiments:
+                hours = hours.assign(**{ROW_COUNT: found.rows_by_hour[table]})
             report_hours(context, table.value, hours, about)
             yield dg.MaterializeResult(asset_key=table.value)
         yield from repeat(context) if config.is_what_if() else ask(context, opened, EVALUATION_CHECKS)

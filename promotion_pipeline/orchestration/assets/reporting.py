@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,9 @@ from promotion_pipeline.orchestration.partitions import hour_key
 from promotion_pipeline.text.numbers import confidence_text, lift_text
 from promotion_pipeline.text.tables import cell, raw_markdown_table
 
+EVERY_HOUR = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail_window=timedelta(hours=6))
+"""Of the tables that the hourly run fills: how long ago any hour was decided. Without a running experiment none is."""
+ROW_COUNT = "dagster/partition_row_count"
 VERDICT_COLUMNS = ("experiment", "verdict", "candidate", "lift", "confidence", "why")
 LEGEND = """
 - **promotable**: all checks pass and the evidence holds: promoted unattended, unless it is on hold, its data is \

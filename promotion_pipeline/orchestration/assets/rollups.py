@@ -10,7 +10,8 @@ from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.lineage import LINEAGE
-from promotion_pipeline.orchestration.assets.reporting import report_hours
+from promotion_pipeline.orchestration.assets.reporting import EVERY_HOUR, ROW_COUNT, report_hours
+from promotion_pipeline.orchestration.assets.sources import observe_sources
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS, ask, specs_of
 from promotion_pipeline.orchestration.instance import keep_connections
@@ -41,6 +42,7 @@ this table works at any hour without seeing a request again.
             kinds={"postgres", "table"},
             owners=names.OWNERS,
             code_version=code_version(names.ROLLUPS),
+            freshness_policy=EVERY_HOUR,
             metadata={
                 "dagster/table_name": names.ROLLUPS,
                 "dagster/column_schema": SCHEMAS[names.ROLLUPS],
@@ -58,15 +60,17 @@ this table works at any hour without seeing a request again.
 )
 def hourly_variant_rollups(
     context: dg.AssetExecutionContext, store: dg.ResourceParam[StoreResource]
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetObservation | dg.AssetCheckResult]:
     """Roll up the run's hours and whatever of the hours before them changed."""
     keep_connections(context.instance)
     with at_work(context, store) as opened:
         if context.selected_asset_keys:
             window = context.partition_time_window
             done = bring_sums_up_to_date(opened, window.start, window.end, tell=context.log.warning)
-            report_hours(context, names.ROLLUPS, done.hours, _about(done))
+            hours = done.hours.assign(**{ROW_COUNT: done.hours["rows"]})
+            report_hours(context, names.ROLLUPS, hours, _about(done))
             yield dg.MaterializeResult(asset_key=names.ROLLUPS)
+            yield from observe_sources(context, opened, int(done.hours["requests"].iloc[-1]))
         yield from ask(context, opened, ROLLUP_CHECKS)
 
 
