@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
@@ -43,4 +44,5 @@ def lineage_if_new(context: dg.AssetExecutionContext, table: str) -> dict[str, A
 
 def spec_of(context: dg.AssetExecutionContext, table: str) -> dg.AssetSpec:
     """The definition of the table that this step fills, whatever stands before its name."""
-    return next(spec for spec in context.assets_def.specs if spec.key.path[-1] == table)
+    specs: Iterable[dg.AssetSpec] = context.assets_def.specs
+    return next(spec for spec in specs if spec.key.path[-1] == table)
