@@ -27,7 +27,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from promotion_pipeline.benchmark.measure import Run, dagster_process, machine, measured_process
+from promotion_pipeline.benchmark.measure import Run, machine, measured_process
 from promotion_pipeline.errors import DependencyError
 from promotion_pipeline.store.connection import connect, create_database
 from promotion_pipeline.store.embedded.server import EmbeddedServer
@@ -111,17 +111,17 @@ class Side:
     def _do(self, asked: Sequence[Mapping[str, Any]]) -> tuple[list[str], float]:
         spent = 0.0
         for one in asked:
-            arguments = ["job", "execute", "-m", "promotion_pipeline.definitions", "-j", one["job"]]
+            arguments = ["-m", "dagster", "job", "execute", "-m", "promotion_pipeline.definitions", "-j", one["job"]]
             with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
                 json.dump(one["config"], config)
                 config.flush()
                 arguments += ["--tags", json.dumps(one["tags"])]
                 arguments += ["-c", config.name] if one["config"] else []
-                spent += dagster_process(arguments, self.environment).processor_seconds
+                spent += measured_process(arguments, self.environment, self.checkout).processor_seconds
         return [str(one["job"]) for one in asked], spent
 
     def _ask(self, *arguments: str) -> Any:
-        return _answer(arguments, self.environment)
+        return _answer(arguments, self.environment, self.checkout)
 
     def _events(self) -> tuple[int, int]:
         with connect(self.events_url) as connection:
@@ -132,9 +132,9 @@ class Side:
         return int(row["bytes"]), int(row["events"])
 
 
-def _answer(arguments: Sequence[str], environment: Mapping[str, str]) -> Any:
+def _answer(arguments: Sequence[str], environment: Mapping[str, str], checkout: Path) -> Any:
     command = [sys.executable, "-P", str(SIDE), *arguments]
-    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=dict(environment), cwd=checkout, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DependencyError(f"{' '.join(arguments)} failed: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -155,7 +155,9 @@ def _side(server: EmbeddedServer, checkout: Path, name: str, mail: int, folder: 
         "AUTO_PROMOTION_EMAIL_TO": "team@example.com",
         "OMP_NUM_THREADS": "1",
     }
-    found = _answer(["prepare", str(EXPERIMENTS), str(EXPERIMENTS * REQUESTS_EACH), str(HOURS + 1)], environment)
+    found = _answer(
+        ["prepare", str(EXPERIMENTS), str(EXPERIMENTS * REQUESTS_EACH), str(HOURS + 1)], environment, checkout
+    )
     whole, end = environment | found["environment"], datetime.fromisoformat(found["end"])
     return Side(checkout, whole, server.url(f"{name}_dagster"), end)
 
@@ -189,7 +191,7 @@ def _loads(checkouts: Mapping[str, Path]) -> dict[str, list[Run]]:
     for _ in range(LOADS):
         for name, checkout in checkouts.items():
             environment = {**os.environ, "PYTHONPATH": str(checkout)}
-            found[name].append(measured_process(["-c", "import promotion_pipeline.definitions"], environment))
+            found[name].append(measured_process(["-c", "import promotion_pipeline.definitions"], environment, checkout))
     return found
 
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from promotion_pipeline.errors import DependencyError
 
@@ -73,8 +74,11 @@ def dagster_process(arguments: Sequence[str], environment: Mapping[str, str]) ->
     return measured_process(["-m", "dagster", *arguments], environment)
 
 
-def measured_process(arguments: Sequence[str], environment: Mapping[str, str]) -> Run:
+def measured_process(arguments: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> Run:
     """Run Python with these arguments in a process of its own.
+
+    Args:
+        folder: where it is started: Dagster looks there for code first.
 
     Raises:
         DependencyError: it failed; the message has the end of its output.
@@ -82,7 +86,7 @@ def measured_process(arguments: Sequence[str], environment: Mapping[str, str]) -
     begin = time.perf_counter()
     with tempfile.TemporaryFile() as log:
         command = [sys.executable, *arguments]
-        process = subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=dict(environment), cwd=folder, stdout=log, stderr=log)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - begin
