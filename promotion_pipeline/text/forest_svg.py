@@ -90,7 +90,8 @@ def _clean(text: str) -> str:
 
 
 def _shortened(name: str) -> str:
-    room, kept = NAME_CELLS, []
+    room = NAME_CELLS
+    kept: list[str] = []
     for letter in " ".join(name.split()):
         room -= 2.0 if unicodedata.east_asian_width(letter) in "WF" else 1.6 if letter in BROAD else 1.0
         if room < 0:
