@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from promotion_pipeline.errors import DependencyError
 
@@ -57,10 +58,11 @@ def _measured(call: Callable[[], object]) -> float:
 
 @dataclass(frozen=True)
 class Run:
-    """One process: seconds from its start to its end, and its peak resident memory."""
+    """One process: seconds from its start to its end, those of a processor, and its peak resident memory."""
 
     seconds: float
     peak_mb: float
+    processor_seconds: float = 0.0
 
 
 def dagster_process(arguments: Sequence[str], environment: Mapping[str, str]) -> Run:
@@ -69,18 +71,31 @@ def dagster_process(arguments: Sequence[str], environment: Mapping[str, str]) ->
     Raises:
         DependencyError: it failed; the message has the end of its output.
     """
+    return measured_process(["-m", "dagster", *arguments], environment)
+
+
+def measured_process(arguments: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> Run:
+    """Run Python with these arguments in a process of its own.
+
+    Args:
+        folder: where it is started: Dagster looks there for code first.
+
+    Raises:
+        DependencyError: it failed; the message has the end of its output.
+    """
     begin = time.perf_counter()
     with tempfile.TemporaryFile() as log:
-        command = [sys.executable, "-m", "dagster", *arguments]
-        process = subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)
+        command = [sys.executable, *arguments]
+        process = subprocess.Popen(command, env=dict(environment), cwd=folder, stdout=log, stderr=log)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - begin
         if process.returncode:
             log.seek(0)
-            raise DependencyError(f"dagster {arguments[0]} failed: {log.read().decode(errors='replace')[-2000:]}")
+            raise DependencyError(f"{' '.join(arguments[:4])} failed: {log.read().decode(errors='replace')[-2000:]}")
     # Linux counts kilobytes, macOS bytes.
-    return Run(seconds, usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2))
+    peak_mb = usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+    return Run(seconds, peak_mb, usage.ru_utime + usage.ru_stime)
 
 
 def machine() -> str:

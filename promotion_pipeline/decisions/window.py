@@ -21,6 +21,7 @@ from promotion_pipeline.decisions.judge import judged, outcome_counts, settled_b
 from promotion_pipeline.decisions.labels import label_beside, record_label
 from promotion_pipeline.decisions.late import LateVerdict, tell_late_verdicts
 from promotion_pipeline.decisions.write import Table, WindowPlan, WrittenRows, write_evaluation
+from promotion_pipeline.evaluation import Evaluation
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.rollups.metrics.stored import read_metric_rollups
 from promotion_pipeline.rollups.stored import read_rollups
@@ -43,6 +44,8 @@ class WindowResult:
     """The decisions about the newest hour with the experiments' names, by name."""
     rows: dict[Table, int] = field(default_factory=dict)
     """Rows written by table."""
+    rows_by_hour: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """A row an hour and a column a table: rows that the evaluation has."""
     metric_results: int = 0
     """Rows of `metric_results` written with those of `significance_results`."""
     recorded: int = 0
@@ -121,6 +124,7 @@ class _Part:
     experiments: int
     hours: pd.DataFrame
     newest: pd.DataFrame
+    rows_by_hour: pd.DataFrame
     written: WrittenRows
     seconds: tuple[float, float, float]
     """Spent on reading, evaluating and writing."""
@@ -179,6 +183,7 @@ def _decide(store: Store, plan: WindowPlan, block: ExperimentBlock) -> _Part:
         experiments=block.experiments["experiment_id"].nunique(),
         hours=outcome_counts(found.decisions, plan.hours),
         newest=found.decisions[found.decisions["hour"] == plan.hours[-1]],
+        rows_by_hour=_row_counts(found, plan.hours),
         written=written,
         seconds=(read - started, evaluated - read, time.perf_counter() - evaluated),
     )
@@ -199,15 +204,27 @@ def _result(
     }
     seconds = zip(("read", "evaluate", "write"), zip(*(part.seconds for part in parts), strict=True), strict=True)
     return WindowResult(
-        hours=pd.concat([part.hours for part in parts]).groupby(level=0).sum().reindex(plan.hours, fill_value=0),
+        hours=_by_hour([part.hours for part in parts], plan.hours),
         newest=newest.sort_values("name", ignore_index=True),
         rows={table: rows[table] for table in Table if table in plan.wanted},
+        rows_by_hour=_by_hour([part.rows_by_hour for part in parts], plan.hours),
         metric_results=sum(part.written.metric_results for part in parts),
         recorded=recorded,
         relabelled=relabelled,
         late=late,
         seconds={name: sum(spent) for name, spent in seconds},
     )
+
+
+def _row_counts(found: Evaluation, hours: pd.DatetimeIndex) -> pd.DataFrame:
+    frames = {Table.METRICS: found.metrics, Table.SIGNIFICANCE: found.significance, Table.DECISIONS: found.decisions}
+    counts = {table.value: frame["hour"].value_counts() for table, frame in frames.items()}
+    return pd.DataFrame(counts, index=hours).fillna(0).astype("int64")
+
+
+def _by_hour(parts: Sequence[pd.DataFrame], hours: pd.DatetimeIndex) -> pd.DataFrame:
+    """What the blocks counted, added up: a row an hour."""
+    return pd.concat(parts).groupby(level=0).sum().reindex(hours, fill_value=0)
 
 
 def _not_a_shadows(connection: Connection, settings: Settings, start: datetime, end: datetime) -> frozenset[Table]:

@@ -131,10 +131,10 @@ def _instance(subject: Subject) -> dg.DagsterInstance:
     if subject.instance is None:
         import dagster as dg
 
-        from promotion_pipeline.orchestration.storage import URL_VARIABLE
+        from promotion_pipeline.orchestration.process_environment import STORAGE_URL_VARIABLE
 
         url = SQLALCHEMY_SCHEME + subject.dagster_url().removeprefix("postgresql://")
-        subject.closing.enter_context(variables({URL_VARIABLE: url}))
+        subject.closing.enter_context(variables({STORAGE_URL_VARIABLE: url}))
         subject.instance = subject.closing.enter_context(dg.DagsterInstance.from_config(str(subject.dagster_home)))
     return subject.instance
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from promotion_pipeline.config import Settings
 from promotion_pipeline.orchestration import (
     act_jobs,
     assets,
@@ -33,16 +34,18 @@ def build_definitions(*, resource_overrides: Mapping[str, Any] | None = None) ->
     Raises:
         ConfigError: AUTO_PROMOTION_EXECUTOR names an executor that is unknown or not installed.
     """
+    resources = {"store": StoreResource()} | dict(resource_overrides or {})
+    log = assets.log_node(_settings_of(resources["store"]))
     return dg.Definitions(
         assets=[
-            assets.ai_requests,
+            log.spec,
             assets.ab_experiments,
-            assets.hourly_variant_rollups,
+            log.read_by(assets.hourly_variant_rollups),
             assets.evaluation,
             assets.experiment_promotions,
             # They have no partitions; with this a command that takes a range of hours of everything takes them too.
             assets.promotion_watch.with_attributes(backfill_policy=dg.BackfillPolicy.single_run()),
-            assets.served_traffic.with_attributes(backfill_policy=dg.BackfillPolicy.single_run()),
+            log.read_by(assets.served_traffic).with_attributes(backfill_policy=dg.BackfillPolicy.single_run()),
             assets.realised_lift.with_attributes(backfill_policy=dg.BackfillPolicy.single_run()),
         ],
         jobs=[
@@ -68,6 +71,12 @@ def build_definitions(*, resource_overrides: Mapping[str, Any] | None = None) ->
             delivery.run_failure_alarm,
             delivery.run_recovery_notice,
         ],
-        resources={"store": StoreResource()} | dict(resource_overrides or {}),
+        resources=resources,
         executor=executor_from_environment(),
     )
+
+
+def _settings_of(store: object) -> Settings | None:
+    """Those of a store that was given; None: the environment's, and nothing is opened to read them."""
+    given = store.given if isinstance(store, StoreResource) else None
+    return None if given is None else given.settings

@@ -4,6 +4,7 @@ What is said, to whom, and what happens when a channel fails is the business of 
 """
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -14,6 +15,7 @@ from promotion_pipeline.notifications import (
     is_work_waiting,
 )
 from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.at_the_end import log_report
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.runs import as_people_know_it, is_ours, mistake_of_a_person
@@ -25,12 +27,11 @@ RETRY_NUMBER_TAG = "dagster/retry_number"
 TAG_WAIT_SECONDS = 0.2
 TAG_WAITS = 10
 
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
+AT_WORK = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+UNFINISHED = [dg.DagsterRunStatus.QUEUED, *AT_WORK]
+PATIENCE_SECONDS = 75.0
+"""How long after an hourly run was created it is waited for: usually it has delivered by the next tick or the one after
+it. An alarm that comes up meanwhile waits no longer than that."""
 
 
 @dg.op
@@ -38,9 +39,7 @@ def deliver_notifications(context: dg.OpExecutionContext, store: dg.ResourcePara
     """Send what is due to Slack, PagerDuty and e-mail; each channel by itself, what fails is tried again later."""
     with at_work(context, store) as opened:
         report = deliver_everything(opened)
-    for channel, done in report.channels.items():
-        said = f"{done.delivered} delivered, {done.retried} to try again, {done.uncertain} uncertain, {done.dead} dead"
-        context.log.info(f"{channel}: {said}" + (f"; {done.error}" if done.error else ""))
+    log_report(context, report)
     numbers = {"delivered": report.delivered, "given up": report.dead, "old ones removed": report.removed}
     context.add_output_metadata(numbers)
 
@@ -62,7 +61,8 @@ def deliver_notifications_job() -> None:
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks the database whether anybody is to be told of anything, and launches"
-    f" `{names.DELIVERY_JOB}`, one run at a time.",
+    f" `{names.DELIVERY_JOB}`, one run at a time. An hourly run that has just begun is not competed with: it sends what"
+    " is due at its end.",
 )
 def notification_sensor(
     context: dg.SensorEvaluationContext, store: dg.ResourceParam[StoreResource]
@@ -73,7 +73,16 @@ def notification_sensor(
     unfinished = dg.RunsFilter(job_name=names.DELIVERY_JOB, statuses=UNFINISHED)
     if context.instance.get_runs_count(unfinished):
         return dg.SkipReason("A delivery run is on its way.")
+    if _is_hourly_run_about_to(context.instance):
+        return dg.SkipReason("The hourly run is at work, and delivers at its end.")
     return dg.RunRequest(tags=names.DELIVERY_LANE)
+
+
+def _is_hourly_run_about_to(instance: dg.DagsterInstance) -> bool:
+    """Whether an hourly run began within the last minute; a long one keeps nobody waiting."""
+    since = datetime.now(UTC) - timedelta(seconds=PATIENCE_SECONDS)
+    at_work = dg.RunsFilter(job_name=names.HOURLY_JOB, statuses=AT_WORK, created_after=since)
+    return instance.get_runs_count(at_work) > 0
 
 
 @dg.run_failure_sensor(

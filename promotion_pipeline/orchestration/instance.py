@@ -13,8 +13,7 @@ import dagster as dg
 
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.orchestration.dagster_private import NO_COMPUTE_LOGS_MODULE, InstanceRef
-from promotion_pipeline.orchestration.process_environment import variables
-from promotion_pipeline.orchestration.storage import URL_VARIABLE
+from promotion_pipeline.orchestration.process_environment import STORAGE_URL_VARIABLE, variables
 from promotion_pipeline.store.database import Store
 
 EVENTS_AT_ONCE = "500"
@@ -57,7 +56,7 @@ def instance_environment(store: Store) -> dict[str, str]:
     """
     return {
         "DAGSTER_HOME": str(prepare_home(store)),
-        URL_VARIABLE: store.dagster_url,
+        STORAGE_URL_VARIABLE: store.dagster_url,
         "DAGSTER_EVENT_BATCH_SIZE": os.environ.get("DAGSTER_EVENT_BATCH_SIZE", EVENTS_AT_ONCE),
     }
 

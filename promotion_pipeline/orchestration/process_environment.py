@@ -6,6 +6,9 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 
+STORAGE_URL_VARIABLE = "AUTO_PROMOTION_DAGSTER_DATABASE_URL"
+"""Where Dagster keeps its runs. Here, so that a code location does without the driver of that storage."""
+
 
 @contextlib.contextmanager
 def variables(values: Mapping[str, str]) -> Iterator[None]:

@@ -9,8 +9,7 @@ from typing import Any
 from dagster_postgres import DagsterPostgresStorage
 
 from promotion_pipeline.orchestration.dagster_private import ConfigurableClassData
-
-URL_VARIABLE = "AUTO_PROMOTION_DAGSTER_DATABASE_URL"
+from promotion_pipeline.orchestration.process_environment import STORAGE_URL_VARIABLE
 
 
 class EnvironmentStorage(DagsterPostgresStorage):
@@ -38,6 +37,6 @@ class EnvironmentStorage(DagsterPostgresStorage):
         """
         from promotion_pipeline.store.database import current_store, dagster_sqlalchemy_url
 
-        given = os.environ.get(URL_VARIABLE, "").strip()
+        given = os.environ.get(STORAGE_URL_VARIABLE, "").strip()
         url = dagster_sqlalchemy_url(given) if given else current_store().dagster_url
         return cls(inst_data=inst_data, postgres_url=url)

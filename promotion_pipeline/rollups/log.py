@@ -183,6 +183,10 @@ class RequestLog(ABC):
         found = self.ends()
         return None if found is None else found[1]
 
+    def rows_estimate(self) -> int | None:
+        """About how many rows the log has, where something keeps count; None: it would have to be read."""
+        return None
+
     @abstractmethod
     def columns(self) -> dict[str, str | None]:
         """The log's column for each of ours: None where it has none; "never" where no request can be an error."""

@@ -69,6 +69,11 @@ class TableLog(SqlLog):
         at = None if found.isna().all() else found.iloc[0].to_pydatetime()
         return None if at is None or at < EPOCH else at
 
+    def rows_estimate(self) -> int | None:
+        """As `ANALYZE` left it, over all days; None: it was never analyzed, or is a view."""
+        (row,) = self._store.rows(_SQL["rows_estimate"], {})
+        return None if row["rows"] is None else int(row["rows"])
+
     def _log(self) -> Log:
         return OWN_LOG
 

@@ -24,3 +24,9 @@ SELECT CASE WHEN (SELECT relkind FROM pg_class WHERE oid = 'ai_requests'::regcla
         WHERE request.experiment_id = experiment.id
             AND request.created_at < now() + interval '1 hour'))
         FROM ab_experiments AS experiment) END AS newest
+
+-- name: rows_estimate
+-- About how many requests there are, from the statistics of the table's parts; -1 is a part that has none.
+SELECT sum(class.reltuples) FILTER (WHERE class.reltuples >= 0)::bigint AS rows
+FROM pg_partition_tree('ai_requests'::regclass) AS part JOIN pg_class AS class ON class.oid = part.relid
+WHERE part.isleaf AND class.relkind = 'r'

@@ -11,8 +11,11 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect, sync_playwright
 
+from promotion_pipeline.decisions.window import evaluate_window
+from promotion_pipeline.rollups import catch_up
+from promotion_pipeline.store.windows import HOUR
 from promotion_pipeline_tests.api.conftest import Api
 from promotion_pipeline_tests.api.looks import write_looks
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, Seeded, VariantSpec, seed_experiment, split_of
@@ -99,6 +102,11 @@ def _is_sound(page: Page) -> None:
         assert page.evaluate(BROKEN_WORDS) == [], where
 
 
+def _listed(page: Page) -> Locator:
+    """The list below the picture, which names the experiments too."""
+    return page.get_by_role("region", name="Experiments")
+
+
 def _act(page: Page, title: str, reason: str) -> None:
     page.locator("summary", has_text=f"{title}…").click()
     form = page.locator("details[open]")
@@ -115,7 +123,7 @@ def test_a_person_finds_approves_and_undoes_a_promotion(shared_api: Api, open_pa
     page.get_by_label("Token").fill(shared_api.secrets["operator"])
     page.get_by_role("button", name="Log in").click()
 
-    row = page.get_by_role("row").filter(has_text=name)
+    row = _listed(page).get_by_role("row").filter(has_text=name)
     expect(row).to_contain_text("waits for approval")
     _is_sound(page)
     row.get_by_role("link", name=name).click()
@@ -147,18 +155,17 @@ def test_the_list_fits_a_desk_without_scrolling(shared_api: Api, open_page: Open
     shared_api.operator.post(SWEEP).raise_for_status()
     page = open_page()
     page.set_viewport_size({"width": 1280, "height": 800})
-    row = page.get_by_role("row").filter(has_text="demo-price-page")
+    row = _listed(page).get_by_role("row").filter(has_text="demo-price-page")
     expect(row).to_contain_text("broken split")
     expect(row).to_contain_text("waits for approval")
-    list_of_all = page.get_by_role("region", name="Experiments")
-    assert list_of_all.evaluate("it => it.scrollWidth - it.clientWidth") <= 0
+    assert _listed(page).evaluate("it => it.scrollWidth - it.clientWidth") <= 0
 
 
 def test_reading_and_acting_need_no_script(shared_api: Api, open_page: Open) -> None:
     seeded = _waiting(shared_api, "without-scripts")
     page = open_page(scripts=False)
 
-    page.get_by_role("link", name="without-scripts").click()
+    _listed(page).get_by_role("link", name="without-scripts").click()
     expect(page.get_by_role("region", name="The contract checks")).to_contain_text("Improvement: passes")
     _act(page, "Approve and promote", "agreed")
     assert split_of(shared_api.store, seeded)["treatment"] == 100
@@ -209,3 +216,16 @@ def test_a_name_of_any_length_fits_a_phone(shared_api: Api, open_page: Open) -> 
     for address in ("/experiments", f"/experiments/{name}", "/experiments/none", "/experiments?q=none"):
         page.goto(address)
         _is_sound(page)
+
+
+def test_the_picture_of_all_experiments_is_sound_whatever_their_names_are(shared_api: Api, open_page: Open) -> None:
+    hostile = ("<script>document.title = 'taken'</script>", 'ניסוי "א"', "y" * 180)
+    ends = [seed_experiment(shared_api.store, name, WINNER).end for name in hostile]
+    catch_up(shared_api.store, ends[0])
+    evaluate_window(shared_api.store, ends[0] - HOUR, ends[0])
+    page = open_page()
+    picture = page.get_by_role("table", name="Lift over control by verdict")
+    for name in hostile:
+        expect(picture.get_by_role("row").filter(has_text=name)).to_contain_text("%")
+    assert page.title() == "Experiments"
+    _is_sound(page)

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 from promotion_pipeline.api.guard import GuardedRequest
 from promotion_pipeline.api.pages import charts
 from promotion_pipeline.text import numbers
+from promotion_pipeline.text.forest import READING
 
 HERE = Path(__file__).parent
 STYLE = HERE / "static" / "page.css"
@@ -71,6 +72,7 @@ def environment() -> Environment:
         interval=partial(numbers.interval_text, unknown=UNKNOWN),
     )
     made.globals["area"] = charts
+    made.globals["forest_reading"] = READING
     return made
 
 

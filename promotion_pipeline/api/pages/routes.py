@@ -22,6 +22,7 @@ from promotion_pipeline.promotion.act import offered
 from promotion_pipeline.promotion.act.offered import Asked, OfferedAct
 from promotion_pipeline.promotion.act.rollback import RollbackTarget
 from promotion_pipeline.promotion.history.evidence import sparklines
+from promotion_pipeline.promotion.history.glance import newest_forest
 from promotion_pipeline.promotion.history.overview import experiment_overviews
 from promotion_pipeline.promotion.history.standing import traffic_by_experiment
 from promotion_pipeline.promotion.ledger.ledger import read_ledger
@@ -104,6 +105,8 @@ def experiments(context: Context, request: Request) -> Response:
     lines = sparklines(context.store, [entry.id for entry in found[:PAGE_SIZE]])
     rows = [(entry, sparkline(lines.get(entry.id, []))) for entry in found[:PAGE_SIZE]]
     has_more = len(found) > PAGE_SIZE
+    # The whole at a glance stands before the list, not before a part of it.
+    glance = None if search or page > 1 else newest_forest(context.store)
     alarms, traffic = open_alarms(context.store), traffic_by_experiment(context.store)
     return render(
         context,
@@ -112,6 +115,7 @@ def experiments(context: Context, request: Request) -> Response:
         search=search,
         page=page,
         has_more=has_more,
+        glance=glance,
         alarms=alarms,
         traffic=traffic,
     )

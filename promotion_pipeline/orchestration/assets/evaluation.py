@@ -19,10 +19,12 @@ from promotion_pipeline.decisions.redecide import redecide_late, what_if_diff
 from promotion_pipeline.decisions.window import WindowResult, evaluate_window
 from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.assets.columns import METRIC_RESULTS, SCHEMAS
 from promotion_pipeline.orchestration.assets.discoveries import discoveries
+from promotion_pipeline.orchestration.assets.lineage import LINEAGE
 from promotion_pipeline.orchestration.assets.plots import lift_plot
-from promotion_pipeline.orchestration.assets.reporting import report_hours, verdict_table
+from promotion_pipeline.orchestration.assets.reporting import EVERY_HOUR, ROW_COUNT, report_hours, verdict_table
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.check_answers import ask, repeat, specs_of
 from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS
@@ -64,7 +66,14 @@ def _spec(
         group_name="evaluation",
         kinds={"pandas", "postgres", "table"},
         owners=names.OWNERS,
-        metadata={"dagster/column_schema": SCHEMAS[name], **more},
+        code_version=code_version(name),
+        freshness_policy=EVERY_HOUR,
+        metadata={
+            "dagster/table_name": name,
+            "dagster/column_schema": SCHEMAS[name],
+            "dagster/column_lineage": LINEAGE[name],
+            **more,
+        },
     )
 
 
@@ -148,6 +157,8 @@ def evaluation(
             hours = found.hours[HOURLY_COLUMNS[table]]
             if table is Table.DECISIONS and config.is_what_if():
                 hours, about = _beside_the_record(opened, config, hours, about)
+            elif not config.experiments:
+                hours = hours.assign(**{ROW_COUNT: found.rows_by_hour[table]})
             report_hours(context, table.value, hours, about)
             yield dg.MaterializeResult(asset_key=table.value)
         if config.is_what_if():

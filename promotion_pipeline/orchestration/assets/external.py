@@ -1,4 +1,4 @@
-"""Tables that the graph shows and does not fill: what the application writes, and what promotions leave behind."""
+"""Tables that the graph shows and does not fill: the experiments, and what promotions leave behind."""
 
 from __future__ import annotations
 
@@ -7,23 +7,12 @@ import dagster as dg
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 
-ai_requests = dg.AssetSpec(
-    names.REQUESTS,
-    group_name="source",
-    kinds={"postgres", "table"},
-    owners=names.OWNERS,
-    metadata={"dagster/column_schema": SCHEMAS[names.REQUESTS]},
-    description="Every request of every experiment, written by the application: which variant served it, whether it"
-    " converted or failed, how long it took. Late rows are fine: the last AUTO_PROMOTION_LOOKBACK_HOURS are read again"
-    " every hour.",
-)
-
 ab_experiments = dg.AssetSpec(
     names.EXPERIMENTS,
     group_name="source",
     kinds={"postgres", "table"},
     owners=names.OWNERS,
-    metadata={"dagster/column_schema": SCHEMAS[names.EXPERIMENTS]},
+    metadata={"dagster/table_name": names.EXPERIMENTS, "dagster/column_schema": SCHEMAS[names.EXPERIMENTS]},
     description="The experiments and their variants, written by the application. A change of the traffic split opens a"
     " new phase by itself; measurement starts again there, because pooling over a change of split misleads.",
 )
@@ -34,7 +23,7 @@ experiment_promotions = dg.AssetSpec(
     group_name="promotion",
     kinds={"postgres", "table"},
     owners=names.OWNERS,
-    metadata={"dagster/column_schema": SCHEMAS[names.PROMOTIONS]},
+    metadata={"dagster/table_name": names.PROMOTIONS, "dagster/column_schema": SCHEMAS[names.PROMOTIONS]},
     description=(
         "What was promoted and rolled back, by whom and on what evidence. Nothing is materialized here by hand:"
         " every act leaves an event, whether it came from `promotion_sensor`, from a job in the Launchpad, from the"

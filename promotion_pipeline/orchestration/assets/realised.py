@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.instance import keep_connections
@@ -30,6 +31,7 @@ the next ones' lifts are shrunk by. `promotion-pipeline ledger` shows the same.
     group_name="promotion",
     kinds={"postgres", "table"},
     owners=names.OWNERS,
+    code_version=code_version(names.REALISED),
     metadata={"dagster/table_name": names.REALISED, "dagster/column_schema": SCHEMAS[names.REALISED]},
     description=DESCRIPTION,
     pool=names.EVALUATION_POOL,

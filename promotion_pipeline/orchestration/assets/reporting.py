@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -11,11 +12,14 @@ import pandas as pd
 from promotion_pipeline.config import Settings
 from promotion_pipeline.evaluation import Verdict, explain
 from promotion_pipeline.notifications.links import evidence_url
-from promotion_pipeline.orchestration.assets.lineage import LINEAGE
+from promotion_pipeline.orchestration.assets.code_version import lineage_if_new
 from promotion_pipeline.orchestration.partitions import hour_key
 from promotion_pipeline.text.numbers import confidence_text, lift_text
 from promotion_pipeline.text.tables import cell, raw_markdown_table
 
+EVERY_HOUR = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail_window=timedelta(hours=6))
+"""Of the tables that the hourly run fills: how long ago any hour was decided. Without a running experiment none is."""
+ROW_COUNT = "dagster/partition_row_count"
 VERDICT_COLUMNS = ("experiment", "verdict", "candidate", "lift", "confidence", "why")
 LEGEND = """
 - **promotable**: all checks pass and the evidence holds: promoted unattended, unless it is on hold, its data is \
@@ -49,7 +53,7 @@ def report_hours(
         assert isinstance(hour, pd.Timestamp)
         metadata: dict[str, Any] = {str(name): int(value) for name, value in row.items()}
         if number == last:
-            metadata |= {**(newest or {}), "dagster/column_lineage": LINEAGE[asset]}
+            metadata |= {**(newest or {}), **lineage_if_new(context, asset)}
         context.add_asset_metadata(metadata, asset_key=asset, partition_key=hour_key(hour.to_pydatetime()))
 
 

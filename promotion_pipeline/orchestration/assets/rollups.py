@@ -7,8 +7,11 @@ import dagster as dg
 
 from promotion_pipeline.decisions.sums import SumsResult, bring_sums_up_to_date
 from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
-from promotion_pipeline.orchestration.assets.reporting import report_hours
+from promotion_pipeline.orchestration.assets.lineage import LINEAGE
+from promotion_pipeline.orchestration.assets.reporting import EVERY_HOUR, ROW_COUNT, report_hours
+from promotion_pipeline.orchestration.assets.sources import observe_sources
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.check_answers import ask, specs_of
 from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS
@@ -39,7 +42,13 @@ this table works at any hour without seeing a request again.
             group_name="evaluation",
             kinds={"postgres", "table"},
             owners=names.OWNERS,
-            metadata={"dagster/column_schema": SCHEMAS[names.ROLLUPS]},
+            code_version=code_version(names.ROLLUPS),
+            freshness_policy=EVERY_HOUR,
+            metadata={
+                "dagster/table_name": names.ROLLUPS,
+                "dagster/column_schema": SCHEMAS[names.ROLLUPS],
+                "dagster/column_lineage": LINEAGE[names.ROLLUPS],
+            },
             description=DESCRIPTION,
         )
     ],
@@ -52,15 +61,17 @@ this table works at any hour without seeing a request again.
 )
 def hourly_variant_rollups(
     context: dg.AssetExecutionContext, store: dg.ResourceParam[StoreResource]
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetObservation | dg.AssetCheckResult]:
     """Roll up the run's hours and whatever of the hours before them changed."""
     keep_connections(context.instance)
     with at_work(context, store) as opened:
         if context.selected_asset_keys:
             window = context.partition_time_window
             done = bring_sums_up_to_date(opened, window.start, window.end, tell=context.log.warning)
-            report_hours(context, names.ROLLUPS, done.hours, _about(done))
+            hours = done.hours.assign(**{ROW_COUNT: done.hours["rows"]})
+            report_hours(context, names.ROLLUPS, hours, _about(done))
             yield dg.MaterializeResult(asset_key=names.ROLLUPS)
+            yield from observe_sources(context, opened, int(done.hours["requests"].iloc[-1]))
         yield from ask(context, opened, ROLLUP_CHECKS)
 
 

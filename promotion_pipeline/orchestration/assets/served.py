@@ -6,6 +6,8 @@ from typing import Any
 import dagster as dg
 
 from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.assets.code_version import code_version
+from promotion_pipeline.orchestration.at_the_end import bring_splits_to_targets, tell_people
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.checks import listed
 from promotion_pipeline.orchestration.instance import keep_connections
@@ -27,6 +29,9 @@ The hourly run materializes this after the decisions; `{names.SERVED_SCHEDULE}` 
 is done every hour whether or not any hour is decided. An edit that somebody made by hand is found here, named with both
 versions, and told at once; nothing is overwritten. Targets are asked many at a time and for a minute at most, so that
 one that hangs delays nothing.
+
+Before it compares, splits that are decided and not served yet are brought to their targets; after it, messages that are
+due are sent. What fails there fails nothing here: `{names.SENSOR}` and `{names.DELIVERY_SENSOR}` try it again.
 """
 
 
@@ -40,6 +45,7 @@ one that hangs delays nothing.
             group_name="promotion",
             kinds={"postgres"},
             owners=names.OWNERS,
+            code_version=code_version(names.SERVED),
             metadata={"dagster/table_name": names.SERVED},
             description=DESCRIPTION,
         )
@@ -54,13 +60,17 @@ def served_traffic(
     """Compare the three splits of every experiment."""
     keep_connections(context.instance)
     with at_work(context, store) as opened:
-        if context.selected_asset_keys:
+        is_filled = bool(context.selected_asset_keys)
+        if is_filled:
+            bring_splits_to_targets(context, opened)
             found: Sequence[TrafficSplit] = compare_traffic(opened)
             yield dg.MaterializeResult(asset_key=names.SERVED, metadata=_metadata(found))
         else:
             found = _known(opened)
-    if context.selected_asset_check_keys:
-        yield _check(found)
+        if context.selected_asset_check_keys:
+            yield _check(found)
+        if is_filled:
+            tell_people(context, opened)
 
 
 def _known(store: Store) -> list[TrafficSplit]:

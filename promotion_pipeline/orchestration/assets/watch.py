@@ -7,6 +7,7 @@ import dagster as dg
 
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.act_events import told_in_run
+from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.checks import SHOWN, listed
 from promotion_pipeline.orchestration.instance import keep_connections
@@ -59,6 +60,7 @@ CHECKS = {
             group_name="promotion",
             kinds={"postgres"},
             owners=names.OWNERS,
+            code_version=code_version(names.WATCH),
             metadata={"dagster/table_name": names.WATCH},
             description=DESCRIPTION,
         )
