@@ -1,4 +1,4 @@
-"""`python -m promotion_pipeline_tests.orchestration.composed`: what `deploy/compose/compose.yaml` starts, but for Docker.
+"""`python -m promotion_pipeline_tests.orchestration.composed`: what `deploy/compose/compose.yaml` starts, on this host.
 
 Reads the file and runs its very commands on this host, in the order of `depends_on`, against a PostgreSQL of its own:
 only the names of hosts, the ports and the paths differ. A service is up when its own health check says so. Then the

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from playwright.sync_api import FloatRect, Page, sync_playwright
 
@@ -40,11 +41,14 @@ LAUNCHPADS = (
 )
 TICKS_SECONDS = 75
 """Until every sensor has looked twice: they look every 30 seconds."""
-SETTLE_MS = 3000
+SETTLE_MS = 5000
 """The UI asks the server every two seconds."""
-COLLAPSED = "[class*=CollapsedGroupNode_collapsedGroupNodeBox]"
-CANVAS = FloatRect(x=368, y=109, width=1150, height=330)
-"""The graph, without the panels around it, in a window of 1580 pixels."""
+GRAPH = "/asset-groups?expanded=" + quote(
+    ",".join(f"global@global:{it}" for it in ("source", "evaluation", "promotion"))
+)
+"""With its groups unfolded, so that all of it fits the window."""
+CANVAS = FloatRect(x=400, y=110, width=1450, height=470)
+"""The graph in a window of 1900 x 660, without the panels around it."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,6 @@ class Picture:
     height: int = 900
     part: FloatRect | None = None
     """None: the whole window."""
-
-
-def open_groups(page: Page) -> None:
-    """Unfold the groups of the graph; loaded anew, all of it is in the window."""
-    while page.locator(COLLAPSED).count():
-        page.locator(COLLAPSED).first.click()
-        page.wait_for_timeout(SETTLE_MS)
-    page.reload()
 
 
 def scroll_to(heading: str) -> Callable[[Page], None]:
@@ -94,14 +90,23 @@ def newest_event(key: str) -> Callable[[Page], None]:
 def backfill(page: Page) -> None:
     """The dialog over the newest hour, with its configuration open."""
     page.get_by_role("button", name="Materialize…").first.click()
-    page.get_by_role("button", name="Latest", exact=True).last.click()
-    page.get_by_text("Config", exact=True).last.click()
-    page.get_by_role("button", name="Add config").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Launch backfill").wait_for()
+    page.wait_for_timeout(SETTLE_MS)
+    dialog.get_by_role("button", name="Latest", exact=True).click()
+    dialog.get_by_text("Config", exact=True).click()
+    dialog.get_by_role("button", name="Add config").click()
+
+
+def launchpad(page: Page) -> None:
+    """Loaded, with its configuration checked."""
+    page.get_by_role("button", name="Launch Run").wait_for()
+    page.wait_for_timeout(SETTLE_MS)
 
 
 PICTURES = (
-    Picture("asset-graph", "/asset-groups", open_groups, 1580, 560, CANVAS),
-    Picture("graph", "/asset-groups", open_groups, 1900, 900),
+    Picture("asset-graph", GRAPH, width=1900, height=660, part=CANVAS),
+    Picture("graph", GRAPH, width=1900),
     Picture("overview", f"{ASSET}?view=overview"),
     Picture("metadata", f"{ASSET}?view=overview", scroll_to("Metadata"), height=1200),
     Picture("plots", f"{ASSET}?view=overview", plots, height=1200),
@@ -117,7 +122,7 @@ PICTURES = (
     Picture("backfill", f"{ASSET}?view=partitions", backfill),
     Picture("jobs", "/jobs"),
     Picture("runs", "/runs"),
-    *(Picture(f"launchpad-{job}", f"{LOCATION}/jobs/{job}/playground") for job in LAUNCHPADS),
+    *(Picture(f"launchpad-{job}", f"{LOCATION}/jobs/{job}/playground", launchpad) for job in LAUNCHPADS),
 )
 
 
