@@ -93,6 +93,7 @@ def _run(store: Store, host: str, port: int) -> None:
     added = instance_environment(store) | links_to(host, port, os.environ)
     home = Path(added["DAGSTER_HOME"])
     log = home / "dev.log"
+    # `dg dev` starts the same processes for a module, and is a package that nothing else of the product needs.
     command = [sys.executable, "-m", "dagster", "dev", "-m", "promotion_pipeline.definitions"]
     output.note(f"Starting the Dagster UI and daemon (log: {log}) ...")
     with process_group([*command, "--host", host, "--port", str(port)], os.environ | added, home, log) as process:
