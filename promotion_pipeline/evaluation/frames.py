@@ -31,15 +31,15 @@ class Evaluation:
 def frames_of(found: Found) -> Evaluation:
     """The same as frames. O(rows)."""
     return Evaluation(
-        metrics=_frame(found.metrics),
-        significance=_frame(found.significance),
-        decisions=_frame(found.decisions),
-        metric_results=_frame(found.metric_results),
+        metrics=frame_of(found.metrics),
+        significance=frame_of(found.significance),
+        decisions=frame_of(found.decisions),
+        metric_results=frame_of(found.metric_results),
     )
 
 
-def _frame(columns: Columns) -> pd.DataFrame:
-    """Ids and names are categorical: a month of hours repeats them 720 times."""
+def frame_of(columns: Columns) -> pd.DataFrame:
+    """One of the frames. Ids and names are categorical: a month of hours repeats them 720 times."""
     indexes: dict[int, pd.Index] = {}
     return pd.DataFrame({name: _series(column, indexes) for name, column in columns.items()}, copy=False)
 

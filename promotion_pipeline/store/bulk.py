@@ -48,7 +48,20 @@ def read_frame(source: Source, query: sql.Composed, categories: Sequence[str] = 
     """
     if isinstance(source, Store):
         return _to_pandas(_read_over_adbc(source, query), categories)
-    with source.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+    return _to_pandas(_read_rows(source, query, binary=False), categories)
+
+
+def read_table(source: Source, query: sql.Composed) -> pa.Table:
+    """The same as a table of Arrow; select numbers, truths, times with a zone, and everything else as text.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    return _read_over_adbc(source, query) if isinstance(source, Store) else _read_rows(source, query, binary=True)
+
+
+def _read_rows(connection: psycopg.Connection[Any], query: sql.Composed, *, binary: bool) -> pa.Table:
+    with connection.cursor(row_factory=psycopg.rows.tuple_row, binary=binary) as cursor:
         rows = cursor.execute(query).fetchall()
         columns = cursor.description or []
         values = zip(*rows, strict=True) if rows else iter([()] * len(columns))
@@ -56,7 +69,7 @@ def read_frame(source: Source, query: sql.Composed, categories: Sequence[str] = 
             pa.array(list(column), type=_OID_TYPES.get(about.type_code, pa.string()))
             for about, column in zip(columns, values, strict=True)
         ]
-        return _to_pandas(pa.table(arrays, names=[about.name for about in columns]), categories)
+        return pa.table(arrays, names=[about.name for about in columns])
 
 
 def _to_pandas(table: pa.Table, categories: Sequence[str]) -> pd.DataFrame:
