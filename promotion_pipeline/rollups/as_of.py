@@ -16,7 +16,7 @@ from promotion_pipeline.rollups.postgresql.rollup import aggregation, as_columns
 from promotion_pipeline.rollups.postgresql.users import USER_HOUR, difference, known_user_hours, user_hours
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.rollups.stored import stored_columns
-from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
+from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, rendered, time_literal
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR, require_hours
 
@@ -137,6 +137,15 @@ def _first_hour(
 
 
 _DROPPED = sql.SQL("rollup.hour < (SELECT before FROM dropped_requests)")
+_NO_COUNTS = rendered(
+    sql.SQL(", ").join(
+        [
+            *(sql.SQL("0::bigint AS {}").format(sql.Identifier(name)) for name in COUNTS),
+            *(sql.SQL("0::float8 AS {}").format(sql.Identifier(name)) for name in SUMS),
+        ]
+    )
+)
+_OF_MOMENTS = rendered(identifiers(tuple(MOMENTS), "moments"))
 _MET = sql.SQL("(SELECT DISTINCT phase_id, user_id FROM unseen)")
 
 
@@ -222,16 +231,10 @@ def _moments(
         time_literal(start), time_literal(as_of), condition
     )
     both = sql.SQL("SELECT {} FROM ({}) AS known UNION ALL SELECT {} FROM unseen").format(USER_HOUR, known, USER_HOUR)
-    counts = sql.SQL(", ").join(
-        [
-            *(sql.SQL("0::bigint AS {}").format(sql.Identifier(name)) for name in COUNTS),
-            *(sql.SQL("0::float8 AS {}").format(sql.Identifier(name)) for name in SUMS),
-        ]
-    )
     return _SQL["fresh_moments"].format(
         unseen=user_hours(start, as_of, window),
-        counts=counts,
-        moments=identifiers(tuple(MOMENTS), "moments"),
+        counts=_NO_COUNTS,
+        moments=_OF_MOMENTS,
         difference=difference(known, both),
         as_of=time_literal(as_of),
         overlaps=overlaps,

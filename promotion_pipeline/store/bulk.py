@@ -57,7 +57,28 @@ def read_table(source: Source, query: sql.Composed) -> pa.Table:
     Raises:
         DependencyError: the database cannot be reached.
     """
-    return _read_over_adbc(source, query) if isinstance(source, Store) else _read_rows(source, query, binary=True)
+    if isinstance(source, Store):
+        return _read_over_adbc(source, query)
+    try:
+        return _read_rows(source, query, binary=True)
+    except psycopg.DataError as error:
+        if error.sqlstate is not None:
+            raise
+        # A time that Python has no form for: as text it comes as the nearest that has one.
+        return _read_rows(source, query, binary=False)
+
+
+def read_few(store: Store, query: sql.Composed) -> pa.Table:
+    """The same over a connection for rows: opening one for Arrow tables costs more than a few rows.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    with store.connect() as connection:
+        try:
+            return read_table(connection, query)
+        except psycopg.OperationalError as error:
+            raise cannot_reach(store.url, error) from error
 
 
 def _read_rows(connection: psycopg.Connection[Any], query: sql.Composed, *, binary: bool) -> pa.Table:
@@ -176,14 +197,20 @@ def _times(series: pd.Series[Any], name: str) -> pd.Series[Any]:
     return pd.to_datetime(series, utc=True)
 
 
+def rendered(part: sql.Composable) -> sql.SQL:
+    """A part that never changes, put together once: a query of many small parts takes longer to write than to run."""
+    return sql.SQL(part.as_string(None))
+
+
 def identifiers(names: Iterable[str], prefix: str | None = None) -> sql.Composed:
     """Column names, quoted and joined by commas."""
     return sql.SQL(", ").join(sql.Identifier(prefix, name) if prefix else sql.Identifier(name) for name in names)
 
 
-def time_literal(at: datetime) -> sql.Composed:
+def time_literal(at: datetime) -> sql.SQL:
     """An instant as a literal: parameters would keep a query from being streamed."""
-    return sql.SQL("{}::timestamptz").format(sql.Literal(at.astimezone(UTC).isoformat()))
+    # Digits and signs alone.
+    return sql.SQL(f"'{at.astimezone(UTC).isoformat()}'::timestamptz")
 
 
 def ids_filter(column: sql.Composable, ids: Sequence[str | UUID] | None) -> sql.Composable:
@@ -198,4 +225,5 @@ def ids_filter(column: sql.Composable, ids: Sequence[str | UUID] | None) -> sql.
         known = [UUID(str(value)) for value in ids]
     except ValueError:
         raise InputError(f"experiment ids must be UUIDs, got {[str(value) for value in ids]}") from None
-    return sql.SQL("{} = ANY({}::uuid[])").format(column, sql.Literal([str(value) for value in known]))
+    wanted = ",".join(map(str, known))
+    return sql.Composed([column, sql.SQL(f" = ANY('{{{wanted}}}'::uuid[])")])
