@@ -121,7 +121,7 @@ def _cells(block: Block, shown: Bools, first_slot: int) -> tuple[Bools, Raw]:
 
 def _by_row(values: NDArray[Any], mask: Bools) -> NDArray[Any]:
     """An array (slots, units, hours) as the column of the masked rows."""
-    by_variant = np.moveaxis(values, 0, -1)
+    by_variant = values.transpose(1, 2, 0)
     # A block in which every cell has a row, the usual one, needs a transposed copy and no look at the mask.
     return by_variant.reshape(-1) if mask.all() else np.asarray(by_variant[mask])
 

@@ -23,7 +23,7 @@ from promotion_pipeline.config import (
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.codes import Reason, bit
 from promotion_pipeline.evaluation.hours import FAR_FUTURE_US
-from promotion_pipeline.evaluation.tables import MISSING_US, ExperimentRows, Words
+from promotion_pipeline.evaluation.tables import MISSING_US, ExperimentRows, Words, numbered
 from promotion_pipeline.evaluation.tables import Bools as Bools
 from promotion_pipeline.evaluation.tables import Floats as Floats
 from promotion_pipeline.evaluation.tables import Ints as Ints
@@ -154,7 +154,7 @@ def _keys(values: Words | None, count: int = 0) -> Ints:
     """Numbers of the distinct values in order of appearance, missing ones alike; 0 for all of a missing column."""
     if values is None:
         return np.zeros(count, dtype=np.int64)
-    return np.asarray(pd.factorize(values.codes)[0], dtype=np.int64)
+    return numbered(values.codes.tolist())[0]
 
 
 def _differ(*keys: Ints) -> Bools:

@@ -11,7 +11,6 @@ from itertools import repeat
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from promotion_pipeline.config import PromotionConfig
@@ -26,6 +25,18 @@ SETTINGS = (*PromotionConfig.model_fields, "allows_corrections", "config_error")
 """What an experiment may have of its own."""
 
 
+def numbered(values: Iterable[Any]) -> tuple[Ints, list[Any]]:
+    """The number of each value in order of appearance, and the distinct values; hashed, for a few thousand."""
+    places: dict[Any, int] = {}
+    codes = [places.setdefault(value, len(places)) for value in values]
+    return np.array(codes, dtype=np.int64), list(places)
+
+
+def _places(known: Bools) -> Ints:
+    """Where each stands among those that are known, -1 for the others."""
+    return np.where(known, np.cumsum(known) - 1, -1)
+
+
 @dataclass(frozen=True)
 class Words:
     """A column of ids or names: the position of each row's word among the distinct ones, -1 where it is missing."""
@@ -38,9 +49,11 @@ class Words:
     @classmethod
     def of(cls, values: Iterable[Any]) -> Words:
         """The column with these values, None where one is missing."""
-        given = np.array([*values, None], dtype=object)[:-1]
-        codes, distinct = pd.factorize(given)
-        return cls(codes, distinct)
+        codes, distinct = numbered(values)
+        known = [word is not None for word in distinct]
+        words = np.empty(sum(known), dtype=object)
+        words[:] = [word for word in distinct if word is not None]
+        return cls(_places(np.array(known, dtype=bool))[codes], words)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -51,10 +64,9 @@ class Words:
 
     def in_order(self) -> Words:
         """The same with those words alone that a row has, in the order of their first rows."""
-        codes, seen = pd.factorize(self.codes)
-        known = seen >= 0
-        place = np.where(known, np.cumsum(known) - 1, -1)
-        return Words(place[codes], self.words[seen[known]])
+        codes, distinct = numbered(self.codes.tolist())
+        seen = np.array(distinct, dtype=np.int64)
+        return Words(_places(seen >= 0)[codes], self.words[seen[seen >= 0]])
 
     def places_in(self, words: NDArray[Any]) -> Ints:
         """Where each row's word is among `words` (distinct), -1 where it is not, or is missing."""

@@ -17,10 +17,11 @@ from promotion_pipeline.evaluation.tables import HourlySums, Words
 from promotion_pipeline.rollups.as_of import rollups_afresh, rollups_as_of, stored_and_fresh
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.opening import open_log
-from promotion_pipeline.rollups.rollup_columns import COUNTS, MOMENTS, SUMS
+from promotion_pipeline.rollups.rollup_columns import COUNTS, MOMENTS, ROLLUP_COLUMNS, SUMS
 from promotion_pipeline.store.arrays import coded, numbers, times_us
 from promotion_pipeline.store.bulk import Source, read_table
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.wide import read_wide
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def live_sums(
     """
     if load_source(store.settings) is None:
         query = stored_and_fresh(source, as_of, experiment_ids, afresh=afresh)
-        return _of_table(read_table(source, query))
+        table = read_table(source, query) if isinstance(source, Store) else read_wide(source, query, ROLLUP_COLUMNS)
+        return _of_table(table)
 
     def read_log(start: datetime, end: datetime, ids: Sequence[str] | None) -> pd.DataFrame:
         with open_log(store) as log:

@@ -38,7 +38,9 @@ def times_us(column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 def coded(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], NDArray[Any]]:
     """Positions among the distinct values, -1 where one is missing; and these values, objects."""
-    whole = column.combine_chunks().dictionary_encode()
+    whole = column.combine_chunks()
+    if not pa.types.is_dictionary(whole.type):
+        whole = whole.dictionary_encode()
     codes = pyarrow.compute.fill_null(whole.indices, -1).to_numpy(zero_copy_only=False)
     return np.asarray(codes, dtype=np.int32), objects(whole.dictionary.to_pylist())
 

@@ -84,13 +84,15 @@ def read_few(store: Store, query: sql.Composed) -> pa.Table:
 def _read_rows(connection: psycopg.Connection[Any], query: sql.Composed, *, binary: bool) -> pa.Table:
     with connection.cursor(row_factory=psycopg.rows.tuple_row, binary=binary) as cursor:
         rows = cursor.execute(query).fetchall()
-        columns = cursor.description or []
+        result = cursor.pgresult
+        assert result is not None
+        columns = range(result.nfields)
         values = zip(*rows, strict=True) if rows else iter([()] * len(columns))
         arrays = [
-            pa.array(list(column), type=_OID_TYPES.get(about.type_code, pa.string()))
-            for about, column in zip(columns, values, strict=True)
+            pa.array(list(column), type=_OID_TYPES.get(result.ftype(at), pa.string()))
+            for at, column in zip(columns, values, strict=True)
         ]
-        return pa.table(arrays, names=[about.name for about in columns])
+        return pa.table(arrays, names=[(result.fname(at) or b"").decode() for at in columns])
 
 
 def _to_pandas(table: pa.Table, categories: Sequence[str]) -> pd.DataFrame:

@@ -23,7 +23,7 @@ NOW = datetime.fromisoformat("2026-03-20T12:00+00:00")
 
 
 def traffic(newest: int | None, days: list[int], began: datetime) -> HourTraffic:
-    """Of one experiment, given its requests in the hour of NOW (None: no row) and in the same hour of the days before."""
+    """Of one experiment: its requests in the hour of NOW (None: no row) and in the same hour of the days before."""
     counts = [*([] if newest is None else [newest]), *days]
     first = 1 if newest is None else 0
     hours = np.array([us_of(NOW - timedelta(days=first + day)) for day in range(len(counts))])
