@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from promotion_pipeline.config import PromotionConfig
@@ -14,7 +16,7 @@ from promotion_pipeline.evaluation.from_frames import experiment_rows, metric_su
 from promotion_pipeline.evaluation.hours import requested_hours
 from promotion_pipeline.evaluation.layout import Ints, Layout, build_layout
 from promotion_pipeline.evaluation.metric_results import StatedMetrics, stated_metrics
-from promotion_pipeline.evaluation.sums import cumulate
+from promotion_pipeline.evaluation.sums import Block, cumulate
 from promotion_pipeline.evaluation.tables import ExperimentRows, HourlySums
 
 
@@ -52,9 +54,11 @@ def evaluate(
     """
     layout = build_layout(experiment_rows(experiments), config or PromotionConfig())
     sums = rollup_sums(rollups)
-    hours_us = requested_hours(sums.hour_us, hours)
+    blocks = cumulate(sums, layout, requested_hours(sums.hour_us, hours))
+    # Once they are cumulated nobody needs them: they are let go before the blocks are made.
+    del sums
     stated = metric_sums(metrics) if metrics is not None and layout.states_metrics else None
-    return frames_of(_judged(sums, layout, hours_us, stated))
+    return frames_of(_judged(blocks, layout, stated))
 
 
 def look(
@@ -73,13 +77,14 @@ def look(
     Raises:
         InputError: an hour is not the start of one, a variant is listed twice.
     """
-    return _judged(rollups, build_layout(experiments, config or PromotionConfig()), hours_us, metrics)
+    layout = build_layout(experiments, config or PromotionConfig())
+    return _judged(cumulate(rollups, layout, hours_us), layout, metrics)
 
 
-def _judged(rollups: HourlySums, layout: Layout, hours_us: Ints, metrics: HourlySums | None) -> Found:
+def _judged(blocks: Iterator[Block], layout: Layout, metrics: HourlySums | None) -> Found:
     parts: list[BlockColumns] = []
     stated: StatedMetrics | None = None
-    for block in cumulate(rollups, layout, hours_us):
+    for block in blocks:
         if not parts:
             stated = stated_metrics(metrics, layout, block.hours_us)
         arms = arms_of(block)

@@ -81,6 +81,7 @@ def cumulate(rollups: HourlySums, layout: Layout, hours_us: Ints) -> Iterator[Bl
         rollups = rollups.at(slice(0))
     refuse_fractions(rollups.hour_us, "hour")
     rows = _index_rows(rollups, layout, hours_us)
+    del rollups
     step = max(1, CELLS_PER_BLOCK // max(1, slots * len(hours_us)))
     for start in range(0, max(units, 1), step):
         yield _block(rows, slice(start, min(start + step, units)), layout, hours_us)

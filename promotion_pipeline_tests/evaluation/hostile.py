@@ -92,6 +92,7 @@ def _phase(rng: np.random.Generator, name: str, arms: list[str], phase: int, sta
     is_control = [arm == "control" for arm in arms]
     if rng.random() < 0.05:
         is_control[-1] = not is_control[-1]
+    ended = starts[phase + 1] if phase + 1 < len(starts) else pd.NaT
     return pd.DataFrame(
         {
             "experiment_id": name,
@@ -102,7 +103,7 @@ def _phase(rng: np.random.Generator, name: str, arms: list[str], phase: int, sta
             "traffic_percentage": shares if rng.random() < 0.95 else shares / 2,
             "phase_id": f"{name}-{phase}",
             "started_at": starts[phase],
-            "ended_at": pd.to_datetime([starts[phase + 1] if phase + 1 < len(starts) else None] * len(arms), utc=True),
+            "ended_at": pd.DatetimeIndex([ended] * len(arms), tz="UTC"),
         }
     )
 
