@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import psycopg
 import pyarrow as pa
 from psycopg import sql
+
+from promotion_pipeline.store.bulk import rendered
 
 TIME = pa.timestamp("us", tz="UTC")
 _TYPES: dict[int, pa.DataType] = {1016: pa.int64(), 1022: pa.float64(), 1185: TIME, 1009: pa.string()}
@@ -31,13 +34,20 @@ def read_wide(connection: psycopg.Connection[Any], query: sql.Composable, column
     Args:
         columns: of the query, each bigint, double precision, timestamptz or text.
     """
-    arrays = sql.SQL(", ").join(sql.SQL("array_agg({0}) AS {0}").format(sql.Identifier(name)) for name in columns)
+    wide = sql.Composed([_arrays(tuple(columns)), query, sql.SQL(") AS narrow")])
     with connection.cursor(binary=True) as cursor:
-        cursor.execute(sql.SQL("SELECT {} FROM ({}) AS narrow").format(arrays, query))
+        cursor.execute(wide)
         result = cursor.pgresult
         assert result is not None
         found = [_decoded(result.get_value(0, at), _TYPES[result.ftype(at)]) for at in range(len(columns))]
     return pa.table(found, names=list(columns))
+
+
+@cache
+def _arrays(columns: tuple[str, ...]) -> sql.SQL:
+    """The head of the statement."""
+    arrays = sql.SQL(", ").join(sql.SQL("array_agg({0}) AS {0}").format(sql.Identifier(name)) for name in columns)
+    return rendered(sql.SQL("SELECT {} FROM (").format(arrays))
 
 
 def _decoded(data: bytes | None, kind: pa.DataType) -> pa.Array:

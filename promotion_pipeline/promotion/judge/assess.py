@@ -105,8 +105,8 @@ def assess(
         InputError: `as_of` is naive or in the future.
         DependencyError: the database is down.
     """
-    assessments = judge(store, experiment_names, config, as_of).assessments
     with store.connect() as connection, database_errors():
+        assessments = _judged_over(connection, store, experiment_names, config, as_of, None).assessments
         ids = [assessment.experiment.id for assessment in assessments]
         alarms = alarms_in(connection, ids)
         # What is served now says nothing of an hour that was asked for.
@@ -133,16 +133,27 @@ def judge(
 ) -> Judgement:
     """`assess` with everything behind the answers; `made_by` as `judge_experiments`."""
     with store.connect() as connection, database_errors():
-        if experiment_names is None:
-            experiments = running_experiments(connection)
-        else:
-            experiments = experiments_named(connection, experiment_names)
-        # A bulk read (from the store) opens another connection, which pays only for many rows.
-        source: Source = connection if len(experiments) <= FEW else store
-        compare = as_of is None and experiment_names is not None and len(experiments) <= FEW
-        return judge_experiments(
-            store, connection, experiments, request, as_of, source=source, made_by=made_by, compare=compare
-        )
+        return _judged_over(connection, store, experiment_names, request, as_of, made_by)
+
+
+def _judged_over(
+    connection: Connection,
+    store: Store,
+    experiment_names: Sequence[str] | None,
+    request: PromotionConfig | None,
+    as_of: datetime | None,
+    made_by: MadeBy | None,
+) -> Judgement:
+    if experiment_names is None:
+        experiments = running_experiments(connection)
+    else:
+        experiments = experiments_named(connection, experiment_names)
+    # A bulk read (from the store) opens another connection, which pays only for many rows.
+    source: Source = connection if len(experiments) <= FEW else store
+    compare = as_of is None and experiment_names is not None and len(experiments) <= FEW
+    return judge_experiments(
+        store, connection, experiments, request, as_of, source=source, made_by=made_by, compare=compare
+    )
 
 
 def judge_experiments(
