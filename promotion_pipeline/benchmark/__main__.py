@@ -9,6 +9,7 @@ from collections.abc import Callable
 from promotion_pipeline.benchmark import (
     applications,
     backfill,
+    check,
     doors,
     evaluation,
     hourly,
@@ -31,6 +32,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "backfill": backfill.report,
     "rollup": rollup.report,
     "phases": phases.report,
+    "check": check.report,
     "doors": doors.report,
     "applications": applications.report,
     "traffic": traffic.report,

@@ -7,6 +7,7 @@ HTTP writes `minConfidenceLevel`, the command line `--min-confidence-level`, the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic.alias_generators import to_camel
@@ -37,6 +38,11 @@ def variable_of(name: str) -> str:
 
 def known_names(fields: Mapping[str, Any]) -> dict[str, str]:
     """Every name that a threshold may have, in snake_case and camelCase -> the threshold."""
+    return dict(_names_of(tuple(fields)))
+
+
+@cache
+def _names_of(fields: tuple[str, ...]) -> Mapping[str, str]:
     own = {name: name for name in fields} | {alias: field for alias, field in ALIASES.items() if field in fields}
     return own | {to_camel(name): field for name, field in own.items()}
 

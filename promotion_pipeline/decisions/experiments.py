@@ -6,7 +6,7 @@ variants counts from the next as-of on, and no change reaches back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -84,6 +84,21 @@ def read_experiments(
         InputError: a time is naive, or an id is no UUID.
         DependencyError: the database cannot be reached.
     """
+    return _with_thresholds(read_frame(source, in_force_query(start, end, experiment_ids, running_only=running_only)))
+
+
+def in_force_query(
+    start: datetime | None,
+    end: datetime,
+    experiment_ids: Sequence[str] | None = None,
+    *,
+    running_only: bool = True,
+) -> sql.Composed:
+    """The query of `read_experiments`.
+
+    Raises:
+        InputError: a time is naive, or an id is no UUID.
+    """
     for name, at in (("start", start), ("end", end)):
         if at is not None:
             require_utc(at, name)
@@ -91,7 +106,7 @@ def read_experiments(
     since: sql.Composable = sql.SQL("force.since")
     if start is not None:
         since = sql.SQL("greatest(force.since, {})").format(time_literal(start))
-    query = _FRAME.format(
+    return _FRAME.format(
         more=sql.SQL(", force.since AS governs_from, nullif(force.until, 'infinity') AS governs_until"),
         joins=_IN_FORCE,
         condition=sql.SQL("{} < {} AND (phase.is_running OR {})").format(
@@ -99,7 +114,6 @@ def read_experiments(
         ),
         wanted=ids_filter(sql.SQL("experiment.id"), experiment_ids),
     )
-    return _with_thresholds(read_frame(source, query))
 
 
 def read_present_experiments(source: Source, experiment_ids: Sequence[str] | None = None) -> pd.DataFrame:
@@ -109,13 +123,21 @@ def read_present_experiments(source: Source, experiment_ids: Sequence[str] | Non
         InputError: an id is no UUID.
         DependencyError: the database cannot be reached.
     """
-    query = _FRAME.format(
+    return _with_thresholds(read_frame(source, present_query(experiment_ids)))
+
+
+def present_query(experiment_ids: Sequence[str] | None = None) -> sql.Composed:
+    """The query of `read_present_experiments`.
+
+    Raises:
+        InputError: an id is no UUID.
+    """
+    return _FRAME.format(
         more=sql.SQL(""),
         joins=sql.SQL(""),
         condition=sql.SQL("known.valid_until = 'infinity' AND phase.ended_at IS NULL AND phase.is_running"),
         wanted=ids_filter(sql.SQL("experiment.id"), experiment_ids),
     )
-    return _with_thresholds(read_frame(source, query))
 
 
 def overridden(
@@ -128,18 +150,25 @@ def overridden(
     Args:
         used: by experiment id, what is used instead of the request's own values of the thresholds that it set.
     """
-    given = () if request is None else sorted(request.model_fields_set - ACTING_FIELDS)
-    of_row = [used.get(str(key), request) for key in frame["experiment_id"]]
-    columns = {name: [getattr(config, name) for config in of_row] for name in given}
+    columns = overriding(frame["experiment_id"], request, used)
     return frame.assign(
         **{name: pd.Series(values, index=frame.index, dtype=object) for name, values in columns.items()}
     )
 
 
+def overriding(
+    experiment_ids: Iterable[Any], request: PromotionConfig | None, used: Mapping[str, PromotionConfig]
+) -> dict[str, list[Any]]:
+    """The columns that a request sets, given the experiment of each row; `used` as in `overridden`."""
+    given = () if request is None else sorted(request.model_fields_set - ACTING_FIELDS)
+    of_row = [used.get(str(key), request) for key in experiment_ids]
+    return {name: [getattr(config, name) for config in of_row] for name in given}
+
+
 def _with_thresholds(frame: pd.DataFrame) -> pd.DataFrame:
     """Turn the column of JSON into a column a threshold; each distinct text is parsed once."""
     texts = frame.pop("promotion_config")
-    parsed = {text: _parse(text) for text in texts.unique()}
+    parsed = {text: parsed_thresholds(text) for text in texts.unique()}
     names = sorted({name for config, _ in parsed.values() for name in config})
     for name in names:
         frame[name] = texts.map({text: config.get(name, np.nan) for text, (config, _) in parsed.items()})
@@ -149,7 +178,8 @@ def _with_thresholds(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(config_error=errors.astype("str") if len(frame) else errors)
 
 
-def _parse(text: str) -> tuple[dict[str, Any], str | None]:
+def parsed_thresholds(text: str) -> tuple[dict[str, Any], str | None]:
+    """The thresholds that an experiment's JSON sets, and what is wrong with it."""
     try:
         config = own_thresholds(read_json(text))
     except ConfigError as error:

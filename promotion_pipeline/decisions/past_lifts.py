@@ -20,7 +20,8 @@ from promotion_pipeline.evaluation.ended import lifts_at
 from promotion_pipeline.rollups.rollup_columns import IDS
 from promotion_pipeline.rollups.stored import stored_columns
 from promotion_pipeline.statistics import FEWEST_ESTIMATES, critical_z, learned_prior_sd, shrunken_mean, usable
-from promotion_pipeline.store.bulk import Source, read_frame, time_literal
+from promotion_pipeline.store.arrays import numbers
+from promotion_pipeline.store.bulk import Source, read_frame, read_table, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.statements import statements
@@ -81,8 +82,8 @@ def learned_prior(source: Source, as_of: datetime) -> LearnedPrior:
     Raises:
         DependencyError: the database cannot be reached.
     """
-    found = read_frame(source, _SQL["known"].format(as_of=time_literal(as_of)))
-    value, error = usable(found["lift"].astype(float), found["standard_error"].astype(float))
+    found = read_table(source, _SQL["known"].format(as_of=time_literal(as_of)))
+    value, error = usable(*(numbers(found[name]).astype(float) for name in ("lift", "standard_error")))
     return LearnedPrior(learned_prior_sd(value, error, fewest=FEWEST_ESTIMATES), len(value))
 
 

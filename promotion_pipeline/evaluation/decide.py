@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -140,12 +141,14 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 def pick(values: NDArray[Scalar], candidate: Ints, default: float) -> NDArray[Scalar]:
     """The candidate's entry of an array (treatments, units, hours), `default` where there is no candidate."""
-    if np.isnan(default) and values.size > 0 and not any(values.strides) and np.isnan(values.flat[0]):
+    if math.isnan(default) and values.size > 0 and not any(values.strides) and np.isnan(values.flat[0]):
         # Broadcast from one NaN: a test that no experiment of the block has.
         return np.broadcast_to(values.flat[0], candidate.shape)
     cells = candidate.size
     at = np.maximum(candidate, 0).ravel() * cells + np.arange(cells)
-    chosen = np.broadcast_to(values, (len(values), *candidate.shape)).reshape(-1).take(at).reshape(candidate.shape)
+    if values.shape[1:] != candidate.shape:
+        values = np.broadcast_to(values, (len(values), *candidate.shape))
+    chosen = values.reshape(-1).take(at).reshape(candidate.shape)
     return np.where(candidate >= 0, chosen, values.dtype.type(default))
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation.arms import arms_of
 from promotion_pipeline.evaluation.compare import compare
 from promotion_pipeline.evaluation.decide import decide
-from promotion_pipeline.evaluation.frames import Evaluation, FrameColumns, columns_of, frames_of
-from promotion_pipeline.evaluation.layout import build_layout
+from promotion_pipeline.evaluation.found import BlockColumns, Found, columns_of, found_of
+from promotion_pipeline.evaluation.frames import Evaluation, frames_of
+from promotion_pipeline.evaluation.from_frames import experiment_rows, metric_sums, rollup_sums
+from promotion_pipeline.evaluation.hours import requested_hours
+from promotion_pipeline.evaluation.layout import Ints, Layout, build_layout
 from promotion_pipeline.evaluation.metric_results import StatedMetrics, stated_metrics
-from promotion_pipeline.evaluation.sums import cumulate
+from promotion_pipeline.evaluation.sums import Block, cumulate
+from promotion_pipeline.evaluation.tables import ExperimentRows, HourlySums
 
 
 def evaluate(
@@ -46,14 +52,43 @@ def evaluate(
 
     Cost: O(rollup rows + experiments x hours x variants) time; memory beyond the result is one block of cells.
     """
+    layout = build_layout(experiment_rows(experiments), config or PromotionConfig())
+    sums = rollup_sums(rollups)
+    blocks = cumulate(sums, layout, requested_hours(sums.hour_us, hours))
+    # Once they are cumulated nobody needs them: they are let go before the blocks are made.
+    del sums
+    stated = metric_sums(metrics) if metrics is not None and layout.states_metrics else None
+    return frames_of(_judged(blocks, layout, stated))
+
+
+def look(
+    rollups: HourlySums,
+    experiments: ExperimentRows,
+    *,
+    hours_us: Ints,
+    config: PromotionConfig | None = None,
+    metrics: HourlySums | None = None,
+) -> Found:
+    """The same as `evaluate`, of arrays in arrays: for a few rows the frames would cost more than everything else.
+
+    Args:
+        hours_us: distinct starts of hours in their order, microseconds of UTC.
+
+    Raises:
+        InputError: an hour is not the start of one, a variant is listed twice.
+    """
     layout = build_layout(experiments, config or PromotionConfig())
-    parts: list[FrameColumns] = []
+    return _judged(cumulate(rollups, layout, hours_us), layout, metrics)
+
+
+def _judged(blocks: Iterator[Block], layout: Layout, metrics: HourlySums | None) -> Found:
+    parts: list[BlockColumns] = []
     stated: StatedMetrics | None = None
-    for block in cumulate(rollups, layout, hours):
+    for block in blocks:
         if not parts:
             stated = stated_metrics(metrics, layout, block.hours_us)
         arms = arms_of(block)
         compared = compare(block, arms, stated)
         decided = decide(block, arms, compared)
         parts.append(columns_of(block, arms, compared, decided))
-    return frames_of(layout, parts, stated)
+    return found_of(layout, parts, stated)

@@ -1,8 +1,8 @@
-"""The experiments frame as dense arrays: one unit a phase, one slot a variant, control in slot 0."""
+"""The experiments as dense arrays: one unit a phase, one slot a variant, control in slot 0."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,15 +22,13 @@ from promotion_pipeline.config import (
 )
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.codes import Reason, bit
-from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, utc_us
+from promotion_pipeline.evaluation.hours import FAR_FUTURE_US
+from promotion_pipeline.evaluation.tables import MISSING_US, ExperimentRows, Words, numbered
+from promotion_pipeline.evaluation.tables import Bools as Bools
+from promotion_pipeline.evaluation.tables import Floats as Floats
+from promotion_pipeline.evaluation.tables import Ints as Ints
 
-REQUIRED = ("experiment_id", "name", "variant_id", "variant_name", "is_control", "traffic_percentage", "started_at")
-GOVERNS_FROM, GOVERNS_UNTIL = "governs_from", "governs_until"
 SPLIT_TOLERANCE_PERCENT = 0.05
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -74,13 +72,14 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where every (unit, slot) lies in the experiments frame, and what is wrong with a unit.
+    """Where every (unit, slot) lies among the experiments' rows, and what is wrong with a unit.
 
-    Arrays are (units,) or (slots, units); times are microseconds of UTC. `row` is the row of the sorted
-    frame that describes a slot, -1 where the unit has no such variant.
+    Arrays are (units,) or (slots, units); times are microseconds of UTC. `row` is the one of the sorted rows that
+    describes a slot, -1 where the unit has no such variant.
     """
 
-    frame: pd.DataFrame
+    rows: ExperimentRows
+    """By experiment, stretch, phase and slot; of `Words` those alone that occur, as they come."""
     row: Ints
     experiment: Ints
     started_us: Ints
@@ -99,50 +98,46 @@ class Layout:
         """Which slots hold a variant, shape (slots, units)."""
         return self.row >= 0
 
+    @property
+    def states_metrics(self) -> bool:
+        """Whether any experiment states metrics beside its primary one."""
+        return any(self.metrics)
+
     def of(self, units: slice) -> Layout:
-        """What it says of some units, without a copy; `row` goes on counting in the whole frame."""
+        """What it says of some units, without a copy; `row` goes on counting among all rows."""
         parts = {name: values[..., units] for name, values in vars(self).items() if isinstance(values, np.ndarray)}
-        return Layout(frame=self.frame, thresholds=self.thresholds.at(units), **parts)
+        return Layout(rows=self.rows, thresholds=self.thresholds.at(units), **parts)
 
 
-def build_layout(experiments: pd.DataFrame, config: PromotionConfig) -> Layout:
-    """Sort the experiments frame into units and slots; O(variants log variants).
+def build_layout(experiments: ExperimentRows, config: PromotionConfig) -> Layout:
+    """Sort the experiments into units and slots; O(variants log variants).
 
     Raises:
-        InputError: a column is missing, a time is naive, or a variant is listed twice.
+        InputError: a variant is listed twice.
     """
-    missing = [name for name in REQUIRED if name not in experiments.columns]
-    if missing:
-        raise InputError(f"experiments lack the columns {missing}; needed are {list(REQUIRED)}")
-    frame = experiments.reset_index(drop=True)
-    started = utc_us(frame["started_at"], "started_at")
-    phase = _keys(frame["phase_id"]) if "phase_id" in frame.columns else np.zeros(len(frame), dtype=np.int64)
-    experiment = _keys(frame["experiment_id"])
-    segment = utc_us(frame[GOVERNS_FROM], GOVERNS_FROM) if GOVERNS_FROM in frame.columns else np.zeros_like(phase)
-    started = pd.Series(started).groupby([experiment, phase, segment]).transform("min").to_numpy(dtype=np.int64)
-    control = frame["is_control"].fillna(False).to_numpy(dtype=bool)
-    name_rank = frame["variant_name"].astype(object).map(str).rank(method="dense").to_numpy()
-    order = np.lexsort((name_rank, ~control, phase, started, segment, experiment))
-    frame, started, phase = frame.iloc[order].reset_index(drop=True), started[order], phase[order]
-    experiment, control, segment = experiment[order], control[order], segment[order]
-    new_unit = np.ones(len(frame), dtype=bool)
-    new_unit[1:] = (np.diff(experiment) != 0) | (np.diff(phase) != 0) | (np.diff(segment) != 0)
-    unit = np.cumsum(new_unit) - 1
-    first = np.flatnonzero(new_unit)
-    keys = ("experiment_id", "phase_id", GOVERNS_FROM, "variant_id")
-    if frame.duplicated([name for name in keys if name in frame.columns]).any():
+    experiment, phase = _keys(experiments.experiment_id), _keys(experiments.phase_id, len(experiments))
+    segment = np.zeros_like(phase) if experiments.governs is None else experiments.governs[0]
+    started = _first_of_each(experiments.started_us, (phase, segment, experiment))
+    order = np.lexsort((_name_ranks(experiments), ~experiments.is_control, phase, started, segment, experiment))
+    rows, started = _in_order(experiments.at(order)), started[order]
+    new_unit = _differ(experiment[order], phase[order], segment[order])
+    unit, first = np.cumsum(new_unit) - 1, np.flatnonzero(new_unit)
+    variants = len(rows.variant_id.words) + 1
+    if len(np.unique(unit * variants + rows.variant_id.codes)) < len(rows):
         raise InputError("experiments list a variant twice in one phase; give one row a (experiment, phase, variant)")
-    row = _slots(unit, first, control)
-    from_us, until_us = _governed(frame, experiment[first], started[first], first)
-    traffic = pd.to_numeric(frame["traffic_percentage"], errors="coerce").to_numpy(dtype=np.float64)
-    traffic_percent = np.where(row >= 0, traffic[np.maximum(row, 0)], 0.0) if len(frame) else np.zeros(row.shape)
-    metrics, unreadable = _metrics(frame, first, config)
-    problems = _problems(frame, unit, first, control, row, traffic_percent)
+    row = _slots(unit, first, rows.is_control)
+    of_unit = experiment[order][first]
+    from_us, until_us = _governed(rows, of_unit, started[first], first)
+    traffic_percent = np.zeros(row.shape)
+    if len(rows):
+        traffic_percent = np.where(row >= 0, rows.traffic_percentage[np.maximum(row, 0)], 0.0)
+    metrics, unreadable = _metrics(rows, first, config)
+    problems = _problems(rows, unit, first, row, traffic_percent)
     problems[unreadable] |= bit(Reason.INVALID_CONFIG)
     return Layout(
-        frame=frame,
+        rows=rows,
         row=row,
-        experiment=experiment[first],
+        experiment=of_unit,
         started_us=started[first],
         governs_from_us=from_us,
         governs_until_us=until_us,
@@ -150,14 +145,49 @@ def build_layout(experiments: pd.DataFrame, config: PromotionConfig) -> Layout:
         treatments=(row[1:] >= 0).sum(axis=0),
         problems=problems,
         metrics=metrics,
-        allows_corrections=_column(frame, "allows_corrections", first, False).astype(bool),
-        thresholds=_thresholds(frame, first, config),
+        allows_corrections=_column(rows, "allows_corrections", first, False).astype(bool),
+        thresholds=_thresholds(rows, first, config),
     )
 
 
-def _keys(values: pd.Series) -> Ints:
-    """Numbers of the distinct values in order of appearance, missing ones alike."""
-    return np.asarray(pd.factorize(values.astype(object), use_na_sentinel=False)[0], dtype=np.int64)
+def _keys(values: Words | None, count: int = 0) -> Ints:
+    """Numbers of the distinct values in order of appearance, missing ones alike; 0 for all of a missing column."""
+    if values is None:
+        return np.zeros(count, dtype=np.int64)
+    return numbered(values.codes.tolist())[0]
+
+
+def _differ(*keys: Ints) -> Bools:
+    """Which rows begin a new group: they differ in a key from the row before."""
+    new = np.ones(len(keys[0]), dtype=bool)
+    new[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    return new
+
+
+def _first_of_each(started_us: Ints, keys: tuple[Ints, ...]) -> Ints:
+    """The earliest start of each row's unit."""
+    order = np.lexsort(keys)
+    new = _differ(*(key[order] for key in keys))
+    earliest = np.empty_like(started_us)
+    if len(order):
+        earliest[order] = np.minimum.reduceat(started_us[order], np.flatnonzero(new))[np.cumsum(new) - 1]
+    return earliest
+
+
+def _name_ranks(experiments: ExperimentRows) -> Ints:
+    """By the name of each row's variant; names that read alike rank alike."""
+    names = np.array([str(word) for word in (*experiments.variant_name.words, np.nan)], dtype=object)
+    return np.asarray(np.unique(names, return_inverse=True)[1][experiments.variant_name.codes], dtype=np.int64)
+
+
+def _in_order(rows: ExperimentRows) -> ExperimentRows:
+    return replace(
+        rows,
+        experiment_id=rows.experiment_id.in_order(),
+        variant_id=rows.variant_id.in_order(),
+        variant_name=rows.variant_name.in_order(),
+        phase_id=None if rows.phase_id is None else rows.phase_id.in_order(),
+    )
 
 
 def _slots(unit: Ints, first: Ints, control: Bools) -> Ints:
@@ -169,54 +199,51 @@ def _slots(unit: Ints, first: Ints, control: Bools) -> Ints:
     return row
 
 
-def _governed(frame: pd.DataFrame, experiment: Ints, started: Ints, first: Ints) -> tuple[Ints, Ints]:
+def _governed(rows: ExperimentRows, experiment: Ints, started: Ints, first: Ints) -> tuple[Ints, Ints]:
     """As-of bounds (from, until] in which each unit is its experiment's current phase, under its current set-up."""
-    if GOVERNS_FROM in frame.columns:
-        until = frame[GOVERNS_UNTIL].iloc[first]
-        until_us = np.where(until.isna(), FAR_FUTURE_US, utc_us(until, GOVERNS_UNTIL))
-        return utc_us(frame[GOVERNS_FROM].iloc[first], GOVERNS_FROM), until_us
+    if rows.governs is not None:
+        from_us, until_us = (bound[first] for bound in rows.governs)
+        return from_us, np.where(until_us == MISSING_US, FAR_FUTURE_US, until_us)
     from_us = started.copy()
-    is_first = np.ones(len(first), dtype=bool)
-    is_first[1:] = experiment[1:] != experiment[:-1]
+    is_first = _differ(experiment)
     from_us[is_first] = np.iinfo(np.int64).min
     until_us = np.full(len(first), FAR_FUTURE_US)
     until_us[:-1][~is_first[1:]] = started[1:][~is_first[1:]]
-    if "ended_at" in frame.columns:
-        ended = utc_us(frame["ended_at"], "ended_at")[first]
-        ended[frame["ended_at"].isna().to_numpy()[first]] = FAR_FUTURE_US
-        until_us = np.minimum(until_us, ended)
+    if rows.ended_us is not None:
+        ended = rows.ended_us[first]
+        until_us = np.minimum(until_us, np.where(ended == MISSING_US, FAR_FUTURE_US, ended))
     return from_us, until_us
 
 
-def _problems(
-    frame: pd.DataFrame, unit: Ints, first: Ints, control: Bools, row: Ints, traffic_percent: Floats
-) -> NDArray[np.int32]:
+def _problems(rows: ExperimentRows, unit: Ints, first: Ints, row: Ints, traffic_percent: Floats) -> NDArray[np.int32]:
     """Reasons why a unit cannot be judged at any hour, as bits."""
     problems = np.zeros(len(first), dtype=np.int32)
-    controls = np.bincount(unit, weights=control, minlength=len(first)) if len(first) else np.zeros(0)
+    controls = np.bincount(unit, weights=rows.is_control, minlength=len(first)) if len(first) else np.zeros(0)
     problems[controls == 0] |= bit(Reason.NO_CONTROL)
     problems[controls > 1] |= bit(Reason.SEVERAL_CONTROLS)
     problems[(row[1:] >= 0).sum(axis=0) == 0] |= bit(Reason.NO_TREATMENT)
     # Slot after slot, so that the sum does not depend on how many units there are.
     off = ~(np.abs(sum(traffic_percent, np.zeros(len(first))) - 100.0) <= SPLIT_TOLERANCE_PERCENT)
     problems[off | (traffic_percent < 0).any(axis=0)] |= bit(Reason.SPLIT_NOT_100)
-    problems[frame["started_at"].isna().to_numpy()[first]] |= bit(Reason.NOT_A_NUMBER)
-    if "config_error" in frame.columns:
-        problems[frame["config_error"].notna().to_numpy()[first]] |= bit(Reason.INVALID_CONFIG)
+    problems[rows.started_us[first] == MISSING_US] |= bit(Reason.NOT_A_NUMBER)
+    problems[_column(rows, "config_error", first, None) != None] |= bit(Reason.INVALID_CONFIG)  # noqa: E711 - by element
     return problems
 
 
-def _column(frame: pd.DataFrame, name: str, first: Ints, default: Any) -> NDArray[Any]:
-    """A per-experiment column read at each unit's first row, the default where it is missing."""
-    given = frame[name].iloc[first] if name in frame.columns else [None] * len(first)
+def _column(rows: ExperimentRows, name: str, first: Ints, default: Any) -> NDArray[Any]:
+    """What each unit has of its own, read at its first row; the default where that is missing."""
     column = np.empty(len(first), dtype=object)
+    if name not in rows.settings:
+        column[:] = [default] * len(first)
+        return column
+    given = rows.settings[name][first].tolist()
     column[:] = [default if value is None or value is pd.NA or value != value else value for value in given]
     return column
 
 
-def _metrics(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> tuple[NDArray[Any], Bools]:
+def _metrics(rows: ExperimentRows, first: Ints, config: PromotionConfig) -> tuple[NDArray[Any], Bools]:
     """The metrics that each unit states, and whether they cannot be read; a list that units share is read once."""
-    lists = _column(frame, "metrics", first, config.metrics)
+    lists = _column(rows, "metrics", first, config.metrics)
     parsed: dict[int, tuple[MetricConfig, ...] | None] = {}
     for value in lists:
         if id(value) not in parsed:
@@ -229,16 +256,16 @@ def _metrics(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> tuple
     return metrics, np.array([parsed[id(value)] is None for value in lists], dtype=bool)
 
 
-def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Thresholds:
+def _thresholds(rows: ExperimentRows, first: Ints, config: PromotionConfig) -> Thresholds:
     def number(name: str) -> Floats:
         default = getattr(config, name)
-        return _column(frame, name, first, np.nan if default is None else default).astype(np.float64)
+        return _column(rows, name, first, np.nan if default is None else default).astype(np.float64)
 
-    evidence = _column(frame, "evidence", first, config.evidence)
-    metric = _column(frame, "primary_metric", first, config.primary_metric)
-    direction = _column(frame, "direction", first, config.direction)
-    spending = _column(frame, "group_sequential_spending", first, config.group_sequential_spending)
-    guardrails = _column(frame, "guardrails", first, tuple(config.guardrails))
+    evidence = _column(rows, "evidence", first, config.evidence)
+    metric = _column(rows, "primary_metric", first, config.primary_metric)
+    direction = _column(rows, "direction", first, config.direction)
+    spending = _column(rows, "group_sequential_spending", first, config.group_sequential_spending)
+    guardrails = _column(rows, "guardrails", first, tuple(config.guardrails))
     return Thresholds(
         contract={name: number(name) for name in CONTRACT_THRESHOLDS},
         planned_sample_size=number("planned_sample_size"),
@@ -249,7 +276,7 @@ def _thresholds(frame: pd.DataFrame, first: Ints, config: PromotionConfig) -> Th
         attribution_window_hours=number("attribution_window_hours"),
         fixed_horizon=np.array([value == Evidence.FIXED_HORIZON for value in evidence], dtype=bool),
         group_sequential=np.array([value == Evidence.GROUP_SEQUENTIAL for value in evidence], dtype=bool),
-        whole_weeks=_column(frame, "whole_weeks", first, config.whole_weeks).astype(bool),
+        whole_weeks=_column(rows, "whole_weeks", first, config.whole_weeks).astype(bool),
         min_conversions=number("min_conversions"),
         metric=np.array([list(PrimaryMetric).index(PrimaryMetric(value)) for value in metric], dtype=np.int64),
         sign=np.array([1.0 if value == Direction.INCREASE else -1.0 for value in direction]),

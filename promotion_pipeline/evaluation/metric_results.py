@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from promotion_pipeline.evaluation.arms import Arms
@@ -26,6 +25,7 @@ from promotion_pipeline.evaluation.metric_tests import (
 )
 from promotion_pipeline.evaluation.past import past_differs
 from promotion_pipeline.evaluation.sums import Block
+from promotion_pipeline.evaluation.tables import HourlySums
 
 CODED: dict[str, list[str]] = {
     "kind": [word.value for word in KINDS],
@@ -62,8 +62,8 @@ class StatedMetrics:
         return goals_and_guardrails(table, block, lanes, past_differs(rows, lanes, own.requests.shape))
 
 
-def stated_metrics(metrics: pd.DataFrame | None, layout: Layout, hours_us: Ints) -> StatedMetrics | None:
-    """The lanes of a layout with the rows of the metrics frame; None: no experiment states a metric."""
+def stated_metrics(metrics: HourlySums | None, layout: Layout, hours_us: Ints) -> StatedMetrics | None:
+    """The lanes of a layout with the rows of the sums of metrics; None: no experiment states a metric."""
     lanes = lanes_of(layout)
     if not len(lanes):
         return None

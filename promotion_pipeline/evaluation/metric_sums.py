@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from promotion_pipeline.errors import InputError
-from promotion_pipeline.evaluation.hours import HOUR_US, refuse_fractions, utc_us
+from promotion_pipeline.evaluation.hours import HOUR_US, refuse_fractions
 from promotion_pipeline.evaluation.lanes import Lanes, metric_names
 from promotion_pipeline.evaluation.layout import Floats, Ints, Layout
-from promotion_pipeline.evaluation.sums import column_of, in_order, located, numbers, positions, searched
+from promotion_pipeline.evaluation.sums import column_of, in_order, located, searched
+from promotion_pipeline.evaluation.tables import HourlySums
 
 METRIC_SUMS = (
     "new_users",
@@ -30,16 +30,16 @@ METRIC_SUMS = (
 )
 SAMPLES, UNMATCHED = "samples", "unmatched"
 """Either column says that nothing matches a metric: no event or value ever, or a row that only says so."""
-KEYS = ("experiment_id", "variant_id", "hour", "metric")
 
 
 @dataclass(frozen=True)
 class MetricRows:
     """Rows that belong to a lane, by lane and hour: sums of floats are then the same in every last bit."""
 
-    frame: pd.DataFrame
+    sums: Mapping[str, NDArray[Any]]
+    """Of all rows."""
     row: Ints
-    """Which row of the frame each is."""
+    """Which of all rows each is."""
     lane: NDArray[np.int32]
     slot: NDArray[np.int32]
     column: NDArray[np.int32]
@@ -51,7 +51,7 @@ class MetricRows:
         bounds = np.array([lanes.start, lanes.stop], dtype=self.lane.dtype)
         rows = slice(*(int(at) for at in np.searchsorted(self.lane, bounds)))
         lane = self.lane[rows] - np.int32(lanes.start)
-        return MetricRows(self.frame, self.row[rows], lane, self.slot[rows], self.column[rows])
+        return MetricRows(self.sums, self.row[rows], lane, self.slot[rows], self.column[rows])
 
     def cumulative(self, names: Iterable[str], lanes: Ints, shape: tuple[int, int, int]) -> dict[str, Floats]:
         """Cumulative sums of some lanes, arrays (slots, len(lanes), hours); a column that is missing is NaN.
@@ -66,13 +66,13 @@ class MetricRows:
         cell = (self.slot[here].astype(np.int64) * len(lanes) + place[self.lane[here]]) * hours + self.column[here]
         size, row = slots * len(lanes) * hours, self.row[here]
         # A row that only says that nothing matches need not have sums.
-        silent = numbers(self.frame[UNMATCHED])[row] > 0 if UNMATCHED in self.frame.columns else None
+        silent = self.sums[UNMATCHED][row] > 0 if UNMATCHED in self.sums else None
         sums = {}
         for name in names:
-            if name not in self.frame.columns:
+            if name not in self.sums:
                 sums[name] = np.broadcast_to(np.nan, (slots, len(lanes), hours))
                 continue
-            part = numbers(self.frame[name])[row]
+            part = self.sums[name][row]
             part = part if silent is None else np.where(silent & np.isnan(part), 0.0, part)
             # bincount of nothing is integer, whatever its weights.
             dense = np.bincount(cell, weights=part, minlength=size).astype(np.float64, copy=False)
@@ -81,32 +81,29 @@ class MetricRows:
         return sums
 
 
-def index_metrics(metrics: pd.DataFrame | None, layout: Layout, lanes: Lanes, hours_us: Ints) -> MetricRows:
-    """Find lane, slot and column of every row of the metrics frame; O(rows log rows).
+def index_metrics(metrics: HourlySums | None, layout: Layout, lanes: Lanes, hours_us: Ints) -> MetricRows:
+    """Find lane, slot and column of every row of the sums of metrics; O(rows log rows).
 
     Rows of a metric that the experiment does not state, of before the phase, or not matured yet, are left out.
 
     Raises:
-        InputError: a column is missing, or an hour is naive or not the start of an hour.
+        InputError: an hour is not the start of an hour.
     """
     nothing = np.empty(0, dtype=np.int32)
-    if metrics is None:
-        return MetricRows(pd.DataFrame(columns=list(METRIC_SUMS)), nothing.astype(np.int64), nothing, nothing, nothing)
-    missing = [name for name in KEYS if name not in metrics.columns]
-    if missing:
-        raise InputError(f"metrics lack the columns {missing}; needed are {list(KEYS)} and the sums of each kind")
-    hour = utc_us(metrics["hour"], "hour")
-    refuse_fractions(hour, "hour")
+    if metrics is None or metrics.metric is None:
+        no_sums = dict.fromkeys(METRIC_SUMS, np.empty(0))
+        return MetricRows(no_sums, nothing.astype(np.int64), nothing, nothing, nothing)
+    refuse_fractions(metrics.hour_us, "hour")
     unit, slot, source = located(metrics, layout)
-    row = np.arange(len(hour)) if source is None else source
-    hour = hour[row]
-    known = pd.Index(metric_names(layout))
+    row = np.arange(len(metrics)) if source is None else source
+    hour = metrics.hour_us[row]
+    known = np.array(metric_names(layout), dtype=object)
     own = lanes.unit * len(known) + lanes.name
-    name = positions(metrics["metric"], known)[row]
+    name = metrics.metric.places_in(known)[row]
     lane = searched(own, np.where((unit < 0) | (slot < 0) | (name < 0), -1, unit * len(known) + name))
     wait_us = (np.ceil(layout.thresholds.attribution_window_hours) * HOUR_US).astype(np.int64)[unit]
     column = column_of(hours_us, hour + wait_us)
     keep = (lane >= 0) & (hour + HOUR_US > layout.started_us[unit]) & (column < len(hours_us))
     kept = in_order(np.flatnonzero(keep), lane, hour)
     parts = (values[kept].astype(np.int32) for values in (lane, slot, column))
-    return MetricRows(metrics, row[kept], *parts)
+    return MetricRows(metrics.sums, row[kept], *parts)

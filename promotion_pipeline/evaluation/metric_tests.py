@@ -151,7 +151,7 @@ class _LanesOfAKind:
     def found(self, rows: MetricRows, part: Ints, shape: tuple[int, int, int]) -> tuple[dict[str, Floats], Codes]:
         """Every column that these lanes have, and why something is missing."""
         wanted = [*self.kind.sums, *(COVARIATE_SUMS if self.lanes.with_covariate.any() else ())]
-        wanted += [name for name in (SAMPLES, UNMATCHED) if name in rows.frame.columns]
+        wanted += [name for name in (SAMPLES, UNMATCHED) if name in rows.sums]
         sums = rows.cumulative(wanted, part, shape)
         estimate = self.kind.estimate(sums)
         plain = independent(estimate.mean, estimate.variance, estimate.inverse_freedom)

@@ -1,4 +1,4 @@
-"""Long rollups to dense cumulative arrays (slots, units, hours).
+"""Rows of hourly sums to dense cumulative arrays (slots, units, hours).
 
 Only the requested hours get a column: each rollup is added to the first requested hour that may see it, so a
 decision about one hour of a year-long experiment costs one column, and a backfill one column an hour.
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.clusters import POWER_SUM
-from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US, refuse_fractions, requested_hours, utc_us
+from promotion_pipeline.evaluation.hours import FAR_FUTURE_US, HOUR_US, refuse_fractions
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints, Layout, Thresholds
+from promotion_pipeline.evaluation.tables import HourlySums
 
 REQUIRED_SUMS = ("requests", "conversions", "errors")
 OPTIONAL_SUMS = (
@@ -65,27 +65,23 @@ class Block:
     """Whether a count of the unit ever fell up to that hour, shape (units, hours)."""
 
 
-def cumulate(rollups: pd.DataFrame, layout: Layout, hours: object = None) -> Iterator[Block]:
+def cumulate(rollups: HourlySums, layout: Layout, hours_us: Ints) -> Iterator[Block]:
     """Cumulative sums at every hour, a block of units at a time, an empty one if there are none; O(rows + cells).
 
     Rows of experiments that the layout does not list, or of before the phase, are left out.
 
     Args:
-        hours: UTC starts of the hours; default every hour from the first to the last rollup.
+        hours_us: distinct hours to decide on, in their order.
 
     Raises:
-        InputError: a column is missing, or an hour is naive or not the start of an hour.
+        InputError: an hour is not the start of an hour.
     """
-    missing = [name for name in ("experiment_id", "variant_id", "hour", *REQUIRED_SUMS) if name not in rollups.columns]
-    if missing:
-        raise InputError(f"rollups lack the columns {missing}")
-    hour_us = utc_us(rollups["hour"], "hour")
-    hours_us = requested_hours(hour_us, hours)
     slots, units = layout.row.shape
     if not units:
-        rollups, hour_us = rollups.iloc[:0], hour_us[:0]
-    refuse_fractions(hour_us, "hour")
-    rows = _index_rows(rollups, hour_us, layout, hours_us)
+        rollups = rollups.at(slice(0))
+    refuse_fractions(rollups.hour_us, "hour")
+    rows = _index_rows(rollups, layout, hours_us)
+    del rollups
     step = max(1, CELLS_PER_BLOCK // max(1, slots * len(hours_us)))
     for start in range(0, max(units, 1), step):
         yield _block(rows, slice(start, min(start + step, units)), layout, hours_us)
@@ -110,11 +106,10 @@ class _Rows:
     """As `Block.unknown_since_us`, of all units."""
 
 
-def _index_rows(rollups: pd.DataFrame, hour: Ints, layout: Layout, hours_us: Ints) -> _Rows:
-    """Find unit, slot and column of every rollup row. O(rows)."""
+def _index_rows(rollups: HourlySums, layout: Layout, hours_us: Ints) -> _Rows:
+    """Find unit, slot and column of every row. O(rows)."""
     unit, slot, source = located(rollups, layout)
-    if source is not None:
-        hour = hour[source]
+    hour = rollups.hour_us if source is None else rollups.hour_us[source]
     known = (unit >= 0) & (slot >= 0)
     started = layout.started_us[unit]
     wait_us = (np.ceil(layout.thresholds.attribution_window_hours) * HOUR_US).astype(np.int64)[unit]
@@ -123,14 +118,14 @@ def _index_rows(rollups: pd.DataFrame, hour: Ints, layout: Layout, hours_us: Int
     keep = begun & (column < len(hours_us))
     within = keep & (hour + HOUR_US <= started + FIRST_TRAFFIC_HOURS * HOUR_US)
     kept = in_order(np.flatnonzero(keep), unit, hour)
-    requests = numbers(rollups["requests"])
+    requests = rollups.sums["requests"]
     requests = requests if source is None else requests[source]
     return _Rows(
         unit=unit[kept].astype(np.int32),
         slot=slot[kept].astype(np.int32),
         column=column[kept].astype(np.int32),
         in_first_traffic=within[kept],
-        sums=_sum_columns(rollups, kept if source is None else source[kept]),
+        sums=_of_rows(rollups, kept if source is None else source[kept]),
         first_hour_us=_first_hours(np.flatnonzero(begun & (requests > 0)), unit, slot, hour, layout.row.shape),
         unknown_since_us=_unknown_since(np.flatnonzero((unit >= 0) & (slot < 0)), unit, hour, len(layout.started_us)),
     )
@@ -202,41 +197,35 @@ def _unknown_since(rows: Ints, unit: Ints, hour: Ints, units: int) -> Ints:
     return first
 
 
-def _sum_columns(rollups: pd.DataFrame, kept: Ints) -> dict[str, NDArray[np.float64 | np.int64]]:
-    present = [*REQUIRED_SUMS, *(name for name in OPTIONAL_SUMS if name in rollups.columns)]
-    return {name: numbers(rollups[name])[kept] for name in present}
+def _of_rows(rollups: HourlySums, kept: Ints) -> dict[str, NDArray[np.float64 | np.int64]]:
+    names = [*REQUIRED_SUMS, *(name for name in OPTIONAL_SUMS if name in rollups.sums)]
+    return {name: rollups.sums[name][kept] for name in names}
 
 
-def numbers(values: pd.Series) -> NDArray[np.float64 | np.int64]:
-    """A column of sums as an array; what is no number is NaN."""
-    if values.dtype == object or pd.api.types.is_extension_array_dtype(values.dtype):
-        values = pd.to_numeric(values, errors="coerce").astype("float64")
-    return np.asarray(values)
-
-
-def located(rollups: pd.DataFrame, layout: Layout) -> tuple[Ints, Ints, Ints | None]:
+def located(rollups: HourlySums, layout: Layout) -> tuple[Ints, Ints, Ints | None]:
     """Unit of each row (-1: not listed) and its slot (-1: the unit has no such variant).
 
     A row of a phase whose set-up changed belongs to several units: it is repeated, and the third array says which row
     it was. None: no row is repeated.
     """
-    frame = layout.frame
-    with_phases = _has_phases(rollups, frame)
-    names = ["experiment_id", "phase_id"] if with_phases else ["experiment_id"]
-    unit_keys, row_keys = np.zeros(layout.row.shape[1], dtype=np.int64), np.zeros(len(rollups), dtype=np.int64)
+    listed = layout.rows
     first = np.where(layout.row[0] >= 0, layout.row[0], layout.row[1])
-    for name in names:
-        index = pd.Index(frame[name].iloc[first].astype(object).unique())
-        unit_keys = unit_keys * (len(index) + 1) + positions(frame[name].iloc[first], index)
-        codes = positions(rollups[name], index)
-        row_keys = np.where((codes < 0) | (row_keys < 0), -1, row_keys * (len(index) + 1) + codes)
+    keys = [(listed.experiment_id, rollups.experiment_id)]
+    if _has_phases(rollups, layout) and listed.phase_id is not None and rollups.phase_id is not None:
+        keys.append((listed.phase_id, rollups.phase_id))
+    unit_keys, row_keys = np.zeros(layout.row.shape[1], dtype=np.int64), np.zeros(len(rollups), dtype=np.int64)
+    for of_units, of_rows in keys:
+        count = len(of_units.words) + 1
+        unit_keys = unit_keys * count + of_units.codes[first]
+        codes = of_rows.places_in(of_units.words)
+        row_keys = np.where((codes < 0) | (row_keys < 0), -1, row_keys * count + codes)
     unit, source = _units_of(unit_keys, row_keys)
-    variants = pd.Index(frame["variant_id"].astype(object).unique())
+    variants = len(listed.variant_id.words)
     slot, units = np.nonzero(layout.exists)
-    own = units * len(variants) + positions(frame["variant_id"], variants)[layout.row[slot, units]]
-    code = positions(rollups["variant_id"], variants)
+    own = units * variants + listed.variant_id.codes[layout.row[slot, units]]
+    code = rollups.variant_id.places_in(listed.variant_id.words)
     code = code if source is None else code[source]
-    found = searched(own, np.where((unit < 0) | (code < 0), -1, unit * len(variants) + code))
+    found = searched(own, np.where((unit < 0) | (code < 0), -1, unit * variants + code))
     return unit, np.where(found < 0, -1, slot[found] if len(slot) else -1), source
 
 
@@ -256,22 +245,12 @@ def _units_of(unit_keys: Ints, row_keys: Ints) -> tuple[Ints, Ints | None]:
     return unit, source
 
 
-def _has_phases(rollups: pd.DataFrame, frame: pd.DataFrame) -> bool:
-    sides = [("phase_id" in side.columns and bool(side["phase_id"].notna().any())) for side in (rollups, frame)]
-    if len(rollups) and len(frame) and sides[0] != sides[1]:
+def _has_phases(rollups: HourlySums, layout: Layout) -> bool:
+    sides = [ids is not None and bool((ids.codes >= 0).any()) for ids in (rollups.phase_id, layout.rows.phase_id)]
+    if len(rollups) and len(layout.rows) and sides[0] != sides[1]:
         have, lack = ("rollups", "experiments") if sides[0] else ("experiments", "rollups")
         raise InputError(f"{have} have phase_id but {lack} do not; give it to both, so that phases are not pooled")
     return all(sides)
-
-
-def positions(values: pd.Series, index: pd.Index) -> Ints:
-    """Positions of the values in the index, -1 where absent; a categorical is looked up once a category."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        of_category = np.append(index.get_indexer(values.cat.categories.astype(object)), -1)
-        return np.asarray(of_category[values.cat.codes.to_numpy()], dtype=np.int64)
-    codes, distinct = pd.factorize(values)
-    of_value = np.append(index.get_indexer(pd.Index(distinct).astype(object)), -1)
-    return np.asarray(of_value[codes], dtype=np.int64)
 
 
 def searched(keys: Ints, wanted: Ints) -> Ints:

@@ -10,7 +10,8 @@ from promotion_pipeline.backtest.sources import from_store
 from promotion_pipeline.config import PrimaryMetric, PromotionConfig
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.arms import Arms, arms_of
-from promotion_pipeline.evaluation.hours import HOUR_US
+from promotion_pipeline.evaluation.from_frames import experiment_rows, rollup_sums
+from promotion_pipeline.evaluation.hours import HOUR_US, requested_hours
 from promotion_pipeline.evaluation.layout import Bools, build_layout
 from promotion_pipeline.evaluation.sums import Block, cumulate
 from promotion_pipeline.planning.question import Traffic
@@ -42,9 +43,10 @@ def measured_traffic(
     rollups, experiments = from_store(store, [name])
     if rollups.empty or experiments.empty:
         raise InputError(_nothing(name, "has no traffic yet"))
-    layout = build_layout(experiments, config)
+    layout = build_layout(experiment_rows(experiments), config)
     newest = int(np.argmax(layout.governs_from_us))
-    (block,) = cumulate(rollups, layout.of(slice(newest, newest + 1)), [end - timedelta(hours=1)])
+    hours_us = requested_hours(np.empty(0, dtype=np.int64), [end - timedelta(hours=1)])
+    (block,) = cumulate(rollup_sums(rollups), layout.of(slice(newest, newest + 1)), hours_us)
     return _traffic(name, block, arms_of(block), config), config
 
 

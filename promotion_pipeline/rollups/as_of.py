@@ -9,17 +9,14 @@ from typing import TypeAlias
 import pandas as pd
 from psycopg import sql
 
-from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.coverage import LONGEST_PHASE, Missing, uncovered
-from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.rollups.phases import phase_overlaps
 from promotion_pipeline.rollups.postgresql.arms import hour_of
 from promotion_pipeline.rollups.postgresql.rollup import aggregation, as_columns
 from promotion_pipeline.rollups.postgresql.users import USER_HOUR, difference, known_user_hours, user_hours
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
 from promotion_pipeline.rollups.stored import stored_columns
-from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
-from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, rendered, time_literal
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR, require_hours
 
@@ -31,36 +28,6 @@ RECENT = timedelta(hours=48)
 
 ReadLog: TypeAlias = Callable[[datetime, datetime, Sequence[str] | None], pd.DataFrame]
 """The sums of [start, end) of these experiments in a log elsewhere, with user-level sums; columns ROLLUP_COLUMNS."""
-
-
-def live_rollups(
-    store: Store,
-    source: Source,
-    as_of: datetime,
-    experiment_ids: Sequence[str] | None = None,
-    *,
-    afresh: bool = False,
-) -> pd.DataFrame:
-    """The rollups before `as_of` of every phase of its last hour; hours not rolled up yet are asked of the log.
-
-    Args:
-        afresh: ask the log for all hours, whatever was rolled up before.
-        source: the store, or a connection whose transaction the stored rollups are read in.
-
-    Raises:
-        InputError: `as_of` is naive or not a whole hour, or an id is no UUID.
-        ConfigError: the configuration of the log is wrong, or a column of it is missing.
-        DependencyError: the database or the log cannot be reached.
-    """
-    read = rollups_afresh if afresh else rollups_as_of
-    if load_source(store.settings) is None:
-        return read(source, as_of, experiment_ids)
-
-    def read_log(start: datetime, end: datetime, ids: Sequence[str] | None) -> pd.DataFrame:
-        with open_log(store) as log:
-            return log.rollups(start, end, ids)
-
-    return read(source, as_of, experiment_ids, read_log)
 
 
 def rollups_as_of(
@@ -76,19 +43,16 @@ def rollups_as_of(
         InputError: `as_of` is naive or not a whole hour, or an id is no UUID.
         DependencyError: the database, or a log elsewhere, cannot be reached.
     """
+    if read_log is None:
+        return read_frame(source, stored_and_fresh(source, as_of, experiment_ids), IDS)
     require_hours(None, as_of)
     overlaps = phase_overlaps(as_of - HOUR, as_of)
-    wanted = sql.SQL("{} AND {}").format(overlaps, ids_filter(sql.SQL("phase.experiment_id"), experiment_ids))
-    found = _at_most_two(uncovered(source, as_of, wanted, is_elsewhere=read_log is not None), as_of)
-    if read_log is not None and found:
-        stored = read_frame(source, _stored(as_of, overlaps, experiment_ids, _WHOLLY))
-        fresh = [read_log(missing.start, missing.end, missing.experiment_ids) for missing in found]
-        return pd.concat([stored, _not_stored(source, fresh, stored, overlaps)], ignore_index=True)
-    parts = [_stored(as_of, overlaps, experiment_ids, _PARTLY)]
-    for missing in found:
-        known = known_user_hours(_MET, missing.start)
-        parts += _aggregated(missing.start, as_of, overlaps, _unrolled(missing), known)
-    return read_frame(source, sql.SQL(" UNION ALL ").join(parts), IDS)
+    found = _missing(source, as_of, overlaps, experiment_ids, is_elsewhere=True)
+    if not found:
+        return read_frame(source, _stored(as_of, overlaps, experiment_ids, _PARTLY), IDS)
+    stored = read_frame(source, _stored(as_of, overlaps, experiment_ids, _WHOLLY))
+    fresh = [read_log(missing.start, missing.end, missing.experiment_ids) for missing in found]
+    return pd.concat([stored, _not_stored(source, fresh, stored, overlaps)], ignore_index=True)
 
 
 def rollups_afresh(
@@ -101,21 +65,56 @@ def rollups_afresh(
 
     Raises as `rollups_as_of`.
     """
+    if read_log is None:
+        return read_frame(source, stored_and_fresh(source, as_of, experiment_ids, afresh=True), IDS)
     require_hours(None, as_of)
     overlaps = phase_overlaps(as_of - HOUR, as_of)
-    parts = [_stored(as_of, overlaps, experiment_ids, sql.SQL("rollup.hour < (SELECT before FROM dropped_requests)"))]
+    stored = read_frame(source, _stored(as_of, overlaps, experiment_ids, _DROPPED))
     start = _first_hour(source, as_of, overlaps, experiment_ids)
-    if start is not None and read_log is not None:
-        stored = read_frame(source, parts[0])
-        fresh = [read_log(start, as_of, experiment_ids)]
-        return pd.concat([stored, _not_stored(source, fresh, stored, overlaps)], ignore_index=True)
-    if start is not None:
-        condition = sql.SQL("{} AND request.created_at >= coalesce((SELECT before FROM dropped_requests), {})").format(
-            ids_filter(sql.SQL("request.experiment_id"), experiment_ids), sql.SQL("'-infinity'")
-        )
-        before = sql.SQL("SELECT * FROM ({}) AS known WHERE hour = '-infinity'").format(known_user_hours(_MET, start))
-        parts += _aggregated(start, as_of, overlaps, condition, before)
-    return read_frame(source, sql.SQL(" UNION ALL ").join(parts), IDS)
+    if start is None:
+        return stored
+    fresh = [read_log(start, as_of, experiment_ids)]
+    return pd.concat([stored, _not_stored(source, fresh, stored, overlaps)], ignore_index=True)
+
+
+def stored_and_fresh(
+    source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None, *, afresh: bool = False
+) -> sql.Composed:
+    """SQL of what `rollups_as_of` (or `rollups_afresh`) reads where the log is `ai_requests`: what is missing is asked.
+
+    Raises as `rollups_as_of`.
+    """
+    require_hours(None, as_of)
+    overlaps = phase_overlaps(as_of - HOUR, as_of)
+    if afresh:
+        parts = [_stored(as_of, overlaps, experiment_ids, _DROPPED)]
+        start = _first_hour(source, as_of, overlaps, experiment_ids)
+        if start is not None:
+            condition = sql.SQL(
+                "{} AND request.created_at >= coalesce((SELECT before FROM dropped_requests), '-infinity')"
+            ).format(ids_filter(sql.SQL("request.experiment_id"), experiment_ids))
+            known = sql.SQL("SELECT * FROM ({}) AS known WHERE hour = '-infinity'").format(
+                known_user_hours(_MET, start)
+            )
+            parts += _aggregated(start, as_of, overlaps, condition, known)
+        return sql.SQL(" UNION ALL ").join(parts)
+    parts = [_stored(as_of, overlaps, experiment_ids, _PARTLY)]
+    for missing in _missing(source, as_of, overlaps, experiment_ids, is_elsewhere=False):
+        known = known_user_hours(_MET, missing.start)
+        parts += _aggregated(missing.start, as_of, overlaps, _unrolled(missing), known)
+    return sql.SQL(" UNION ALL ").join(parts)
+
+
+def _missing(
+    source: Source,
+    as_of: datetime,
+    overlaps: sql.Composable,
+    experiment_ids: Sequence[str] | None,
+    *,
+    is_elsewhere: bool,
+) -> list[Missing]:
+    wanted = sql.SQL("{} AND {}").format(overlaps, ids_filter(sql.SQL("phase.experiment_id"), experiment_ids))
+    return _at_most_two(uncovered(source, as_of, wanted, is_elsewhere=is_elsewhere), as_of)
 
 
 def _first_hour(
@@ -137,6 +136,16 @@ def _first_hour(
     return None if found.isna().all() or found.iloc[0] >= as_of else found.iloc[0].to_pydatetime()
 
 
+_DROPPED = sql.SQL("rollup.hour < (SELECT before FROM dropped_requests)")
+_NO_COUNTS = rendered(
+    sql.SQL(", ").join(
+        [
+            *(sql.SQL("0::bigint AS {}").format(sql.Identifier(name)) for name in COUNTS),
+            *(sql.SQL("0::float8 AS {}").format(sql.Identifier(name)) for name in SUMS),
+        ]
+    )
+)
+_OF_MOMENTS = rendered(identifiers(tuple(MOMENTS), "moments"))
 _MET = sql.SQL("(SELECT DISTINCT phase_id, user_id FROM unseen)")
 
 
@@ -222,16 +231,10 @@ def _moments(
         time_literal(start), time_literal(as_of), condition
     )
     both = sql.SQL("SELECT {} FROM ({}) AS known UNION ALL SELECT {} FROM unseen").format(USER_HOUR, known, USER_HOUR)
-    counts = sql.SQL(", ").join(
-        [
-            *(sql.SQL("0::bigint AS {}").format(sql.Identifier(name)) for name in COUNTS),
-            *(sql.SQL("0::float8 AS {}").format(sql.Identifier(name)) for name in SUMS),
-        ]
-    )
     return _SQL["fresh_moments"].format(
         unseen=user_hours(start, as_of, window),
-        counts=counts,
-        moments=identifiers(tuple(MOMENTS), "moments"),
+        counts=_NO_COUNTS,
+        moments=_OF_MOMENTS,
         difference=difference(known, both),
         as_of=time_literal(as_of),
         overlaps=overlaps,

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 
+from promotion_pipeline.evaluation.hours import HOUR_US
+from promotion_pipeline.evaluation.tables import Words
 from promotion_pipeline.rollups.coverage import RUNNING
 from promotion_pipeline.rollups.landing import Landing, landed
 from promotion_pipeline.rollups.log import RequestLog, Span
 from promotion_pipeline.rollups.log_gaps import gap_sentence, log_gaps
 from promotion_pipeline.rollups.opening import open_log
-from promotion_pipeline.store.bulk import read_frame, time_literal
+from promotion_pipeline.store.arrays import coded, numbers, times_us, us_of
+from promotion_pipeline.store.bulk import read_table, time_literal
 from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.statements import statements
@@ -70,8 +74,22 @@ class Completeness:
         )
 
 
+@dataclass(frozen=True)
+class PhaseRequests:
+    """The requests of phases by hour, each array (rows,)."""
+
+    phase_id: Words
+    hour_us: NDArray[np.int64]
+    requests: NDArray[np.int64]
+
+    def between(self, phase_id: str, since_us: int, until_us: int) -> int:
+        """The requests of one phase in the hours of [since, until), microseconds of UTC."""
+        mine = self.phase_id.is_in([phase_id]) & (self.hour_us >= since_us) & (self.hour_us < until_us)
+        return int(self.requests[mine].sum())
+
+
 def completeness(
-    store: Store, connection: Connection, phase_ids: Sequence[UUID], rollups: pd.DataFrame, until: datetime
+    store: Store, connection: Connection, phase_ids: Sequence[UUID], sums: PhaseRequests, until: datetime
 ) -> dict[UUID, Completeness]:
     """Compare phases' requests before `until` with the sums that they are judged on, by phase.
 
@@ -79,7 +97,7 @@ def completeness(
     others.
 
     Args:
-        rollups: the sums of these phases, by hour.
+        sums: what these phases are judged on.
 
     Raises:
         ConfigError: a column of the log is missing.
@@ -93,15 +111,10 @@ def completeness(
         gaps = _gaps(connection, log, spans)
     landing = landed(store, until, database_now(connection))
     awaited = landing if landing.end < until else None
-    own = rollups["phase_id"].astype(str)
-    hours = pd.to_datetime(rollups["hour"], utc=True)
     found = {}
     for row in bounds:
-        first = (
-            pd.Timestamp(row["since"]).floor("h") if row["since"].year > 1700 else pd.Timestamp("1700-01-01", tz="UTC")
-        )
-        mine = (own == str(row["id"])) & (hours >= first) & (hours < pd.Timestamp(until))
-        in_sums = int(rollups.loc[mine, "requests"].sum())
+        first_us = us_of(row["since"]) // HOUR_US * HOUR_US
+        in_sums = sums.between(str(row["id"]), first_us, us_of(until))
         in_log = counted.get(str(row["id"]), 0)
         found[row["id"]] = Completeness(
             experiment_id=row["experiment_id"],
@@ -137,8 +150,10 @@ def incomplete_phases(store: Store, connection: Connection, until: datetime) -> 
 
     Raises as `completeness`.
     """
-    stored = read_frame(connection, _SQL["stored_requests"].format(until=time_literal(until), running=RUNNING))
-    found = completeness(store, connection, [UUID(key) for key in stored["phase_id"]], stored, until)
+    stored = read_table(connection, _SQL["stored_requests"].format(until=time_literal(until), running=RUNNING))
+    phases = Words(*coded(stored["phase_id"]))
+    sums = PhaseRequests(phases, times_us(stored["hour"]), numbers(stored["requests"]))
+    found = completeness(store, connection, [UUID(key) for key in phases.tolist()], sums, until)
     partly = [one for one in found.values() if one.in_log != one.in_sums or one.was_dropped_unread]
     return sorted(partly, key=lambda one: -abs(one.in_log - one.in_sums))
 

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.rollups.postgresql.arms import hour_of
-from promotion_pipeline.store.bulk import Source, read_frame, time_literal
+from promotion_pipeline.store.bulk import Source, read_table, time_literal
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import require_hours
 
@@ -109,12 +109,12 @@ def uncovered(source: Source, end: datetime, phases: sql.Composable, *, is_elsew
         end=time_literal(end),
         wanted=phases,
     )
-    found = read_frame(source, query)
-    rows = list(zip(found["first"], found["last"], found["experiment_id"], strict=True))
+    found = read_table(source, query)
+    rows = list(zip(*(found[name].to_pylist() for name in ("first", "last", "experiment_id")), strict=True))
     return [
         Missing(
-            start=same_day[0][0].to_pydatetime(),
-            end=max(last for _, last, _ in same_day).to_pydatetime() + timedelta(hours=1),
+            start=same_day[0][0],
+            end=max(last for _, last, _ in same_day) + timedelta(hours=1),
             experiment_ids=tuple(sorted({key for _, _, key in same_day})),
         )
         for same_day in (list(rows) for _, rows in groupby(rows, key=lambda row: row[0].astimezone(UTC).date()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 
 import pandas as pd
 from psycopg import sql
@@ -11,7 +12,7 @@ from psycopg import sql
 from promotion_pipeline.rollups.phases import phase_overlaps
 from promotion_pipeline.rollups.postgresql.totals import rows_since_totals
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
-from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
+from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, rendered, time_literal
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import require_window
 
@@ -52,8 +53,9 @@ def read_rollups(
     return read_frame(source, query, IDS)
 
 
-def stored_columns(alias: str) -> sql.Composed:
+@cache
+def stored_columns(alias: str) -> sql.SQL:
     """The columns of `hourly_variant_rollups`, ids as text."""
     keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in IDS]
     rest = identifiers((*COUNTS, *SUMS, *MOMENTS, "newest_request_at"), alias)
-    return sql.SQL(", ").join([sql.Identifier(alias, "hour"), *keys, rest])
+    return rendered(sql.SQL(", ").join([sql.Identifier(alias, "hour"), *keys, rest]))

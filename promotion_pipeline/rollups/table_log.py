@@ -15,7 +15,7 @@ from promotion_pipeline.rollups.postgresql.rollup import aggregate_requests, rol
 from promotion_pipeline.rollups.sql.dialect import EPOCH
 from promotion_pipeline.rollups.sql.rollup_query import Log
 from promotion_pipeline.rollups.sql_log import SqlLog
-from promotion_pipeline.store.bulk import read_frame, time_literal
+from promotion_pipeline.store.bulk import read_few, read_frame, time_literal
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import require_hours
 
@@ -49,8 +49,8 @@ class TableLog(SqlLog):
                 )
                 for span in spans
             )
-            found = read_frame(self._store, _SQL["counts"].format(wanted))
-            counted |= {str(key): int(requests) for key, requests in zip(found["key"], found["requests"], strict=True)}
+            found = read_few(self._store, _SQL["counts"].format(wanted))
+            counted |= dict(zip(found["key"].to_pylist(), found["requests"].to_pylist(), strict=True))
         return counted
 
     def requests_by_hour(self, start: datetime, end: datetime) -> pd.Series[int]:
@@ -64,9 +64,7 @@ class TableLog(SqlLog):
 
     def newest_request(self) -> datetime | None:
         """The time of the newest row; of a plain table, which may have no index by time, of known experiments."""
-        query = _SQL["newest_request"]
-        found = read_frame(self._store, query.format())["newest"]
-        at = None if found.isna().all() else found.iloc[0].to_pydatetime()
+        (at,) = read_few(self._store, _SQL["newest_request"].format())["newest"].to_pylist()
         return None if at is None or at < EPOCH else at
 
     def rows_estimate(self) -> int | None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 from psycopg import sql
 
-from promotion_pipeline.store.bulk import ids_filter, read_frame, time_literal
+from promotion_pipeline.evaluation.hours import HOUR_US
+from promotion_pipeline.evaluation.tables import Ints, Words
+from promotion_pipeline.store.arrays import coded, numbers, objects, times_us, us_of
+from promotion_pipeline.store.bulk import ids_filter, read_table, time_literal
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.windows import HOUR, require_hours
@@ -48,26 +53,29 @@ class HourTraffic:
         )
 
 
-def hour_traffic(rollups: pd.DataFrame, started: Mapping[str, datetime], hour: datetime) -> dict[str, HourTraffic]:
+def hour_traffic(
+    ids: Words, hour_us: Ints, requests: NDArray[Any], started: Mapping[str, datetime], hour: datetime
+) -> dict[str, HourTraffic]:
     """The traffic of experiments in an hour.
 
     Args:
-        rollups: rows of experiment_id, hour and requests, of `hour` and the same hours of the days before at least.
+        ids: experiment ids of rows; with `hour_us` (microseconds of UTC) and `requests`, of `hour` and the same hours
+            of the days before at least.
         started: start of the phase by experiment id.
     """
-    hours = pd.DatetimeIndex([hour - timedelta(days=day) for day in range(DAYS + 1)]).as_unit("us")
-    ids = list(started)
-    own = rollups.loc[rollups["hour"].isin(hours), ["experiment_id", "hour", "requests"]]
-    own = own.assign(experiment_id=own["experiment_id"].astype(str))
-    counts = own.groupby(["experiment_id", "hour"])["requests"].sum().unstack()
-    counts = counts.reindex(index=ids, columns=hours).fillna(0.0)
-    begun = pd.DatetimeIndex([started[key] for key in ids]).as_unit("us")
-    in_phase = hours[1:].to_numpy()[None, :] >= begun.to_numpy()[:, None]
-    before = np.where(in_phase, counts.to_numpy()[:, 1:], np.nan)
+    keys = list(started)
+    days, rest = np.divmod(us_of(hour) - hour_us, 24 * HOUR_US)
+    place = ids.places_in(objects(keys))
+    mine = (rest == 0) & (days >= 0) & (days <= DAYS) & (place >= 0)
+    cell = place[mine] * (DAYS + 1) + days[mine]
+    counts = np.bincount(cell, weights=requests[mine], minlength=len(keys) * (DAYS + 1)).reshape(-1, DAYS + 1)
+    begun_us = np.array([us_of(at) for at in started.values()], dtype=np.int64)
+    hours_us = us_of(hour) - np.arange(1, DAYS + 1) * 24 * HOUR_US
+    before = np.where(hours_us >= begun_us[:, None], counts[:, 1:], np.nan)
     found = {}
-    for key, now, days in zip(ids, counts[hours[0]], before, strict=True):
+    for key, now, past in zip(keys, counts[:, 0], before, strict=True):
         # The newest day comes first. Zeros of the oldest days are left out: the experiment had no traffic yet.
-        known = np.trim_zeros(days[~np.isnan(days)], "b")
+        known = np.trim_zeros(past[~np.isnan(past)], "b")
         usual = float(np.median(known)) if len(known) >= FEWEST_DAYS else 0.0
         found[key] = HourTraffic(int(now), usual if usual >= USUAL_AT_LEAST else None)
     return found
@@ -88,7 +96,7 @@ def traffic_of(connection: Connection, started: Mapping[str, datetime], hour: da
         first=time_literal(hour - timedelta(days=DAYS)),
         hour=time_literal(hour),
     )
-    return hour_traffic(read_frame(connection, query), started, hour)
+    return _traffic(read_table(connection, query), started, hour)
 
 
 def quiet_experiments(store: Store, at: datetime) -> dict[str, HourTraffic]:
@@ -110,7 +118,13 @@ def quiet_experiments(store: Store, at: datetime) -> dict[str, HourTraffic]:
     )
     with store.connect() as connection:
         # Read over the open connection: for few rows another one for bulk frames would cost more.
-        rows = read_frame(connection, query)
-    first = rows.drop_duplicates("experiment_id")
-    started = dict(zip(first["experiment_id"], first["started_at"], strict=True))
-    return {name: traffic for name, traffic in hour_traffic(rows, started, hour).items() if traffic.is_quiet}
+        rows = read_table(connection, query)
+    started: dict[str, datetime] = {}
+    for name, since in zip(rows["experiment_id"].to_pylist(), rows["started_at"].to_pylist(), strict=True):
+        started.setdefault(name, since)
+    return {name: traffic for name, traffic in _traffic(rows, started, hour).items() if traffic.is_quiet}
+
+
+def _traffic(rows: pa.Table, started: Mapping[str, datetime], hour: datetime) -> dict[str, HourTraffic]:
+    ids = Words(*coded(rows["experiment_id"]))
+    return hour_traffic(ids, times_us(rows["hour"]), numbers(rows["requests"]), started, hour)

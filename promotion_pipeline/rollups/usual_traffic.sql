@@ -8,7 +8,7 @@ WITH counts AS (
     SELECT phase_id FROM counts GROUP BY 1
     HAVING coalesce(max(requests) FILTER (WHERE hour = {hour}), 0) < {share} * max(requests)
 )
-SELECT experiment.name AS experiment_id, phase.started_at, counts.hour, counts.requests::bigint AS requests
+SELECT experiment.name::text AS experiment_id, phase.started_at, counts.hour, counts.requests::bigint AS requests
 FROM suspects JOIN counts USING (phase_id)
 JOIN ab_experiment_phases AS phase ON phase.id = suspects.phase_id
 JOIN ab_experiments AS experiment ON experiment.id = phase.experiment_id

@@ -48,15 +48,51 @@ def read_frame(source: Source, query: sql.Composed, categories: Sequence[str] = 
     """
     if isinstance(source, Store):
         return _to_pandas(_read_over_adbc(source, query), categories)
-    with source.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+    return _to_pandas(_read_rows(source, query, binary=False), categories)
+
+
+def read_table(source: Source, query: sql.Composed) -> pa.Table:
+    """The same as a table of Arrow; select numbers, truths, times with a zone, and everything else as text.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    if isinstance(source, Store):
+        return _read_over_adbc(source, query)
+    try:
+        return _read_rows(source, query, binary=True)
+    except psycopg.DataError as error:
+        if error.sqlstate is not None:
+            raise
+        # A time that Python has no form for: as text it comes as the nearest that has one.
+        return _read_rows(source, query, binary=False)
+
+
+def read_few(store: Store, query: sql.Composed) -> pa.Table:
+    """The same over a connection for rows: opening one for Arrow tables costs more than a few rows.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    with store.connect() as connection:
+        try:
+            return read_table(connection, query)
+        except psycopg.OperationalError as error:
+            raise cannot_reach(store.url, error) from error
+
+
+def _read_rows(connection: psycopg.Connection[Any], query: sql.Composed, *, binary: bool) -> pa.Table:
+    with connection.cursor(row_factory=psycopg.rows.tuple_row, binary=binary) as cursor:
         rows = cursor.execute(query).fetchall()
-        columns = cursor.description or []
+        result = cursor.pgresult
+        assert result is not None
+        columns = range(result.nfields)
         values = zip(*rows, strict=True) if rows else iter([()] * len(columns))
         arrays = [
-            pa.array(list(column), type=_OID_TYPES.get(about.type_code, pa.string()))
-            for about, column in zip(columns, values, strict=True)
+            pa.array(list(column), type=_OID_TYPES.get(result.ftype(at), pa.string()))
+            for at, column in zip(columns, values, strict=True)
         ]
-        return _to_pandas(pa.table(arrays, names=[about.name for about in columns]), categories)
+        return pa.table(arrays, names=[(result.fname(at) or b"").decode() for at in columns])
 
 
 def _to_pandas(table: pa.Table, categories: Sequence[str]) -> pd.DataFrame:
@@ -163,14 +199,20 @@ def _times(series: pd.Series[Any], name: str) -> pd.Series[Any]:
     return pd.to_datetime(series, utc=True)
 
 
+def rendered(part: sql.Composable) -> sql.SQL:
+    """A part that never changes, put together once: a query of many small parts takes longer to write than to run."""
+    return sql.SQL(part.as_string(None))
+
+
 def identifiers(names: Iterable[str], prefix: str | None = None) -> sql.Composed:
     """Column names, quoted and joined by commas."""
     return sql.SQL(", ").join(sql.Identifier(prefix, name) if prefix else sql.Identifier(name) for name in names)
 
 
-def time_literal(at: datetime) -> sql.Composed:
+def time_literal(at: datetime) -> sql.SQL:
     """An instant as a literal: parameters would keep a query from being streamed."""
-    return sql.SQL("{}::timestamptz").format(sql.Literal(at.astimezone(UTC).isoformat()))
+    # Digits and signs alone.
+    return sql.SQL(f"'{at.astimezone(UTC).isoformat()}'::timestamptz")
 
 
 def ids_filter(column: sql.Composable, ids: Sequence[str | UUID] | None) -> sql.Composable:
@@ -185,4 +227,5 @@ def ids_filter(column: sql.Composable, ids: Sequence[str | UUID] | None) -> sql.
         known = [UUID(str(value)) for value in ids]
     except ValueError:
         raise InputError(f"experiment ids must be UUIDs, got {[str(value) for value in ids]}") from None
-    return sql.SQL("{} = ANY({}::uuid[])").format(column, sql.Literal([str(value) for value in known]))
+    wanted = ",".join(map(str, known))
+    return sql.Composed([column, sql.SQL(f" = ANY('{{{wanted}}}'::uuid[])")])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import pandas as pd
+import numpy as np
 import pytest
 
 from promotion_pipeline.errors import WithheldError
+from promotion_pipeline.evaluation.tables import Words
 from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.judge.assess import assess
 from promotion_pipeline.promotion.record.models import WithheldReason
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.rollups.usual_traffic import HourTraffic, hour_traffic, quiet_experiments
+from promotion_pipeline.store.arrays import us_of
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 
@@ -20,10 +22,12 @@ HOUR = timedelta(hours=1)
 NOW = datetime.fromisoformat("2026-03-20T12:00+00:00")
 
 
-def rows(newest: int, days: list[int]) -> pd.DataFrame:
-    """One experiment's requests in the hour of NOW, and in the same hour of the days before."""
-    hours = [NOW - timedelta(days=day) for day in range(len(days) + 1)]
-    return pd.DataFrame({"experiment_id": "a", "hour": pd.DatetimeIndex(hours), "requests": [newest, *days]})
+def traffic(newest: int | None, days: list[int], began: datetime) -> HourTraffic:
+    """Of one experiment: its requests in the hour of NOW (None: no row) and in the same hour of the days before."""
+    counts = [*([] if newest is None else [newest]), *days]
+    first = 1 if newest is None else 0
+    hours = np.array([us_of(NOW - timedelta(days=first + day)) for day in range(len(counts))])
+    return hour_traffic(Words.of(["a"] * len(counts)), hours, np.array(counts), {"a": began}, NOW)["a"]
 
 
 @pytest.mark.parametrize(
@@ -40,14 +44,13 @@ def test_what_is_usual_is_the_median_of_the_same_hour_of_the_day(
     newest: int, days: list[int], usual: float | None, is_quiet: bool
 ) -> None:
     began = NOW - timedelta(days=len(days), hours=1)
-    found = hour_traffic(rows(newest, days), {"a": began}, NOW)["a"]
+    found = traffic(newest, days, began)
     assert (found.requests, found.usual, found.is_quiet) == (newest, usual, is_quiet)
 
 
 def test_an_hour_without_any_row_is_quiet_and_one_before_the_phase_does_not_count() -> None:
-    none = rows(0, [100] * 7).iloc[1:]
-    assert hour_traffic(none, {"a": NOW - timedelta(days=30)}, NOW)["a"] == HourTraffic(0, 100.0)
-    assert hour_traffic(none, {"a": NOW - timedelta(days=2, hours=1)}, NOW)["a"] == HourTraffic(0, None)
+    assert traffic(None, [100] * 7, NOW - timedelta(days=30)) == HourTraffic(0, 100.0)
+    assert traffic(None, [100] * 7, NOW - timedelta(days=2, hours=1)) == HourTraffic(0, None)
 
 
 def test_the_system_waits_and_a_person_may_promote(store: Store) -> None:

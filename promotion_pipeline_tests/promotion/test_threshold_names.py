@@ -19,7 +19,7 @@ from promotion_pipeline.cli.options import ThresholdCommand, takes_thresholds
 from promotion_pipeline.config import DOOR_THRESHOLDS, PromotionConfig, Settings, parse_config
 from promotion_pipeline.config.aliases import ALIASES
 from promotion_pipeline.config.precedence import thresholds_in_force
-from promotion_pipeline.decisions.experiments import _parse
+from promotion_pipeline.decisions.experiments import parsed_thresholds
 from promotion_pipeline.errors import ConfigError
 
 VALUES: dict[str, str] = {
@@ -52,7 +52,7 @@ def _stored(name: str, value: str) -> PromotionConfig:
 
 
 def _frame(name: str, value: str) -> PromotionConfig:
-    given, error = _parse(f'{{"{name}": "{value}"}}')
+    given, error = parsed_thresholds(f'{{"{name}": "{value}"}}')
     assert error is None
     return PromotionConfig(**given)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline.promotion.judge.assess import assess
-from promotion_pipeline.rollups import live_rollups, open_log
+from promotion_pipeline.rollups import LiveSums, live_sums, open_log
 from promotion_pipeline.rollups.as_of import rollups_as_of
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.rollups.conftest import MakePlace
@@ -17,6 +17,13 @@ from promotion_pipeline_tests.seeding import WINNER, VariantSpec, add_requests, 
 
 HOUR = timedelta(hours=1)
 KEYS = ["hour", "phase_id", "variant_id"]
+
+
+def _frame(live: LiveSums) -> pd.DataFrame:
+    sums = live.sums
+    assert sums.phase_id is not None
+    ids = {"phase_id": sums.phase_id.tolist(), "variant_id": sums.variant_id.tolist()}
+    return pd.DataFrame({"hour": pd.to_datetime(sums.hour_us, unit="us", utc=True), **ids, **sums.sums})
 
 
 @pytest.mark.parametrize("rolled_hours", [0, 90])
@@ -31,7 +38,7 @@ def test_hours_that_are_not_rolled_up_are_asked_of_the_log(
     if rolled_hours:
         with open_log(where.store) as log:
             log.roll_up(seeded.start, seeded.start + rolled_hours * HOUR)
-    found = live_rollups(where.store, where.store, seeded.end)
+    found = _frame(live_sums(where.store, where.store, seeded.end))
     found = found.groupby(KEYS, as_index=False, observed=True).sum(numeric_only=True)
     found, wanted = (
         frame.astype(dict.fromkeys(KEYS[1:], "str")).sort_values(KEYS, ignore_index=True) for frame in (found, wanted)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
-import pandas as pd
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -49,7 +48,7 @@ from promotion_pipeline.promotion.record.transaction import (
     lock_experiment,
     store_or_current,
 )
-from promotion_pipeline.rollups import repaired
+from promotion_pipeline.rollups import LiveSums, repaired
 from promotion_pipeline.store.database import Connection, Store
 
 STANDING_CAVEATS = frozenset({Warn.REQUEST_LEVEL.value})
@@ -75,7 +74,7 @@ class LockedAssessment:
 
     assessment: Assessment
     config: PromotionConfig
-    rollups: pd.DataFrame
+    rollups: LiveSums
 
     @property
     def brought(self) -> dict[str, Any]:

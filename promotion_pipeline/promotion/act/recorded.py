@@ -16,6 +16,7 @@ from promotion_pipeline.evaluation import Reason
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.judge.assess import Assessment, Judgement
 from promotion_pipeline.promotion.record.transaction import database_errors
+from promotion_pipeline.store.arrays import us_of
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
 
@@ -74,8 +75,8 @@ def record_decisions(store: Store, judged: Judgement) -> int:
     """
     if judged.decisions.empty:
         return 0
-    hour = judged.as_of - HOUR
-    if not ((judged.rollups["hour"] == hour) & (judged.rollups["requests"] > 0)).any():
+    hour, sums = judged.as_of - HOUR, judged.rollups.sums
+    if not ((sums.hour_us == us_of(hour)) & (sums.sums["requests"] > 0)).any():
         # No request of the hour has landed yet. A later run decides it, when its data is there.
         return 0
     with store.connect() as connection, database_errors():

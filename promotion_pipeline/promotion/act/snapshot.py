@@ -8,12 +8,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import pandas as pd
+import numpy as np
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.promotion.act.adopted import smallest_share
 from promotion_pipeline.promotion.judge.assess import WATCHED_SUMS, Assessment
-from promotion_pipeline.promotion.judge.rows import plain
 from promotion_pipeline.promotion.record.splits import (
     CENT,
     Split,
@@ -24,12 +23,13 @@ from promotion_pipeline.promotion.record.splits import (
     winner_takes,
 )
 from promotion_pipeline.promotion.record.transaction import ActContext
+from promotion_pipeline.rollups import LiveSums
 
 FORMAT = 1
 
 
 def snapshot_of(
-    context: ActContext, assessment: Assessment, rollups: pd.DataFrame, config: PromotionConfig
+    context: ActContext, assessment: Assessment, rollups: LiveSums, config: PromotionConfig
 ) -> dict[str, Any]:
     """Every variant's metrics, the split before and after, the decision as it stood, the data watermark."""
     decision = assessment.decision
@@ -75,14 +75,17 @@ def ramp_of(
     ]
 
 
-def _watched_sums(rollups: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def _watched_sums(rollups: LiveSums) -> dict[str, dict[str, Any]]:
     """Sums over the phase that the watch needs for its tests of means, by variant id."""
-    sums = rollups.groupby(rollups["variant_id"].astype(str))[WATCHED_SUMS].sum()
-    return {str(row["variant_id"]): row for row in ({k: plain(v) for k, v in r.items()} for r in _rows(sums))}
-
-
-def _rows(sums: pd.DataFrame) -> list[dict[Any, Any]]:
-    return sums.reset_index().to_dict("records")
+    variants = rollups.sums.variant_id.in_order()
+    count = len(variants.words)
+    columns = {}
+    for name in WATCHED_SUMS:
+        values = rollups.sums.sums[name]
+        total = np.bincount(variants.codes, weights=np.nan_to_num(values), minlength=count)
+        columns[name] = total.astype(values.dtype).tolist()
+    of_variant = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return {str(key): sums | {"variant_id": str(key)} for key, sums in zip(variants.words, of_variant, strict=True)}
 
 
 def json_ready(value: Any) -> Any:

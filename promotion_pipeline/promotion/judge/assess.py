@@ -13,14 +13,24 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pandas as pd
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.config.precedence import Overruled
-from promotion_pipeline.decisions.experiments import overridden, read_experiments, read_present_experiments
-from promotion_pipeline.decisions.judge import states_metrics
+from promotion_pipeline.decisions.experiment_rows import (
+    experiment_rows,
+    of_phases,
+    present_experiment_rows,
+    states_metrics,
+    with_request,
+)
 from promotion_pipeline.decisions.past_lifts import Expected, LearnedPrior, learned_prior
-from promotion_pipeline.evaluation import evaluate
+from promotion_pipeline.evaluation.engine import look
+from promotion_pipeline.evaluation.found import Found
+from promotion_pipeline.evaluation.frames import frame_of
+from promotion_pipeline.evaluation.from_frames import metric_sums
+from promotion_pipeline.evaluation.tables import ExperimentRows
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.judge.data import DataState, data_state
 from promotion_pipeline.promotion.judge.eligibility import eligibility_of
@@ -35,8 +45,9 @@ from promotion_pipeline.promotion.record.served import ServedTraffic
 from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_in
-from promotion_pipeline.rollups import live_rollups, log_name
+from promotion_pipeline.rollups import LiveSums, live_sums, log_name
 from promotion_pipeline.rollups.metrics.live import live_metric_rollups
+from promotion_pipeline.store.arrays import us_of
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
@@ -72,9 +83,13 @@ class Judgement:
 
     as_of: datetime
     assessments: tuple[Assessment, ...]
-    rollups: pd.DataFrame
-    decisions: pd.DataFrame
-    """As `evaluate` gave them."""
+    rollups: LiveSums
+    found: Found
+
+    @cached_property
+    def decisions(self) -> pd.DataFrame:
+        """The frame of decisions, as `evaluate` gives it."""
+        return frame_of(self.found.decisions)
 
 
 def assess(
@@ -90,8 +105,8 @@ def assess(
         InputError: `as_of` is naive or in the future.
         DependencyError: the database is down.
     """
-    assessments = judge(store, experiment_names, config, as_of).assessments
     with store.connect() as connection, database_errors():
+        assessments = _judged_over(connection, store, experiment_names, config, as_of, None).assessments
         ids = [assessment.experiment.id for assessment in assessments]
         alarms = alarms_in(connection, ids)
         # What is served now says nothing of an hour that was asked for.
@@ -118,16 +133,27 @@ def judge(
 ) -> Judgement:
     """`assess` with everything behind the answers; `made_by` as `judge_experiments`."""
     with store.connect() as connection, database_errors():
-        if experiment_names is None:
-            experiments = running_experiments(connection)
-        else:
-            experiments = experiments_named(connection, experiment_names)
-        # A bulk read (from the store) opens another connection, which pays only for many rows.
-        source: Source = connection if len(experiments) <= FEW else store
-        compare = as_of is None and experiment_names is not None and len(experiments) <= FEW
-        return judge_experiments(
-            store, connection, experiments, request, as_of, source=source, made_by=made_by, compare=compare
-        )
+        return _judged_over(connection, store, experiment_names, request, as_of, made_by)
+
+
+def _judged_over(
+    connection: Connection,
+    store: Store,
+    experiment_names: Sequence[str] | None,
+    request: PromotionConfig | None,
+    as_of: datetime | None,
+    made_by: MadeBy | None,
+) -> Judgement:
+    if experiment_names is None:
+        experiments = running_experiments(connection)
+    else:
+        experiments = experiments_named(connection, experiment_names)
+    # A bulk read (from the store) opens another connection, which pays only for many rows.
+    source: Source = connection if len(experiments) <= FEW else store
+    compare = as_of is None and experiment_names is not None and len(experiments) <= FEW
+    return judge_experiments(
+        store, connection, experiments, request, as_of, source=source, made_by=made_by, compare=compare
+    )
 
 
 def judge_experiments(
@@ -153,23 +179,28 @@ def judge_experiments(
         made_by: who acts; None: whoever made the decision of record.
     """
     force = in_force(connection, store.settings, experiments, as_of, made_by)
-    rollups, frame = _frames(store, source, force, afresh=afresh)
+    rollups, rows = _inputs(store, source, force, afresh=afresh)
     thresholds = {e.id: judged_on(force.settings, e, request, made_by) for e in force.experiments}
     used = {str(key): own.used for key, own in thresholds.items() if own.used is not None}
-    frame = overridden(frame, request, used)
-    hours = pd.DatetimeIndex([force.as_of - HOUR])
-    sums = None
-    if states_metrics(frame):
-        sums = live_metric_rollups(store, source, force.as_of, [str(experiment) for experiment in force.phases])
-    found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=sums)
+    rows = with_request(rows, request, used)
+    metric_frame = None
+    if states_metrics(rows):
+        metric_frame = live_metric_rollups(store, source, force.as_of, [str(experiment) for experiment in force.phases])
+    found = look(
+        rollups.sums,
+        rows,
+        hours_us=np.array([us_of(force.as_of - HOUR)]),
+        config=force.settings.thresholds,
+        metrics=None if metric_frame is None else metric_sums(metric_frame),
+    )
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
     metric_results = by_experiment(found.metric_results)
     eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]
-    data = data_state(store, connection, rollups, frame, force.as_of, eligible if compare else ())
+    data = data_state(store, connection, rollups, rows, force.as_of, eligible if compare else ())
     learned = learned_prior(connection, force.as_of)
     silent = [e for e in force.experiments if e.id not in decisions]
-    problems = set_up_errors(frame) | problems_of(connection, silent, force.as_of, force.is_now)
+    problems = set_up_errors(rows) | problems_of(connection, silent, force.as_of, force.is_now)
     known = {
         e.id: {
             "decision": decisions.get(e.id),
@@ -184,7 +215,7 @@ def judge_experiments(
     assessments = tuple(
         _assessment(store, e, force, data, thresholds[e.id], request=request, **known[e.id]) for e in force.experiments
     )
-    return Judgement(force.as_of, assessments, rollups, found.decisions)
+    return Judgement(force.as_of, assessments, rollups, found)
 
 
 def _expected(
@@ -223,13 +254,10 @@ def _assessment(
     )
 
 
-def _frames(store: Store, source: Source, force: InForce, *, afresh: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Live rollups and the experiments frame, both of the phases in force only."""
+def _inputs(store: Store, source: Source, force: InForce, *, afresh: bool) -> tuple[LiveSums, ExperimentRows]:
+    """Live sums and the experiments' rows, both of the phases in force only."""
     as_of, ids = force.as_of, [str(experiment) for experiment in force.phases]
     wanted = {str(phase) for phase in force.phases.values()}
-    if force.is_now:
-        frame = read_present_experiments(source, ids)
-    else:
-        frame = read_experiments(source, as_of - HOUR, as_of, ids)
-    rollups = live_rollups(store, source, as_of, ids, afresh=afresh)
-    return rollups[rollups["phase_id"].isin(wanted)], frame[frame["phase_id"].isin(wanted)]
+    rows = present_experiment_rows(source, ids) if force.is_now else experiment_rows(source, as_of - HOUR, as_of, ids)
+    rollups = live_sums(store, source, as_of, ids, afresh=afresh)
+    return rollups.of_phases(wanted), of_phases(rows, wanted)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import numpy as np
-import pandas as pd
 
-from promotion_pipeline.rollups import Completeness, completeness
+from promotion_pipeline.evaluation.hours import HOUR_US
+from promotion_pipeline.evaluation.tables import MISSING_US, ExperimentRows, HourlySums
+from promotion_pipeline.rollups import Completeness, LiveSums, completeness
+from promotion_pipeline.rollups.completeness import PhaseRequests
 from promotion_pipeline.rollups.usual_traffic import HourTraffic, hour_traffic
+from promotion_pipeline.store.arrays import instant, us_of
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
 
-PRESENT = timedelta(hours=24)
+PRESENT_US = 24 * HOUR_US
 """A whole day, so that the hour of the day does not count."""
 
 
@@ -36,59 +39,72 @@ class DataState:
 def data_state(
     store: Store,
     connection: Connection,
-    rollups: pd.DataFrame,
-    experiments: pd.DataFrame,
+    rollups: LiveSums,
+    experiments: ExperimentRows,
     as_of: datetime,
     compared: Sequence[UUID],
 ) -> DataState:
-    """Measure the data that `evaluate` was given.
+    """Measure the data that the evaluation was given.
 
     Args:
         rollups: hourly, of one phase an experiment.
-        experiments: as `evaluate` takes them.
+        experiments: as `look` takes them.
         compared: phases whose requests are counted in the log, which is the slow part.
 
     Raises:
         DependencyError: the log cannot be read.
     """
+    sums = rollups.sums
+    complete: Mapping[UUID, Completeness] = {}
+    if compared and sums.phase_id is not None:
+        by_phase = PhaseRequests(sums.phase_id, sums.hour_us, sums.sums["requests"])
+        complete = completeness(store, connection, compared, by_phase, as_of)
     return DataState(
         watermarks=_watermarks(rollups),
-        newest_hours=hour_traffic(rollups, _started(experiments), as_of - HOUR),
-        complete=completeness(store, connection, compared, rollups, as_of) if compared else {},
-        traffic=present_traffic(rollups, experiments, as_of),
+        newest_hours=hour_traffic(
+            sums.experiment_id, sums.hour_us, sums.sums["requests"], _started(experiments), as_of - HOUR
+        ),
+        complete=complete,
+        traffic=present_traffic(sums, experiments, as_of),
     )
 
 
-def present_traffic(rollups: pd.DataFrame, experiments: pd.DataFrame, as_of: datetime) -> dict[str, float]:
+def present_traffic(rollups: HourlySums, experiments: ExperimentRows, as_of: datetime) -> dict[str, float]:
     """Requests an hour of each variant in the day before `as_of`, or since the phase's start where that is younger.
 
     Args:
         rollups: hourly, of one phase an experiment.
-        experiments: as `evaluate` takes them. Variants of a phase that has not begun are left out.
+        experiments: as `look` takes them. Variants of a phase that has not begun are left out.
     """
-    # Arrays, because a pandas groupby would take longer than all the rest of checking one experiment.
-    recent = np.asarray(rollups["hour"] >= as_of - PRESENT)
-    seen, names = pd.factorize(rollups["variant_id"].array[recent])
-    requests = np.bincount(seen, weights=rollups["requests"].to_numpy()[recent], minlength=len(names))
-    by_variant = dict(zip(map(str, names), requests.tolist(), strict=True))
-    traffic = {}
-    for variant, started in zip(experiments["variant_id"], experiments["started_at"], strict=True):
-        hours = min(as_of - started, PRESENT) / HOUR
-        if hours > 0:
-            traffic[str(variant)] = by_variant.get(str(variant), 0.0) / hours
-    return traffic
+    end_us = us_of(as_of)
+    recent = rollups.hour_us >= end_us - PRESENT_US
+    place = rollups.variant_id.places_in(experiments.variant_id.words)
+    mine = recent & (place >= 0)
+    requests = np.bincount(
+        place[mine], weights=rollups.sums["requests"][mine], minlength=len(experiments.variant_id.words)
+    )
+    hours = np.minimum(end_us - experiments.started_us, PRESENT_US) / HOUR_US
+    begun = (hours > 0) & (experiments.started_us != MISSING_US)
+    variants = experiments.variant_id.at(begun)
+    of_variant = requests[variants.codes] / hours[begun]
+    return dict(zip(map(str, variants.tolist()), of_variant.tolist(), strict=True))
 
 
-def _started(experiments: pd.DataFrame) -> dict[str, datetime]:
+def _started(experiments: ExperimentRows) -> dict[str, datetime]:
     """When the phases that are judged began, by experiment; imported sums come when they come."""
-    own = experiments[~experiments["allows_corrections"].astype(bool)].drop_duplicates("experiment_id")
-    return dict(zip(own["experiment_id"].astype(str), own["started_at"], strict=True))
+    own = experiments.at(~experiments.settings["allows_corrections"].astype(bool))
+    started: dict[str, datetime] = {}
+    for key, since_us in zip(own.experiment_id.tolist(), own.started_us.tolist(), strict=True):
+        started.setdefault(key, instant(since_us))
+    return started
 
 
-def _watermarks(rollups: pd.DataFrame) -> dict[UUID, datetime]:
+def _watermarks(rollups: LiveSums) -> dict[UUID, datetime]:
     """The newest request of each experiment; where sums were imported, the end of their newest hour."""
-    seen = rollups[rollups["requests"] > 0]
-    ends = pd.to_datetime(seen["hour"], utc=True) + HOUR
-    newest = pd.to_datetime(seen["newest_request_at"], utc=True).fillna(ends)
-    by_experiment = newest.groupby(seen["experiment_id"].astype(str)).max()
-    return {UUID(str(key)): at.to_pydatetime().astimezone(UTC) for key, at in by_experiment.items()}
+    sums, newest = rollups.sums, rollups.newest_request_us
+    seen = np.where(newest == MISSING_US, sums.hour_us + HOUR_US, newest)
+    latest = np.full(len(sums.experiment_id.words), MISSING_US)
+    has_requests = sums.sums["requests"] > 0
+    np.maximum.at(latest, sums.experiment_id.codes[has_requests], seen[has_requests])
+    found = zip(sums.experiment_id.words, latest.tolist(), strict=True)
+    return {UUID(str(key)): instant(at_us) for key, at_us in found if at_us != MISSING_US}

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import pandas as pd
-
+from promotion_pipeline.evaluation.tables import ExperimentRows
 from promotion_pipeline.promotion.record.experiments import Experiment
 from promotion_pipeline.store.database import Connection
 
@@ -40,7 +39,10 @@ def _problem(experiment: Experiment, live: dict[str, Any] | None, hour: datetime
     return f"{experiment.name!r} is not running: set is_active to start it"
 
 
-def set_up_errors(frame: pd.DataFrame) -> dict[UUID, str]:
-    """What is wrong with an experiment's own thresholds or start, where something is; `frame` as it is evaluated."""
-    found = frame.loc[frame["config_error"].notna(), ["experiment_id", "config_error"]].drop_duplicates("experiment_id")
-    return {UUID(key): str(said) for key, said in zip(found["experiment_id"], found["config_error"], strict=True)}
+def set_up_errors(experiments: ExperimentRows) -> dict[UUID, str]:
+    """What is wrong with an experiment's own thresholds or start, where something is."""
+    found: dict[UUID, str] = {}
+    for key, said in zip(experiments.experiment_id.tolist(), experiments.settings["config_error"], strict=True):
+        if said is not None:
+            found.setdefault(UUID(key), str(said))
+    return found

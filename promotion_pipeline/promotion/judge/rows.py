@@ -1,25 +1,43 @@
-"""Frames of the evaluation as plain rows."""
+"""What the evaluation found as plain rows."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pandas as pd
 
+from promotion_pipeline.evaluation.found import Column, Columns, Times
+from promotion_pipeline.evaluation.tables import MISSING_US, Words
+from promotion_pipeline.store.arrays import instant
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+
+def records(columns: Columns) -> list[dict[str, Any]]:
     """Rows as plain Python values: no numpy scalars, None for what is missing."""
-    # By columns, because `DataFrame.to_dict("records")` on a few rows takes as long as evaluating them.
-    columns = {str(name): [plain(value) for value in column.tolist()] for name, column in frame.items()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    values = [_values(column) for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def by_experiment(frame: pd.DataFrame) -> dict[UUID, list[dict[str, Any]]]:
+def _values(column: Column) -> list[Any]:
+    match column:
+        case Words():
+            return column.tolist()
+        case Times():
+            return [None if us == MISSING_US else instant(us) for us in column.us.tolist()]
+        case _ if column.dtype.kind == "f":
+            return [value if math.isfinite(value) else None for value in column.tolist()]
+        case _ if column.dtype.kind in "biu":
+            return list(column.tolist())
+        case _:
+            return [plain(value) for value in column.tolist()]
+
+
+def by_experiment(columns: Columns) -> dict[UUID, list[dict[str, Any]]]:
     """The rows of each experiment."""
     rows: dict[UUID, list[dict[str, Any]]] = {}
-    for row in records(frame):
+    for row in records(columns):
         rows.setdefault(UUID(row["experiment_id"]), []).append(row)
     return rows
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from psycopg import sql
 
-from promotion_pipeline.store.bulk import time_literal
+from promotion_pipeline.store.bulk import rendered, time_literal
 from promotion_pipeline.store.statements import statements
 
 _SQL = statements(__file__)
@@ -20,7 +20,7 @@ def arms(start: datetime, end: datetime) -> sql.Composed:
     return _SQL["arms"].format(start=time_literal(start), end=time_literal(end))
 
 
-WITH_ARMS = _SQL["requests_with_arms"].format()
+WITH_ARMS = rendered(_SQL["requests_with_arms"].format())
 """For a FROM: the requests with their arms; none for what belongs nowhere."""
 
 
@@ -29,7 +29,7 @@ def hour_of(column: sql.Composable) -> sql.Composed:
     return sql.SQL("date_bin('1 hour', {}, '2000-01-01 00:00:00+00'::timestamptz)").format(column)
 
 
-REQUEST_HOUR = hour_of(sql.SQL("request.created_at"))
+REQUEST_HOUR = rendered(hour_of(sql.SQL("request.created_at")))
 
 KNOWN_USER = sql.SQL("btrim(request.user_id::text, E' \\t\\n\\v\\f\\r') <> ''")
 """Whether `request` says whose it is: an id of nothing but white space is nobody's."""

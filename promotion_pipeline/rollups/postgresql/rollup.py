@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 
 import pandas as pd
 from psycopg import sql
@@ -18,7 +19,7 @@ from promotion_pipeline.rollups.postgresql.unusable import unusable_numbers
 from promotion_pipeline.rollups.postgresql.users import load_user_hours
 from promotion_pipeline.rollups.reconcile import ROLLUP_LOCK, FreshSums, reconcile, restate_hours
 from promotion_pipeline.rollups.rollup_columns import COUNTS, IDS, MOMENTS, SUMS
-from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, time_literal
+from promotion_pipeline.store.bulk import Source, identifiers, ids_filter, read_frame, rendered, time_literal
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.statements import statements
@@ -27,6 +28,8 @@ from promotion_pipeline.store.user_ids import settle_user_ids
 from promotion_pipeline.store.windows import require_hours
 
 _SQL = statements(__file__)
+_LATENCY = rendered(latency(sql.SQL("request.latency_ms")))
+_AMOUNT = rendered(amount(sql.SQL("request.value")))
 
 
 def aggregation(start: datetime, end: datetime, condition: sql.Composable | None = None) -> sql.Composed:
@@ -38,8 +41,8 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
         arms=arms(start, end),
         requests=WITH_ARMS,
         hour=REQUEST_HOUR,
-        latency=latency(sql.SQL("request.latency_ms")),
-        amount=amount(sql.SQL("request.value")),
+        latency=_LATENCY,
+        amount=_AMOUNT,
         known_user=KNOWN_USER,
         start=time_literal(start),
         end=time_literal(end),
@@ -47,10 +50,11 @@ def aggregation(start: datetime, end: datetime, condition: sql.Composable | None
     )
 
 
-def as_columns(alias: str) -> sql.Composed:
+@cache
+def as_columns(alias: str) -> sql.SQL:
     """The columns of a rollup frame out of a rowset that has KEYS, COUNTS and SUMS, and perhaps no user sums."""
     keys = [sql.SQL("{}::text AS {}").format(sql.Identifier(alias, key), sql.Identifier(key)) for key in IDS]
-    return sql.SQL(", ").join(
+    columns = sql.SQL(", ").join(
         [
             sql.Identifier(alias, "hour"),
             *keys,
@@ -59,6 +63,7 @@ def as_columns(alias: str) -> sql.Composed:
             sql.Identifier(alias, "newest_request_at"),
         ]
     )
+    return rendered(columns)
 
 
 def aggregate_requests(

@@ -19,14 +19,28 @@ from psycopg import sql
 from promotion_pipeline.evaluation.clusters import POWER_SUM
 from promotion_pipeline.rollups.postgresql.arms import KNOWN_USER, REQUEST_HOUR, WITH_ARMS, arms
 from promotion_pipeline.rollups.rollup_columns import MOMENTS
-from promotion_pipeline.store.bulk import identifiers, time_literal
+from promotion_pipeline.store.bulk import identifiers, rendered, time_literal
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.usable import amount
 
 _SQL = statements(__file__)
+_AMOUNT = rendered(amount(sql.SQL("request.value"), "numeric"))
 
-USER_HOUR = identifiers(("hour", "phase_id", "user_id", "variant_id", "requests", "conversions", "value"))
+USER_HOUR = rendered(identifiers(("hour", "phase_id", "user_id", "variant_id", "requests", "conversions", "value")))
 """Columns of a row of user hours: what a user did in an hour, by variant."""
+
+_MOVES = rendered(
+    sql.SQL(", ").join(
+        sql.SQL("sum(sign * {0})::{1} AS {0}").format(sql.Identifier(name), sql.SQL(MOMENTS[name])) for name in MOMENTS
+    )
+)
+# The sum of powers is not looked at: a float differs in its last bits without a change. Where it changes, so do the
+# sums of squares, which are exact.
+_IS_MOVED = rendered(
+    sql.SQL(" OR ").join(
+        sql.SQL("sum(sign * {}) <> 0").format(sql.Identifier(name)) for name in MOMENTS if name != POWER_SUM
+    )
+)
 
 # A user whose one row is what lies before the cutoff adds to no hour that is stored: without it there is less to sort.
 _WITH_LATER_HOURS = sql.SQL(
@@ -49,7 +63,7 @@ def user_hours(start: datetime, end: datetime, condition: sql.Composable) -> sql
         requests=WITH_ARMS,
         known_user=KNOWN_USER,
         condition=condition,
-        amount=amount(sql.SQL("request.value"), "numeric"),
+        amount=_AMOUNT,
     )
 
 
@@ -67,18 +81,11 @@ def difference(before: sql.Composable, after: sql.Composable) -> sql.Composed:
 
     Columns hour, phase_id, variant_id and MOMENTS.
     """
-    sums = sql.SQL(", ").join(
-        sql.SQL("sum(sign * {0})::{1} AS {0}").format(sql.Identifier(name), sql.SQL(MOMENTS[name])) for name in MOMENTS
-    )
     return _SQL["difference"].format(
-        sums=sums,
+        sums=_MOVES,
         after=_SQL["contributions"].format(user_hours=after),
         before=_SQL["contributions"].format(user_hours=before),
-        # The sum of powers is not looked at: a float differs in its last bits without a change. Where it changes, so
-        # do the sums of squares, which are exact.
-        moved=sql.SQL(" OR ").join(
-            sql.SQL("sum(sign * {}) <> 0").format(sql.Identifier(name)) for name in MOMENTS if name != POWER_SUM
-        ),
+        moved=_IS_MOVED,
     )
 
 
