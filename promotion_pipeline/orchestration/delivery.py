@@ -13,7 +13,7 @@ from promotion_pipeline.notifications import (
     enqueue_run_recovery,
     is_work_waiting,
 )
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.runs import as_people_know_it, is_ours, mistake_of_a_person
@@ -33,7 +33,7 @@ UNFINISHED = [
 ]
 
 
-@dg.op
+@placed.op()
 def deliver_notifications(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Send what is due to Slack, PagerDuty and e-mail; each channel by itself, what fails is tried again later."""
     with at_work(context, store) as opened:
@@ -45,18 +45,17 @@ def deliver_notifications(context: dg.OpExecutionContext, store: dg.ResourcePara
     context.add_output_metadata(numbers)
 
 
-@dg.job(
+deliver_notifications_job = placed.one_step_job(
+    deliver_notifications,
     name=names.DELIVERY_JOB,
     description="Tell people what happened: one pass over the outbox. Launched by"
     f" `{names.DELIVERY_SENSOR}`; starting it by hand is safe: what was confirmed is not sent again.",
     tags={**names.DELIVERY_LANE, "dagster/max_runtime": "900"},
 )
-def deliver_notifications_job() -> None:
-    """One pass."""
-    deliver_notifications()
+"""One pass."""
 
 
-@dg.sensor(
+@placed.sensor(
     name=names.DELIVERY_SENSOR,
     job_name=names.DELIVERY_JOB,
     minimum_interval_seconds=INTERVAL_SECONDS,
@@ -70,13 +69,13 @@ def notification_sensor(
     """A run of the delivery, or the reason why there is none."""
     if not is_work_waiting(store.get()):
         return dg.SkipReason("Nobody is to be told of anything.")
-    unfinished = dg.RunsFilter(job_name=names.DELIVERY_JOB, statuses=UNFINISHED)
+    unfinished = dg.RunsFilter(job_name=store.place.named(names.DELIVERY_JOB), statuses=UNFINISHED)
     if context.instance.get_runs_count(unfinished):
         return dg.SkipReason("A delivery run is on its way.")
-    return dg.RunRequest(tags=names.DELIVERY_LANE)
+    return dg.RunRequest(tags=store.place.tags(names.DELIVERY_LANE))
 
 
-@dg.run_failure_sensor(
+@placed.run_failure_sensor(
     name=names.FAILURE_SENSOR,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -84,7 +83,7 @@ def notification_sensor(
 )
 def run_failure_alarm(context: dg.RunFailureSensorContext, store: dg.ResourceParam[StoreResource]) -> dg.SkipReason:
     """Write the alarm to the outbox."""
-    if not is_ours(context.dagster_run):
+    if not is_ours(context.dagster_run, store.place):
         return dg.SkipReason(f"{context.dagster_run.job_name} is no job of the promotion pipeline.")
     run = _with_retry_tag(context)
     if run.tags.get(WILL_RETRY_TAG) == "true":
@@ -126,7 +125,7 @@ def _error_of(step: dg.DagsterEvent | None) -> str | None:
     return error.message
 
 
-@dg.run_status_sensor(
+@placed.run_status_sensor(
     name=names.RECOVERY_SENSOR,
     run_status=dg.DagsterRunStatus.SUCCESS,
     minimum_interval_seconds=INTERVAL_SECONDS,
@@ -135,7 +134,7 @@ def _error_of(step: dg.DagsterEvent | None) -> str | None:
 )
 def run_recovery_notice(context: dg.RunStatusSensorContext, store: dg.ResourceParam[StoreResource]) -> dg.SkipReason:
     """Write the notice to the outbox."""
-    if not is_ours(context.dagster_run):
+    if not is_ours(context.dagster_run, store.place):
         return dg.SkipReason(f"{context.dagster_run.job_name} is no job of the promotion pipeline.")
     job = as_people_know_it(context.dagster_run)
     new = enqueue_run_recovery(store.get(), job=job, run_id=context.dagster_run.run_id)

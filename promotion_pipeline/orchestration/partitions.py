@@ -28,14 +28,27 @@ def first_hour() -> datetime:
     Raises:
         ConfigError: the variable is no date.
     """
-    given = os.environ.get(START_VARIABLE, "").strip() or DEFAULT_START
+    return hour_of_date(os.environ.get(START_VARIABLE, "").strip() or DEFAULT_START)
+
+
+def hour_of_date(given: str) -> datetime:
+    """Midnight UTC of a date.
+
+    Raises:
+        ConfigError: it is no date.
+    """
     try:
         return datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         raise ConfigError(f"{START_VARIABLE}={given!r} is no date: write it as {DEFAULT_START}") from None
 
 
-hourly = dg.HourlyPartitionsDefinition(start_date=first_hour(), timezone="UTC", fmt=KEY_FORMAT)
+def hourly_from(first: datetime) -> dg.HourlyPartitionsDefinition:
+    """The hours from `first` on."""
+    return dg.HourlyPartitionsDefinition(start_date=first, timezone="UTC", fmt=KEY_FORMAT)
+
+
+hourly = hourly_from(first_hour())
 
 
 def hour_key(hour: datetime) -> str:
@@ -54,17 +67,21 @@ def hour_of_key(key: str) -> datetime:
     return datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
 
 
-def range_tags(start: datetime, end: datetime) -> dict[str, str]:
+def range_tags(start: datetime, end: datetime, first: datetime | None = None) -> dict[str, str]:
     """Run tags that make one run of the hours in [start, end).
+
+    Args:
+        first: the first hour that has a partition; default that of the environment.
 
     Raises:
         InputError: the window is empty, naive, not of whole hours, or begins before the first partition.
     """
     if start >= end:
         raise InputError(f"the window from {start.isoformat()} to {end.isoformat()} is empty: start must be before end")
-    if start < first_hour():
+    first = first_hour() if first is None else first
+    if start < first:
         raise InputError(
-            f"{start.isoformat()} is before the first partition, {first_hour().isoformat()}: set {START_VARIABLE}"
+            f"{start.isoformat()} is before the first partition, {first.isoformat()}: set {START_VARIABLE}"
         )
     return {
         ASSET_PARTITION_RANGE_START_TAG: hour_key(start),

@@ -18,17 +18,18 @@ from promotion_pipeline.decisions.recorded import recorded_counts
 from promotion_pipeline.decisions.redecide import redecide_late, what_if_diff
 from promotion_pipeline.decisions.window import WindowResult, evaluate_window
 from promotion_pipeline.decisions.write import Table
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.assets.columns import METRIC_RESULTS, SCHEMAS
 from promotion_pipeline.orchestration.assets.discoveries import discoveries
 from promotion_pipeline.orchestration.assets.plots import lift_plot
 from promotion_pipeline.orchestration.assets.reporting import report_hours, verdict_table
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS, ask, repeat, specs_of
-from promotion_pipeline.orchestration.instance import keep_connections
+from promotion_pipeline.orchestration.connections import keep_connections
 from promotion_pipeline.orchestration.made_by import made_by
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
 from promotion_pipeline.orchestration.partitions import hourly
+from promotion_pipeline.orchestration.place import Place
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.run_config import EvaluationConfig
 from promotion_pipeline.store.database import Store
@@ -101,7 +102,7 @@ decision that would be another one is listed here and announced, once.
 {WHAT_IF}"""
 
 
-@dg.multi_asset(
+@placed.multi_asset(
     name=names.EVALUATION_OP,
     specs=[
         # What was summed before the hour is read from the table: a look-back mapping would make a one-day backfill
@@ -129,13 +130,13 @@ def evaluation(
     context: dg.AssetExecutionContext, config: EvaluationConfig, store: dg.ResourceParam[StoreResource]
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Judge the run's hours and write the tables that were asked for."""
-    wanted = [table for table in Table if dg.AssetKey(table.value) in context.selected_asset_keys]
+    wanted = [table for table in Table if store.place.key(table.value) in context.selected_asset_keys]
     keep_connections(context.instance)
     with at_work(context, store) as opened:
         # Before the run's own hours, whose decisions know the late rows already.
         is_regular = Table.DECISIONS in wanted and not config.is_what_if()
         late = redecide_late(opened, tell=context.log.warning) if is_regular else ()
-        for table, found in _evaluate(context, config, opened, wanted).items():
+        for table, found in _evaluate(context, config, opened, wanted, store.place).items():
             about = _newest(table, found, opened.settings)
             if table is Table.SIGNIFICANCE:
                 about |= {"metric_results_written": found.metric_results}
@@ -145,13 +146,13 @@ def evaluation(
             hours = found.hours[HOURLY_COLUMNS[table]]
             if table is Table.DECISIONS and config.is_what_if():
                 hours, about = _beside_the_record(opened, config, hours, about)
-            report_hours(context, table.value, hours, about)
-            yield dg.MaterializeResult(asset_key=table.value)
+            report_hours(context, table.value, hours, about, store.place)
+            yield dg.MaterializeResult(asset_key=store.place.key(table.value))
         yield from repeat(context) if config.is_what_if() else ask(context, opened, EVALUATION_CHECKS)
 
 
 def _evaluate(
-    context: dg.AssetExecutionContext, config: EvaluationConfig, store: Store, wanted: list[Table]
+    context: dg.AssetExecutionContext, config: EvaluationConfig, store: Store, wanted: list[Table], place: Place
 ) -> dict[Table, WindowResult]:
     """Fill the tables in their order. A what-if changes decisions only: the others are always as the regular
     thresholds make them, which takes a second evaluation in the rare run that asks for both."""
@@ -172,7 +173,7 @@ def _evaluate(
                 config=thresholds,
                 label=label,
                 tables=tables,
-                made_by=made_by(context.run.tags),
+                made_by=made_by(context.run.tags, place),
                 progress=lambda done, total: context.log.info(f"{done:,} of {total:,} experiments judged"),
                 tell=context.log.warning,
             )

@@ -6,12 +6,12 @@ from typing import Any
 import dagster as dg
 
 from promotion_pipeline.decisions.sums import SumsResult, bring_sums_up_to_date
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.reporting import report_hours
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS, ask, specs_of
-from promotion_pipeline.orchestration.instance import keep_connections
+from promotion_pipeline.orchestration.connections import keep_connections
 from promotion_pipeline.orchestration.partitions import hourly
 from promotion_pipeline.orchestration.resources import StoreResource
 
@@ -29,7 +29,7 @@ this table works at any hour without seeing a request again.
 """
 
 
-@dg.multi_asset(
+@placed.multi_asset(
     name=names.ROLLUPS,
     specs=[
         dg.AssetSpec(
@@ -58,8 +58,8 @@ def hourly_variant_rollups(
         if context.selected_asset_keys:
             window = context.partition_time_window
             done = bring_sums_up_to_date(opened, window.start, window.end, tell=context.log.warning)
-            report_hours(context, names.ROLLUPS, done.hours, _about(done))
-            yield dg.MaterializeResult(asset_key=names.ROLLUPS)
+            report_hours(context, names.ROLLUPS, done.hours, _about(done), store.place)
+            yield dg.MaterializeResult(asset_key=store.place.key(names.ROLLUPS))
         yield from ask(context, opened, ROLLUP_CHECKS)
 
 
