@@ -23,7 +23,7 @@ from promotion_pipeline.orchestration import (
     sensors,
     watching,
 )
-from promotion_pipeline.orchestration.automation import automation_sensors
+from promotion_pipeline.orchestration.automation import automation_sensors, conditions
 from promotion_pipeline.orchestration.place import STORE, Automation, Place, known_automation, settings_of
 from promotion_pipeline.orchestration.resources import StoreResource, executor_of
 
@@ -72,23 +72,24 @@ def build_definitions(
 def definitions_at(place: Place, overrides: Mapping[str, Any]) -> dg.Definitions:
     """The pipeline of a place."""
     executor = executor_of(place)
-    given = {STORE: StoreResource(), **overrides}
+    given = {name: _resource_at(one, place) for name, one in ({STORE: StoreResource()} | dict(overrides)).items()}
+    starts = conditions(given[STORE])
     # They have no partitions; with this a command that takes a range of hours of everything takes them too.
     over_hours = dg.BackfillPolicy.single_run()
     return dg.Definitions(
         assets=[
             *(placed.spec_at(spec, place) for spec in _external(place)),
-            placed.at(assets.hourly_variant_rollups, place),
-            placed.at(assets.evaluation, place),
+            *(_automated(placed.at(one, place), starts) for one in PARTITIONED),
             *(placed.at(one, place).with_attributes(backfill_policy=over_hours) for one in UNPARTITIONED),
         ],
         jobs=[placed.job_at(job, place, executor) for job in JOBS],
         schedules=[placed.at(one, place) for one in _schedules(place)],
         sensors=[*(placed.at(one, place) for one in SENSORS), *automation_sensors(place)],
-        resources={place.named(name): _resource_at(one, place) for name, one in given.items()},
+        resources={place.named(name): one for name, one in given.items()},
     )
 
 
+PARTITIONED = (assets.hourly_variant_rollups, assets.evaluation)
 UNPARTITIONED = (assets.promotion_watch, assets.served_traffic, assets.realised_lift)
 JOBS = (
     jobs.hourly_promotion_job,
@@ -120,6 +121,14 @@ def _schedules(place: Place) -> list[dg.ScheduleDefinition]:
     between = [comparing.served_traffic_schedule, ledger.realised_lift_schedule]
     by_clock = [schedules.hourly_promotion_schedule] if place.automation is Automation.SCHEDULE else []
     return [*by_clock, *between]
+
+
+def _automated(
+    tables: dg.AssetsDefinition, starts: Mapping[dg.AssetKey, dg.AutomationCondition[Any]]
+) -> dg.AssetsDefinition:
+    if not starts:
+        return tables
+    return tables.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=starts.get(spec.key)))
 
 
 def _resource_at(resource: Any, place: Place) -> Any:

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from promotion_pipeline.orchestration.automation import conditions
 from promotion_pipeline.orchestration.place import BARE, STORE, Place
 
 Definition = TypeVar("Definition")
@@ -192,7 +191,6 @@ def spec_at(spec: dg.AssetSpec, place: Place) -> dg.AssetSpec:
         description=place.told(spec.description),
         group_name=place.named(spec.group_name) if spec.group_name else None,
         owners=place.owners or spec.owners,
-        automation_condition=conditions(place).get(spec.key.path[-1]),
     )
 
 

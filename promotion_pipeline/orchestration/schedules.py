@@ -57,17 +57,10 @@ def due_run(store: Store, scheduled_at: datetime, place: Place = BARE) -> dg.Run
         ConfigError: the configuration of the log is wrong.
         DependencyError: the database cannot be reached.
     """
-    end = scheduled_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    with store.connect() as connection:
-        complete = newest_complete_hour(connection)
-    if end > complete:
-        return dg.SkipReason(
-            f"The hour that ends at {end:%H:%M} UTC is not over by the database's clock: compare it with this host's."
-        )
-    start = max(end - timedelta(hours=max(store.settings.lookback_hours, 1)), place.first_hour)
-    first = first_unfinished_hour(store, start, end)
-    if first is None:
-        return dg.SkipReason(f"Every running experiment is decided up to {instant_text(end)}.")
+    due = due_hours(store, scheduled_at, place)
+    if isinstance(due, dg.SkipReason):
+        return due
+    first, end = due
     landing = landed(store, end, scheduled_at)
     if first >= landing.end:
         wait = store.settings.thresholds.max_staleness_hours
@@ -84,3 +77,25 @@ def due_run(store: Store, scheduled_at: datetime, place: Place = BARE) -> dg.Run
             DECIDES_TAG: landing.end.isoformat(),
         }
     )
+
+
+def due_hours(store: Store, at: datetime, place: Place) -> tuple[datetime, datetime] | dg.SkipReason:
+    """From the first hour that a run has to take, at most the look-back ago, to the end of the newest complete one.
+
+    Raises:
+        DependencyError: the database cannot be reached.
+    """
+    end = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    with store.connect() as connection:
+        complete = newest_complete_hour(connection)
+    if end > complete:
+        return dg.SkipReason(
+            f"The hour that ends at {end:%H:%M} UTC is not over by the database's clock: compare it with this host's."
+        )
+    start = max(end - timedelta(hours=max(store.settings.lookback_hours, 1)), place.first_hour)
+    if start >= end:
+        return dg.SkipReason(f"No hour is before the first one, {instant_text(place.first_hour)}.")
+    first = first_unfinished_hour(store, start, end)
+    if first is None:
+        return dg.SkipReason(f"Every running experiment is decided up to {instant_text(end)}.")
+    return first, end
