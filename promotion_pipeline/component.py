@@ -3,8 +3,6 @@
 Not here: what is in the graph; `orchestration.build` knows that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -14,8 +12,6 @@ import dagster as dg
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.orchestration.build import build_definitions
 from promotion_pipeline.orchestration.place import Automation
-
-Setting = str | int | float | bool | list[Any] | dict[str, Any] | None
 
 
 class PromotionPipelineScaffolder(dg.Scaffolder[Any]):
@@ -83,7 +79,7 @@ class PromotionPipelineComponent(dg.Component, dg.Resolvable):
         ),
     ] = None
     settings: Annotated[
-        dict[str, Setting] | None,
+        dict[str, Any] | None,
         dg.Resolver.default(
             description="The settings of the pipeline: AUTO_PROMOTION_* in lower case and without that prefix. With any"
             " of them the process's environment is not read; none at all: it is. Secrets as `{{ env.NAME }}`.",

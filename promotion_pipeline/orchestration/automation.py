@@ -6,6 +6,7 @@ Its sensor evaluates it in the code server, because Dagster's daemon knows none 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -78,8 +79,13 @@ def condition(store: StoreResource) -> dg.AutomationCondition[Any]:
     """When the sums of an hour are started: once it has landed, and again every hour for as long as it is undecided."""
     landed: dg.AutomationCondition[Any] = HourHasLanded(store)
     retried = dg.AutomationCondition.cron_tick_passed(f"{store.place.schedule_minute} * * * *")
-    started: dg.AutomationCondition[Any] = landed.newly_true() | (landed & retried)
-    return landed & started.since_last_handled() & ~dg.AutomationCondition.in_progress()
+    first_look = dg.AutomationCondition.initial_evaluation()
+    started: dg.AutomationCondition[Any] = landed.newly_true() | (landed & (retried | first_look))
+    # Not `since_last_handled`: that forgets what had landed already when the sensor looks for the first time.
+    handled: dg.AutomationCondition[Any] = (
+        dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+    )
+    return landed & started.since(handled) & ~dg.AutomationCondition.in_progress()
 
 
 def conditions(store: StoreResource) -> Mapping[dg.AssetKey, dg.AutomationCondition[Any]]:
@@ -97,18 +103,23 @@ def automation_sensors(place: Place) -> list[dg.SensorDefinition]:
     """What evaluates the conditions. Nothing where a schedule starts the hours."""
     if place.automation is not Automation.UPSTREAM or place.upstream is None:
         return []
-    return [
-        dg.AutomationConditionSensorDefinition(
-            place.named(names.UPSTREAM_SENSOR),
-            target=dg.AssetSelection.assets(*(place.key(table) for table in TABLES)),
-            use_user_code_server=True,
-            # One run of all hours that are due, as the schedule starts it; a backfill would make a run of each step.
-            emit_backfills=False,
-            minimum_interval_seconds=INTERVAL_SECONDS,
-            run_tags=place.tags(HOURLY_TAGS),
-            default_status=dg.DefaultSensorStatus.RUNNING,
-            description=f"One run over all experiments as soon as the hour has landed in"
-            f" `{place.upstream.to_user_string()}`: from the first hour that is not decided yet to the newest one that"
-            " has landed. What failed is started again every hour.",
-        )
-    ]
+    with warnings.catch_warnings():
+        # Conditions of one's own need the code server, which Dagster calls beta: nothing that a team could mend.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return [_sensor(place, place.upstream)]
+
+
+def _sensor(place: Place, upstream: dg.AssetKey) -> dg.SensorDefinition:
+    return dg.AutomationConditionSensorDefinition(
+        place.named(names.UPSTREAM_SENSOR),
+        target=dg.AssetSelection.assets(*(place.key(table) for table in TABLES)),
+        use_user_code_server=True,
+        # Several hours are one backfill, which is one run; else each hour would be a run of its own.
+        emit_backfills=True,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        run_tags=place.tags(HOURLY_TAGS),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"One run over all experiments as soon as the hour has landed in"
+        f" `{upstream.to_user_string()}`: from the first hour that is not decided yet to the newest one that"
+        " has landed. What failed is started again every hour.",
+    )
