@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from promotion_pipeline.component import PromotionPipelineComponent
     from promotion_pipeline.config import PromotionConfig
     from promotion_pipeline.cron import run_sweep
     from promotion_pipeline.errors import (
@@ -72,6 +73,7 @@ __all__ = [
     "PromotionConfig",
     "PromotionEligibility",
     "PromotionError",
+    "PromotionPipelineComponent",
     "SplitDriftError",
     "UntrustedError",
     "WithheldError",
@@ -102,6 +104,7 @@ _MODULES = {
     "Ledger": "promotion.ledger.ledger",
     "Promotion": "promotion.record.models",
     "PromotionEligibility": "promotion.record.models",
+    "PromotionPipelineComponent": "component",
     "acknowledge_breach": "promotion.act.keeping",
     "advance_ramp": "promotion.act.ramp",
     "approval_history": "promotion.act.approvals",

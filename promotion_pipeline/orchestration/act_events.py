@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration.place import BARE, Place
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import acting_in_run
 
@@ -57,11 +58,11 @@ def newest_act(store: Store) -> int:
     return int(row["id"])
 
 
-def act_event(act: Mapping[str, Any]) -> dg.AssetMaterialization:
+def act_event(act: Mapping[str, Any], place: Place = BARE) -> dg.AssetMaterialization:
     """The event that tells of one row of `acts_after`."""
     details = {name: value for name, value in act["details"].items() if value is not None}
     return dg.AssetMaterialization(
-        asset_key=names.PROMOTIONS,
+        asset_key=place.key(names.PROMOTIONS),
         description=f"{act['action']} {act['experiment_name']} by {act['actor']}",
         metadata={
             AUDIT_ID: act["id"],
@@ -74,12 +75,14 @@ def act_event(act: Mapping[str, Any]) -> dg.AssetMaterialization:
     )
 
 
-def untold(instance: dg.DagsterInstance, acts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def untold(
+    instance: dg.DagsterInstance, acts: Sequence[Mapping[str, Any]], place: Place = BARE
+) -> list[Mapping[str, Any]]:
     """Those of `acts` that have no event yet."""
     if not acts:
         return []
     # An act has at most one event, and events come after their acts: the newest ones hold all that could be told.
-    records = instance.fetch_materializations(dg.AssetKey(names.PROMOTIONS), limit=2 * MAX_ACTS).records
+    records = instance.fetch_materializations(place.key(names.PROMOTIONS), limit=2 * MAX_ACTS).records
     told = {
         record.asset_materialization.metadata[AUDIT_ID].value
         for record in records
@@ -89,16 +92,18 @@ def untold(instance: dg.DagsterInstance, acts: Sequence[Mapping[str, Any]]) -> l
 
 
 @contextlib.contextmanager
-def told_in_run(context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store) -> Iterator[None]:
+def told_in_run(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store, place: Place
+) -> Iterator[None]:
     """Tell of the acts that happen meanwhile as events of this run, also when it fails; their messages link to it."""
     before = newest_act(store)
     try:
         with acting_in_run(context.run.run_id):
             yield
     finally:
-        acts = untold(context.instance, acts_after(store, before))
+        acts = untold(context.instance, acts_after(store, before), place)
         for act in acts:
-            context.log_event(act_event(act))
+            context.log_event(act_event(act, place))
         if acts:
             tag_experiments(context, {act["experiment_name"] for act in acts})
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.act_events import told_in_run, who
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.resources import StoreResource
@@ -130,20 +130,16 @@ def _act_job(
         what: the description of its step.
     """
 
-    @dg.op(name=op, description=what, config_schema=launchpad_schema(config, **_types(config)))
+    @placed.op(name=op, description=what, config_schema=launchpad_schema(config, **_types(config)))
     def step(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
         given = config(**context.op_config)
-        with at_work(context, store) as opened, told_in_run(context, opened):
+        with at_work(context, store) as opened, told_in_run(context, opened, store.place):
             asked = _asked(context, given)
             wanted = act if isinstance(act, OfferedAct) else act(dict(given))
             answer = wanted.perform(asked, opened)
         context.log.info(done(asked, answer))
 
-    @dg.job(name=name, description=description, tags=ACT_TAGS)
-    def job() -> None:
-        step()
-
-    return job
+    return placed.one_step_job(step, name=name, description=description, tags=ACT_TAGS)
 
 
 def _types(config: type[dg.Config]) -> dict[str, object]:

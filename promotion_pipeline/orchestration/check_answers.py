@@ -22,7 +22,7 @@ from promotion_pipeline.orchestration.dagster_private import (
     AssetCheckExecutionRecordStatus,
     PartitionKeyFilter,
 )
-from promotion_pipeline.orchestration.partitions import hour_key, hourly, hours_of_run
+from promotion_pipeline.orchestration.partitions import HOURS, hour_key, hours_of_run
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR
@@ -38,7 +38,7 @@ def specs_of(checks: Mapping[str, DataCheck]) -> Sequence[dg.AssetCheckSpec]:
         # Partitions of checks are new in Dagster; `dagster_private` says on which version they were tried.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [
-            dg.AssetCheckSpec(name, asset=check.asset, description=check.question, partitions_def=hourly())
+            dg.AssetCheckSpec(name, asset=check.asset, description=check.question, partitions_def=HOURS)
             for name, check in checks.items()
         ]
 

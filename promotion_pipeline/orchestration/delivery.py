@@ -14,7 +14,7 @@ from promotion_pipeline.notifications import (
     enqueue_run_recovery,
     is_work_waiting,
 )
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.at_the_end import log_report
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.resources import StoreResource
@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 75.0
 it. An alarm that comes up meanwhile waits no longer than that."""
 
 
-@dg.op
+@placed.op()
 def deliver_notifications(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Send what is due to Slack, PagerDuty and e-mail; each channel by itself, what fails is tried again later."""
     with at_work(context, store) as opened:
@@ -44,18 +44,17 @@ def deliver_notifications(context: dg.OpExecutionContext, store: dg.ResourcePara
     context.add_output_metadata(numbers)
 
 
-@dg.job(
+deliver_notifications_job = placed.one_step_job(
+    deliver_notifications,
     name=names.DELIVERY_JOB,
     description="Tell people what happened: one pass over the outbox. Launched by"
     f" `{names.DELIVERY_SENSOR}`; starting it by hand is safe: what was confirmed is not sent again.",
     tags={**names.DELIVERY_LANE, "dagster/max_runtime": "900"},
 )
-def deliver_notifications_job() -> None:
-    """One pass."""
-    deliver_notifications()
+"""One pass."""
 
 
-@dg.sensor(
+@placed.sensor(
     name=names.DELIVERY_SENSOR,
     job_name=names.DELIVERY_JOB,
     minimum_interval_seconds=INTERVAL_SECONDS,
@@ -70,22 +69,22 @@ def notification_sensor(
     """A run of the delivery, or the reason why there is none."""
     if not is_work_waiting(store.get()):
         return dg.SkipReason("Nobody is to be told of anything.")
-    unfinished = dg.RunsFilter(job_name=names.DELIVERY_JOB, statuses=UNFINISHED)
+    unfinished = dg.RunsFilter(job_name=store.place.named(names.DELIVERY_JOB), statuses=UNFINISHED)
     if context.instance.get_runs_count(unfinished):
         return dg.SkipReason("A delivery run is on its way.")
-    if _is_hourly_run_about_to(context.instance):
+    if _is_hourly_run_about_to(context.instance, store.place.named(names.HOURLY_JOB)):
         return dg.SkipReason("The hourly run is at work, and delivers at its end.")
-    return dg.RunRequest(tags=names.DELIVERY_LANE)
+    return dg.RunRequest(tags=store.place.tags(names.DELIVERY_LANE))
 
 
-def _is_hourly_run_about_to(instance: dg.DagsterInstance) -> bool:
+def _is_hourly_run_about_to(instance: dg.DagsterInstance, job: str) -> bool:
     """Whether an hourly run began within the last minute; a long one keeps nobody waiting."""
     since = datetime.now(UTC) - timedelta(seconds=PATIENCE_SECONDS)
-    at_work = dg.RunsFilter(job_name=names.HOURLY_JOB, statuses=AT_WORK, created_after=since)
+    at_work = dg.RunsFilter(job_name=job, statuses=AT_WORK, created_after=since)
     return instance.get_runs_count(at_work) > 0
 
 
-@dg.run_failure_sensor(
+@placed.run_failure_sensor(
     name=names.FAILURE_SENSOR,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -93,7 +92,7 @@ def _is_hourly_run_about_to(instance: dg.DagsterInstance) -> bool:
 )
 def run_failure_alarm(context: dg.RunFailureSensorContext, store: dg.ResourceParam[StoreResource]) -> dg.SkipReason:
     """Write the alarm to the outbox."""
-    if not is_ours(context.dagster_run):
+    if not is_ours(context.dagster_run, store.place):
         return dg.SkipReason(f"{context.dagster_run.job_name} is no job of the promotion pipeline.")
     run = _with_retry_tag(context)
     if run.tags.get(WILL_RETRY_TAG) == "true":
@@ -135,7 +134,7 @@ def _error_of(step: dg.DagsterEvent | None) -> str | None:
     return error.message
 
 
-@dg.run_status_sensor(
+@placed.run_status_sensor(
     name=names.RECOVERY_SENSOR,
     run_status=dg.DagsterRunStatus.SUCCESS,
     minimum_interval_seconds=INTERVAL_SECONDS,
@@ -144,7 +143,7 @@ def _error_of(step: dg.DagsterEvent | None) -> str | None:
 )
 def run_recovery_notice(context: dg.RunStatusSensorContext, store: dg.ResourceParam[StoreResource]) -> dg.SkipReason:
     """Write the notice to the outbox."""
-    if not is_ours(context.dagster_run):
+    if not is_ours(context.dagster_run, store.place):
         return dg.SkipReason(f"{context.dagster_run.job_name} is no job of the promotion pipeline.")
     job = as_people_know_it(context.dagster_run)
     new = enqueue_run_recovery(store.get(), job=job, run_id=context.dagster_run.run_id)

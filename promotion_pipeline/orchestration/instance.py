@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import weakref
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.orchestration.connections import keep_connections
 from promotion_pipeline.orchestration.dagster_private import NO_COMPUTE_LOGS_MODULE, InstanceRef
 from promotion_pipeline.orchestration.process_environment import STORAGE_URL_VARIABLE, variables
 from promotion_pipeline.store.database import Store
@@ -25,10 +25,6 @@ NO_CAPTURE = {
     "config": {},
 }
 """Runs in this process leave its output alone: capturing it redirects the file descriptors of the whole process."""
-STATEMENT_TIMEOUT_MS = 60_000
-POOL_RECYCLE_SECONDS = 3600
-MAX_CONNECTIONS = 20
-_KEEPING: weakref.WeakSet[dg.DagsterInstance] = weakref.WeakSet()
 
 
 def prepare_home(store: Store) -> Path:
@@ -92,16 +88,3 @@ def open_configured_instance(store: Store) -> Iterator[dg.DagsterInstance]:
     with variables(added | {"DAGSTER_HOME": home}), dg.DagsterInstance.from_config(home) as instance:
         keep_connections(instance)
         yield instance
-
-
-def keep_connections(instance: dg.DagsterInstance) -> None:
-    """Let an instance keep its connections, as Dagster's web server does.
-
-    Otherwise each of the hundred events of a run connects anew, which costs more than most of what it does.
-    """
-    if instance in _KEEPING or instance.is_ephemeral:
-        return
-    _KEEPING.add(instance)
-    instance.optimize_for_webserver(
-        statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=POOL_RECYCLE_SECONDS, max_overflow=MAX_CONNECTIONS
-    )

@@ -14,7 +14,7 @@ from promotion_pipeline.decisions.redecide import redecide_late, what_if_diff
 from promotion_pipeline.decisions.window import WindowResult, evaluate_window
 from promotion_pipeline.decisions.write import Table
 from promotion_pipeline.errors import DependencyError, PromotionError
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.act_events import told_in_run
 from promotion_pipeline.orchestration.act_jobs import ACT_TAGS
 from promotion_pipeline.orchestration.at_work import at_work
@@ -36,7 +36,7 @@ HOURLY_TAGS = {**names.EVALUATION_LANE, MAX_RUNTIME_TAG: "3000"}
 RANGE_TAGS = {**names.BACKFILL_LANE, MAX_RUNTIME_TAG: "172800"}
 """A year of many experiments takes its time; as `max_runtime_seconds` in dagster.yaml for a backfill of assets."""
 
-hourly_promotion_job = dg.define_asset_job(
+hourly_promotion_job = placed.asset_job(
     names.HOURLY_JOB,
     selection=[names.ROLLUPS, names.METRICS, names.SIGNIFICANCE, names.DECISIONS, names.WATCH, names.SERVED],
     description="Roll up, evaluate and decide every running experiment, watch what was promoted, and compare what is"
@@ -51,7 +51,7 @@ class ApplyConfig(dg.Config):
     experiments: list[str] = Field(default=[], description="Names; empty: every experiment with something to apply.")
 
 
-@dg.op
+@placed.op()
 def apply_promotions(
     context: dg.OpExecutionContext, config: ApplyConfig, store: dg.ResourceParam[StoreResource]
 ) -> None:
@@ -68,7 +68,7 @@ def apply_promotions(
         for name in sorted(set(config.experiments) - {act.experiment_name for act in pending}):
             context.log.info(f"{name}: nothing waits to be applied (any more), or there is no such experiment")
         outcomes = dict.fromkeys(Outcome, 0)
-        with told_in_run(context, opened):
+        with told_in_run(context, opened, store.place):
             for act in wanted:
                 try:
                     entry = apply_pending(opened, act.experiment_id, actor)
@@ -87,15 +87,14 @@ def apply_promotions(
         raise dg.Failure(f"{len(failed)} of {len(wanted)} acts failed: {'; '.join(failed)}", allow_retries=False)
 
 
-@dg.job(
+apply_promotion_job = placed.one_step_job(
+    apply_promotions,
     name=names.APPLY_JOB,
     description="Promote, ask for approval or take the next step of a ramp, wherever that is due. Launched by"
     f" `{names.SENSOR}`; starting it by hand is safe: what is not due any more is left alone.",
     tags={**names.APPLY_LANE, **ACT_TAGS},
 )
-def apply_promotion_job() -> None:
-    """Everything that waits to be applied."""
-    apply_promotions()
+"""Everything that waits to be applied."""
 
 
 class EvaluateConfig(EvaluationConfig):
@@ -105,7 +104,7 @@ class EvaluateConfig(EvaluationConfig):
     end: str = Field(default="", description="End of the last hour; empty: the newest complete hour.")
 
 
-@dg.op(pool=names.EVALUATION_POOL, config_schema=launchpad_schema(EvaluateConfig, start=TIME, end=TIME))
+@placed.op(pool=names.EVALUATION_POOL, config_schema=launchpad_schema(EvaluateConfig, start=TIME, end=TIME))
 def evaluate_hours(context: dg.OpExecutionContext, store: dg.ResourceParam[StoreResource]) -> None:
     """Decide a range of hours on all data of before; decisions of record stay, others go under the label."""
     config = EvaluateConfig(**context.op_config)
@@ -134,7 +133,7 @@ def evaluate_hours(context: dg.OpExecutionContext, store: dg.ResourceParam[Store
         **{str(name): int(total) for name, total in found.hours.sum().items()},
         **compared,
     }
-    context.log_event(dg.AssetObservation(names.DECISIONS, metadata=metadata))
+    context.log_event(dg.AssetObservation(store.place.key(names.DECISIONS), metadata=metadata))
 
 
 def _compared(
@@ -163,12 +162,11 @@ def _hour(text: str, name: str) -> datetime | None:
     return parse_instant(text, name).astimezone(UTC) if text.strip() else None
 
 
-@dg.job(
+evaluate_job = placed.one_step_job(
+    evaluate_hours,
     name=names.EVALUATE_JOB,
     description="What would we have decided? Any hours, experiments and thresholds; the answer is stored under a label"
     " beside the decisions of record and promotes nothing. With an empty config: the last 24 hours again.",
     tags=RANGE_TAGS,
 )
-def evaluate_job() -> None:
-    """A range of hours, decided again."""
-    evaluate_hours()
+"""A range of hours, decided again."""

@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.ledger.keeping import is_ledger_due
 
-realised_lift_job = dg.define_asset_job(
+realised_lift_job = placed.asset_job(
     names.REALISED_JOB,
     selection=[names.REALISED],
     description="Measure what promotions brought, and keep the lifts of experiments that ended. Launched by"
@@ -15,7 +15,7 @@ realised_lift_job = dg.define_asset_job(
 )
 
 
-@dg.schedule(
+@placed.schedule(
     name=names.REALISED_SCHEDULE,
     job_name=names.REALISED_JOB,
     cron_schedule="40 * * * *",
@@ -29,5 +29,5 @@ def realised_lift_schedule(
 ) -> dg.RunRequest | dg.SkipReason:
     """A run, or the reason why there is none."""
     if is_ledger_due(store.get()):
-        return dg.RunRequest(tags=dict(names.LEDGER_LANE))
+        return dg.RunRequest(tags=store.place.tags(names.LEDGER_LANE))
     return dg.SkipReason("The outcome of every promotion is final or was looked at today.")

@@ -13,19 +13,20 @@ from promotion_pipeline.orchestration.dagster_private import (
     RETRY_NUMBER_TAG,
     SCHEDULE_NAME_TAG,
 )
+from promotion_pipeline.orchestration.place import BARE, Place
 
 FROM_UI_TAG = "dagster/from_ui"
 """On every run that somebody launched in the UI, also on one from a schedule's tested tick."""
 
 
-def made_by(tags: Mapping[str, str]) -> MadeBy:
+def made_by(tags: Mapping[str, str], place: Place = BARE) -> MadeBy:
     """What made the decisions of a run with these tags."""
     if FROM_UI_TAG in tags or _is_started_again_by_hand(tags):
         return MadeBy.PERSON
     if AUTOMATION_CONDITION_TAG in tags:
         # Before the backfill: an automation may launch one.
         return MadeBy.AUTOMATION
-    if tags.get(SCHEDULE_NAME_TAG) == names.SCHEDULE and BACKFILL_ID_TAG not in tags:
+    if tags.get(SCHEDULE_NAME_TAG) == place.named(names.SCHEDULE) and BACKFILL_ID_TAG not in tags:
         return MadeBy.SCHEDULE
     return MadeBy.PERSON
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -57,17 +57,30 @@ def first_hour() -> datetime:
     Raises:
         ConfigError: the variable is no date.
     """
-    given = os.environ.get(START_VARIABLE, "").strip()
-    if given:
-        return _midnight(given)
+    return first_hour_of(os.environ.get(START_VARIABLE, ""), Settings.from_environment, LOAD_KEY)
+
+
+def first_hour_of(start: str, settings: Callable[[], Settings], load_key: str) -> datetime:
+    """The same of a place that has settings of its own.
+
+    Args:
+        start: its date, as in AUTO_PROMOTION_PARTITIONS_START; may be empty.
+        settings: lead to its database.
+        load_key: under which the code server hands on what it read.
+
+    Raises:
+        ConfigError: the date is none.
+    """
+    if start.strip():
+        return _midnight(start.strip())
     if not DefinitionsLoadContext.is_set():
         return EARLIEST
     context = DefinitionsLoadContext.get()
     if context.load_type is DefinitionsLoadType.RECONSTRUCTION:
-        known = context.reconstruction_metadata.get(LOAD_KEY)
+        known = context.reconstruction_metadata.get(load_key)
         return EARLIEST if known is None else datetime.fromisoformat(known)
-    found = _read_in_time()
-    context.add_to_pending_reconstruction_metadata(LOAD_KEY, found.isoformat())
+    found = _read_in_time(settings)
+    context.add_to_pending_reconstruction_metadata(load_key, found.isoformat())
     return found
 
 
@@ -78,14 +91,14 @@ def _midnight(given: str) -> datetime:
         raise ConfigError(f"{START_VARIABLE}={given!r} is no date: write it as {EARLIEST:%Y-%m-%d}") from None
 
 
-def _read_in_time() -> datetime:
+def _read_in_time(settings: Callable[[], Settings]) -> datetime:
     """What the database says, or `EARLIEST` where it does not; a network that swallows everything delays no load."""
     found: list[datetime] = []
     why = [f"it did not answer within {2 * SECONDS} seconds"]
 
     def read() -> None:
         try:
-            found.append(_read())
+            found.append(_read(settings()))
         except (PromotionError, psycopg.Error) as error:
             why.append(" ".join(str(error).split()))
 
@@ -103,8 +116,8 @@ def _read_in_time() -> datetime:
     return EARLIEST
 
 
-def _read() -> datetime:
-    with glance(Settings.from_environment(), SECONDS) as connection:
+def _read(settings: Settings) -> datetime:
+    with glance(settings, SECONDS) as connection:
         first = beginning.first_hour(connection, EARLIEST)
     if first is not None:
         return first
@@ -112,9 +125,18 @@ def _read() -> datetime:
 
 
 @cache
+def hourly_from(first: datetime) -> dg.HourlyPartitionsDefinition:
+    """The hours from `first` on: what all partitioned assets of a place and their checks share."""
+    return dg.HourlyPartitionsDefinition(start_date=first, timezone="UTC", fmt=KEY_FORMAT)
+
+
 def hourly() -> dg.HourlyPartitionsDefinition:
-    """The partitions that all partitioned assets and their checks share."""
-    return dg.HourlyPartitionsDefinition(start_date=first_hour(), timezone="UTC", fmt=KEY_FORMAT)
+    """Those of the environment's place."""
+    return hourly_from(first_hour())
+
+
+HOURS = hourly_from(EARLIEST)
+"""Of a definition as its module has it: where its hours begin is known when the definitions of a place are made."""
 
 
 def hour_key(hour: datetime) -> str:
@@ -133,25 +155,29 @@ def hour_of_key(key: str) -> datetime:
     return datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
 
 
-def range_tags(start: datetime, end: datetime) -> dict[str, str]:
+def range_tags(start: datetime, end: datetime, first: datetime | None = None) -> dict[str, str]:
     """Run tags that make one run of the hours in [start, end).
 
     A single hour is named as a partition: only then are the checks of the run of that partition.
+
+    Args:
+        first: the first hour that has a partition; default that of the environment.
 
     Raises:
         InputError: the window is empty, naive, not of whole hours, or begins before the first partition.
     """
     if start >= end:
         raise InputError(f"the window from {start.isoformat()} to {end.isoformat()} is empty: start must be before end")
-    if start < first_hour():
+    first = first_hour() if first is None else first
+    if start < first:
         raise InputError(
-            f"{start.isoformat()} is before the first partition, {first_hour().isoformat()}: where an experiment began"
+            f"{start.isoformat()} is before the first partition, {first.isoformat()}: where an experiment began"
             f" earlier, load the code location again; {START_VARIABLE} sets another date"
         )
-    first, last = hour_key(start), hour_key(end - HOUR)
-    if first == last:
-        return {PARTITION_NAME_TAG: first}
-    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+    key, last = hour_key(start), hour_key(end - HOUR)
+    if key == last:
+        return {PARTITION_NAME_TAG: key}
+    return {ASSET_PARTITION_RANGE_START_TAG: key, ASSET_PARTITION_RANGE_END_TAG: last}
 
 
 def hours_of_run(tags: Mapping[str, str]) -> tuple[datetime, datetime] | None:

@@ -30,13 +30,15 @@ class Part:
     """Extra of promotion-pipeline that installs it; none: it comes with Dagster."""
 
 
-def chosen_part(variable: str, parts: Mapping[str, Part], default: str) -> Any:
+def chosen_part(
+    variable: str, parts: Mapping[str, Part], default: str, environment: Mapping[str, str] = os.environ
+) -> Any:
     """The part that an environment variable names.
 
     Raises:
         ConfigError: the name is unknown, or its package is not installed.
     """
-    name = os.environ.get(variable, "").strip() or default
+    name = environment.get(variable, "").strip() or default
     if name not in parts:
         raise ConfigError(f"{variable}={name!r} is unknown; known are {', '.join(parts)}")
     part = parts[name]
@@ -48,12 +50,18 @@ def chosen_part(variable: str, parts: Mapping[str, Part], default: str) -> Any:
         ) from None
 
 
-def has_config(variable: str) -> bool:
+def has_config(variable: str, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether `variable`_CONFIG is set."""
-    return bool(os.environ.get(variable + CONFIG_SUFFIX, "").strip())
+    return bool(environment.get(variable + CONFIG_SUFFIX, "").strip())
 
 
-def config_of_part(variable: str, kind: Any, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def config_of_part(
+    variable: str,
+    kind: Any,
+    base: Mapping[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+) -> dict[str, Any]:
     """The configuration that the chosen part is to have: `variable`_CONFIG, an object in JSON, on top of `base`.
 
     Args:
@@ -62,18 +70,18 @@ def config_of_part(variable: str, kind: Any, base: Mapping[str, Any] | None = No
     Raises:
         ConfigError: it is no object, or the part refuses it. The text itself is not quoted: it may hold a password.
     """
-    given = {**(base or {}), **_object(variable + CONFIG_SUFFIX)}
+    given = {**(base or {}), **_object(variable + CONFIG_SUFFIX, environment)}
     checked = process_config(resolve_to_config_type(kind), given)
     if checked.errors:
         # The first sentence says what is wrong where; what follows lists everything that there is, and quotes values.
         said = "; ".join(error.message.split(". ")[0] for error in checked.errors)
-        raise ConfigError(f"the configuration of {variable}={os.environ.get(variable, '').strip()} is refused: {said}")
+        raise ConfigError(f"the configuration of {variable}={environment.get(variable, '').strip()} is refused: {said}")
     return dict(checked.value or {})
 
 
-def _object(name: str) -> dict[str, Any]:
+def _object(name: str, environment: Mapping[str, str]) -> dict[str, Any]:
     try:
-        found = json.loads(os.environ.get(name, "").strip() or "{}")
+        found = json.loads(environment.get(name, "").strip() or "{}")
     except json.JSONDecodeError as error:
         raise ConfigError(f"{name} is no JSON ({error}): write an object such as {EXAMPLE}") from None
     if not isinstance(found, dict):

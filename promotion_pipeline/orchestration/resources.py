@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import dagster as dg
 
-from promotion_pipeline.orchestration.parts import Part, chosen_part, config_of_part, has_config
+from promotion_pipeline.orchestration.parts import CONFIG_SUFFIX, Part, chosen_part, config_of_part, has_config
+from promotion_pipeline.orchestration.place import BARE, VARIABLE_PREFIX, Place
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.pool import current_pooled_store
 
@@ -29,6 +32,8 @@ class StoreResource:
     """
 
     given: Store | None = None
+    place: Place = BARE
+    """Where it is: what things are called there, and the settings that it is opened with."""
 
     def get(self) -> Store:
         """The store.
@@ -36,10 +41,19 @@ class StoreResource:
         Raises:
             DependencyError: the database cannot be reached, or its schema is behind.
         """
-        return self.given if self.given is not None else current_pooled_store()
+        return self.given if self.given is not None else current_pooled_store(self.place.settings)
 
 
 def executor_from_environment() -> dg.ExecutorDefinition:
+    """That of the environment, for a location that is ours alone.
+
+    Raises:
+        ConfigError: the name is unknown, its package is not installed, or its configuration is refused.
+    """
+    return executor_of(BARE)
+
+
+def executor_of(place: Place) -> dg.ExecutorDefinition:
     """The executor that AUTO_PROMOTION_EXECUTOR names: in_process (default), multiprocess, k8s, celery, celery_k8s.
 
     In process is the default because a process of its own costs a step three seconds of imports. Its configuration,
@@ -48,8 +62,16 @@ def executor_from_environment() -> dg.ExecutorDefinition:
     Raises:
         ConfigError: the name is unknown, its package is not installed, or its configuration is refused.
     """
-    executor = chosen_part(EXECUTOR_VARIABLE, EXECUTORS, "in_process")
+    environment = _environment(place)
+    executor = chosen_part(EXECUTOR_VARIABLE, EXECUTORS, "in_process", environment)
     assert isinstance(executor, dg.ExecutorDefinition)
-    if not has_config(EXECUTOR_VARIABLE):
+    if not has_config(EXECUTOR_VARIABLE, environment):
         return executor
-    return executor.configured(config_of_part(EXECUTOR_VARIABLE, executor.config_schema.config_type))
+    kind = executor.config_schema.config_type
+    return executor.configured(config_of_part(EXECUTOR_VARIABLE, kind, environment=environment))
+
+
+def _environment(place: Place) -> Mapping[str, str]:
+    names = (EXECUTOR_VARIABLE, EXECUTOR_VARIABLE + CONFIG_SUFFIX)
+    given = {name: place.passed_through(name.removeprefix(VARIABLE_PREFIX).lower()) for name in names}
+    return {name: os.environ.get(name, "") if value is None else value for name, value in given.items()}

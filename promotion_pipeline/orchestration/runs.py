@@ -7,40 +7,9 @@ from collections.abc import Sequence
 import dagster as dg
 
 from promotion_pipeline.errors import ConfigError, ConflictError, InputError, NotEligibleError, NotFoundError
-from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.dagster_private import BACKFILL_ID_TAG
+from promotion_pipeline.orchestration.place import ASSET_NAMES, BARE, JOB_NAMES, Place
 
-JOBS = frozenset(
-    {
-        names.HOURLY_JOB,
-        names.APPLY_JOB,
-        names.EVALUATE_JOB,
-        names.PROMOTE_JOB,
-        names.APPROVE_JOB,
-        names.ROLLBACK_JOB,
-        names.HOLD_JOB,
-        names.RELEASE_HOLD_JOB,
-        names.ADVANCE_JOB,
-        names.ACKNOWLEDGE_JOB,
-        names.OVERWRITE_SPLIT_JOB,
-        names.ADOPT_SPLIT_JOB,
-        names.RETRY_DELIVERY_JOB,
-        names.WATCH_JOB,
-        names.SERVED_JOB,
-        names.DELIVERY_JOB,
-    }
-)
-ASSETS = frozenset(
-    {
-        names.ROLLUPS,
-        names.METRICS,
-        names.SIGNIFICANCE,
-        names.DECISIONS,
-        names.PROMOTIONS,
-        names.WATCH,
-        names.SERVED,
-    }
-)
 IMPLICIT_JOB = "__ASSET_JOB"
 """Dagster's own name for what a backfill or the Materialize button starts."""
 UNATTENDED_TAGS = (
@@ -60,11 +29,12 @@ MISTAKES = frozenset().union(*map(_codes, (ConfigError, InputError, NotFoundErro
 """What is refused because of what was asked, not because something is broken."""
 
 
-def is_ours(run: dg.DagsterRun) -> bool:
+def is_ours(run: dg.DagsterRun, place: Place = BARE) -> bool:
     """Whether a run is of our jobs or assets: a code location may hold those of a team too."""
     if run.job_name.startswith(IMPLICIT_JOB):
-        return bool(_assets(run)) and ASSETS.issuperset(_assets(run))
-    return run.job_name in JOBS
+        ours = {place.key(name).to_user_string() for name in ASSET_NAMES}
+        return bool(_assets(run)) and ours.issuperset(_assets(run))
+    return run.job_name in {place.named(name) for name in JOB_NAMES}
 
 
 def as_people_know_it(run: dg.DagsterRun) -> str:

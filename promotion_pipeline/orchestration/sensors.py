@@ -2,12 +2,14 @@
 
 import hashlib
 import time
+from collections.abc import Mapping
 
 import dagster as dg
 
 from promotion_pipeline.decisions.deployments import note_deployment
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.act_events import act_event, acts_after, experiment_tags, untold
+from promotion_pipeline.orchestration.place import BARE, Place
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.act.serving import due_deliveries, is_any_late_and_untold
 from promotion_pipeline.promotion.unattended.pending import Pending, pending_promotions
@@ -19,7 +21,7 @@ SETTLED_SECONDS = 20.0
 FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
-@dg.sensor(
+@placed.sensor(
     name=names.SENSOR,
     job_name=names.APPLY_JOB,
     minimum_interval_seconds=INTERVAL_SECONDS,
@@ -36,17 +38,17 @@ def promotion_sensor(
     second = note_deployment(opened)
     if second is not None:
         context.log.warning(second)
-    return pending_run(context.instance, opened)
+    return pending_run(context.instance, opened, store.place)
 
 
-def pending_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | dg.SkipReason:
+def pending_run(instance: dg.DagsterInstance, store: Store, place: Place = BARE) -> dg.RunRequest | dg.SkipReason:
     """The run for what waits now. Asked again before that changed, it has the same key, and no second run starts.
 
     Raises:
         DependencyError: the database cannot be reached.
     """
     pending = pending_promotions(store)
-    delivery = None if pending else _delivery_run(instance, store)
+    delivery = None if pending else _delivery_run(instance, store, place)
     if delivery is not None:
         return delivery
     if not pending:
@@ -55,15 +57,16 @@ def pending_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | d
     experiments = [act.experiment_name for act in pending]
     fingerprint = _fingerprint(pending)
     # A run that died before it could note its attempt left everything as it was: only Dagster knows that it failed.
-    died = instance.get_runs_count(dg.RunsFilter(tags={names.PENDING_TAG: fingerprint}, statuses=FAILED))
+    tags = place.tags({names.PENDING_TAG: fingerprint, **names.APPLY_LANE})
+    died = _died(instance, tags)
     return dg.RunRequest(
         run_key=f"{fingerprint}:{died + 1}",
-        run_config={"ops": {"apply_promotions": {"config": {"experiments": experiments}}}},
-        tags={names.PENDING_TAG: fingerprint, **names.APPLY_LANE, **experiment_tags(experiments)},
+        run_config={"ops": {place.named("apply_promotions"): {"config": {"experiments": experiments}}}},
+        tags={**tags, **experiment_tags(experiments)},
     )
 
 
-def _delivery_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | None:
+def _delivery_run(instance: dg.DagsterInstance, store: Store, place: Place) -> dg.RunRequest | None:
     """The run for splits that are decided and not served; each attempt has a key of its own.
 
     One that is late is told by a run as well where this deployment knows nothing of its target.
@@ -73,8 +76,13 @@ def _delivery_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest |
         return None
     named = ",".join(f"{one.id}:{one.attempts}" for one in due) or f"late at {int(time.time() // 600)}"
     key = hashlib.sha256(named.encode()).hexdigest()[:24]
-    died = instance.get_runs_count(dg.RunsFilter(tags={names.PENDING_TAG: key}, statuses=FAILED))
-    return dg.RunRequest(run_key=f"traffic:{key}:{died + 1}", tags={names.PENDING_TAG: key, **names.APPLY_LANE})
+    tags = place.tags({names.PENDING_TAG: key, **names.APPLY_LANE})
+    return dg.RunRequest(run_key=f"traffic:{key}:{_died(instance, tags) + 1}", tags=tags)
+
+
+def _died(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> int:
+    """How many runs for what waits now have failed."""
+    return instance.get_runs_count(dg.RunsFilter(tags={names.PENDING_TAG: tags[names.PENDING_TAG]}, statuses=FAILED))
 
 
 def _fingerprint(pending: tuple[Pending, ...]) -> str:
@@ -83,7 +91,7 @@ def _fingerprint(pending: tuple[Pending, ...]) -> str:
     return hashlib.sha256(keys.encode()).hexdigest()[:24]
 
 
-@dg.sensor(
+@placed.sensor(
     name=names.ACTS_SENSOR,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -97,5 +105,5 @@ def promotion_acts_sensor(
     acts = acts_after(store.get(), int(context.cursor or 0), settled_seconds=SETTLED_SECONDS)
     if not acts:
         return dg.SkipReason("No act since the last tick.")
-    events = [act_event(act) for act in untold(context.instance, acts)]
+    events = [act_event(act, store.place) for act in untold(context.instance, acts, store.place)]
     return dg.SensorResult(asset_events=events, cursor=str(acts[-1]["id"]))

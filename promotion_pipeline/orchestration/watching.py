@@ -7,8 +7,9 @@ import concurrent.futures
 
 import dagster as dg
 
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.act_events import experiment_tags
+from promotion_pipeline.orchestration.place import BARE, Place
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.unattended.watch import watches_due
 from promotion_pipeline.promotion.watch.alarms import standing
@@ -27,7 +28,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
 ]
 
-promotion_watch_job = dg.define_asset_job(
+promotion_watch_job = placed.asset_job(
     names.WATCH_JOB,
     selection=[names.WATCH],
     description="Look at every promotion that is watched, tell people what is wrong, and roll back where that is on."
@@ -37,7 +38,7 @@ promotion_watch_job = dg.define_asset_job(
 )
 
 
-@dg.sensor(
+@placed.sensor(
     name=names.WATCH_SENSOR,
     job_name=names.WATCH_JOB,
     minimum_interval_seconds=INTERVAL_SECONDS,
@@ -50,43 +51,43 @@ def watch_sensor(
     context: dg.SensorEvaluationContext, store: dg.ResourceParam[StoreResource]
 ) -> dg.RunRequest | dg.SkipReason:
     """A run of the watch, or the reason why there is none."""
-    return watch_run(context.instance, store.get())
+    return watch_run(context.instance, store.get(), store.place)
 
 
-def watch_run(instance: dg.DagsterInstance, store: Store) -> dg.RunRequest | dg.SkipReason:
+def watch_run(instance: dg.DagsterInstance, store: Store, place: Place = BARE) -> dg.RunRequest | dg.SkipReason:
     """The run for what there is to do now.
 
     Raises:
         DependencyError: the product's database cannot be reached.
         ConfigError: the configuration of the log is wrong.
     """
-    if instance.get_runs_count(dg.RunsFilter(job_name=names.WATCH_JOB, statuses=UNFINISHED)):
+    if instance.get_runs_count(dg.RunsFilter(job_name=place.named(names.WATCH_JOB), statuses=UNFINISHED)):
         return dg.SkipReason("A run of the watch is on its way.")
     source = load_source(store.settings)
     if source is not None and engine_of(source).is_slow_to_open:
-        return _run() if anything_watched(store) else dg.SkipReason("Nothing is watched.")
+        return _run(place) if anything_watched(store) else dg.SkipReason("Nothing is watched.")
     pool = concurrent.futures.ThreadPoolExecutor(1, "watch")
     try:
         looks, due = pool.submit(watches_due, store).result(PATIENCE_SECONDS)
     except concurrent.futures.TimeoutError:
-        return _run()
+        return _run(place)
     finally:
         pool.shutdown(wait=False)
     if due:
-        return _run(*(look.promotion.experiment_name for look in due))
-    if standing(looks) != _last_told(instance):
-        return _run()
+        return _run(place, *(look.promotion.experiment_name for look in due))
+    if standing(looks) != _last_told(instance, place):
+        return _run(place)
     watched = sum(look.is_watched for look in looks)
     return dg.SkipReason(f"{watched} promotions are watched: nothing to do." if watched else "Nothing is watched.")
 
 
-def _run(*experiments: str) -> dg.RunRequest:
-    return dg.RunRequest(tags={**names.WATCH_LANE, **experiment_tags(experiments)})
+def _run(place: Place, *experiments: str) -> dg.RunRequest:
+    return dg.RunRequest(tags={**place.tags(names.WATCH_LANE), **experiment_tags(experiments)})
 
 
-def _last_told(instance: dg.DagsterInstance) -> str:
+def _last_told(instance: dg.DagsterInstance, place: Place) -> str:
     """Which alarms were open when the catalog was last told: somebody may have dealt with one since."""
-    event = instance.get_latest_materialization_event(dg.AssetKey(names.WATCH))
+    event = instance.get_latest_materialization_event(place.key(names.WATCH))
     materialization = None if event is None else event.asset_materialization
     told = None if materialization is None else materialization.metadata.get(names.OPEN_ALARMS)
     return "" if told is None else str(told.value)

@@ -225,14 +225,14 @@ _current: dict[tuple[int, Settings], tuple[Store, contextlib.ExitStack]] = {}
 _current_lock = threading.Lock()
 
 
-def current_store() -> Store:
-    """The store of the environment, opened once for the process and closed when it exits.
+def current_store(settings: Settings | None = None) -> Store:
+    """The store of these settings (default: of the environment), opened once for the process and closed when it exits.
 
     Raises:
         ConfigError: a setting is wrong.
         DependencyError: the database cannot be reached, or its schema is behind or ahead.
     """
-    settings = Settings.from_environment()
+    settings = Settings.from_environment() if settings is None else settings
     key = (os.getpid(), settings)
     with _current_lock:
         if key not in _current:

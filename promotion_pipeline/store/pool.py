@@ -16,6 +16,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
+from promotion_pipeline.config import Settings
 from promotion_pipeline.store.connection import connect, is_pooled
 from promotion_pipeline.store.database import Connection, Store, current_store
 from promotion_pipeline.store.session_settings import CLIENT_ENCODING
@@ -181,19 +182,19 @@ def _idle_arrow(store: PooledStore) -> adbc_driver_manager.dbapi.Connection | No
     return connection
 
 
-_kept: dict[tuple[int, str], PooledStore] = {}
+_kept: dict[tuple[int, Settings], PooledStore] = {}
 _kept_lock = threading.Lock()
 
 
-def current_pooled_store() -> PooledStore:
+def current_pooled_store(settings: Settings | None = None) -> PooledStore:
     """`current_store`, with connections that are kept until the process exits.
 
     Raises:
         ConfigError: a setting is wrong.
         DependencyError: the database cannot be reached, or its schema is behind or ahead.
     """
-    store = current_store()
-    key = (os.getpid(), store.url)
+    store = current_store(settings)
+    key = (os.getpid(), store.settings)
     with _kept_lock:
         if key not in _kept or _kept[key].server is not store.server:
             _kept[key] = pooled(store)

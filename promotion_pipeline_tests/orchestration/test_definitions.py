@@ -20,7 +20,7 @@ from promotion_pipeline.orchestration import run_config
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.lineage import LINEAGE
 from promotion_pipeline.orchestration.partitions import hourly, range_tags
-from promotion_pipeline.orchestration.runs import JOBS
+from promotion_pipeline.orchestration.place import JOB_NAMES
 from promotion_pipeline.promotion.act.rollback import RollbackTarget
 from promotion_pipeline.store.database import Connection
 
@@ -191,7 +191,7 @@ def test_a_rollback_from_the_launchpad_names_its_target_as_every_other_door_does
 
 
 def test_every_job_has_a_longest_runtime_and_the_hourly_one_is_over_before_the_next() -> None:
-    longest = {name: int(defs.resolve_job_def(name).tags["dagster/max_runtime"]) for name in JOBS}
+    longest = {name: int(defs.resolve_job_def(name).tags["dagster/max_runtime"]) for name in JOB_NAMES}
     assert longest["hourly_promotion_job"] < 3600 < longest["evaluate_job"]
     assert all(longest[name] <= 1800 for name in [*ACTS, "apply_promotion_job", "deliver_notifications_job"])
 

@@ -73,7 +73,7 @@ def test_a_mapped_log_is_called_as_the_team_calls_it() -> None:
 
 def test_what_reads_a_mapped_log_hangs_on_its_node_with_its_columns() -> None:
     log = node(**FILES)
-    (rollups,) = log.read_by(assets.hourly_variant_rollups).specs
+    (rollups,) = log.read_by(assets.hourly_variant_rollups, dg.AssetKey("ai_requests")).specs
     assert dg.AssetKey(["logs", "exposures"]) in {dep.asset_key for dep in rollups.deps}
     assert rollups.kinds == {"duckdb", "postgres", "table"}
     lineage = rollups.metadata["dagster/column_lineage"].deps_by_column

@@ -18,7 +18,7 @@ from promotion_pipeline.decisions.recorded import recorded_counts
 from promotion_pipeline.decisions.redecide import redecide_late, what_if_diff
 from promotion_pipeline.decisions.window import WindowResult, evaluate_window
 from promotion_pipeline.decisions.write import Table
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.assets.columns import METRIC_RESULTS, SCHEMAS
 from promotion_pipeline.orchestration.assets.discoveries import discoveries
@@ -28,10 +28,11 @@ from promotion_pipeline.orchestration.assets.reporting import EVERY_HOUR, ROW_CO
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.check_answers import ask, repeat, specs_of
 from promotion_pipeline.orchestration.checks import EVALUATION_CHECKS
-from promotion_pipeline.orchestration.instance import keep_connections
+from promotion_pipeline.orchestration.connections import keep_connections
 from promotion_pipeline.orchestration.made_by import made_by
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
-from promotion_pipeline.orchestration.partitions import hourly
+from promotion_pipeline.orchestration.partitions import HOURS
+from promotion_pipeline.orchestration.place import Place
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.run_config import EvaluationConfig, launchpad_schema
 from promotion_pipeline.store.database import Store
@@ -111,7 +112,7 @@ decision that would be another one is listed here and announced, once.
 {WHAT_IF}"""
 
 
-@dg.multi_asset(
+@placed.multi_asset(
     name=names.EVALUATION_OP,
     specs=[
         # What was summed before the hour is read from the table: a look-back mapping would make a one-day backfill
@@ -131,7 +132,7 @@ decision that would be another one is listed here and announced, once.
     ],
     check_specs=specs_of(EVALUATION_CHECKS),
     can_subset=True,
-    partitions_def=hourly(),
+    partitions_def=HOURS,
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=names.EVALUATION_POOL,
     config_schema=launchpad_schema(EvaluationConfig),
@@ -141,13 +142,13 @@ def evaluation(
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Judge the run's hours and write the tables that were asked for."""
     config = EvaluationConfig(**context.op_execution_context.op_config)
-    wanted = [table for table in Table if dg.AssetKey(table.value) in context.selected_asset_keys]
+    wanted = [table for table in Table if store.place.key(table.value) in context.selected_asset_keys]
     keep_connections(context.instance)
     with at_work(context, store) as opened:
         # Before the run's own hours, whose decisions know the late rows already.
         is_regular = Table.DECISIONS in wanted and not config.is_what_if()
         late = redecide_late(opened, tell=context.log.warning) if is_regular else ()
-        for table, found in _evaluate(context, config, opened, wanted).items():
+        for table, found in _evaluate(context, config, opened, wanted, store.place).items():
             about = _newest(table, found, opened.settings)
             if table is Table.SIGNIFICANCE:
                 about |= {"metric_results_written": found.metric_results}
@@ -159,8 +160,8 @@ def evaluation(
                 hours, about = _beside_the_record(opened, config, hours, about)
             elif not config.experiments:
                 hours = hours.assign(**{ROW_COUNT: found.rows_by_hour[table]})
-            report_hours(context, table.value, hours, about)
-            yield dg.MaterializeResult(asset_key=table.value)
+            report_hours(context, table.value, hours, about, store.place)
+            yield dg.MaterializeResult(asset_key=store.place.key(table.value))
         if config.is_what_if():
             repeat(context, opened)
         else:
@@ -168,7 +169,7 @@ def evaluation(
 
 
 def _evaluate(
-    context: dg.AssetExecutionContext, config: EvaluationConfig, store: Store, wanted: list[Table]
+    context: dg.AssetExecutionContext, config: EvaluationConfig, store: Store, wanted: list[Table], place: Place
 ) -> dict[Table, WindowResult]:
     """Fill the tables in their order. A what-if changes decisions only: the others are always as the regular
     thresholds make them, which takes a second evaluation in the rare run that asks for both."""
@@ -189,7 +190,7 @@ def _evaluate(
                 config=thresholds,
                 label=label,
                 tables=tables,
-                made_by=made_by(context.run.tags),
+                made_by=made_by(context.run.tags, place),
                 progress=lambda done, total: context.log.info(f"{done:,} of {total:,} experiments judged"),
                 tell=context.log.warning,
             )

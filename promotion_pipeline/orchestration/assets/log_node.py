@@ -19,7 +19,6 @@ from promotion_pipeline.config import Settings
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
-from promotion_pipeline.orchestration.assets.lineage import LINEAGE
 from promotion_pipeline.rollups.configuration import load_source
 from promotion_pipeline.rollups.source_config import OPTIONAL, Columns, SourceConfig
 from promotion_pipeline.rollups.sql.flags import NEVER
@@ -43,10 +42,14 @@ class LogNode:
     """The request log in the graph; without a source the product's own table."""
 
     source: SourceConfig | None = None
+    upstream: dg.AssetKey | None = None
+    """The asset that fills it, where one is named."""
 
     @property
     def key(self) -> dg.AssetKey:
         """`schema/table` of a mapped log, or its folder of files; a name that one of our tables has is not taken."""
+        if self.upstream is not None:
+            return self.upstream
         if self.source is None:
             return dg.AssetKey(names.REQUESTS)
         parts = list(self.source.table) if self.source.files is None else _of_files(self.source.files)
@@ -73,29 +76,29 @@ class LogNode:
             description=DESCRIPTION,
         )
 
-    def read_by(self, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
-        """An asset that names `ai_requests` among what it is made of, with this log in its place."""
+    def read_by(self, asset: dg.AssetsDefinition, called: dg.AssetKey) -> dg.AssetsDefinition:
+        """An asset that has `called` among what it is made of, with this log in its place."""
         if self.source is None:
             return asset
-        moved = asset.with_attributes(asset_key_replacements={dg.AssetKey(names.REQUESTS): self.key})
-        return moved.map_asset_specs(self._with_lineage)
+        moved = asset if called == self.key else asset.with_attributes(asset_key_replacements={called: self.key})
+        return moved.map_asset_specs(lambda spec: self._with_lineage(spec, called))
 
-    def _with_lineage(self, spec: dg.AssetSpec) -> dg.AssetSpec:
-        lineage = LINEAGE.get(spec.key.path[-1])
+    def _with_lineage(self, spec: dg.AssetSpec, called: dg.AssetKey) -> dg.AssetSpec:
+        lineage = spec.metadata.get("dagster/column_lineage")
         kinds = {*spec.kinds, *(self.kinds - {"table", "parquet"} if lineage else ())}
         if lineage is None:
             return spec
         return spec.replace_attributes(
-            kinds=kinds, metadata={**spec.metadata, "dagster/column_lineage": self._translated(lineage)}
+            kinds=kinds, metadata={**spec.metadata, "dagster/column_lineage": self._translated(lineage, called)}
         )
 
-    def _translated(self, lineage: dg.TableColumnLineage) -> dg.TableColumnLineage:
+    def _translated(self, lineage: dg.TableColumnLineage, called: dg.AssetKey) -> dg.TableColumnLineage:
         """The same with the log's own columns; what is made of columns that it lacks is made of nothing."""
         made_of: dict[str, list[dg.TableColumnDep]] = {}
         for column, origins in lineage.deps_by_column.items():
             translated = []
             for origin in origins:
-                if origin.asset_key != dg.AssetKey(names.REQUESTS):
+                if origin.asset_key != called:
                     translated.append(origin)
                 elif (theirs := self._column("created_at" if origin.column_name == "id" else origin.column_name)) != "":
                     translated.append(dg.TableColumnDep(self.key, theirs))

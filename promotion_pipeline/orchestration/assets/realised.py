@@ -4,11 +4,11 @@ from typing import Any
 
 import dagster as dg
 
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.at_work import at_work
-from promotion_pipeline.orchestration.instance import keep_connections
+from promotion_pipeline.orchestration.connections import keep_connections
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.ledger.keeping import keep_ledger
 from promotion_pipeline.promotion.ledger.ledger import Ledger, LedgerEntry, read_ledger
@@ -25,7 +25,7 @@ the next ones' lifts are shrunk by. `promotion-pipeline ledger` shows the same.
 """
 
 
-@dg.asset(
+@placed.asset(
     name=names.REALISED,
     deps=[names.PROMOTIONS, names.ROLLUPS],
     group_name="promotion",

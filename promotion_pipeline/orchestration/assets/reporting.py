@@ -14,6 +14,7 @@ from promotion_pipeline.evaluation import Verdict, explain
 from promotion_pipeline.notifications.links import evidence_url
 from promotion_pipeline.orchestration.assets.code_version import lineage_if_new
 from promotion_pipeline.orchestration.partitions import hour_key
+from promotion_pipeline.orchestration.place import Place
 from promotion_pipeline.text.numbers import confidence_text, lift_text
 from promotion_pipeline.text.tables import cell, raw_markdown_table
 
@@ -38,7 +39,11 @@ _ORDER = {verdict.value: rank for rank, verdict in enumerate(Verdict)}
 
 
 def report_hours(
-    context: dg.AssetExecutionContext, asset: str, by_hour: pd.DataFrame, newest: Mapping[str, Any] | None = None
+    context: dg.AssetExecutionContext,
+    asset: str,
+    by_hour: pd.DataFrame,
+    newest: Mapping[str, Any],
+    place: Place,
 ) -> None:
     """Attach to each hour's event its own numbers, and to the newest hour's what is about the run as a whole.
 
@@ -47,6 +52,7 @@ def report_hours(
     Args:
         by_hour: numbers, a row an hour, indexed by the hour.
         newest: more metadata for the newest hour only.
+        place: where the asset is.
     """
     last = len(by_hour) - 1
     for number, (hour, row) in enumerate(by_hour.iterrows()):
@@ -54,7 +60,7 @@ def report_hours(
         metadata: dict[str, Any] = {str(name): int(value) for name, value in row.items()}
         if number == last:
             metadata |= {**(newest or {}), **lineage_if_new(context, asset)}
-        context.add_asset_metadata(metadata, asset_key=asset, partition_key=hour_key(hour.to_pydatetime()))
+        context.add_asset_metadata(metadata, asset_key=place.key(asset), partition_key=hour_key(hour.to_pydatetime()))
 
 
 def verdict_table(decisions: pd.DataFrame, settings: Settings) -> str:

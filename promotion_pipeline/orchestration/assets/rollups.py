@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from promotion_pipeline.decisions.sums import SumsResult, bring_sums_up_to_date
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.assets.columns import SCHEMAS
 from promotion_pipeline.orchestration.assets.lineage import LINEAGE
@@ -15,8 +15,8 @@ from promotion_pipeline.orchestration.assets.sources import observe_sources
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.check_answers import ask, specs_of
 from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS
-from promotion_pipeline.orchestration.instance import keep_connections
-from promotion_pipeline.orchestration.partitions import hourly
+from promotion_pipeline.orchestration.connections import keep_connections
+from promotion_pipeline.orchestration.partitions import HOURS
 from promotion_pipeline.orchestration.resources import StoreResource
 
 DESCRIPTION = """\
@@ -33,7 +33,7 @@ this table works at any hour without seeing a request again.
 """
 
 
-@dg.multi_asset(
+@placed.multi_asset(
     name=names.ROLLUPS,
     specs=[
         dg.AssetSpec(
@@ -55,7 +55,7 @@ this table works at any hour without seeing a request again.
     check_specs=specs_of(ROLLUP_CHECKS),
     # So that a check can be asked without filling the table again.
     can_subset=True,
-    partitions_def=hourly(),
+    partitions_def=HOURS,
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=names.EVALUATION_POOL,
 )
@@ -69,8 +69,8 @@ def hourly_variant_rollups(
             window = context.partition_time_window
             done = bring_sums_up_to_date(opened, window.start, window.end, tell=context.log.warning)
             hours = done.hours.assign(**{ROW_COUNT: done.hours["rows"]})
-            report_hours(context, names.ROLLUPS, hours, _about(done))
-            yield dg.MaterializeResult(asset_key=names.ROLLUPS)
+            report_hours(context, names.ROLLUPS, hours, _about(done), store.place)
+            yield dg.MaterializeResult(asset_key=store.place.key(names.ROLLUPS))
             yield from observe_sources(context, opened, int(done.hours["requests"].iloc[-1]))
         yield from ask(context, opened, ROLLUP_CHECKS)
 

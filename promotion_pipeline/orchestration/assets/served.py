@@ -5,12 +5,12 @@ from typing import Any
 
 import dagster as dg
 
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.at_the_end import bring_splits_to_targets, tell_people
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.checks import listed
-from promotion_pipeline.orchestration.instance import keep_connections
+from promotion_pipeline.orchestration.connections import keep_connections
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.unattended.comparing import compare_traffic
 from promotion_pipeline.store.database import Store
@@ -35,7 +35,7 @@ due are sent. What fails there fails nothing here: `{names.SENSOR}` and `{names.
 """
 
 
-@dg.multi_asset(
+@placed.multi_asset(
     name=names.SERVED,
     specs=[
         dg.AssetSpec(
@@ -64,11 +64,11 @@ def served_traffic(
         if is_filled:
             bring_splits_to_targets(context, opened)
             found: Sequence[TrafficSplit] = compare_traffic(opened)
-            yield dg.MaterializeResult(asset_key=names.SERVED, metadata=_metadata(found))
+            yield dg.MaterializeResult(asset_key=store.place.key(names.SERVED), metadata=_metadata(found))
         else:
             found = _known(opened)
         if context.selected_asset_check_keys:
-            yield _check(found)
+            yield _check(found, store.place.key(names.SERVED))
         if is_filled:
             tell_people(context, opened)
 
@@ -78,14 +78,14 @@ def _known(store: Store) -> list[TrafficSplit]:
         return [split for split in traffic_splits(connection) if split.is_compared]
 
 
-def _check(found: Sequence[TrafficSplit]) -> dg.AssetCheckResult:
+def _check(found: Sequence[TrafficSplit], asset: dg.AssetKey) -> dg.AssetCheckResult:
     wrong = [split for split in found if split.problem is not None]
     unread = [split for split in found if split.problem is None and split.unread is not None]
     unobserved = [split for split in found if split.unobserved is not None]
     said = [f"{split.experiment_name}: {split.sentence}" for split in (*wrong, *unread)]
     said += [f"the log could not be asked: {unobserved[0].unobserved}"] if unobserved else []
     return dg.AssetCheckResult(
-        asset_key=names.SERVED,
+        asset_key=asset,
         check_name=CHECK,
         passed=not said,
         # What could not be measured did not pass, and is not known to be wrong.

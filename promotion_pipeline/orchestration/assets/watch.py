@@ -5,12 +5,12 @@ from uuid import UUID
 
 import dagster as dg
 
-from promotion_pipeline.orchestration import names
+from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.act_events import told_in_run
 from promotion_pipeline.orchestration.assets.code_version import code_version
 from promotion_pipeline.orchestration.at_work import at_work
 from promotion_pipeline.orchestration.checks import SHOWN, listed
-from promotion_pipeline.orchestration.instance import keep_connections
+from promotion_pipeline.orchestration.connections import keep_connections
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.history.counts import act_counts
 from promotion_pipeline.promotion.record.watched import Alarm, AlarmKind
@@ -51,7 +51,7 @@ CHECKS = {
 """Check -> what it asks about, how bad it is, and the question."""
 
 
-@dg.multi_asset(
+@placed.multi_asset(
     name=names.WATCH,
     specs=[
         dg.AssetSpec(
@@ -78,11 +78,11 @@ def promotion_watch(
     keep_connections(context.instance)
     with at_work(context, store) as opened:
         if context.selected_asset_keys:
-            with told_in_run(context, opened):
+            with told_in_run(context, opened, store.place):
                 found = watch_promotions(opened)
             alarms = open_alarms(opened)
             yield dg.MaterializeResult(
-                asset_key=names.WATCH,
+                asset_key=store.place.key(names.WATCH),
                 metadata={
                     "watched": len(found),
                     "breached": sum(result.status is WatchStatus.BREACH for result in found),
@@ -93,15 +93,15 @@ def promotion_watch(
                 },
             )
         for key in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
-            yield _check(key.name, open_alarms(opened))
+            yield _check(key, open_alarms(opened))
 
 
-def _check(name: str, alarms: Mapping[UUID, Sequence[Alarm]]) -> dg.AssetCheckResult:
-    kind, severity, _ = CHECKS[name]
+def _check(key: dg.AssetCheckKey, alarms: Mapping[UUID, Sequence[Alarm]]) -> dg.AssetCheckResult:
+    kind, severity, _ = CHECKS[key.name]
     found = [alarm for of_one in alarms.values() for alarm in of_one if alarm.kind is kind]
     return dg.AssetCheckResult(
-        asset_key=names.WATCH,
-        check_name=name,
+        asset_key=key.asset_key,
+        check_name=key.name,
         passed=not found,
         severity=severity,
         description=listed([f"{alarm.experiment_name}: {alarm.sentence}" for alarm in found]) or "Yes.",
