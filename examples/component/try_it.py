@@ -7,7 +7,7 @@ In an environment with Dagster and this package:
 
 It makes a project with `create-dagster`, puts the two files beside this one into it (ten lines of YAML, and the team's
 own asset), a database and an experiment beside it, and starts `dg dev`: Dagster's own daemon and storage. The newest
-hour is in `raw_exposures` only, until the team's schedule moves it, five minutes from now. Takes about eight minutes.
+hour is in `raw_exposures` only, until the team's schedule moves it, four minutes from now. Takes about eight minutes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
         create_database(server.url("postgres"), "experiments")
         url = server.url("experiments")
         migrate.upgrade(url)
-        lands_at = datetime.now(UTC) + timedelta(minutes=5)
+        lands_at = datetime.now(UTC) + timedelta(minutes=4)
         seed(url, newest=lands_at.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1))
         home = given.folder / "dagster_home"
         home.mkdir()

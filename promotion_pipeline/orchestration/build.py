@@ -24,7 +24,7 @@ from promotion_pipeline.orchestration import (
     watching,
 )
 from promotion_pipeline.orchestration.automation import automation_sensors, conditions
-from promotion_pipeline.orchestration.place import STORE, Automation, Place, known_automation, settings_of
+from promotion_pipeline.orchestration.place import STORE, Automation, Placement, known_automation, settings_of
 from promotion_pipeline.orchestration.resources import StoreResource, executor_of
 
 
@@ -58,7 +58,7 @@ def build_definitions(
         ConfigError: a setting is unknown or out of bounds, the prefix or the automation cannot be, or the executor is
             unknown or not installed.
     """
-    place = Place(
+    place = Placement(
         key_prefix=(key_prefix,) if isinstance(key_prefix, str) and key_prefix else tuple(key_prefix),
         upstream=None if upstream is None else dg.AssetKey.from_coercible(_split(upstream)),
         automation=known_automation(automation),
@@ -69,7 +69,7 @@ def build_definitions(
     return definitions_at(place, resource_overrides or {})
 
 
-def definitions_at(place: Place, overrides: Mapping[str, Any]) -> dg.Definitions:
+def definitions_at(place: Placement, overrides: Mapping[str, Any]) -> dg.Definitions:
     """The pipeline of a place."""
     executor = executor_of(place)
     given = {name: _resource_at(one, place) for name, one in ({STORE: StoreResource()} | dict(overrides)).items()}
@@ -111,13 +111,13 @@ SENSORS = (
 )
 
 
-def _external(place: Place) -> list[dg.AssetSpec]:
+def _external(place: Placement) -> list[dg.AssetSpec]:
     """What others fill; the upstream is defined where it is made."""
     ours = [assets.ab_experiments, assets.experiment_promotions]
     return ours if place.upstream is not None else [assets.ai_requests, *ours]
 
 
-def _schedules(place: Place) -> list[dg.ScheduleDefinition]:
+def _schedules(place: Placement) -> list[dg.ScheduleDefinition]:
     between = [comparing.served_traffic_schedule, ledger.realised_lift_schedule]
     by_clock = [schedules.hourly_promotion_schedule] if place.automation is Automation.SCHEDULE else []
     return [*by_clock, *between]
@@ -131,7 +131,7 @@ def _automated(
     return tables.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=starts.get(spec.key)))
 
 
-def _resource_at(resource: Any, place: Place) -> Any:
+def _resource_at(resource: Any, place: Placement) -> Any:
     return replace(resource, place=place) if isinstance(resource, StoreResource) else resource
 
 

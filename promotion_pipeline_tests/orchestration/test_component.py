@@ -13,11 +13,12 @@ import yaml
 
 from promotion_pipeline import PromotionPipelineComponent
 from promotion_pipeline.errors import ConfigError
+from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.orchestration import delivery, names, placed
 from promotion_pipeline.orchestration.build import build_definitions
-from promotion_pipeline.orchestration.made_by import MadeBy, made_by
+from promotion_pipeline.orchestration.made_by import made_by
 from promotion_pipeline.orchestration.partitions import range_tags
-from promotion_pipeline.orchestration.place import BARE, Place
+from promotion_pipeline.orchestration.place import BARE, Placement
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment
@@ -60,7 +61,8 @@ def experiments_at(stage: Stage, **given: Any) -> dg.Definitions:
 
 def loaded(yaml_attributes: dict[str, Any]) -> dg.Definitions:
     component = PromotionPipelineComponent.resolve_from_yaml(yaml.safe_dump(yaml_attributes))
-    return component.build_defs(dg.ComponentTree.for_test().load_context)
+    defs: dg.Definitions = component.build_defs(dg.ComponentTree.for_test().load_context)
+    return defs
 
 
 def test_two_pipelines_merge_beside_a_location_with_its_own_names_and_executor() -> None:
@@ -99,7 +101,7 @@ def test_every_name_carries_the_prefix_and_none_does_without_one() -> None:
 
 
 def test_descriptions_name_what_is_there() -> None:
-    place = Place(key_prefix=("experiments",))
+    place = Placement(key_prefix=("experiments",))
     said = place.told(f"started by `{names.SCHEDULE}`, fills {names.DECISIONS}\nops:\n  evaluation:\n")
     expected = "started by `experiments_hourly_promotion_schedule`, fills experiments/eligibility_decisions"
     assert said == f"{expected}\nops:\n  experiments_evaluation:\n"
@@ -135,7 +137,7 @@ def test_a_pipeline_with_a_prefix_decides_and_promotes_like_one_without(stage: S
 
 def test_a_failed_job_of_the_team_or_of_another_pipeline_is_told_to_nobody_of_ours(stage: Stage) -> None:
     defs = dg.Definitions.merge(experiments_at(stage), THEIRS)
-    ours = placed.at(delivery.run_failure_alarm, Place(key_prefix=("experiments",)))
+    ours = placed.at(delivery.run_failure_alarm, Placement(key_prefix=("experiments",)))
 
     def alarm(name: str, failed: dg.ExecuteInProcessResult) -> int:
         with dg.build_run_status_sensor_context(
@@ -143,7 +145,7 @@ def test_a_failed_job_of_the_team_or_of_another_pipeline_is_told_to_nobody_of_ou
             dagster_event=failed.get_run_failure_event(),
             dagster_instance=stage.instance,
             dagster_run=failed.dagster_run,
-            resources={"experiments_store": StoreResource(stage.store, Place(key_prefix=("experiments",)))},
+            resources={"experiments_store": StoreResource(stage.store, Placement(key_prefix=("experiments",)))},
         ) as context:
             ours(context.for_run_failure())
         return count(stage.store, ALARMS)
@@ -159,8 +161,8 @@ def test_a_failed_job_of_the_team_or_of_another_pipeline_is_told_to_nobody_of_ou
 
 def test_the_schedule_of_another_pipeline_is_not_ours() -> None:
     tags = {"dagster/schedule_name": "growth_hourly_promotion_schedule"}
-    assert made_by(tags, Place(key_prefix=("growth",))) is MadeBy.SCHEDULE
-    assert made_by(tags, Place(key_prefix=("experiments",))) is MadeBy.PERSON
+    assert made_by(tags, Placement(key_prefix=("growth",))) is MadeBy.SCHEDULE
+    assert made_by(tags, Placement(key_prefix=("experiments",))) is MadeBy.PERSON
     assert made_by(tags, BARE) is MadeBy.PERSON
 
 
@@ -196,7 +198,7 @@ def test_what_cannot_be_is_refused_with_what_to_write_instead(wrong: dict[str, A
 
 
 def test_the_schema_tells_every_attribute_with_an_example() -> None:
-    properties = PromotionPipelineComponent.get_model_cls().model_json_schema()["properties"]
+    properties = PromotionPipelineComponent.model().model_json_schema()["properties"]
     assert list(properties) == ["key_prefix", "upstream", "automation", "minute", "owners", "settings"]
     assert all(one["description"] and one["examples"] for one in properties.values())
 
@@ -204,7 +206,7 @@ def test_the_schema_tells_every_attribute_with_an_example() -> None:
 def test_a_component_shows_no_secret() -> None:
     given = PromotionPipelineComponent(settings={"database_url": UNREACHABLE.format("experiments")})
     assert "s3cret" not in repr(given)
-    place = Place(given=(("database_url", UNREACHABLE.format("experiments")),))
+    place = Placement(given=(("database_url", UNREACHABLE.format("experiments")),))
     assert "s3cret" not in repr(place) + repr(StoreResource(place=place))
 
 
