@@ -7,7 +7,8 @@ In an environment with Dagster and this package:
 
 It makes a project with `create-dagster`, puts the two files beside this one into it (ten lines of YAML, and the team's
 own asset), a database and an experiment beside it, and starts `dg dev`: Dagster's own daemon and storage. The newest
-hour is in `raw_exposures` only, until the team's schedule moves it, four minutes from now. Takes about eight minutes.
+hour is in `raw_exposures` only, until the team's schedule moves it, three minutes later. Start it before minute
+50 of an hour; it takes some six minutes.
 """
 
 from __future__ import annotations
@@ -60,23 +61,24 @@ def main() -> None:
         create_database(server.url("postgres"), "experiments")
         url = server.url("experiments")
         migrate.upgrade(url)
-        lands_at = datetime.now(UTC) + timedelta(minutes=4)
-        seed(url, newest=lands_at.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1))
+        newest = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+        seed(url, newest)
         home = given.folder / "dagster_home"
         home.mkdir()
         (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
         environment = os.environ | {
             "EXPERIMENTS_DATABASE_URL": url,
-            "LANDS_AT_MINUTE": str(lands_at.minute),
             "DAGSTER_HOME": str(home),
         }
         for command in (["check", "yaml"], ["check", "defs"]):
             say(f"dg {' '.join(command)}")
             subprocess.run([tool("dg"), *command], cwd=project, env=environment, check=True)
         # The hour before the newest is in the log already; the asset says so.
-        hour_before = lands_at.replace(minute=0) - timedelta(hours=2)
+        hour_before = newest - timedelta(hours=1)
         launch = ["launch", "--assets", "analytics/fct_exposures", "--partition", f"{hour_before:%Y-%m-%d-%H:00}"]
         subprocess.run([tool("dg"), *launch], cwd=project, env=environment, check=True)
+        lands_at = datetime.now(UTC) + timedelta(minutes=3)
+        environment["LANDS_AT_MINUTE"] = str(lands_at.minute)
         say(f"dg dev, http://127.0.0.1:{PORT}; the newest hour lands at {lands_at:%H:%M} UTC")
         with (given.folder / "dg-dev.log").open("w", encoding="utf-8") as log:
             running = subprocess.Popen(

@@ -222,7 +222,7 @@ BARE = Placement()
 
 
 def settings_of(given: Mapping[str, object] | None) -> tuple[tuple[str, str], ...] | None:
-    """Settings as `Placement` takes them; a list is written with commas, true and false as words, nothing is left out."""
+    """Settings as `Placement` takes them; lists with commas, true and false as words."""
     if given is None:
         return None
     return tuple(sorted((name.lower(), _text(value)) for name, value in given.items() if value is not None))
