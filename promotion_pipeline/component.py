@@ -5,13 +5,12 @@ Not here: what is in the graph; `orchestration.build` knows that.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import dagster as dg
 
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.orchestration.build import build_definitions
-from promotion_pipeline.orchestration.place import Automation
 
 
 class PromotionPipelineScaffolder(dg.Scaffolder[Any]):
@@ -56,13 +55,13 @@ class PromotionPipelineComponent(dg.Component, dg.Resolvable):
         ),
     ] = None
     automation: Annotated[
-        str,
+        Literal["schedule", "upstream"],
         dg.Resolver.default(
             description="What starts an hour. `schedule`: a minute past every hour. `upstream`: as soon as the hour has"
             " landed in the upstream asset, which is partitioned by the hour or not at all.",
             examples=["schedule", "upstream"],
         ),
-    ] = Automation.SCHEDULE.value
+    ] = "schedule"
     minute: Annotated[
         int | None,
         dg.Resolver.default(

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from promotion_pipeline.orchestration import names
-from promotion_pipeline.orchestration.place import BARE, Place
+from promotion_pipeline.orchestration.place import BARE, Placement
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.outbox import acting_in_run
 
@@ -58,7 +58,7 @@ def newest_act(store: Store) -> int:
     return int(row["id"])
 
 
-def act_event(act: Mapping[str, Any], place: Place = BARE) -> dg.AssetMaterialization:
+def act_event(act: Mapping[str, Any], place: Placement = BARE) -> dg.AssetMaterialization:
     """The event that tells of one row of `acts_after`."""
     details = {name: value for name, value in act["details"].items() if value is not None}
     return dg.AssetMaterialization(
@@ -76,7 +76,7 @@ def act_event(act: Mapping[str, Any], place: Place = BARE) -> dg.AssetMaterializ
 
 
 def untold(
-    instance: dg.DagsterInstance, acts: Sequence[Mapping[str, Any]], place: Place = BARE
+    instance: dg.DagsterInstance, acts: Sequence[Mapping[str, Any]], place: Placement = BARE
 ) -> list[Mapping[str, Any]]:
     """Those of `acts` that have no event yet."""
     if not acts:
@@ -93,7 +93,7 @@ def untold(
 
 @contextlib.contextmanager
 def told_in_run(
-    context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store, place: Place
+    context: dg.OpExecutionContext | dg.AssetExecutionContext, store: Store, place: Placement
 ) -> Iterator[None]:
     """Tell of the acts that happen meanwhile as events of this run, also when it fails; their messages link to it."""
     before = newest_act(store)

@@ -17,7 +17,7 @@ import dagster as dg
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.orchestration.jobs import HOURLY_TAGS
 from promotion_pipeline.orchestration.partitions import hour_key
-from promotion_pipeline.orchestration.place import Automation, Place
+from promotion_pipeline.orchestration.place import Automation, Placement
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.schedules import due_hours
 from promotion_pipeline.orchestration.upstream import UpstreamHours, require_hourly
@@ -99,7 +99,7 @@ def conditions(store: StoreResource) -> Mapping[dg.AssetKey, dg.AutomationCondit
     return {place.key(table): condition(store) if table == names.ROLLUPS else with_it for table in TABLES}
 
 
-def automation_sensors(place: Place) -> list[dg.SensorDefinition]:
+def automation_sensors(place: Placement) -> list[dg.SensorDefinition]:
     """What evaluates the conditions. Nothing where a schedule starts the hours."""
     if place.automation is not Automation.UPSTREAM or place.upstream is None:
         return []
@@ -109,7 +109,7 @@ def automation_sensors(place: Place) -> list[dg.SensorDefinition]:
         return [_sensor(place, place.upstream)]
 
 
-def _sensor(place: Place, upstream: dg.AssetKey) -> dg.SensorDefinition:
+def _sensor(place: Placement, upstream: dg.AssetKey) -> dg.SensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         place.named(names.UPSTREAM_SENSOR),
         target=dg.AssetSelection.assets(*(place.key(table) for table in TABLES)),

@@ -25,7 +25,7 @@ from promotion_pipeline.orchestration import (
     watching,
 )
 from promotion_pipeline.orchestration.automation import automation_sensors, conditions
-from promotion_pipeline.orchestration.place import STORE, Automation, Place, known_automation, settings_of
+from promotion_pipeline.orchestration.place import STORE, Automation, Placement, known_automation, settings_of
 from promotion_pipeline.orchestration.resources import StoreResource, executor_of
 
 
@@ -59,7 +59,7 @@ def build_definitions(
         ConfigError: a setting is unknown or out of bounds, the prefix or the automation cannot be, or the executor is
             unknown or not installed.
     """
-    place = Place(
+    place = Placement(
         key_prefix=(key_prefix,) if isinstance(key_prefix, str) and key_prefix else tuple(key_prefix),
         upstream=None if upstream is None else dg.AssetKey.from_coercible(_split(upstream)),
         automation=known_automation(automation),
@@ -70,7 +70,7 @@ def build_definitions(
     return definitions_at(place, resource_overrides or {})
 
 
-def definitions_at(place: Place, overrides: Mapping[str, Any]) -> dg.Definitions:
+def definitions_at(place: Placement, overrides: Mapping[str, Any]) -> dg.Definitions:
     """The pipeline of a place."""
     executor = executor_of(place)
     given = {name: _resource_at(one, place) for name, one in ({STORE: StoreResource()} | dict(overrides)).items()}
@@ -114,7 +114,7 @@ SENSORS = (
 )
 
 
-def _log_of(store: Any, place: Place) -> assets.LogNode:
+def _log_of(store: Any, place: Placement) -> assets.LogNode:
     """The log in the graph; nothing is opened to read what is said of it."""
     given = store.given if isinstance(store, StoreResource) else None
     node = assets.log_node(place.settings if given is None else given.settings)
@@ -127,7 +127,7 @@ def _external(log: assets.LogNode) -> list[dg.AssetSpec]:
     return ours if log.upstream is not None else [log.spec, *ours]
 
 
-def _schedules(place: Place) -> list[dg.ScheduleDefinition]:
+def _schedules(place: Placement) -> list[dg.ScheduleDefinition]:
     between = [comparing.served_traffic_schedule, ledger.realised_lift_schedule]
     by_clock = [schedules.hourly_promotion_schedule] if place.automation is Automation.SCHEDULE else []
     return [*by_clock, *between]
@@ -141,7 +141,7 @@ def _automated(
     return tables.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=starts.get(spec.key)))
 
 
-def _resource_at(resource: Any, place: Place) -> Any:
+def _resource_at(resource: Any, place: Placement) -> Any:
     return replace(resource, place=place) if isinstance(resource, StoreResource) else resource
 
 

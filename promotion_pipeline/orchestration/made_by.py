@@ -13,13 +13,13 @@ from promotion_pipeline.orchestration.dagster_private import (
     RETRY_NUMBER_TAG,
     SCHEDULE_NAME_TAG,
 )
-from promotion_pipeline.orchestration.place import BARE, Place
+from promotion_pipeline.orchestration.place import BARE, Placement
 
 FROM_UI_TAG = "dagster/from_ui"
 """On every run that somebody launched in the UI, also on one from a schedule's tested tick."""
 
 
-def made_by(tags: Mapping[str, str], place: Place = BARE) -> MadeBy:
+def made_by(tags: Mapping[str, str], place: Placement = BARE) -> MadeBy:
     """What made the decisions of a run with these tags."""
     if FROM_UI_TAG in tags or _is_started_again_by_hand(tags):
         return MadeBy.PERSON

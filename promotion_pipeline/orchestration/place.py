@@ -43,7 +43,7 @@ class Automation(StrEnum):
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """One pipeline in a deployment.
 
     Args:
@@ -84,7 +84,9 @@ class Place:
 
     def __repr__(self) -> str:
         """Without the settings: they hold secrets."""
-        return f"Place(key_prefix={self.key_prefix!r}, upstream={self.upstream!r}, automation={self.automation.value})"
+        return (
+            f"Placement(key_prefix={self.key_prefix!r}, upstream={self.upstream!r}, automation={self.automation.value})"
+        )
 
     @property
     def is_bare(self) -> bool:
@@ -217,12 +219,12 @@ def known_automation(name: str) -> Automation:
     return Automation(name)
 
 
-BARE = Place()
+BARE = Placement()
 """Without a prefix, of the environment: the location that `workspace.yaml` names."""
 
 
 def settings_of(given: Mapping[str, object] | None) -> tuple[tuple[str, str], ...] | None:
-    """Settings as `Place` takes them; a list is written with commas, true and false as words, nothing is left out."""
+    """Settings as `Placement` takes them; lists with commas, true and false as words."""
     if given is None:
         return None
     return tuple(sorted((name.lower(), _text(value)) for name, value in given.items() if value is not None))

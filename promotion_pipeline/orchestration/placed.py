@@ -16,17 +16,17 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from promotion_pipeline.orchestration.place import BARE, STORE, Place
+from promotion_pipeline.orchestration.place import BARE, STORE, Placement
 
 Definition = TypeVar("Definition")
 LINEAGE_KEY = "dagster/column_lineage"
-_JOBS: dict[int, tuple[object, Callable[[Place, dg.ExecutorDefinition | None], Any]]] = {}
+_JOBS: dict[int, tuple[object, Callable[[Placement, dg.ExecutorDefinition | None], Any]]] = {}
 """Of each job: itself, so that its number stays its own, and how to make it for a place."""
-_RECIPES: dict[int, tuple[object, Callable[[Place], Any]]] = {}
+_RECIPES: dict[int, tuple[object, Callable[[Placement], Any]]] = {}
 """Of each definition: itself, so that its number stays its own, and how to make it for a place."""
 
 
-def at(definition: Any, place: Place) -> Any:
+def at(definition: Any, place: Placement) -> Any:
     """A definition as it is at a place.
 
     Raises:
@@ -35,13 +35,13 @@ def at(definition: Any, place: Place) -> Any:
     return _RECIPES[id(definition)][1](place)
 
 
-def _kept(recipe: Callable[[Place], Definition]) -> Definition:
+def _kept(recipe: Callable[[Placement], Definition]) -> Definition:
     bare = recipe(BARE)
     _RECIPES[id(bare)] = (bare, lambda place: bare if place == BARE else recipe(place))
     return bare
 
 
-def _kept_job(recipe: Callable[[Place, dg.ExecutorDefinition | None], Definition]) -> Definition:
+def _kept_job(recipe: Callable[[Placement, dg.ExecutorDefinition | None], Definition]) -> Definition:
     bare = recipe(BARE, None)
     _JOBS[id(bare)] = (bare, recipe)
     return bare
@@ -51,7 +51,7 @@ def multi_asset(**given: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinit
     """`dagster.multi_asset`."""
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
-        def made(place: Place, hours: dg.PartitionsDefinition[str] | None) -> dg.AssetsDefinition:
+        def made(place: Placement, hours: dg.PartitionsDefinition[str] | None) -> dg.AssetsDefinition:
             here = _step(place, given)
             here["specs"] = [spec_at(spec, place) for spec in given["specs"]]
             if "check_specs" in given:
@@ -72,7 +72,7 @@ def asset(**given: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`dagster.asset`."""
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
-        def recipe(place: Place) -> dg.AssetsDefinition:
+        def recipe(place: Placement) -> dg.AssetsDefinition:
             here = _step(place, given)
             del here["name"]
             here |= {
@@ -95,7 +95,7 @@ def op(**given: Any) -> Callable[[Callable[..., Any]], dg.OpDefinition]:
     def decorate(function: Callable[..., Any]) -> dg.OpDefinition:
         named = {"name": function.__name__, **given}
 
-        def recipe(place: Place) -> dg.OpDefinition:
+        def recipe(place: Placement) -> dg.OpDefinition:
             made: dg.OpDefinition = dg.op(**_step(place, named))(_with_store(function, place))
             return made
 
@@ -107,7 +107,7 @@ def op(**given: Any) -> Callable[[Callable[..., Any]], dg.OpDefinition]:
 def one_step_job(step: dg.OpDefinition, *, name: str, description: str, tags: dict[str, str]) -> dg.JobDefinition:
     """A job of one step."""
 
-    def recipe(place: Place, executor: dg.ExecutorDefinition | None) -> dg.JobDefinition:
+    def recipe(place: Placement, executor: dg.ExecutorDefinition | None) -> dg.JobDefinition:
         here = at(step, place)
 
         @dg.job(
@@ -134,7 +134,7 @@ def asset_job(name: str, *, selection: Sequence[str], description: str, tags: di
     )
 
 
-def job_at(job: object, place: Place, executor: dg.ExecutorDefinition) -> Any:
+def job_at(job: object, place: Placement, executor: dg.ExecutorDefinition) -> Any:
     """A job as it is at a place, with its executor: that of the location is not ours to choose.
 
     Raises:
@@ -149,7 +149,7 @@ def schedule(
     """`dagster.schedule`; a function makes the cron expression of the minute at which an hour is started."""
 
     def decorate(function: Callable[..., Any]) -> dg.ScheduleDefinition:
-        def recipe(place: Place) -> dg.ScheduleDefinition:
+        def recipe(place: Placement) -> dg.ScheduleDefinition:
             cron = cron_schedule if isinstance(cron_schedule, str) else cron_schedule(place.schedule_minute)
             return dg.schedule(cron_schedule=cron, **_starter(place, given))(_with_store(function, place))
 
@@ -175,7 +175,7 @@ def run_status_sensor(**given: Any) -> Callable[[Callable[..., Any]], dg.SensorD
 
 def _sensor(decorator: Any, given: dict[str, Any]) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
     def decorate(function: Callable[..., Any]) -> dg.SensorDefinition:
-        def recipe(place: Place) -> dg.SensorDefinition:
+        def recipe(place: Placement) -> dg.SensorDefinition:
             made = decorator(**_starter(place, given))(_with_store(function, place))
             assert isinstance(made, dg.SensorDefinition)
             return made
@@ -185,7 +185,7 @@ def _sensor(decorator: Any, given: dict[str, Any]) -> Callable[[Callable[..., An
     return decorate
 
 
-def spec_at(spec: dg.AssetSpec, place: Place) -> dg.AssetSpec:
+def spec_at(spec: dg.AssetSpec, place: Placement) -> dg.AssetSpec:
     """What is said of an asset, at a place."""
     if place == BARE:
         return spec
@@ -199,16 +199,18 @@ def spec_at(spec: dg.AssetSpec, place: Place) -> dg.AssetSpec:
     )
 
 
-def _metadata_at(metadata: Mapping[str, Any], place: Place) -> Mapping[str, Any]:
+def _metadata_at(metadata: Mapping[str, Any], place: Placement) -> Mapping[str, Any]:
     lineage = metadata.get(LINEAGE_KEY)
     return {**metadata, LINEAGE_KEY: place.lineage(lineage)} if lineage is not None else metadata
 
 
-def _check_at(check: dg.AssetCheckSpec, place: Place, hours: dg.PartitionsDefinition[str] | None) -> dg.AssetCheckSpec:
+def _check_at(
+    check: dg.AssetCheckSpec, place: Placement, hours: dg.PartitionsDefinition[str] | None
+) -> dg.AssetCheckSpec:
     return check._replace(asset_key=place.key_of(check.asset_key), partitions_def=hours)
 
 
-def _step(place: Place, given: dict[str, Any]) -> dict[str, Any]:
+def _step(place: Placement, given: dict[str, Any]) -> dict[str, Any]:
     """What a step is called, and the pool that it is in."""
     here = {**given, "name": place.named(given["name"])}
     if given.get("description"):
@@ -218,7 +220,7 @@ def _step(place: Place, given: dict[str, Any]) -> dict[str, Any]:
     return here
 
 
-def _starter(place: Place, given: dict[str, Any]) -> dict[str, Any]:
+def _starter(place: Placement, given: dict[str, Any]) -> dict[str, Any]:
     """What a schedule or a sensor is called, and the job that it starts."""
     here = {**given, "name": place.named(given["name"]), "description": place.told(given["description"])}
     if "job_name" in given:
@@ -226,7 +228,7 @@ def _starter(place: Place, given: dict[str, Any]) -> dict[str, Any]:
     return here
 
 
-def _with_store(function: Callable[..., Any], place: Place) -> Callable[..., Any]:
+def _with_store(function: Callable[..., Any], place: Placement) -> Callable[..., Any]:
     """The function with its parameter `store` called as the resource is called at the place: Dagster goes by the name.
 
     A generator must look like one.

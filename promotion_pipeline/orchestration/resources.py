@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from promotion_pipeline.orchestration.parts import CONFIG_SUFFIX, Part, chosen_part, config_of_part, has_config
-from promotion_pipeline.orchestration.place import BARE, VARIABLE_PREFIX, Place
+from promotion_pipeline.orchestration.place import BARE, VARIABLE_PREFIX, Placement
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.pool import current_pooled_store
 
@@ -32,7 +32,7 @@ class StoreResource:
     """
 
     given: Store | None = None
-    place: Place = BARE
+    place: Placement = BARE
     """Where it is: what things are called there, and the settings that it is opened with."""
 
     def get(self) -> Store:
@@ -53,7 +53,7 @@ def executor_from_environment() -> dg.ExecutorDefinition:
     return executor_of(BARE)
 
 
-def executor_of(place: Place) -> dg.ExecutorDefinition:
+def executor_of(place: Placement) -> dg.ExecutorDefinition:
     """The executor that AUTO_PROMOTION_EXECUTOR names: in_process (default), multiprocess, k8s, celery, celery_k8s.
 
     In process is the default because a process of its own costs a step three seconds of imports. Its configuration,
@@ -71,7 +71,7 @@ def executor_of(place: Place) -> dg.ExecutorDefinition:
     return executor.configured(config_of_part(EXECUTOR_VARIABLE, kind, environment=environment))
 
 
-def _environment(place: Place) -> Mapping[str, str]:
+def _environment(place: Placement) -> Mapping[str, str]:
     names = (EXECUTOR_VARIABLE, EXECUTOR_VARIABLE + CONFIG_SUFFIX)
     given = {name: place.passed_through(name.removeprefix(VARIABLE_PREFIX).lower()) for name in names}
     return {name: os.environ.get(name, "") if value is None else value for name, value in given.items()}

@@ -8,7 +8,7 @@ import dagster as dg
 
 from promotion_pipeline.errors import ConfigError, ConflictError, InputError, NotEligibleError, NotFoundError
 from promotion_pipeline.orchestration.dagster_private import BACKFILL_ID_TAG
-from promotion_pipeline.orchestration.place import ASSET_NAMES, BARE, JOB_NAMES, Place
+from promotion_pipeline.orchestration.place import ASSET_NAMES, BARE, JOB_NAMES, Placement
 
 IMPLICIT_JOB = "__ASSET_JOB"
 """Dagster's own name for what a backfill or the Materialize button starts."""
@@ -29,7 +29,7 @@ MISTAKES = frozenset().union(*map(_codes, (ConfigError, InputError, NotFoundErro
 """What is refused because of what was asked, not because something is broken."""
 
 
-def is_ours(run: dg.DagsterRun, place: Place = BARE) -> bool:
+def is_ours(run: dg.DagsterRun, place: Placement = BARE) -> bool:
     """Whether a run is of our jobs or assets: a code location may hold those of a team too."""
     if run.job_name.startswith(IMPLICIT_JOB):
         ours = {place.key(name).to_user_string() for name in ASSET_NAMES}

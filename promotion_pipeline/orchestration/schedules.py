@@ -7,7 +7,7 @@ import dagster as dg
 from promotion_pipeline.decisions.recorded import first_unfinished_hour
 from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.partitions import range_tags
-from promotion_pipeline.orchestration.place import BARE, Place
+from promotion_pipeline.orchestration.place import BARE, Placement
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.rollups import landed
 from promotion_pipeline.store.clock import newest_complete_hour
@@ -50,7 +50,7 @@ def hourly_promotion_schedule(
     return due
 
 
-def due_run(store: Store, scheduled_at: datetime, place: Place = BARE) -> dg.RunRequest | dg.SkipReason:
+def due_run(store: Store, scheduled_at: datetime, place: Placement = BARE) -> dg.RunRequest | dg.SkipReason:
     """The run that is due at `scheduled_at`: its bounds follow from that time and from what has landed.
 
     Raises:
@@ -79,7 +79,7 @@ def due_run(store: Store, scheduled_at: datetime, place: Place = BARE) -> dg.Run
     )
 
 
-def due_hours(store: Store, at: datetime, place: Place) -> tuple[datetime, datetime] | dg.SkipReason:
+def due_hours(store: Store, at: datetime, place: Placement) -> tuple[datetime, datetime] | dg.SkipReason:
     """From the first hour that a run has to take, at most the look-back ago, to the end of the newest complete one.
 
     Raises:

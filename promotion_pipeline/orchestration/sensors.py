@@ -9,7 +9,7 @@ import dagster as dg
 from promotion_pipeline.decisions.deployments import note_deployment
 from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.act_events import act_event, acts_after, experiment_tags, untold
-from promotion_pipeline.orchestration.place import BARE, Place
+from promotion_pipeline.orchestration.place import BARE, Placement
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.act.serving import due_deliveries, is_any_late_and_untold
 from promotion_pipeline.promotion.unattended.pending import Pending, pending_promotions
@@ -41,7 +41,7 @@ def promotion_sensor(
     return pending_run(context.instance, opened, store.place)
 
 
-def pending_run(instance: dg.DagsterInstance, store: Store, place: Place = BARE) -> dg.RunRequest | dg.SkipReason:
+def pending_run(instance: dg.DagsterInstance, store: Store, place: Placement = BARE) -> dg.RunRequest | dg.SkipReason:
     """The run for what waits now. Asked again before that changed, it has the same key, and no second run starts.
 
     Raises:
@@ -66,7 +66,7 @@ def pending_run(instance: dg.DagsterInstance, store: Store, place: Place = BARE)
     )
 
 
-def _delivery_run(instance: dg.DagsterInstance, store: Store, place: Place) -> dg.RunRequest | None:
+def _delivery_run(instance: dg.DagsterInstance, store: Store, place: Placement) -> dg.RunRequest | None:
     """The run for splits that are decided and not served; each attempt has a key of its own.
 
     One that is late is told by a run as well where this deployment knows nothing of its target.

@@ -9,7 +9,7 @@ import dagster as dg
 
 from promotion_pipeline.orchestration import names, placed
 from promotion_pipeline.orchestration.act_events import experiment_tags
-from promotion_pipeline.orchestration.place import BARE, Place
+from promotion_pipeline.orchestration.place import BARE, Placement
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.promotion.unattended.watch import watches_due
 from promotion_pipeline.promotion.watch.alarms import standing
@@ -54,7 +54,7 @@ def watch_sensor(
     return watch_run(context.instance, store.get(), store.place)
 
 
-def watch_run(instance: dg.DagsterInstance, store: Store, place: Place = BARE) -> dg.RunRequest | dg.SkipReason:
+def watch_run(instance: dg.DagsterInstance, store: Store, place: Placement = BARE) -> dg.RunRequest | dg.SkipReason:
     """The run for what there is to do now.
 
     Raises:
@@ -81,11 +81,11 @@ def watch_run(instance: dg.DagsterInstance, store: Store, place: Place = BARE) -
     return dg.SkipReason(f"{watched} promotions are watched: nothing to do." if watched else "Nothing is watched.")
 
 
-def _run(place: Place, *experiments: str) -> dg.RunRequest:
+def _run(place: Placement, *experiments: str) -> dg.RunRequest:
     return dg.RunRequest(tags={**place.tags(names.WATCH_LANE), **experiment_tags(experiments)})
 
 
-def _last_told(instance: dg.DagsterInstance, place: Place) -> str:
+def _last_told(instance: dg.DagsterInstance, place: Placement) -> str:
     """Which alarms were open when the catalog was last told: somebody may have dealt with one since."""
     event = instance.get_latest_materialization_event(place.key(names.WATCH))
     materialization = None if event is None else event.asset_materialization

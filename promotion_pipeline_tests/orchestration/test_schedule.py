@@ -9,7 +9,7 @@ import pytest
 
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.orchestration.partitions import hour_key
-from promotion_pipeline.orchestration.place import Place
+from promotion_pipeline.orchestration.place import Placement
 from promotion_pipeline.orchestration.schedules import due_run, ticks
 from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline_tests.orchestration.conftest import Stage
@@ -106,12 +106,12 @@ def test_the_schedule_looks_again_until_the_hour_is_over(minute: int, expected: 
 
 
 def test_the_minute_of_the_schedule_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Place().schedule_minute == 5
+    assert Placement().schedule_minute == 5
     monkeypatch.setenv("AUTO_PROMOTION_SCHEDULE_MINUTE", "25")
-    assert Place().schedule_minute == 25
+    assert Placement().schedule_minute == 25
     monkeypatch.setenv("AUTO_PROMOTION_SCHEDULE_MINUTE", "60")
     with pytest.raises(ConfigError, match="AUTO_PROMOTION_SCHEDULE_MINUTE='60'"):
-        _ = Place().schedule_minute
+        _ = Placement().schedule_minute
 
 
 def test_an_experiment_whose_variants_were_deleted_makes_nobody_decide_again(stage: Stage) -> None:

@@ -32,7 +32,7 @@ from promotion_pipeline.orchestration.connections import keep_connections
 from promotion_pipeline.orchestration.made_by import made_by
 from promotion_pipeline.orchestration.markdown import diff_table, late_table
 from promotion_pipeline.orchestration.partitions import HOURS
-from promotion_pipeline.orchestration.place import Place
+from promotion_pipeline.orchestration.place import Placement
 from promotion_pipeline.orchestration.resources import StoreResource
 from promotion_pipeline.orchestration.run_config import EvaluationConfig, launchpad_schema
 from promotion_pipeline.store.database import Store
@@ -169,7 +169,7 @@ def evaluation(
 
 
 def _evaluate(
-    context: dg.AssetExecutionContext, config: EvaluationConfig, store: Store, wanted: list[Table], place: Place
+    context: dg.AssetExecutionContext, config: EvaluationConfig, store: Store, wanted: list[Table], place: Placement
 ) -> dict[Table, WindowResult]:
     """Fill the tables in their order. A what-if changes decisions only: the others are always as the regular
     thresholds make them, which takes a second evaluation in the rare run that asks for both."""

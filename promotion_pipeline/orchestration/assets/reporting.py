@@ -14,7 +14,7 @@ from promotion_pipeline.evaluation import Verdict, explain
 from promotion_pipeline.notifications.links import evidence_url
 from promotion_pipeline.orchestration.assets.code_version import lineage_if_new
 from promotion_pipeline.orchestration.partitions import hour_key
-from promotion_pipeline.orchestration.place import Place
+from promotion_pipeline.orchestration.place import Placement
 from promotion_pipeline.text.numbers import confidence_text, lift_text
 from promotion_pipeline.text.tables import cell, raw_markdown_table
 
@@ -43,7 +43,7 @@ def report_hours(
     asset: str,
     by_hour: pd.DataFrame,
     newest: Mapping[str, Any],
-    place: Place,
+    place: Placement,
 ) -> None:
     """Attach to each hour's event its own numbers, and to the newest hour's what is about the run as a whole.
 
