@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -45,47 +45,65 @@ BEFORE_THE_FIRST = timedelta(hours=23)
 
 @cache
 def first_hour() -> datetime:
-    """The first hour that has a partition; once a process.
+    """The first hour that has a partition where the environment says it all; once a process. As `first_hour_of`.
 
-    1. Midnight UTC of the date in AUTO_PROMOTION_PARTITIONS_START, where it is set.
+    Raises:
+        ConfigError: AUTO_PROMOTION_PARTITIONS_START is no date.
+    """
+    return first_hour_of(os.environ.get(START_VARIABLE, ""), Settings.from_environment)
+
+
+def first_hour_of(given: str, settings: Callable[[], Settings], load_key: str = LOAD_KEY) -> datetime:
+    """The first hour that has a partition.
+
+    1. Midnight UTC of the date that is given, where one is.
     2. Where Dagster loads the code location: the hour in which the first experiment began or of which the first sums
        are, read from the database. An earlier experiment that is adopted later moves it back at the next load; that an
        experiment is deleted does not move it on, since its sums say that it was.
     3. In a run of that location: what the location had read. So a run knows every hour that it can be started for.
     4. Else, also where the database does not answer: `EARLIEST`. That leaves out no hour, and shows more as missing.
 
+    Args:
+        given: a date, or blank.
+        settings: says which database, if it is asked.
+        load_key: under which the location hands on what it read; another one for each pipeline in a location.
+
     Raises:
-        ConfigError: the variable is no date.
+        ConfigError: what is given is no date.
     """
-    given = os.environ.get(START_VARIABLE, "").strip()
-    if given:
-        return _midnight(given)
+    if given.strip():
+        return hour_of_date(given.strip())
     if not DefinitionsLoadContext.is_set():
         return EARLIEST
     context = DefinitionsLoadContext.get()
     if context.load_type is DefinitionsLoadType.RECONSTRUCTION:
-        known = context.reconstruction_metadata.get(LOAD_KEY)
+        known = context.reconstruction_metadata.get(load_key)
         return EARLIEST if known is None else datetime.fromisoformat(known)
-    found = _read_in_time()
-    context.add_to_pending_reconstruction_metadata(LOAD_KEY, found.isoformat())
+    found = _read_in_time(settings)
+    context.add_to_pending_reconstruction_metadata(load_key, found.isoformat())
     return found
 
 
-def _midnight(given: str) -> datetime:
+def hour_of_date(given: str) -> datetime:
+    """Midnight UTC of a date.
+
+    Raises:
+        ConfigError: it is no date.
+    """
     try:
         return datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         raise ConfigError(f"{START_VARIABLE}={given!r} is no date: write it as {EARLIEST:%Y-%m-%d}") from None
 
 
-def _read_in_time() -> datetime:
+def _read_in_time(settings: Callable[[], Settings]) -> datetime:
     """What the database says, or `EARLIEST` where it does not; a network that swallows everything delays no load."""
     found: list[datetime] = []
     why = [f"it did not answer within {2 * SECONDS} seconds"]
 
     def read() -> None:
         try:
-            found.append(_read())
+            found.append(_read(settings()))
         except (PromotionError, psycopg.Error) as error:
             why.append(" ".join(str(error).split()))
 
@@ -103,8 +121,8 @@ def _read_in_time() -> datetime:
     return EARLIEST
 
 
-def _read() -> datetime:
-    with glance(Settings.from_environment(), SECONDS) as connection:
+def _read(settings: Settings) -> datetime:
+    with glance(settings, SECONDS) as connection:
         first = beginning.first_hour(connection, EARLIEST)
     if first is not None:
         return first
@@ -114,7 +132,12 @@ def _read() -> datetime:
 @cache
 def hourly() -> dg.HourlyPartitionsDefinition:
     """The partitions that all partitioned assets and their checks share."""
-    return dg.HourlyPartitionsDefinition(start_date=first_hour(), timezone="UTC", fmt=KEY_FORMAT)
+    return hourly_from(first_hour())
+
+
+def hourly_from(first: datetime) -> dg.HourlyPartitionsDefinition:
+    """The hours from `first` on."""
+    return dg.HourlyPartitionsDefinition(start_date=first, timezone="UTC", fmt=KEY_FORMAT)
 
 
 def hour_key(hour: datetime) -> str:
@@ -133,25 +156,29 @@ def hour_of_key(key: str) -> datetime:
     return datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
 
 
-def range_tags(start: datetime, end: datetime) -> dict[str, str]:
+def range_tags(start: datetime, end: datetime, first: datetime | None = None) -> dict[str, str]:
     """Run tags that make one run of the hours in [start, end).
 
     A single hour is named as a partition: only then are the checks of the run of that partition.
+
+    Args:
+        first: the first hour that has a partition; default that of the environment.
 
     Raises:
         InputError: the window is empty, naive, not of whole hours, or begins before the first partition.
     """
     if start >= end:
         raise InputError(f"the window from {start.isoformat()} to {end.isoformat()} is empty: start must be before end")
-    if start < first_hour():
+    known = first_hour() if first is None else first
+    if start < known:
         raise InputError(
-            f"{start.isoformat()} is before the first partition, {first_hour().isoformat()}: where an experiment began"
+            f"{start.isoformat()} is before the first partition, {known.isoformat()}: where an experiment began"
             f" earlier, load the code location again; {START_VARIABLE} sets another date"
         )
-    first, last = hour_key(start), hour_key(end - HOUR)
-    if first == last:
-        return {PARTITION_NAME_TAG: first}
-    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+    since, until = hour_key(start), hour_key(end - HOUR)
+    if since == until:
+        return {PARTITION_NAME_TAG: since}
+    return {ASSET_PARTITION_RANGE_START_TAG: since, ASSET_PARTITION_RANGE_END_TAG: until}
 
 
 def hours_of_run(tags: Mapping[str, str]) -> tuple[datetime, datetime] | None:
