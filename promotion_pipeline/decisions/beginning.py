@@ -51,8 +51,8 @@ class WindowSize:
         return (
             f"{count_text(self.hours)} hours x {count_text(self.experiments)} experiments:"
             f" {count_text(self.decisions)} decisions, about {count_text(self.rows)} rows and"
-            f" {age_text(seconds) if seconds >= 60 else 'a minute'} beside the reading of the requests. It goes in steps: one that is"
-            " cut off goes on where it was when the same hours are started again"
+            f" {age_text(seconds) if seconds >= 60 else 'a minute'} beside the reading of the requests. It goes in"
+            " steps: one that is cut off goes on where it was when the same hours are started again"
         )
 
 
