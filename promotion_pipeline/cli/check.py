@@ -147,10 +147,11 @@ def traffic_text(eligibility: PromotionEligibility) -> str:
     if not rest:
         return f"move the traffic of {name!r} to {winner!r}"
     then = ", ".join(share_text(percent) for percent in rest)
+    hold = f"each step held for {eligibility.ramp_hold_hours or 0:g} h"
     if eligibility.holdback_percent is not None and eligibility.holdback_days is not None:
         kept, days = share_text(eligibility.holdback_percent), f"{eligibility.holdback_days:g} days"
-        then += f"; control keeps {kept} for {days} before the last step"
-    hold = f"each step held for {eligibility.ramp_hold_hours or 0:g} h"
+        last = f"{hold}, but the last but one" if len(rest) > 1 else "held"
+        hold = f"{last} for {days}, in which control keeps {kept}"
     return f"give {winner!r} {share_text(first)} of the traffic of {name!r}, then {then} ({hold})"
 
 

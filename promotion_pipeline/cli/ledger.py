@@ -73,7 +73,8 @@ def _print(found: Ledger) -> None:
             output.print_styled(_sentence(record))
     output.note(
         f"{found.measured} measured, {found.measuring} being measured, {found.not_measurable} not measurable."
-        " Promised: as it won. Expected: after shrinkage. Held: what came lies where the expectation said."
+        " Lifts are those of each experiment's primary metric. Promised: as it won. Expected: after shrinkage."
+        " Held: what came lies where the expectation said."
     )
 
 

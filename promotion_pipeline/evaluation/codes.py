@@ -174,7 +174,7 @@ class MetricReason(StrEnum):
     TOO_FEW = "too_few"
     """Fewer than two users or requests in one of the two arms, or one of them is nearly the whole arm."""
     NO_VARIATION = "no_variation"
-    """Everybody has the same value in both arms; there is nothing to compare."""
+    """Everybody of an arm has the same value: there is no variance to compare by."""
     NO_BASE = "no_base"
     """Control's mean is 0: the difference can be tested, but neither a lift nor a margin of it exists."""
     NOT_A_NUMBER = "not_a_number"

@@ -86,12 +86,10 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
     srm_p_value, sequential_srm = compared.split.srm_p_value, compared.split.sequential_srm_p_value
     lower = pick(tests.always_valid_lower, candidate, np.nan)
     goals = _goals_of(compared.metrics, candidate)
+    crossed = _crossed(tests, candidate)
     with np.errstate(invalid="ignore"):
         sound = (srm_p_value >= SRM_ALPHA) & (sequential_srm >= SRM_ALPHA)
-        crossed = _crossed(tests, candidate)
-        by_primary = np.where(limits.group_sequential, crossed == 1, lower > 0)
-        shown = np.where(goals.stated, goals.any_better & ~goals.any_worse, by_primary)
-        evidence = limits.fixed_horizon | (shown & sound)
+    evidence = limits.fixed_horizon | (_shown(limits, lower > 0, crossed == 1, goals) & sound)
     exposure, exposed_requests = multiple_exposure(block)
     exposed = np.maximum(exposure, exposed_requests)
     with_users = (own.users > 0).any(axis=0)
@@ -128,6 +126,13 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
         | _flags(Warn.MULTIPLE_EXPOSURE, exposed > EXPOSURE_WARNING)
         | _flags(Warn.LARGE_USER, ~np.isnan(largest)),
     )
+
+
+def _shown(limits: Thresholds, valid: Bools, crossed: Bools, goals: _Goals) -> Bools:
+    """Whether the candidate is shown better: by its goals where some are stated, else by the primary metric's test."""
+    by_primary = np.where(limits.group_sequential, crossed, valid)
+    shown: Bools = np.where(goals.stated, goals.any_better & ~goals.any_worse, by_primary)
+    return shown
 
 
 Scalar = TypeVar("Scalar", bound=np.generic)

@@ -45,11 +45,21 @@ def _guarded(row: Mapping[str, Any], verdict: GuardrailVerdict, reason: MetricRe
         case GuardrailVerdict.NOT_KEPT if margin is None:
             return "shown to be worse"
         case GuardrailVerdict.NOT_KEPT:
-            return f"not shown to be less than {setting_text(margin)} worse"
+            return _beyond(row, margin)
         case GuardrailVerdict.NOT_MEASURED:
             return why_not(reason)
         case _ as never:
             assert_never(never)
+
+
+def _beyond(row: Mapping[str, Any], margin: float) -> str:
+    """Of a guardrail with a margin that is not kept: whether harm is shown, or harmlessness only not shown yet."""
+    if MetricOutcome(row["outcome"]) is not MetricOutcome.WORSE:
+        return f"not shown to be less than {setting_text(margin)} worse"
+    ends = [row["always_valid_lower"], row["always_valid_upper"]]
+    if None not in ends and min(abs(end) for end in ends) * 100 > margin:
+        return f"shown to be more than {setting_text(margin)} worse"
+    return f"shown to be worse, and not shown to be by less than {setting_text(margin)}"
 
 
 def why_not(reason: MetricReason) -> str:
@@ -60,7 +70,7 @@ def why_not(reason: MetricReason) -> str:
         MetricReason.UNMATCHED: "no event or value matches it; compare its `event` or `column` with what is sent",
         MetricReason.NEEDS_USERS: "it is made of users and the log knows none; log a user_id",
         MetricReason.TOO_FEW: "too few users or requests in one of the two arms",
-        MetricReason.NO_VARIATION: "everybody has the same value in both arms",
+        MetricReason.NO_VARIATION: "everybody of an arm has the same value",
         MetricReason.NO_BASE: "control's mean is 0, and a share of nothing is no margin; leave out margin_percent",
         MetricReason.NOT_A_NUMBER: "a sum is no number or contradicts the others; correct the values, or state a cap",
     }

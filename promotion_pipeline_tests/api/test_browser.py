@@ -179,7 +179,7 @@ def test_the_keyboard_alone_is_enough(shared_api: Api, open_page: Open) -> None:
     while (stop := _next_stop(page)) != "Promote treatment…":
         assert stop not in stops, f"the keyboard never reaches the act: {stops}"
         stops.append(stop)
-    assert stops == ["Experiments", "Log out"]
+    assert stops == ["Experiments", "Ledger", "Log out"]
     page.keyboard.press("Enter")
     assert _next_stop(page) == "reason"
     page.keyboard.type("agreed in the review")

@@ -124,10 +124,30 @@ def add_events(
     )
 
 
+def remove_requests(connection: Connection, seeded: Seeded) -> None:
+    """Delete all requests of a fifth of the users and a tenth of the others, but no hour whole: its sums would stay."""
+    connection.execute(
+        """
+        WITH marked AS (
+            SELECT id, date_bin('1 hour', created_at, '2000-01-01 00:00:00+00') AS hour, created_at < %s AS is_first,
+                coalesce(hashtext(user_id) %% 5 = 0, false) OR hashtext(id::text) %% 10 = 0 AS goes
+            FROM ai_requests WHERE experiment_id = %s
+        )
+        DELETE FROM ai_requests AS request USING marked
+        WHERE request.id = marked.id AND marked.goes AND EXISTS (SELECT 1 FROM marked AS stays
+            WHERE NOT stays.goes AND (stays.hour, stays.is_first) = (marked.hour, marked.is_first))
+        """,
+        (BOUNDARY, seeded.id),
+    )
+
+
 def compare(
     store: Store, seeded: Seeded, other: UUID, rng: np.random.Generator, requests: int, events: int, users: int
 ) -> int:
-    """Send everything in batches, each followed by a rollup of a random window; returns the rows that were compared."""
+    """Send everything in batches, each followed by a rollup of a random window, and delete some.
+
+    Returns the rows that were compared.
+    """
     with store.connect() as connection:
         for batch in range(BATCHES):
             add_requests(connection, seeded, rng, requests // BATCHES, users)
@@ -136,6 +156,7 @@ def compare(
             )
             start = int(rng.integers(0, HOURS))
             rollup_window(store, START + start * HOUR, START + (int(rng.integers(start, HOURS)) + 1) * HOUR)
+        remove_requests(connection, seeded)
         rollup_window(store, START, END)
         expected = raw_metric_sums(connection, seeded.id)
         assert_same_sums(stored_metric_sums(connection, seeded.id), expected)

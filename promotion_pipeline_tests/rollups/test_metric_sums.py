@@ -111,6 +111,19 @@ def test_a_value_that_no_sum_can_hold_is_left_out_and_named(store: Store, connec
     assert _total(store, seeded, "revenue") == 5
 
 
+@pytest.mark.parametrize("value", ["1e200", "NaN", "-1e200"])
+def test_a_request_whose_value_no_sum_can_hold_is_no_observation_of_a_metric(
+    store: Store, connection: Connection, value: str
+) -> None:
+    spent = {"name": "spent", "kind": "user_mean", "column": "value", "role": "goal"}
+    seeded = _simple(store, [spent, spent | {"name": "each", "kind": "request_mean"}])
+    _request(connection, seeded, "ann", 1, value=value)
+    _request(connection, seeded, "ann", 2, value=5)
+    rollup_window(store, START, END)
+    for metric in ("spent", "each"):
+        assert (_total(store, seeded, metric), _total(store, seeded, metric, "samples")) == (5, 1)
+
+
 def test_a_metric_that_no_event_matches_is_marked_and_its_users_are_there(store: Store, connection: Connection) -> None:
     seeded = _simple(store, [REVENUE, REVENUE | {"name": "typo", "event": "purchsae"}])
     _request(connection, seeded, "ann", 1)
@@ -134,6 +147,8 @@ def test_a_cap_is_put_on_the_users_running_total(store: Store, connection: Conne
 
 def test_another_cap_opens_a_phase_and_another_role_does_not(store: Store, connection: Connection) -> None:
     seeded = _simple(store, [REVENUE | {"cap": 100}])
+    _request(connection, seeded, "someone", 0.5)
+    rollup_window(store, START, START + HOUR)
 
     def phases_after(metrics: list[dict[str, Any]]) -> int:
         connection.execute(
@@ -147,6 +162,11 @@ def test_another_cap_opens_a_phase_and_another_role_does_not(store: Store, conne
 
     assert phases_after([REVENUE | {"cap": 100.0, "role": "secondary"}]) == 1
     assert phases_after([REVENUE | {"cap": 100}, REVENUE | {"name": "more", "event": "visit"}]) == 1
+    # One that was never summed up may be corrected: a kind that there is not, or a name that nobody sends.
+    assert phases_after([REVENUE | {"cap": 100}, REVENUE | {"name": "more", "kind": "mean"}]) == 1
+    assert phases_after([REVENUE | {"cap": 100}, REVENUE | {"name": "more", "event": "visits"}]) == 1
+    rollup_window(store, START, START + HOUR)
+    assert _total(store, seeded, "more", "new_users") == _total(store, seeded, "revenue", "new_users") == 1
     assert phases_after([REVENUE | {"cap": 200}]) == 2
 
 
@@ -219,6 +239,26 @@ def test_forgetting_a_user_leaves_the_sums_and_not_the_id(store: Store, connecti
         assert connection.execute(f"SELECT 1 FROM {table} WHERE user_id = 'ann'").fetchone() is None
 
 
+def test_users_of_whom_no_request_is_left_are_nobody_of_the_experiment(store: Store, connection: Connection) -> None:
+    seeded = _simple(store, [REVENUE | {"covariate": "same_metric_before"}])
+    for user, hours in [("bot", 0.2), ("bot", 1.2), ("late", 0.3), ("late", 2.3), ("sound", 0.4), ("sound", 1.4)]:
+        _request(connection, seeded, user, hours)
+    for user, hours, value in [("bot", 0.5, 70), ("late", 0.6, 9), ("late", 2.5, 4), ("sound", 0.7, 2), ("bot", -9, 8)]:
+        _event(connection, seeded, user, hours, value)
+    rollup_window(store, START, END)
+    assert _total(store, seeded, "revenue", "new_users") == 3
+    # A predicate that leaves them out, or a deletion, is the same to the sums: those hours' requests are others now.
+    connection.execute("DELETE FROM ai_requests WHERE user_id = 'bot'")
+    connection.execute("DELETE FROM ai_requests WHERE user_id = 'late' AND created_at < %s", [START + HOUR])
+    rollup_window(store, START, END)
+    assert _total(store, seeded, "revenue", "new_users") == 2
+    # What 'late' bought before the first request that is left was bought before the exposure.
+    assert _total(store, seeded, "revenue") == 6
+    assert _total(store, seeded, "revenue", "user_value_sum_squares") == 4 + 16
+    assert _total(store, seeded, "revenue", "covariate_sum") == 9
+    assert_same_sums(stored_metric_sums(connection, seeded.id), raw_metric_sums(connection, seeded.id))
+
+
 def test_a_late_event_is_noted_for_the_hours_that_are_decided(store: Store, connection: Connection) -> None:
     seeded = _simple(store, [REVENUE])
     for hours in (1, 2, 3):
@@ -243,6 +283,14 @@ def test_a_covariate_of_the_log_is_what_the_user_did_before(store: Store, connec
     assert _total(store, seeded, "spent", "covariate_sum") == 7
     assert _total(store, seeded, "spent", "covariate_sum_squares") == 49
     assert _total(store, seeded, "spent", "user_value_covariate_sum_products") == 14
+    # What lands later of before the user was first seen is not in it: the past is read once, which the docs say.
+    _request(connection, older, "ann", -2, value=100)
+    rollup_window(store, START - 100 * HOUR, END)
+    assert _total(store, seeded, "spent", "covariate_sum") == 7
+    # Seen to have been served earlier, the user's past is read anew.
+    _request(connection, seeded, "ann", 1, value=0)
+    rollup_window(store, START - 100 * HOUR, END)
+    assert _total(store, seeded, "spent", "covariate_sum") == 107
 
 
 def test_without_a_metric_nothing_is_asked_for_one(store: Store, connection: Connection) -> None:

@@ -198,6 +198,20 @@ def test_every_choice_about_a_plan_that_was_looked_at_opens_a_phase(connection: 
     assert len(_planned(connection, changed)) == 2
 
 
+def test_an_hour_that_is_summed_up_was_looked_at_by_whoever_wanted_to(connection: Connection) -> None:
+    experiment = _experiment(connection)
+    _variant(connection, experiment, "control", 100, is_control=True)
+    _planned(connection, '{"planned_sample_size": 1000}')
+    connection.execute(
+        "INSERT INTO hourly_variant_rollups (hour, experiment_id, phase_id, variant_id, requests,"
+        " conversions, latency_samples, latency_ms_sum, latency_ms_sum_squares, value_sum, value_sum_squares)"
+        " SELECT date_bin('1 hour', started_at, '2000-01-01 00:00:00+00'), phase.experiment_id, phase.id,"
+        " variant.id, 10, 1, 0, 0, 0, 0, 0"
+        " FROM ab_experiment_phases AS phase JOIN ab_variants AS variant USING (experiment_id)"
+    )
+    assert _planned(connection, '{"planned_sample_size": 2000}') == ["1000", "2000"]
+
+
 def test_a_new_split_keeps_the_plan(connection: Connection) -> None:
     experiment = _experiment(connection)
     _variant(connection, experiment, "control", 50, is_control=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from promotion_pipeline.config import Settings
@@ -108,12 +109,16 @@ def test_a_forgotten_user_is_nowhere_in_a_dump_and_every_decision_stays(
     used = store if key is None else keyed(store, key)
     seeded = seed(store, "forgetting")
     rng = np.random.default_rng(7)
+    metrics = [{"name": "purchases", "kind": "user_proportion", "event": "purchase", "role": "secondary"}]
+    connection.execute(
+        "UPDATE ab_experiments SET promotion_config = %s WHERE id = %s", [Jsonb({"metrics": metrics}), seeded.id]
+    )
     insert(connection, seeded, rng, 400, 25)
     connection.execute("UPDATE ai_requests SET user_id = 'maria@example.com' WHERE user_id = 'user 3'")
     connection.execute(
         "INSERT INTO ai_events (id, experiment_id, user_id, created_at, name)"
         " VALUES (gen_random_uuid(), %s, 'maria@example.com', %s, 'purchase')",
-        [seeded.id, START],
+        [seeded.id, END - HOUR],
     )
     rollup_window(used, START, END)
     evaluate_window(used, START, END)

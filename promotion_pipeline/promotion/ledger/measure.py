@@ -10,6 +10,8 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
+from psycopg import sql
+
 from promotion_pipeline.config import PromotionConfig, parse_config
 from promotion_pipeline.decisions.past_lifts import rollups_of
 from promotion_pipeline.errors import DependencyError, PromotionError
@@ -84,7 +86,7 @@ def measure_realised(store: Store, *, every: timedelta = LOOK_EVERY) -> tuple[Re
         as_of = newest_complete_hour(connection).astimezone(UTC)
         promotions = promotions_where(connection, "id = ANY(%s)", [list(looked)])
         phases = _phases(connection, list(looked))
-        logged = _ids(connection, "logged", [promotion.experiment_id for promotion in promotions])
+        logged = _ids(connection, _SQL["logged"], [promotion.experiment_id for promotion in promotions])
     asked = [_asked(promotion, phases.get(promotion.id, [])) for promotion in promotions]
     read = [one for one in asked if _read(store, one, looked[one.promotion.id], as_of, one.is_of(logged))]
     stretches = [stretch for one in read for stretch in one.stretches]
@@ -92,7 +94,7 @@ def measure_realised(store: Store, *, every: timedelta = LOOK_EVERY) -> tuple[Re
         rollups = rollups_of(connection, sorted({stretch.phase_id for stretch in stretches}))
         lifts = compared(rollups, stretches, as_of)
         arms = [key for p in promotions for key in (p.promoted_variant_id, p.control_variant_id)]
-        present = _ids(connection, "present", arms)
+        present = _ids(connection, _SQL["present"], arms)
         found = tuple(_realised(store, one, lifts, as_of, present) for one in read)
         with connection.transaction():
             for one in found:
@@ -124,8 +126,8 @@ def _phases(connection: Connection, ids: list[UUID]) -> dict[UUID, list[dict[str
     return {key: list(of_one) for key, of_one in groupby(rows, key=lambda row: row["promotion_id"])}
 
 
-def _ids(connection: Connection, query: str, ids: list[UUID]) -> set[UUID]:
-    return {row["id"] for row in connection.execute(_SQL[query], {"ids": ids})}
+def _ids(connection: Connection, query: sql.SQL, ids: list[UUID]) -> set[UUID]:
+    return {row["id"] for row in connection.execute(query, {"ids": ids})}
 
 
 def _asked(promotion: Promotion, phases: Sequence[Mapping[str, Any]]) -> _Measurement:

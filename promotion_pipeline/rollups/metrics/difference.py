@@ -53,17 +53,19 @@ def find_difference(
         takes_events: None leaves changed events to another run; False looks at them without forgetting them.
     """
     known = tuple(slot for slot in slots_of(phases) if reader.has_column(slot.column))
-    connection.execute(_SQL["list_metrics"], {"metrics": Jsonb(metric_rows(phases, known))})
+    list_metrics(connection, phases, known)
     connection.execute(_SQL["hours_of_new"], {"until": until})
     connection.execute("ANALYZE metric_list, metric_hours")
-    _read_log(connection, reader, known)
+    connection.execute(_SQL["find_lost"])
+    connection.execute(_SQL["read_where_they_are_met_now"])
+    read_log_of_hours(connection, reader, known)
     connection.execute(_SQL["find_new_users"])
     connection.execute(_SQL["end_pasts_at_earlier_phases"])
     connection.execute(_SQL["add_users_of_later_phases"])
     connection.execute("ANALYZE metric_new_users")
     connection.execute(_SQL["make_event_hours"])
     if takes_events is not None:
-        connection.execute(_SQL["take_event_changes" if takes_events else "see_event_changes"], {"until": until})
+        connection.execute(_SQL["take_event_changes"] if takes_events else _SQL["see_event_changes"], {"until": until})
     connection.execute(_SQL["find_touched_events"], {"until": until})
     connection.execute(_SQL["find_touched_pasts"])
     connection.execute("ANALYZE metric_event_hours, metric_touched, metric_touched_pasts")
@@ -72,9 +74,15 @@ def find_difference(
     connection.execute("ANALYZE metric_fresh, metric_stale")
     connection.execute(_SQL["find_changed"])
     connection.execute("ANALYZE metric_changed")
-    for name in ("was", "is_now", "before", "people_were", "people_are"):
-        connection.execute(_SQL[f"make_{name}"])
-        connection.execute(f"ANALYZE metric_{name}")
+    for name, statement in (
+        ("metric_was", _SQL["make_was"]),
+        ("metric_is_now", _SQL["make_is_now"]),
+        ("metric_before", _SQL["make_before"]),
+        ("metric_people_were", _SQL["make_people_were"]),
+        ("metric_people_are", _SQL["make_people_are"]),
+    ):
+        connection.execute(statement)
+        connection.execute(f"ANALYZE {name}")
     # Of tables that were made just now, without an index, and of which the planner expects one row: it would read one
     # of them anew for each row of another.
     connection.execute("SET LOCAL enable_nestloop = off")
@@ -82,8 +90,13 @@ def find_difference(
     connection.execute("SET LOCAL enable_nestloop = on")
 
 
-def _read_log(connection: psycopg.Connection[Any], reader: MetricReader, slots: Sequence[Slot]) -> None:
-    """Make `metric_read`: what users did in the hours of `metric_hours`."""
+def list_metrics(connection: psycopg.Connection[Any], phases: Sequence[PhaseMetrics], slots: Sequence[Slot]) -> None:
+    """Make the temporary table `metric_list`: what the metrics of the phases are made of; `slots` are the log's."""
+    connection.execute(_SQL["list_metrics"], {"metrics": Jsonb(metric_rows(phases, slots))})
+
+
+def read_log_of_hours(connection: psycopg.Connection[Any], reader: MetricReader, slots: Sequence[Slot]) -> None:
+    """Make the temporary table `metric_read`: what users did in the hours of `metric_hours`."""
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         spans = cursor.execute(_SQL["spans"]).fetchall()
         ids = {str(row[0]) for row in cursor.execute("SELECT DISTINCT phase_id FROM metric_hours").fetchall()}

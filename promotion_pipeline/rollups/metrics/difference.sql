@@ -15,6 +15,28 @@ WHERE rollup.phase_id IN (SELECT phase_id FROM metric_list WHERE is_new) AND rol
     AND rollup.hour >= coalesce((SELECT before FROM dropped_requests), '-infinity')
 ON CONFLICT DO NOTHING
 
+-- name: find_lost
+-- Users who are not in the hour any more in which they were first served: it was read again, and their requests there are
+-- left out now, deleted or another variant's. The hour in which they are met first now, if any, is read again too.
+CREATE TEMPORARY TABLE metric_lost ON COMMIT DROP AS
+WITH missed AS (
+    SELECT known.phase_id, known.user_id FROM metric_hours AS looked
+    JOIN metric_users AS known ON known.phase_id = looked.phase_id
+        AND known.exposed_at >= looked.hour AND known.exposed_at < looked.hour + interval '1 hour'
+    WHERE NOT EXISTS (SELECT 1 FROM hourly_user_rollups AS still
+        WHERE (still.hour, still.phase_id, still.user_id, still.variant_id)
+            = (looked.hour, known.phase_id, known.user_id, known.variant_id))
+)
+SELECT phase_id, user_id, min(met.hour) AS hour
+FROM missed LEFT JOIN hourly_user_rollups AS met USING (phase_id, user_id)
+GROUP BY phase_id, user_id
+HAVING coalesce(min(met.hour) >= (SELECT before FROM dropped_requests), true)
+
+-- name: read_where_they_are_met_now
+-- So that the very first request of theirs is known.
+INSERT INTO metric_hours SELECT DISTINCT hour, phase_id FROM metric_lost WHERE hour IS NOT NULL
+ON CONFLICT DO NOTHING
+
 -- name: name_users
 -- What users did, with their ids as they are kept.
 CREATE TEMPORARY TABLE metric_read ON COMMIT DROP AS
@@ -40,7 +62,8 @@ SELECT seen.phase_id, seen.user_id, seen.raw_id,
         JOIN user_totals AS total ON total.phase_id = earlier.id AND total.user_id = seen.user_id
         WHERE earlier.experiment_id = phase.experiment_id AND earlier.started_at < phase.started_at)) AS past_until
 FROM seen JOIN ab_experiment_phases AS phase ON phase.id = seen.phase_id
-LEFT JOIN metric_users AS known USING (phase_id, user_id)
+LEFT JOIN (SELECT * FROM metric_users AS kept WHERE NOT EXISTS (SELECT 1 FROM metric_lost AS lost
+    WHERE (lost.phase_id, lost.user_id) = (kept.phase_id, kept.user_id))) AS known USING (phase_id, user_id)
 CROSS JOIN LATERAL (SELECT known.user_id IS NULL
     OR (seen.exposed_at, seen.variant_id) < (known.exposed_at, known.variant_id) AS is_earlier) AS moved
 WHERE moved.is_earlier OR seen.phase_id IN (SELECT phase_id FROM metric_list WHERE is_new)
@@ -210,6 +233,9 @@ CREATE TEMPORARY TABLE metric_stale ON COMMIT DROP AS
 SELECT stored.ctid AS place, stored.* FROM metric_hours JOIN hourly_user_metrics AS stored USING (hour, phase_id)
 JOIN metric_list AS metric USING (phase_id, metric) WHERE metric.slot IS NOT NULL
 UNION ALL
+SELECT stored.ctid, stored.* FROM metric_lost AS lost JOIN hourly_user_metrics AS stored USING (phase_id, user_id)
+JOIN metric_list AS metric USING (phase_id, metric) WHERE metric.slot IS NULL OR lost.hour IS NULL
+UNION ALL
 SELECT stored.ctid, stored.* FROM (SELECT DISTINCT phase_id, user_id, metric, hour FROM metric_touched) AS touched
 JOIN hourly_user_metrics AS stored USING (phase_id, user_id, metric, hour)
 UNION ALL
@@ -229,6 +255,7 @@ SELECT phase_id, user_id, min(hour) AS since FROM (
     (SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares FROM metric_stale
         EXCEPT SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares FROM metric_fresh)
     UNION ALL SELECT phase_id, user_id, NULL, '-infinity', NULL, 0, 0, 0 FROM metric_new_users
+    UNION ALL SELECT phase_id, user_id, NULL, '-infinity', NULL, 0, 0, 0 FROM metric_lost
     UNION ALL SELECT phase_id, user_id, NULL, '-infinity', NULL, 0, 0, 0 FROM metric_users
         WHERE phase_id IN (SELECT phase_id FROM metric_list WHERE is_new)
     UNION ALL SELECT phase_id, user_id, NULL, '-infinity', NULL, 0, 0, 0 FROM hourly_user_metrics
@@ -269,6 +296,8 @@ SELECT phase_id, user_id, variant_id, exposed_at, '-infinity'::timestamptz AS si
 UNION ALL SELECT phase_id, user_id, variant_id, exposed_at, since FROM metric_people_were AS known
 WHERE NOT EXISTS (SELECT 1 FROM metric_new_users AS new
     WHERE (new.phase_id, new.user_id) = (known.phase_id, known.user_id))
+    AND NOT EXISTS (SELECT 1 FROM metric_lost AS lost
+        WHERE (lost.phase_id, lost.user_id) = (known.phase_id, known.user_id))
 
 -- name: find_difference
 -- What all that changes in the sums.

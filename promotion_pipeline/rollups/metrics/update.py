@@ -66,6 +66,7 @@ def phases_with_metrics(
 def _apply(connection: psycopg.Connection[Any]) -> None:
     connection.execute(_SQL["remove_stale"])
     connection.execute(_SQL["write_fresh"])
+    connection.execute(_SQL["forget_lost"])
     connection.execute(_SQL["write_users"])
     columns = (*METRIC_KEYS, *METRIC_COUNTS, *METRIC_SUMS)
     assignments = sql.SQL(", ").join(

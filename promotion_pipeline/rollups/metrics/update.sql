@@ -34,6 +34,11 @@ INSERT INTO hourly_user_metrics (phase_id, user_id, metric, hour, variant_id, va
 SELECT phase_id, user_id, metric, hour, variant_id, value, number, squares
 FROM metric_fresh JOIN metric_changed USING (phase_id, user_id) ORDER BY 1, 2, 3, 4
 
+-- name: forget_lost
+-- Users of whom no request is left.
+DELETE FROM metric_users AS known USING metric_lost AS lost
+WHERE (lost.phase_id, lost.user_id) = (known.phase_id, known.user_id)
+
 -- name: write_users
 -- When users were first served.
 INSERT INTO metric_users AS known (phase_id, user_id, variant_id, exposed_at, past_until)

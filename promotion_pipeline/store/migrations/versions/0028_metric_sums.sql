@@ -60,6 +60,10 @@ BEGIN
     IF split IS NULL THEN RETURN; END IF;
     SELECT count(*) INTO phase_count FROM ab_experiment_phases WHERE experiment_id = target;
     SELECT * INTO open_phase FROM ab_experiment_phases WHERE experiment_id = target AND ended_at IS NULL;
+    -- A metric of which no sum was made yet was never judged: it may still be corrected.
+    SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO open_phase.fixed FROM jsonb_each(open_phase.fixed)
+        WHERE key NOT LIKE 'metric:%' OR EXISTS (SELECT 1 FROM metric_phases AS summed
+            WHERE summed.phase_id = open_phase.id AND 'metric:' || summed.metric = key);
     is_first := phase_count = 1;
     is_same := open_phase.traffic = split AND open_phase.is_running = experiment.is_active
         AND NOT ab_is_fixed_otherwise(open_phase.fixed, wanted);
@@ -147,6 +151,7 @@ CREATE TABLE metric_users (
     past_until timestamptz NOT NULL,
     PRIMARY KEY (phase_id, user_id)
 );
+CREATE INDEX metric_users_exposed ON metric_users (phase_id, exposed_at);
 COMMENT ON COLUMN metric_users.past_until IS
     'end of what is the user''s past: first served in the experiment, or the start of an earlier phase that served them';
 COMMENT ON TABLE metric_users IS
@@ -180,6 +185,11 @@ COMMENT ON TABLE metric_phases IS
 -- What was summed up from another start, of another split or of another meaning is made anew from the log.
 CREATE FUNCTION forget_metrics_of_phase() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF (OLD.started_at, OLD.traffic) = (NEW.started_at, NEW.traffic) AND NOT EXISTS (SELECT 1 FROM metric_phases AS summed
+            WHERE summed.phase_id = NEW.id AND OLD.fixed -> ('metric:' || summed.metric)
+                IS DISTINCT FROM coalesce(NEW.fixed -> ('metric:' || summed.metric), OLD.fixed -> ('metric:' || summed.metric))) THEN
+        RETURN NULL;
+    END IF;
     DELETE FROM hourly_metric_rollups WHERE phase_id = NEW.id;
     DELETE FROM hourly_user_metrics WHERE phase_id = NEW.id;
     DELETE FROM metric_users WHERE phase_id = NEW.id;

@@ -16,7 +16,8 @@ FROM ab_experiments AS experiment
 WHERE experiment.id = phase.experiment_id AND phase.ended_at IS NULL
     AND ab_plan_of(experiment.promotion_config) IS NOT NULL;
 
--- Another plan: stated anew before the first look of the open phase, else measured anew.
+-- Another plan: stated anew before the first look of the open phase, else measured anew. Whoever wants to may look at what
+-- is summed up already, without a decision of record.
 CREATE FUNCTION ab_sync_plan(target uuid) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     open_phase ab_experiment_phases;
@@ -27,9 +28,11 @@ BEGIN
     SELECT * INTO open_phase FROM ab_experiment_phases WHERE experiment_id = target AND ended_at IS NULL;
     IF open_phase.id IS NULL OR open_phase.plan IS NOT DISTINCT FROM wanted THEN RETURN; END IF;
     at := clock_timestamp();
-    IF open_phase.started_at >= at OR NOT EXISTS (SELECT 1 FROM eligibility_decisions AS decided
+    IF open_phase.started_at >= at OR NOT (EXISTS (SELECT 1 FROM eligibility_decisions AS decided
             WHERE decided.experiment_id = target AND decided.phase_id = open_phase.id
-                AND decided.label IN ('record', 'shadow')) THEN
+                AND decided.label IN ('record', 'shadow'))
+            OR EXISTS (SELECT 1 FROM hourly_variant_rollups AS summed WHERE summed.experiment_id = target
+                AND summed.phase_id = open_phase.id)) THEN
         UPDATE ab_experiment_phases SET plan = wanted WHERE id = open_phase.id;
         RETURN;
     END IF;
