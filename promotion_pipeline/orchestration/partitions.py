@@ -45,34 +45,34 @@ BEFORE_THE_FIRST = timedelta(hours=23)
 
 @cache
 def first_hour() -> datetime:
-    """The first hour that has a partition; once a process.
+    """The first hour that has a partition where the environment says it all; once a process. As `first_hour_of`.
 
-    1. Midnight UTC of the date in AUTO_PROMOTION_PARTITIONS_START, where it is set.
+    Raises:
+        ConfigError: AUTO_PROMOTION_PARTITIONS_START is no date.
+    """
+    return first_hour_of(os.environ.get(START_VARIABLE, ""), Settings.from_environment)
+
+
+def first_hour_of(given: str, settings: Callable[[], Settings], load_key: str = LOAD_KEY) -> datetime:
+    """The first hour that has a partition.
+
+    1. Midnight UTC of the date that is given, where one is.
     2. Where Dagster loads the code location: the hour in which the first experiment began or of which the first sums
        are, read from the database. An earlier experiment that is adopted later moves it back at the next load; that an
        experiment is deleted does not move it on, since its sums say that it was.
     3. In a run of that location: what the location had read. So a run knows every hour that it can be started for.
     4. Else, also where the database does not answer: `EARLIEST`. That leaves out no hour, and shows more as missing.
 
-    Raises:
-        ConfigError: the variable is no date.
-    """
-    return first_hour_of(os.environ.get(START_VARIABLE, ""), Settings.from_environment, LOAD_KEY)
-
-
-def first_hour_of(start: str, settings: Callable[[], Settings], load_key: str) -> datetime:
-    """The same of a place that has settings of its own.
-
     Args:
-        start: its date, as in AUTO_PROMOTION_PARTITIONS_START; may be empty.
-        settings: lead to its database.
-        load_key: under which the code server hands on what it read.
+        given: a date, or blank.
+        settings: says which database, if it is asked.
+        load_key: under which the location hands on what it read; another one for each pipeline in a location.
 
     Raises:
-        ConfigError: the date is none.
+        ConfigError: what is given is no date.
     """
-    if start.strip():
-        return _midnight(start.strip())
+    if given.strip():
+        return hour_of_date(given.strip())
     if not DefinitionsLoadContext.is_set():
         return EARLIEST
     context = DefinitionsLoadContext.get()
@@ -84,7 +84,12 @@ def first_hour_of(start: str, settings: Callable[[], Settings], load_key: str) -
     return found
 
 
-def _midnight(given: str) -> datetime:
+def hour_of_date(given: str) -> datetime:
+    """Midnight UTC of a date.
+
+    Raises:
+        ConfigError: it is no date.
+    """
     try:
         return datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
@@ -168,16 +173,16 @@ def range_tags(start: datetime, end: datetime, first: datetime | None = None) ->
     """
     if start >= end:
         raise InputError(f"the window from {start.isoformat()} to {end.isoformat()} is empty: start must be before end")
-    first = first_hour() if first is None else first
-    if start < first:
+    known = first_hour() if first is None else first
+    if start < known:
         raise InputError(
-            f"{start.isoformat()} is before the first partition, {first.isoformat()}: where an experiment began"
+            f"{start.isoformat()} is before the first partition, {known.isoformat()}: where an experiment began"
             f" earlier, load the code location again; {START_VARIABLE} sets another date"
         )
-    key, last = hour_key(start), hour_key(end - HOUR)
-    if key == last:
-        return {PARTITION_NAME_TAG: key}
-    return {ASSET_PARTITION_RANGE_START_TAG: key, ASSET_PARTITION_RANGE_END_TAG: last}
+    since, until = hour_key(start), hour_key(end - HOUR)
+    if since == until:
+        return {PARTITION_NAME_TAG: since}
+    return {ASSET_PARTITION_RANGE_START_TAG: since, ASSET_PARTITION_RANGE_END_TAG: until}
 
 
 def hours_of_run(tags: Mapping[str, str]) -> tuple[datetime, datetime] | None:

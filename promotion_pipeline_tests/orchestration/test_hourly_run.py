@@ -124,7 +124,7 @@ def test_the_evaluate_job_asks_about_any_hours(stage: Stage) -> None:
     stage.graph.run_job("evaluate_job")
     assert count(stage.store, "SELECT count(*) FROM eligibility_decisions WHERE label = '99.9 %%'") == 6
     assert count(stage.store, "SELECT count(*) FROM eligibility_decisions WHERE label = 'latest'") == 24
-    with pytest.raises(RunFailedError, match="write it as 2026"):
+    with pytest.raises(dg.DagsterInvalidConfigError, match="write it as 2026"):
         stage.graph.run_job("evaluate_job", config={"ops": {"evaluate_hours": {"config": {"start": "yesterday"}}}})
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
+from dagster._core.definitions.metadata.metadata_value import CodeLocationReconstructionMetadataValue
 from dagster._core.definitions.repository_definition import RepositoryLoadData
 
 from promotion_pipeline.decisions.beginning import WindowSize, steps, window_size
@@ -29,7 +30,8 @@ HOUR = timedelta(hours=1)
 @contextmanager
 def loading(load_type: DefinitionsLoadType, known: dict[str, str] | None = None) -> Iterator[DefinitionsLoadContext]:
     """As Dagster loads a code location, or a run of one that had read `known`."""
-    data = RepositoryLoadData(cacheable_asset_data={}, reconstruction_metadata=known or {}, defs_state_info=None)
+    wrapped = {key: CodeLocationReconstructionMetadataValue(value) for key, value in (known or {}).items()}
+    data = RepositoryLoadData(cacheable_asset_data={}, reconstruction_metadata=wrapped, defs_state_info=None)
     context = DefinitionsLoadContext(load_type, repository_load_data=data)
     first_hour.cache_clear()
     with DefinitionsLoadContext.scoped(context):
