@@ -61,12 +61,12 @@ def test_of_the_rejected_the_surely_worse_are_drawn_and_of_the_others_the_surely
     picture = forest(arms, most=len(GROUPS))
     assert picture is not None
     assert {name: line.arm.lift for name, line in lines(picture).items()} == {
-        "promotable-8": 0.08,
-        "eligible-8": 0.08,
+        "promotable-0.08": 0.08,
+        "eligible-0.08": 0.08,
         "rejected-0": 0.0,
-        "not_yet-8": 0.08,
-        "inconclusive-8": 0.08,
-        "error-8": 0.08,
+        "not_yet-0.08": 0.08,
+        "inconclusive-0.08": 0.08,
+        "error-0.08": 0.08,
     }
 
 
@@ -89,7 +89,7 @@ def test_what_has_no_lift_is_counted_and_not_drawn(wrong: float) -> None:
     )
     assert list(lines(picture)) == ["known"]
     assert picture.left_out.startswith("1 more")
-    assert forest([ForestArm("unknown", "inconclusive", wrong, 0.0, 0.1)]) is None
+    assert forest([unknown]) is None
 
 
 def test_a_name_is_text_whatever_is_in_it() -> None:
