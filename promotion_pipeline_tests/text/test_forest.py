@@ -61,12 +61,12 @@ def test_of_the_rejected_the_surely_worse_are_drawn_and_of_the_others_the_surely
     picture = forest(arms, most=len(GROUPS))
     assert picture is not None
     assert {name: line.arm.lift for name, line in lines(picture).items()} == {
-        "promotable-0.08": 0.08,
-        "eligible-0.08": 0.08,
+        "promotable-8": 0.08,
+        "eligible-8": 0.08,
         "rejected-0": 0.0,
-        "not_yet-0.08": 0.08,
-        "inconclusive-0.08": 0.08,
-        "error-0.08": 0.08,
+        "not_yet-8": 0.08,
+        "inconclusive-8": 0.08,
+        "error-8": 0.08,
     }
 
 
@@ -84,9 +84,8 @@ def test_an_interval_that_runs_out_of_the_picture_is_cut_and_marked() -> None:
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_what_has_no_lift_is_counted_and_not_drawn(wrong: float) -> None:
-    picture = drawn(
-        ForestArm("known", "eligible", 0.1, 0.05, 0.2), ForestArm("unknown", "inconclusive", wrong, 0.0, 0.1)
-    )
+    unknown = ForestArm("unknown", "inconclusive", wrong, 0.0, 0.1)
+    picture = drawn(ForestArm("known", "eligible", 0.1, 0.05, 0.2), unknown)
     assert list(lines(picture)) == ["known"]
     assert picture.left_out.startswith("1 more")
     assert forest([unknown]) is None
