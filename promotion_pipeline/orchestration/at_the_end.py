@@ -31,7 +31,10 @@ def bring_splits_to_targets(context: dg.AssetExecutionContext, store: Store) -> 
 def tell_people(context: dg.AssetExecutionContext, store: Store) -> None:
     """Send the summary of the hour and whatever else is due; a channel that hangs is left to its own thread."""
     with _for_later(context, names.DELIVERY_SENSOR, "messages"):
-        log_report(context, deliver_everything(store, policy=DeliveryPolicy(budget_seconds=BUDGET_SECONDS)))
+        report = deliver_everything(store, policy=DeliveryPolicy(budget_seconds=BUDGET_SECONDS))
+        # What arrived is in the outbox; an event of the run is for what did not.
+        if any(done.retried or done.uncertain or done.dead or done.error for done in report.channels.values()):
+            log_report(context, report)
 
 
 def log_report(context: dg.AssetExecutionContext | dg.OpExecutionContext, report: DeliveryReport) -> None:

@@ -32,7 +32,7 @@ GROUPS = {
 
 
 @dataclass(frozen=True)
-class Arm:
+class ForestArm:
     """The nearest treatment of one experiment; lifts are fractions, infinite where the interval has no end."""
 
     name: str
@@ -46,7 +46,7 @@ class Arm:
 class Line:
     """An arm as it is drawn: places from 0 to SPAN."""
 
-    arm: Arm
+    arm: ForestArm
     start: float
     at: float
     end: float
@@ -60,7 +60,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Tick:
+class AxisMark:
     """A mark of the axis."""
 
     at: float
@@ -89,7 +89,7 @@ class Forest:
     """The whole picture."""
 
     groups: tuple[Group, ...]
-    ticks: tuple[Tick, ...]
+    ticks: tuple[AxisMark, ...]
     zero: float
     total: int
     """Experiments, drawn or not."""
@@ -106,7 +106,7 @@ class Forest:
         return f"{left:,} more are not drawn: they matter less, or have no interval yet." if left else ""
 
 
-def forest(arms: Iterable[Arm], totals: Mapping[str, int] | None = None, most: int = MOST) -> Forest | None:
+def forest(arms: Iterable[ForestArm], totals: Mapping[str, int] | None = None, most: int = MOST) -> Forest | None:
     """The picture of the arms that matter; None where no arm has a lift and an interval.
 
     Args:
@@ -124,19 +124,19 @@ def forest(arms: Iterable[Arm], totals: Mapping[str, int] | None = None, most: i
         Group(name, GROUPS.get(name, name), tuple(_line(arm, low, high) for arm in found), counts.get(name, len(found)))
         for name, found in chosen.items()
     ]
-    ticks = tuple(Tick(_place(value, low, high), _signed(value)) for value in _round_values(low, high))
+    ticks = tuple(AxisMark(_place(value, low, high), _signed(value)) for value in _round_values(low, high))
     return Forest(tuple(groups), ticks, _place(0.0, low, high), sum(counts.values()))
 
 
-def _counts(arms: Sequence[Arm]) -> dict[str, int]:
+def _counts(arms: Sequence[ForestArm]) -> dict[str, int]:
     return {name: sum(arm.group == name for arm in arms) for name in {arm.group for arm in arms}}
 
 
-def _is_drawable(arm: Arm) -> bool:
+def _is_drawable(arm: ForestArm) -> bool:
     return math.isfinite(arm.lift) and not math.isnan(arm.lower) and not math.isnan(arm.upper)
 
 
-def _chosen(arms: Sequence[Arm], most: int) -> dict[str, list[Arm]]:
+def _chosen(arms: Sequence[ForestArm], most: int) -> dict[str, list[ForestArm]]:
     """By group, in order: as many of each as there is room for, what a small one leaves is for the others."""
     order = [*GROUPS, *sorted({arm.group for arm in arms} - GROUPS.keys())]
     ranked = {name: sorted((a for a in arms if a.group == name), key=_rank) for name in order}
@@ -153,14 +153,14 @@ def _chosen(arms: Sequence[Arm], most: int) -> dict[str, list[Arm]]:
     }
 
 
-def _rank(arm: Arm) -> tuple[float, float, str]:
+def _rank(arm: ForestArm) -> tuple[float, float, str]:
     """Small: matters. What is surely better comes first, of the rejected what is surely worse."""
     if arm.group == "rejected":
         return arm.upper, arm.lift, arm.name
     return -arm.lower, -arm.lift, arm.name
 
 
-def _range(arms: Sequence[Arm]) -> tuple[float, float]:
+def _range(arms: Sequence[ForestArm]) -> tuple[float, float]:
     lifts = sorted(arm.lift for arm in arms)
     low = min(_quantile(sorted(arm.lower for arm in arms), CROWD), _quantile(lifts, OUTLIERS), -NARROWEST)
     high = max(_quantile(sorted(arm.upper for arm in arms), 1 - CROWD), _quantile(lifts, 1 - OUTLIERS), NARROWEST)
@@ -174,7 +174,7 @@ def _quantile(values: Sequence[float], share: float) -> float:
     return values[round(share * (len(values) - 1))]
 
 
-def _line(arm: Arm, low: float, high: float) -> Line:
+def _line(arm: ForestArm, low: float, high: float) -> Line:
     return Line(
         arm=arm,
         start=_place(arm.lower, low, high),
@@ -195,7 +195,7 @@ def _round_values(low: float, high: float, wanted: int = 6) -> list[float]:
     """Round percentages in [low, high] as fractions, about as many as wanted."""
     rough = 100 * (high - low) / wanted
     magnitude = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= rough)
+    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= rough)
     return [number * step / 100 for number in range(math.ceil(100 * low / step), math.floor(100 * high / step) + 1)]
 
 

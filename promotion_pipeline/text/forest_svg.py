@@ -14,15 +14,13 @@ NAME_CELLS = 31.0
 """Width of a name in letters; a Chinese character takes two."""
 BROAD = "mwMW@%&"
 STYLE = """\
-svg{--ground:#fff;--ink:#1a2230;--quiet:#55606f;--grid:#e6e9ef;--promotable:#176b41;--eligible:#5b2fa0;--rejected:#a3261c}
-@media(prefers-color-scheme:dark){svg{--ground:#1b212b;--ink:#e8ecf2;--quiet:#a5b0bf;--grid:#333d4b;--promotable:#7fdcaa;
---eligible:#cdb3ff;--rejected:#ff9d94}}
-.ground{fill:var(--ground)}text{fill:var(--ink);font:12px system-ui,sans-serif}.quiet{fill:var(--quiet)}
-.head{font-weight:600}.grid{stroke:var(--grid)}.zero{stroke:var(--quiet)}
-.arm{stroke:var(--quiet);fill:none;stroke-width:2}.dot{fill:var(--quiet)}
-.promotable .arm{stroke:var(--promotable)}.promotable .dot{fill:var(--promotable)}
-.eligible .arm{stroke:var(--eligible)}.eligible .dot{fill:var(--eligible)}
-.rejected .arm,.error .arm{stroke:var(--rejected)}.rejected .dot,.error .dot{fill:var(--rejected)}"""
+svg{--g:#fff;--i:#1a2230;--q:#55606f;--l:#e6e9ef;--p:#176b41;--e:#5b2fa0;--r:#a3261c}
+@media(prefers-color-scheme:dark){svg{--g:#1b212b;--i:#e8ecf2;--q:#a5b0bf;--l:#333d4b;--p:#7fdcaa;--e:#cdb3ff;--r:#ff9d94}}
+rect{fill:var(--g)}text{fill:var(--i);font:12px system-ui,sans-serif}.quiet{fill:var(--q)}.head{font-weight:600}
+path{fill:none}.grid{stroke:var(--l)}.zero{stroke:var(--q)}g{stroke:var(--q)}g text{stroke:none}.arm{stroke-width:2}
+.dot{stroke-width:8;stroke-linecap:round}.promotable{stroke:var(--p)}.eligible{stroke:var(--e)}
+.rejected,.error{stroke:var(--r)}"""
+"""Ground, ink, quiet, lines; promotable, eligible, rejected."""
 
 
 def forest_svg(forest: Forest, title: str) -> str:
@@ -42,7 +40,7 @@ def forest_svg(forest: Forest, title: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
         f' role="img"><title>{_clean(title)}</title><style>{STYLE}</style>'
-        f'<rect class="ground" width="{WIDTH}" height="{height}"/>'
+        f'<rect width="{WIDTH}" height="{height}"/>'
         + _text(12, 20, title, kind="head")
         + grid
         + zero
@@ -54,33 +52,44 @@ def forest_svg(forest: Forest, title: str) -> str:
 
 
 def _group(group: Group, y: int) -> str:
-    lines = "".join(_line(line, y + HEADING + ROW * number + ROW // 2) for number, line in enumerate(group.lines))
-    return f'<g class="{group.name}">' + _text(12, y + 20, group.heading, kind="head") + lines + "</g>"
-
-
-def _line(line: Line, y: int) -> str:
-    start, at, end = _x(line.start), _x(line.at), _x(line.end)
-    arrows = f"M{start + 6} {y - 4}L{start} {y}L{start + 6} {y + 4}" if line.is_cut_left else f"M{start} {y - 3}v6"
-    arrows += f"M{end - 6} {y - 4}L{end} {y}L{end - 6} {y + 4}" if line.is_cut_right else f"M{end} {y - 3}v6"
-    dot = "" if line.is_outside else f'<circle class="dot" cx="{at}" cy="{y}" r="4"/>'
+    """One path for all lines, one for all dots and two texts: the picture is kept with every hour, so it is short."""
+    middles = [y + HEADING + ROW * number + ROW // 2 for number in range(len(group.lines))]
+    arms = "".join(_arm(line, at) for line, at in zip(group.lines, middles, strict=True))
+    dots = "".join(f"M{_x(ln.at)} {at}h0" for ln, at in zip(group.lines, middles, strict=True) if not ln.is_outside)
+    names = "".join(_row(LEFT - 12, _name(line.arm.name)) for line in group.lines)
+    numbers = "".join(_row(WIDTH - RIGHT + 12, _clean(line.said)) for line in group.lines)
+    above = middles[0] + 4 - ROW
     return (
-        f"<g><title>{_clean(line.arm.name)}: {line.said}</title>"
-        + _text(LEFT - 12, y + 4, _shortened(line.arm.name), anchor="end", is_isolated=True)
-        + f'<path class="arm" d="M{start} {y}H{end}{arrows}"/>{dot}'
-        + _text(WIDTH - RIGHT + 12, y + 4, line.said, kind="quiet")
-        + "</g>"
+        f'<g class="{group.name}">{_text(12, y + 20, group.heading, kind="head")}<path class="arm" d="{arms}"/>'
+        f'<path class="dot" d="{dots}"/><text y="{above}" text-anchor="end">{names}</text>'
+        f'<text y="{above}" class="quiet">{numbers}</text></g>'
     )
 
 
-def _x(place: float) -> float:
-    return round(LEFT + PLOT * place / SPAN, 1)
+def _row(x: int, content: str) -> str:
+    return f'<tspan x="{x}" dy="{ROW}">{content}</tspan>'
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "", is_isolated: bool = False) -> str:
+def _name(name: str) -> str:
+    shown = _clean(_shortened(name))
     # A name that is read from the right, or that turns the direction, leaves what stands beside it alone.
-    said = f"\u2068{_clean(text)}\u2069" if is_isolated else _clean(text)
-    named = f' class="{kind}"' if kind else ""
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}"{named}>{said}</text>'
+    shown = shown if name.isascii() else f"\u2068{shown}\u2069"
+    return shown if _shortened(name) == name else f"<title>{_clean(name)}</title>{shown}"
+
+
+def _arm(line: Line, y: int) -> str:
+    start, end = _x(line.start), _x(line.end)
+    left = f"M{start + 6} {y - 4}l-6 4 6 4" if line.is_cut_left else f"M{start} {y - 3}v6"
+    return f"M{start} {y}H{end}{left}" + (f"M{end - 6} {y - 4}l6 4-6 4" if line.is_cut_right else f"M{end} {y - 3}v6")
+
+
+def _x(place: float) -> int:
+    return round(LEFT + PLOT * place / SPAN)
+
+
+def _text(x: int, y: int, text: str, *, anchor: str = "start", kind: str) -> str:
+    turned = "" if anchor == "start" else f' text-anchor="{anchor}"'
+    return f'<text x="{x}" y="{y}"{turned} class="{kind}">{_clean(text)}</text>'
 
 
 def _clean(text: str) -> str:

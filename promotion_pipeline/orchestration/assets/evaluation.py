@@ -191,11 +191,17 @@ def _evaluate(
                 label=label,
                 tables=tables,
                 made_by=made_by(context.run.tags, place),
-                progress=lambda done, total: context.log.info(f"{done:,} of {total:,} experiments judged"),
+                progress=lambda done, total: _log_progress(context, done, total),
                 tell=context.log.warning,
             )
             found |= dict.fromkeys(tables, result)
     return found
+
+
+def _log_progress(context: dg.AssetExecutionContext, done: int, total: int) -> None:
+    """That a run is done is its own event: a line is for those that take a while."""
+    if done < total:
+        context.log.info(f"{done:,} of {total:,} experiments judged")
 
 
 def _beside_the_record(

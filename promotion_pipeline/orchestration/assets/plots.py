@@ -6,7 +6,7 @@ import base64
 
 import pandas as pd
 
-from promotion_pipeline.text.forest import Arm, forest
+from promotion_pipeline.text.forest import ForestArm, forest
 from promotion_pipeline.text.forest_svg import forest_svg
 from promotion_pipeline.text.numbers import instant_text
 
@@ -28,7 +28,7 @@ def lift_plot(decisions: pd.DataFrame) -> str:
         decisions["lift_upper"].astype("float64"),
         strict=True,
     )
-    found = forest(Arm(str(name), str(group), *numbers) for name, group, *numbers in columns)
+    found = forest(ForestArm(str(name), str(group), *numbers) for name, group, *numbers in columns)
     if found is None:
         return "No experiment has a lift to show yet."
     title = f"{TITLE} at {instant_text(decisions['as_of'].iloc[0])}: {found.total:,} experiments"

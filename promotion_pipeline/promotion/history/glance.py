@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from datetime import datetime
 
 from promotion_pipeline.decisions.labels import record_label
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.statements import statements
-from promotion_pipeline.text.forest import MOST, Arm, Forest, forest
+from promotion_pipeline.text.forest import MOST, Forest, ForestArm, forest
 
 _SQL = statements(__file__)
 
 
-def newest_forest(store: Store) -> Forest | None:
+@dataclass(frozen=True)
+class Glance:
+    """The picture, and the instant that it looks from."""
+
+    forest: Forest
+    as_of: datetime
+
+
+def newest_forest(store: Store) -> Glance | None:
     """The picture of the newest hour that is decided; None: nothing is, or nothing has an interval.
 
     Raises:
@@ -20,7 +30,7 @@ def newest_forest(store: Store) -> Forest | None:
     """
     rows = store.rows(_SQL["that_matter"], {"label": record_label(store.settings), "most": MOST})
     arms = [
-        Arm(
+        ForestArm(
             row["name"],
             row["group_name"],
             math.nan if row["improvement"] is None else float(row["improvement"]) / 100,
@@ -29,4 +39,5 @@ def newest_forest(store: Store) -> Forest | None:
         )
         for row in rows
     ]
-    return forest(arms, {row["group_name"]: row["total"] for row in rows})
+    found = forest(arms, {row["group_name"]: row["total"] for row in rows})
+    return None if found is None else Glance(found, rows[0]["as_of"])

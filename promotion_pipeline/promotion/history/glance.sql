@@ -3,7 +3,7 @@
 -- many there are of each.
 WITH decided AS (
     SELECT experiment.name::text AS name, CASE WHEN is_promotable THEN 'promotable' ELSE verdict END AS group_name,
-        improvement, lift_lower, lift_upper
+        improvement, lift_lower, lift_upper, as_of
     FROM eligibility_decisions AS decision JOIN ab_experiments AS experiment ON experiment.id = decision.experiment_id
     WHERE decision.label = %(label)s
         AND decision.hour = (SELECT max(hour) FROM eligibility_decisions WHERE label = %(label)s)
@@ -13,4 +13,4 @@ WITH decided AS (
             CASE WHEN group_name = 'rejected' THEN lift_upper ELSE -lift_lower END, name) AS rank
     FROM decided
 )
-SELECT name, group_name, improvement, lift_lower, lift_upper, total FROM ranked WHERE rank <= %(most)s
+SELECT name, group_name, improvement, lift_lower, lift_upper, as_of, total FROM ranked WHERE rank <= %(most)s
