@@ -47,8 +47,8 @@ GRAPH = "/asset-groups?expanded=" + quote(
     ",".join(f"global@global:{it}" for it in ("source", "evaluation", "promotion"))
 )
 """With its groups unfolded, so that all of it fits the window."""
-CANVAS = FloatRect(x=400, y=110, width=1450, height=470)
-"""The graph in a window of 1900 x 660, without the panels around it."""
+CANVAS = FloatRect(x=410, y=180, width=1440, height=460)
+"""The graph in a window of 1900 x 900, without the panels around it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Picture:
     height: int = 900
     part: FloatRect | None = None
     """None: the whole window."""
+
+
+def coloured(page: Page) -> None:
+    """A node gets its colour when its events were read, which takes the server a while."""
+    page.wait_for_timeout(4 * SETTLE_MS)
 
 
 def scroll_to(heading: str) -> Callable[[Page], None]:
@@ -105,8 +110,8 @@ def launchpad(page: Page) -> None:
 
 
 PICTURES = (
-    Picture("asset-graph", GRAPH, width=1900, height=660, part=CANVAS),
-    Picture("graph", GRAPH, width=1900),
+    Picture("asset-graph", GRAPH, coloured, width=1900, part=CANVAS),
+    Picture("graph", GRAPH, coloured, width=1900),
     Picture("overview", f"{ASSET}?view=overview"),
     Picture("metadata", f"{ASSET}?view=overview", scroll_to("Metadata"), height=1200),
     Picture("plots", f"{ASSET}?view=overview", plots, height=1200),
