@@ -79,8 +79,7 @@ def decide(block: Block, own: Arms, compared: Comparisons) -> Decisions:
     passed = {
         check.name: check.passes(seen, measured[check.name], limits.contract[check.threshold]) for check in CONTRACT
     }
-    all_pass = np.logical_and.reduce(list(passed.values()))
-    candidate = np.where(judged, _candidate(own, tests, all_pass, limits.sign), -1)
+    candidate = np.where(judged, _candidate(own, tests, np.logical_and.reduce(list(passed.values())), limits.sign), -1)
     observed = {check.observed: _observed(check, measured[check.name], candidate) for check in CONTRACT}
     checks = {check.name: _passes(check, passed[check.name], observed, limits, candidate) for check in CONTRACT}
     eligible = judged & np.logical_and.reduce(list(checks.values()))

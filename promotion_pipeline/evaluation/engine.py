@@ -10,7 +10,7 @@ from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.evaluation.arms import arms_of
 from promotion_pipeline.evaluation.compare import compare
 from promotion_pipeline.evaluation.decide import decide
-from promotion_pipeline.evaluation.found import BlockColumns, Found, columns_of, found_of
+from promotion_pipeline.evaluation.found import BlockColumns, FoundColumns, columns_of, found_of
 from promotion_pipeline.evaluation.frames import Evaluation, frames_of
 from promotion_pipeline.evaluation.from_frames import experiment_rows, metric_sums, rollup_sums
 from promotion_pipeline.evaluation.hours import requested_hours
@@ -68,7 +68,7 @@ def look(
     hours_us: Ints,
     config: PromotionConfig | None = None,
     metrics: HourlySums | None = None,
-) -> Found:
+) -> FoundColumns:
     """The same as `evaluate`, of arrays in arrays: for a few rows the frames would cost more than everything else.
 
     Args:
@@ -81,7 +81,7 @@ def look(
     return _judged(cumulate(rollups, layout, hours_us), layout, metrics)
 
 
-def _judged(blocks: Iterator[Block], layout: Layout, metrics: HourlySums | None) -> Found:
+def _judged(blocks: Iterator[Block], layout: Layout, metrics: HourlySums | None) -> FoundColumns:
     parts: list[BlockColumns] = []
     stated: StatedMetrics | None = None
     for block in blocks:

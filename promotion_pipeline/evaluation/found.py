@@ -57,7 +57,7 @@ Columns: TypeAlias = Mapping[str, Column]
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundColumns:
     """The columns of the frames of `Evaluation`, by the same names."""
 
     metrics: Columns
@@ -87,14 +87,14 @@ def columns_of(block: Block, arms: Arms, compared: Comparisons, decided: Decisio
     )
 
 
-def found_of(layout: Layout, parts: Sequence[BlockColumns], stated: StatedMetrics | None) -> Found:
+def found_of(layout: Layout, parts: Sequence[BlockColumns], stated: StatedMetrics | None) -> FoundColumns:
     """The blocks, at least one, end to end, and what was found of stated metrics. O(rows)."""
     hours_us = parts[0].hours_us
     results = no_metric_results()
     if stated is not None:
         results = metric_result_columns(stated, _governing(layout, hours_us))
     names = metric_names(layout)
-    return Found(
+    return FoundColumns(
         metrics=_told(layout.rows, hours_us, _joined([part.metrics for part in parts])),
         significance=_told(layout.rows, hours_us, _joined([part.significance for part in parts])),
         decisions=_told(layout.rows, hours_us, _joined([part.decisions for part in parts])),

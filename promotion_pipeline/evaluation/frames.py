@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from promotion_pipeline.evaluation.found import Column, Columns, Found, Times
+from promotion_pipeline.evaluation.found import Column, Columns, FoundColumns, Times
 from promotion_pipeline.evaluation.tables import Words
 
 
@@ -28,7 +28,7 @@ class Evaluation:
     better; `lift` a fraction of control's mean. `always_valid_p_value` and its interval hold at every look."""
 
 
-def frames_of(found: Found) -> Evaluation:
+def frames_of(found: FoundColumns) -> Evaluation:
     """The same as frames. O(rows)."""
     return Evaluation(
         metrics=frame_of(found.metrics),

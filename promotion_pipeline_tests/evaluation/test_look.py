@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation import evaluate
 from promotion_pipeline.evaluation.engine import look
-from promotion_pipeline.evaluation.found import Found
+from promotion_pipeline.evaluation.found import FoundColumns
 from promotion_pipeline.evaluation.tables import MISSING_US, SETTINGS, ExperimentRows, HourlySums, Words
 from promotion_pipeline.promotion.judge.rows import records
 from promotion_pipeline_tests.evaluation.builders import START, experiment, sums
@@ -64,7 +64,7 @@ def rows_of(frame: pd.DataFrame) -> ExperimentRows:
     )
 
 
-def looked(given: Trial) -> Found:
+def looked(given: Trial) -> FoundColumns:
     return look(
         hourly(given.rollups),
         rows_of(given.experiments),

@@ -16,7 +16,7 @@ from promotion_pipeline import (
     promote_winner,
     rollback_promotion,
 )
-from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.seeding import NO_DIFFERENCE, UNPROVEN, WINNER, VariantSpec, count, seed_experiment
 
 CONTROL = VariantSpec("control", is_control=True, requests=2_000, conversions=200)
@@ -88,6 +88,16 @@ def test_an_unknown_name_is_answered_with_the_closest(store: Store) -> None:
         check_promotion_eligibility("Checkout-Buton", store=store)
     with pytest.raises(NotFoundError, match="known are 'checkout-button'"):
         check_promotion_eligibility("zzz", store=store)
+
+
+def test_the_closest_names_are_found_among_more_than_are_compared(store: Store, connection: Connection) -> None:
+    connection.execute("INSERT INTO ab_experiments (name) SELECT 'aa-' || n FROM generate_series(1, 300) AS n")
+    connection.execute("INSERT INTO ab_experiments (name) VALUES ('zz-Checkout-button')")
+    with pytest.raises(NotFoundError, match=r"did you mean 'zz-Checkout-button'\?"):
+        check_promotion_eligibility("zz-chekcout-buton", store=store)
+    for nothing_like_it in ("q", "%s{}"):
+        with pytest.raises(NotFoundError, match="known are 'aa-1', 'aa-10'"):
+            check_promotion_eligibility(nothing_like_it, store=store)
 
 
 def test_an_experiment_that_starts_in_the_future_has_not_started(store: Store) -> None:

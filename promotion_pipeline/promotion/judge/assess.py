@@ -27,7 +27,7 @@ from promotion_pipeline.decisions.experiment_rows import (
 )
 from promotion_pipeline.decisions.past_lifts import Expected, LearnedPrior, learned_prior
 from promotion_pipeline.evaluation.engine import look
-from promotion_pipeline.evaluation.found import Found
+from promotion_pipeline.evaluation.found import FoundColumns
 from promotion_pipeline.evaluation.frames import frame_of
 from promotion_pipeline.evaluation.from_frames import metric_sums
 from promotion_pipeline.evaluation.tables import ExperimentRows
@@ -84,7 +84,7 @@ class Judgement:
     as_of: datetime
     assessments: tuple[Assessment, ...]
     rollups: LiveSums
-    found: Found
+    found: FoundColumns
 
     @cached_property
     def decisions(self) -> pd.DataFrame:

@@ -9,11 +9,16 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from psycopg import sql
+
 from promotion_pipeline.config import PromotionConfig, Settings, thresholds_in_force
 from promotion_pipeline.config.precedence import ThresholdsInForce
 from promotion_pipeline.errors import NotFoundError
 from promotion_pipeline.promotion.record.splits import Split
 from promotion_pipeline.store.database import Connection
+
+MOST_PAIRS, MOST_CLOSE = 16, 200
+"""Pairs of letters of an unknown name, and names that are compared with it: of 50,000 the comparison takes a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +106,25 @@ def experiment_of(connection: Connection, experiment_id: UUID) -> Experiment:
 
 
 def _unknown(connection: Connection, name: str) -> str:
-    known = [row["name"] for row in connection.execute("SELECT name FROM ab_experiments ORDER BY name")]
-    by_folded = {other.casefold(): other for other in known}
+    """What is said of a name that nothing has: the closest of those that share most pairs of letters with it."""
+    folded = name.casefold()
+    pairs = sorted({folded[at : at + 2] for at in range(len(folded) - 1)})[:MOST_PAIRS]
+    shared = sql.SQL(" + ").join(
+        sql.SQL("(position({} IN folded) > 0)::integer").format(sql.Literal(pair)) for pair in pairs
+    )
+    rows = connection.execute(
+        sql.SQL(
+            'SELECT name FROM (SELECT name::text, lower(name::text COLLATE "C") AS folded FROM ab_experiments'
+            " OFFSET 0) AS known ORDER BY ({}) DESC, name LIMIT {}"
+        ).format(shared if pairs else sql.SQL("0 + 0"), sql.Literal(MOST_CLOSE))
+    )
+    by_folded = {str(row["name"]).casefold(): str(row["name"]) for row in rows}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
     if close:
         hint = "did you mean " + " or ".join(repr(by_folded[match]) for match in close) + "?"
     else:
-        hint = "there are no experiments yet" if not known else "known are " + ", ".join(map(repr, known[:5]))
+        first = [row["name"] for row in connection.execute("SELECT name FROM ab_experiments ORDER BY name LIMIT 5")]
+        hint = "known are " + ", ".join(map(repr, first)) if first else "there are no experiments yet"
     return f"no experiment is called {name!r}; {hint}"
 
 
