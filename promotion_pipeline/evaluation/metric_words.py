@@ -68,6 +68,10 @@ def why_not(reason: MetricReason) -> str:
         MetricReason.MEASURED: "nothing can be tested at so small a sample",
         MetricReason.NO_ROWS: "nothing is kept of it yet; the next hourly run sums it up",
         MetricReason.UNMATCHED: "no event or value matches it; compare its `event` or `column` with what is sent",
+        MetricReason.EVENTS_UNREADABLE: (
+            "the table ai_events cannot be read: it is missing, renamed or of other types, or needs GRANT SELECT ON"
+            " ai_events to the role of this product; promotion-pipeline doctor says which"
+        ),
         MetricReason.NEEDS_USERS: "it is made of users and the log knows none; log a user_id",
         MetricReason.TOO_FEW: "too few users or requests in one of the two arms",
         MetricReason.NO_VARIATION: "everybody of an arm has the same value",

@@ -149,7 +149,7 @@ def judge_experiments(
             that the answer can be acted upon.
         source: the store for many experiments (bulk reads), or the connection that holds a lock.
         compare: count the requests of those that are eligible in the log.
-        afresh: sum up the log instead of reading what was rolled up.
+        afresh: sum up the log, and the events of metrics, instead of reading what was rolled up.
         made_by: who acts; None: whoever made the decision of record.
     """
     force = in_force(connection, store.settings, experiments, as_of, made_by)
@@ -160,7 +160,8 @@ def judge_experiments(
     hours = pd.DatetimeIndex([force.as_of - HOUR])
     sums = None
     if states_metrics(frame):
-        sums = live_metric_rollups(store, source, force.as_of, [str(experiment) for experiment in force.phases])
+        ids = [str(experiment) for experiment in force.phases]
+        sums = live_metric_rollups(store, source, force.as_of, ids, afresh=afresh)
     found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=sums)
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
