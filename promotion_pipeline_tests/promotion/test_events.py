@@ -10,6 +10,7 @@ from promotion_pipeline.errors import WithheldError
 from promotion_pipeline.evaluation.codes import MetricReason
 from promotion_pipeline.evaluation.unattended import WithheldReason
 from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.history.verify import verify_history
 from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
 from promotion_pipeline.promotion.record.models import Outcome, SweepEntry
 from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
@@ -122,3 +123,22 @@ def test_without_readable_events_their_guardrails_are_not_kept_and_nobody_else_i
     assert guardrail.reason is MetricReason.EVENTS_UNREADABLE
     assert guardrail.guardrail == "not_measured"
     assert "GRANT SELECT ON ai_events" in guardrail.message
+
+
+def test_verify_sums_up_events_anew_and_names_the_guardrail_that_flipped(
+    store: Store, connection: Connection, shop: Seeded
+) -> None:
+    assert sweep(store)["shop"].outcome is Outcome.PROMOTED
+    assert [found.summary for found in verify_history("shop", store=store)] == ["same"]
+    connection.execute("DELETE FROM hourly_metric_rollups")
+    assert [found.summary for found in verify_history("shop", store=store)] == ["same"]
+    past_the_triggers(connection, shop)
+    (found,) = verify_history("shop", store=store)
+    assert found.is_flipped
+    named = {one.field: (one.recorded, one.recomputed) for one in found.differences}
+    assert named["treatment.tickets.guardrail"] == ("kept", "not_kept")
+    assert named["is_promotable"] == (True, False)
+    assert found.summary == (
+        "another decision: it would not go unattended; guardrail 'tickets' of treatment was kept and is not kept:"
+        " events or rows came late / were removed since"
+    )
