@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from promotion_pipeline.evaluation.codes import GuardrailVerdict, MetricOutcome, MetricReason
-from promotion_pipeline.text.numbers import rate_text, setting_text
+from promotion_pipeline.text.numbers import count_text, rate_text, setting_text
 
 
 def metric_message(row: Mapping[str, Any]) -> str:
@@ -16,6 +16,8 @@ def metric_message(row: Mapping[str, Any]) -> str:
     if row["guardrail"] is not None:
         verdict = GuardrailVerdict(row["guardrail"])
         said = f"{verdict.value.replace('_', ' ')}: {_guarded(row, verdict, reason)}"
+    if row.get("unusable_values"):
+        said += f" ({count_text(row['unusable_values'])} values of its events cannot be used and are left out)"
     if row["is_adjusted"] and row["variance_reduction"] is not None:
         said += f" (users' past takes out {rate_text(row['variance_reduction'], 0)} of the variance)"
     return said

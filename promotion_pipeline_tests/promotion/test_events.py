@@ -15,6 +15,7 @@ from promotion_pipeline.promotion.judge.check import check_promotion_eligibility
 from promotion_pipeline.promotion.record.models import Outcome, SweepEntry
 from promotion_pipeline.promotion.unattended.sweep import auto_check_promotions
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
+from promotion_pipeline.store.adoption.grants import runtime_grants
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.seeding import Seeded, VariantSpec, seed_experiment
 
@@ -125,6 +126,23 @@ def test_without_readable_events_their_guardrails_are_not_kept_and_nobody_else_i
     assert "GRANT SELECT ON ai_events" in guardrail.message
 
 
+def test_without_the_right_to_read_events_nobody_else_is_stopped(
+    store: Store, connection: Connection, shop: Seeded
+) -> None:
+    seed_experiment(store, "plain", ARMS)
+    role = f"reader_of_{connection.info.dbname}"
+    connection.execute(f'CREATE ROLE "{role}" LOGIN'.encode())
+    for statement in runtime_grants(connection, role):
+        connection.execute(statement.encode())
+    connection.execute(f'REVOKE SELECT ON ai_events FROM "{role}"'.encode())
+    limited = Store(f"{store.url}&options=-crole%3D{role}", store.settings)
+    entries = sweep(limited)
+    assert entries["plain"].outcome is Outcome.PROMOTED
+    assert entries["shop"].outcome is Outcome.AWAITING_APPROVAL
+    assert "guardrail" in entries["shop"].message
+    connection.execute(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"'.encode())
+
+
 def test_verify_sums_up_events_anew_and_names_the_guardrail_that_flipped(
     store: Store, connection: Connection, shop: Seeded
 ) -> None:
@@ -138,7 +156,21 @@ def test_verify_sums_up_events_anew_and_names_the_guardrail_that_flipped(
     named = {one.field: (one.recorded, one.recomputed) for one in found.differences}
     assert named["treatment.tickets.guardrail"] == ("kept", "not_kept")
     assert named["is_promotable"] == (True, False)
+    connection.execute("ALTER TABLE ai_events RENAME TO theirs")
+    (unread,) = verify_history("shop", store=store)
+    assert not unread.is_flipped and unread.summary.startswith("cannot be recomputed: the table ai_events")
     assert found.summary == (
         "another decision: it would not go unattended; guardrail 'tickets' of treatment was kept and is not kept:"
         " events or rows came late / were removed since"
     )
+
+
+def test_values_that_cannot_be_used_are_said_beside_their_metric(store: Store, connection: Connection) -> None:
+    revenue = {"name": "revenue", "kind": "user_mean", "event": "ticket", "role": "secondary"}
+    seeded = seed_experiment(store, "till", ARMS, users=500, promotion_config={"metrics": [revenue]})
+    add_tickets(connection, seeded, "control", 5)
+    bad = "UPDATE ai_events SET value = %s WHERE id IN (SELECT id FROM ai_events ORDER BY id OFFSET %s LIMIT 1)"
+    for offset, value in enumerate(("NaN", "Infinity", "1e200")):
+        connection.execute(bad, (value, offset))
+    (found,) = check_promotion_eligibility("till", store=store).metrics
+    assert "3 values of its events cannot be used and are left out" in found.message

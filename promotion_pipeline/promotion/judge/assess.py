@@ -37,6 +37,7 @@ from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_in
 from promotion_pipeline.rollups import live_rollups, log_name
 from promotion_pipeline.rollups.metrics.live import live_metric_rollups
+from promotion_pipeline.rollups.metrics.unusable import unusable_event_values
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.windows import HOUR
@@ -165,7 +166,7 @@ def judge_experiments(
     found = evaluate(rollups, frame, hours=hours, config=force.settings.thresholds, metrics=sums)
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
-    metric_results = by_experiment(found.metric_results)
+    metric_results = _with_unusable(connection, by_experiment(found.metric_results), force, counted=compare)
     eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]
     data = data_state(store, connection, rollups, frame, force.as_of, eligible if compare else ())
     learned = learned_prior(connection, force.as_of)
@@ -186,6 +187,24 @@ def judge_experiments(
         _assessment(store, e, force, data, thresholds[e.id], request=request, **known[e.id]) for e in force.experiments
     )
     return Judgement(force.as_of, assessments, rollups, found.decisions)
+
+
+def _with_unusable(
+    connection: Connection, results: dict[UUID, list[dict[str, Any]]], force: InForce, *, counted: bool
+) -> dict[UUID, list[dict[str, Any]]]:
+    """The rows of metrics, with how many values of events each leaves out; only where these are counted."""
+    phases = [force.phases[key] for key in results if key in force.phases] if counted else []
+    left_out = {
+        (one.experiment_name, one.metric): one.values
+        for one in unusable_event_values(connection, phases, None, force.as_of)
+    }
+    if not left_out:
+        return results
+    names = {e.id: e.name for e in force.experiments}
+    return {
+        key: [row | {"unusable_values": left_out.get((names.get(key, ""), row["metric"]), 0)} for row in rows]
+        for key, rows in results.items()
+    }
 
 
 def _expected(
