@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from promotion_pipeline.config import PromotionConfig, parse_config
+from promotion_pipeline.evaluation.codes import MetricReason
 from promotion_pipeline.evaluation.contract import CHECKS
+from promotion_pipeline.evaluation.metric_words import why_not
 from promotion_pipeline.promotion.act.snapshot import json_ready
 from promotion_pipeline.promotion.history.differences import (
     Difference,
@@ -102,7 +103,9 @@ def verify_promotion(store: Store, connection: Connection, promotion: Promotion)
         *_count_differences(promotion, again),
         *metric_differences(promotion.snapshot.get("metrics", ()), [json_ready(row) for row in again.metric_results]),
     )
-    flipped = any(difference.field in FLIPS for difference in differences) or _lost_promotable(promotion, differences)
+    # What cannot be read says nothing against the record.
+    is_other = any(one.field in FLIPS for one in differences) or _lost_promotable(promotion, differences)
+    flipped = is_other and _is_readable(again)
     return Verification(
         promotion_id=promotion.id,
         experiment_name=promotion.experiment_name,
@@ -157,12 +160,18 @@ def _summary(
         return f"same{note}"
     if again.decision is None:
         return f"cannot be recomputed: {again.problem}"
-    unattended = [f"it would not go unattended"] if _lost_promotable(promotion, differences) else []
+    if not _is_readable(again):
+        return f"cannot be recomputed: {why_not(MetricReason.EVENTS_UNREADABLE)}"
+    unattended = ["it would not go unattended"] if _lost_promotable(promotion, differences) else []
     changed = [*unattended, *metric_sentences(differences)]
     said = f" {'; '.join(changed)}:" if changed else ""
     return (
         f"{'another decision' if flipped else 'the same decision from other numbers'}:{said} {_why(differences)}{note}"
     )
+
+
+def _is_readable(again: Assessment) -> bool:
+    return all(row["reason"] != MetricReason.EVENTS_UNREADABLE for row in again.metric_results)
 
 
 def _lost_promotable(promotion: Promotion, differences: tuple[Difference, ...]) -> bool:

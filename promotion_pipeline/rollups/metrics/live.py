@@ -16,8 +16,8 @@ from promotion_pipeline.rollups.metrics.definitions import PhaseMetrics
 from promotion_pipeline.rollups.metrics.difference import find_difference
 from promotion_pipeline.rollups.metrics.readable import events_problem, hide_events, planned_anew, states_events
 from promotion_pipeline.rollups.metrics.reading import MetricReader, engine_reader, table_reader
-from promotion_pipeline.rollups.metrics.stored import read_metric_rollups, read_metric_sums, sums_with_difference
 from promotion_pipeline.rollups.metrics.stated import phases_with_metrics
+from promotion_pipeline.rollups.metrics.stored import read_metric_rollups, read_metric_sums, sums_with_difference
 from promotion_pipeline.rollups.phases import phase_overlaps
 from promotion_pipeline.store.bulk import Source, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.database import Connection, Store

@@ -34,7 +34,7 @@ def states_events(phases: Iterable[PhaseMetrics]) -> bool:
 
 
 def events_problem(connection: psycopg.Connection[Any]) -> str | None:
-    """Why `ai_events` cannot be read, and what to do; None: it can. O(1); call it where metrics of events are stated."""
+    """Why `ai_events` cannot be read, and what to do; None: it can. O(1); ask where metrics of events are stated."""
     try:
         with connection.transaction(), connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
             found: dict[str, str] = dict(cursor.execute(_SQL["types"]).fetchall())
@@ -61,7 +61,7 @@ def _said(found: dict[str, str]) -> str | None:
 
 @contextlib.contextmanager
 def planned_anew(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Every statement is looked up by its names: one that was prepared before a temporary table hid another reads on."""
+    """No statement is used that was prepared before a temporary table hid another: it would read the hidden one."""
     before, connection.prepare_threshold = connection.prepare_threshold, None
     try:
         yield

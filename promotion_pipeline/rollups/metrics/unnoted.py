@@ -1,4 +1,4 @@
-"""Events that no trigger has seen, of a restore or of logical replication: found by counting, and noted for the next run.
+"""Events that no trigger has seen, as of a restore: found by counting, and noted for the next run.
 
 `metric_event_changes` is filled by triggers. What is written past them is neither in the sums nor to come.
 """
@@ -55,8 +55,9 @@ class UnnotedEvents:
             parts.append(f"{count_text(self.uncounted)} events in ai_events are not in the sums of its metrics")
         if self.changed:
             parts.append(f"events of {count_text(self.changed)} hours of users have other values than in the sums")
-        repaired = "they came past the database's triggers (a restore, logical replication), and the next hourly run counts them"
-        parts += [repaired] if parts else []
+        if parts:
+            parts.append("they came past the database's triggers (a restore, logical replication)")
+            parts.append("the next hourly run counts them")
         if self.gone:
             parts.append(f"{count_text(self.gone)} events in the sums of its metrics are gone from ai_events")
         if self.astray:
