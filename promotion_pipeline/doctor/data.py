@@ -13,6 +13,7 @@ from promotion_pipeline.doctor.subject import Subject
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.rollups import incomplete_phases, landed
 from promotion_pipeline.rollups.conservation import unbalanced_hours
+from promotion_pipeline.rollups.metrics.unusable import unusable_events_since
 from promotion_pipeline.rollups.postgresql.unusable import unusable_since
 from promotion_pipeline.store.clock import database_now, newest_complete_hour
 from promotion_pipeline.store.windows import HOUR
@@ -94,13 +95,17 @@ def late_rows(subject: Subject) -> CheckOutcome:
 def usable_numbers(subject: Subject) -> CheckOutcome:
     """Whether every latency and value of the newest day can be summed up; what cannot is left out of the sums."""
     since = newest_complete_hour(subject.database) - DAY
-    found = unusable_since(subject.database, since)
+    found = [one.sentence for one in unusable_since(subject.database, since)] + [
+        f"{one.experiment_name}: {one.values:,} values of events of metric {one.metric!r} cannot be used and are"
+        " left out"
+        for one in unusable_events_since(subject.database, since, database_now(subject.database))
+    ]
     if not found:
         return ok(f"every latency_ms and value since {instant_text(since)} can be used")
-    more = f" (and of {len(found) - 1} more experiments)" if len(found) > 1 else ""
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return problem(
-        f"since {instant_text(since)}, {found[0].sentence}{more}",
-        "see what writes them: latency_ms is 0 or more, both are finite and below 1e100, or null",
+        f"since {instant_text(since)}, {found[0]}{more}",
+        "see what writes them: latency_ms is 0 or more, values are finite and below 1e100, or null",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from promotion_pipeline.doctor import channels, data, installation, orchestration, promotions, traffic
+from promotion_pipeline.doctor import channels, data, events, installation, orchestration, promotions, traffic
 from promotion_pipeline.doctor import log as log_of_requests
 from promotion_pipeline.doctor.environment import read_environment
 from promotion_pipeline.doctor.findings import CheckOutcome, Finding, Status
@@ -76,6 +76,7 @@ CHECKS = (
     DoctorCheck("log files", Needs.SCHEMA, log_of_requests.files),
     DoctorCheck("late rows", Needs.SCHEMA, data.late_rows),
     DoctorCheck("usable numbers", Needs.SCHEMA, data.usable_numbers),
+    DoctorCheck("events", Needs.SCHEMA, events.readable),
     DoctorCheck("complete data", Needs.SCHEMA, data.complete),
     DoctorCheck("splits", Needs.SCHEMA, data.splits),
     DoctorCheck("controls", Needs.SCHEMA, data.controls),

@@ -169,6 +169,8 @@ class MetricReason(StrEnum):
     """Nothing is kept of it yet in one of the two arms."""
     UNMATCHED = "unmatched"
     """No event, or no value of the column, matches it: it is not zero, it is not measured."""
+    EVENTS_UNREADABLE = "events_unreadable"
+    """It is made of events, and the table `ai_events` cannot be read."""
     NEEDS_USERS = "needs_users"
     """It is made of users, and the log knows none."""
     TOO_FEW = "too_few"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.errors import InputError
 from promotion_pipeline.evaluation.hours import utc_us
-from promotion_pipeline.evaluation.metric_sums import METRIC_SUMS, SAMPLES, UNMATCHED
+from promotion_pipeline.evaluation.metric_sums import METRIC_SUMS, SAMPLES, UNMATCHED, UNREADABLE
 from promotion_pipeline.evaluation.sums import OPTIONAL_SUMS, REQUIRED_SUMS
 from promotion_pipeline.evaluation.tables import MISSING_US, SETTINGS, ExperimentRows, HourlySums, Words
 
@@ -68,7 +68,7 @@ def metric_sums(metrics: pd.DataFrame) -> HourlySums:
     missing = [name for name in needed if name not in metrics.columns]
     if missing:
         raise InputError(f"metrics lack the columns {missing}; needed are {list(needed)} and the sums of each kind")
-    return _hourly(metrics, (*METRIC_SUMS, SAMPLES, UNMATCHED))
+    return _hourly(metrics, (*METRIC_SUMS, SAMPLES, UNMATCHED, UNREADABLE))
 
 
 def _hourly(frame: pd.DataFrame, sums: tuple[str, ...]) -> HourlySums:

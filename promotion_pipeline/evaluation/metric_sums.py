@@ -30,6 +30,8 @@ METRIC_SUMS = (
 )
 SAMPLES, UNMATCHED = "samples", "unmatched"
 """Either column says that nothing matches a metric: no event or value ever, or a row that only says so."""
+UNREADABLE = "unreadable"
+"""A row that only says that the metric's events cannot be read."""
 
 
 @dataclass(frozen=True)

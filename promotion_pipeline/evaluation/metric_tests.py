@@ -13,7 +13,7 @@ from promotion_pipeline.evaluation.arms import Arms
 from promotion_pipeline.evaluation.codes import GuardrailVerdict, MetricOutcome, MetricReason
 from promotion_pipeline.evaluation.lanes import KINDS, Lanes
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints
-from promotion_pipeline.evaluation.metric_sums import SAMPLES, UNMATCHED, MetricRows
+from promotion_pipeline.evaluation.metric_sums import SAMPLES, UNMATCHED, UNREADABLE, MetricRows
 from promotion_pipeline.evaluation.metrics.stated import StatedEstimate, StatedMetricKind, Sums, stated_kind_of
 from promotion_pipeline.evaluation.sums import CELLS_PER_BLOCK, Block
 from promotion_pipeline.statistics import (
@@ -151,7 +151,7 @@ class _LanesOfAKind:
     def found(self, rows: MetricRows, part: Ints, shape: tuple[int, int, int]) -> tuple[dict[str, Floats], Codes]:
         """Every column that these lanes have, and why something is missing."""
         wanted = [*self.kind.sums, *(COVARIATE_SUMS if self.lanes.with_covariate.any() else ())]
-        wanted += [name for name in (SAMPLES, UNMATCHED) if name in rows.sums]
+        wanted += [name for name in (SAMPLES, UNMATCHED, UNREADABLE) if name in rows.sums]
         sums = rows.cumulative(wanted, part, shape)
         estimate = self.kind.estimate(sums)
         plain = independent(estimate.mean, estimate.variance, estimate.inverse_freedom)
@@ -238,6 +238,7 @@ class _LanesOfAKind:
         with np.errstate(invalid="ignore"):
             conditions = (
                 (MetricReason.NEEDS_USERS, nobody),
+                (MetricReason.EVENTS_UNREADABLE, _unreadable(sums)[None]),
                 (MetricReason.UNMATCHED, _unmatched(sums)[None]),
                 (MetricReason.NOT_A_NUMBER, ~(known[:1] & known[1:])),
                 (MetricReason.NO_ROWS, (n[:1] == 0) | (n[1:] == 0)),
@@ -278,6 +279,13 @@ def _adjusted(sums: Sums) -> tuple[Contrast, dict[str, Floats], Floats]:
         "variance_reduction": np.where(done, found.variance_reduction, np.nan),
     }
     return found.contrast, columns, ratio
+
+
+def _unreadable(sums: Sums) -> Bools:
+    """Where rows say that the metric's events cannot be read, (lanes, hours)."""
+    if UNREADABLE in sums:
+        return np.asarray((sums[UNREADABLE] > 0).any(axis=0))
+    return np.zeros(sums["value_sum"].shape[1:], dtype=bool)
 
 
 def _unmatched(sums: Sums) -> Bools:

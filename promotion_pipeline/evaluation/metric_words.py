@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from promotion_pipeline.evaluation.codes import GuardrailVerdict, MetricOutcome, MetricReason
-from promotion_pipeline.text.numbers import rate_text, setting_text
+from promotion_pipeline.text.numbers import count_text, rate_text, setting_text
 
 
 def metric_message(row: Mapping[str, Any]) -> str:
@@ -16,6 +16,8 @@ def metric_message(row: Mapping[str, Any]) -> str:
     if row["guardrail"] is not None:
         verdict = GuardrailVerdict(row["guardrail"])
         said = f"{verdict.value.replace('_', ' ')}: {_guarded(row, verdict, reason)}"
+    if row.get("unusable_values"):
+        said += f" ({count_text(row['unusable_values'])} values of its events cannot be used and are left out)"
     if row["is_adjusted"] and row["variance_reduction"] is not None:
         said += f" (users' past takes out {rate_text(row['variance_reduction'], 0)} of the variance)"
     return said
@@ -68,6 +70,10 @@ def why_not(reason: MetricReason) -> str:
         MetricReason.MEASURED: "nothing can be tested at so small a sample",
         MetricReason.NO_ROWS: "nothing is kept of it yet; the next hourly run sums it up",
         MetricReason.UNMATCHED: "no event or value matches it; compare its `event` or `column` with what is sent",
+        MetricReason.EVENTS_UNREADABLE: (
+            "the table ai_events cannot be read: it is missing, renamed or of other types, or needs GRANT SELECT ON"
+            " ai_events to the role of this product; promotion-pipeline doctor says which"
+        ),
         MetricReason.NEEDS_USERS: "it is made of users and the log knows none; log a user_id",
         MetricReason.TOO_FEW: "too few users or requests in one of the two arms",
         MetricReason.NO_VARIATION: "everybody of an arm has the same value",

@@ -16,6 +16,7 @@ from promotion_pipeline.rollups.coverage import RUNNING
 from promotion_pipeline.rollups.landing import Landing, landed
 from promotion_pipeline.rollups.log import RequestLog, Span
 from promotion_pipeline.rollups.log_gaps import gap_sentence, log_gaps
+from promotion_pipeline.rollups.metrics.unnoted import UnnotedEvents, note_unnoted_events, unnoted_events
 from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.store.arrays import coded, numbers, times_us, us_of
 from promotion_pipeline.store.bulk import read_table, time_literal
@@ -45,11 +46,13 @@ class Completeness:
     """What of the phase the log has lost or cannot give, in words."""
     awaited: Landing | None = None
     """No request at all of the newest hour has landed yet, it is not too old to wait for, and nobody decided it."""
+    events: UnnotedEvents | None = None
+    """Events of its metrics that differ from their sums, though nothing says that they changed."""
 
     @property
     def is_complete(self) -> bool:
         """Whether the sums are those of the log."""
-        is_whole = self.gap is None and self.awaited is None
+        is_whole = self.gap is None and self.awaited is None and self.events is None
         return self.in_log == self.in_sums and not self.was_dropped_unread and is_whole
 
     @property
@@ -65,6 +68,8 @@ class Completeness:
         if self.gap is not None:
             return f"it is judged on a part of its data: {self.gap}"
         difference = self.in_log - self.in_sums
+        if self.events is not None and difference == 0:
+            return f"it is judged on a part of its data: {self.events.sentence}"
         if self.awaited is not None and difference == 0:
             return f"{self.awaited.sentence}: it is decided when its data is there"
         said = "are not summed up yet: the next hourly run does" if difference > 0 else "are gone from the log"
@@ -111,6 +116,7 @@ def completeness(
         gaps = _gaps(connection, log, spans)
     landing = landed(store, until, database_now(connection))
     awaited = landing if landing.end < until else None
+    events = unnoted_events(connection, store.settings.user_id_keys, phase_ids, until)
     found = {}
     for row in bounds:
         first_us = us_of(row["since"]) // HOUR_US * HOUR_US
@@ -126,6 +132,7 @@ def completeness(
             was_dropped_unread=bool(row["was_dropped_unread"]),
             awaited=awaited if row["is_awaited"] else None,
             gap=gaps.get(row["experiment_id"]),
+            events=events.get(row["id"]),
         )
     return found
 
@@ -154,19 +161,22 @@ def incomplete_phases(store: Store, connection: Connection, until: datetime) -> 
     phases = Words(*coded(stored["phase_id"]))
     sums = PhaseRequests(phases, times_us(stored["hour"]), numbers(stored["requests"]))
     found = completeness(store, connection, [UUID(key) for key in phases.tolist()], sums, until)
-    partly = [one for one in found.values() if one.in_log != one.in_sums or one.was_dropped_unread]
+    partly = [one for one in found.values() if one.in_log != one.in_sums or one.was_dropped_unread or one.events]
     return sorted(partly, key=lambda one: -abs(one.in_log - one.in_sums))
 
 
 def repaired(store: Store, found: Completeness | None) -> bool:
     """Read a phase's requests again where the log has more of them than the sums; whether that was done.
 
-    Reads the requests of this experiment alone. Two at once do it one after the other.
+    Reads the requests of this experiment alone. Two at once do it one after the other. Events that no trigger saw are
+    noted, and counted by the next hourly run.
 
     Raises:
         ConfigError: a column of the log is missing.
         DependencyError: the database or the log cannot be reached.
     """
+    if found is not None and found.events is not None and found.events.is_repairable:
+        note_unnoted_events(store, found.experiment_id, found.until)
     if found is None or not found.is_repairable:
         return False
     first = found.since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

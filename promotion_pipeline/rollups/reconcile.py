@@ -70,7 +70,7 @@ def reconcile(connection: psycopg.Connection[Any], sums: FreshSums) -> RollupRes
         update_moments(connection, sums.load_users)
     told: tuple[str, ...] = ()
     if has_metrics:
-        told = update_metrics(connection, sums.metrics, newest_complete_hour(connection), ids)
+        told = update_metrics(connection, sums.metrics, start, newest_complete_hour(connection), ids)
     cover(connection, sums.seen, start, end)
     if ids is None:
         return replace(_mark_hours(connection, start, end, changed), kept_rows=kept, told=told)

@@ -208,6 +208,26 @@ def test_numbers_that_are_left_out_of_the_sums(installation: Installation) -> No
     assert "latency_ms is 0 or more" in str(found.fix)
 
 
+def test_events_whose_values_are_left_out_and_a_table_of_events_that_is_renamed(installation: Installation) -> None:
+    assert "no running experiment" in installation.finding("events").message
+    revenue = {"name": "revenue", "kind": "user_mean", "event": "buy", "role": "goal"}
+    seeded = seed_experiment(installation.store, "checkout", WINNER, promotion_config={"metrics": [revenue]})
+    installation.execute(
+        "INSERT INTO ai_events (id, experiment_id, user_id, created_at, name, value)"
+        " SELECT gen_random_uuid(), %s, 'ann', now() - interval '2 hours', 'buy', value"
+        " FROM (VALUES ('NaN'::numeric), ('Infinity'), (5), (NULL)) AS odd (value)",
+        seeded.id,
+    )
+    said = "checkout: 2 values of events of metric 'revenue' cannot be used and are left out"
+    assert said in installation.finding("usable numbers").message
+    assert installation.finding("events").status is Status.OK
+    installation.execute("ALTER TABLE ai_events RENAME TO their_events")
+    found = installation.finding("events")
+    assert found.status is Status.PROBLEM
+    assert "there is no such table; metrics of events of 'checkout' are not measured" in found.message
+    assert "name it so again" in str(found.fix)
+
+
 def test_an_experiment_without_control_and_its_fix_works(installation: Installation) -> None:
     seed_experiment(installation.store, "checkout", (VariantSpec("control"), VariantSpec("treatment")))
     found = installation.finding("controls")

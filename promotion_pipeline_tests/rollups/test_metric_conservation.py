@@ -10,6 +10,7 @@ import pytest
 
 from promotion_pipeline.orchestration.checks import ROLLUP_CHECKS, Window
 from promotion_pipeline.rollups.metrics.conserved import MetricCount, unbalanced_metrics
+from promotion_pipeline.rollups.metrics.unnoted import unnoted_events
 from promotion_pipeline.rollups.postgresql.forgetting import forget_user
 from promotion_pipeline.rollups.postgresql.rollup import rollup_window
 from promotion_pipeline.store.database import Connection, Store
@@ -85,6 +86,8 @@ def test_a_user_who_was_forgotten_and_a_metric_that_joined_are_not_taken_for_los
     store: Store, connection: Connection, shop: Seeded
 ) -> None:
     forget_user(store, "user 3")
+    phases = [row["id"] for row in connection.execute("SELECT id FROM ab_experiment_phases").fetchall()]
+    assert unnoted_events(connection, None, phases, END) == {}
     connection.execute(
         "UPDATE ab_experiments SET promotion_config = jsonb_set(promotion_config, '{metrics,0,name}', '\"new\"')"
         " WHERE id = %s",

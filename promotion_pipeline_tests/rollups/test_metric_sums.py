@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from promotion_pipeline.decisions.window import evaluate_window
+from promotion_pipeline.rollups.metrics.conserved import unbalanced_metrics
 from promotion_pipeline.rollups.metrics.live import live_metric_rollups
 from promotion_pipeline.rollups.metrics.stored import read_metric_rollups
 from promotion_pipeline.rollups.postgresql.forgetting import forget_user
@@ -132,6 +133,26 @@ def test_a_metric_that_no_event_matches_is_marked_and_its_users_are_there(store:
     assert _total(store, seeded, "typo", "unmatched") == len(ARMS)
     assert _total(store, seeded, "typo", "new_users") == 1
     assert _total(store, seeded, "revenue", "unmatched") == 0
+
+
+@pytest.mark.parametrize(("column", "zero", "more"), [("is_error", False, True), ("value", -1, 3)])
+def test_numbers_of_which_none_is_above_zero_are_measured_as_zero(
+    store: Store, connection: Connection, column: str, zero: object, more: object
+) -> None:
+    share = {"name": "failed", "kind": "user_proportion", "column": column, "role": "guardrail"}
+    seeded = _simple(store, [share, share | {"name": "failures", "kind": "user_count"}])
+    _request(connection, seeded, "ann", 1, **{column: zero})
+    _request(connection, seeded, "bob", 2, **{column: zero})
+    for samples, changed in ((2, 0), (2, 1)):
+        rollup_window(store, START, END)
+        for metric in ("failed", "failures"):
+            assert _total(store, seeded, metric, "unmatched") == 0
+            assert _total(store, seeded, metric, "samples") == samples
+            assert _total(store, seeded, metric) == changed
+            assert _total(store, seeded, metric, "new_users") == 2
+            assert _total(store, seeded, metric, "user_value_sum_squares") == changed
+        assert unbalanced_metrics(store, START, END) == []
+        connection.execute(f"UPDATE ai_requests SET {column} = %s WHERE user_id = 'bob'", [more])
 
 
 def test_a_cap_is_put_on_the_users_running_total(store: Store, connection: Connection) -> None:

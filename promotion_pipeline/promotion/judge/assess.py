@@ -47,6 +47,7 @@ from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_in
 from promotion_pipeline.rollups import LiveSums, live_sums, log_name
 from promotion_pipeline.rollups.metrics.live import live_metric_rollups
+from promotion_pipeline.rollups.metrics.unusable import unusable_event_values
 from promotion_pipeline.store.arrays import us_of
 from promotion_pipeline.store.bulk import Source
 from promotion_pipeline.store.database import Connection, Store
@@ -175,7 +176,7 @@ def judge_experiments(
             that the answer can be acted upon.
         source: the store for many experiments (bulk reads), or the connection that holds a lock.
         compare: count the requests of those that are eligible in the log.
-        afresh: sum up the log instead of reading what was rolled up.
+        afresh: sum up the log, and the events of metrics, instead of reading what was rolled up.
         made_by: who acts; None: whoever made the decision of record.
     """
     force = in_force(connection, store.settings, experiments, as_of, made_by)
@@ -185,7 +186,8 @@ def judge_experiments(
     rows = with_request(rows, request, used)
     metric_frame = None
     if states_metrics(rows):
-        metric_frame = live_metric_rollups(store, source, force.as_of, [str(experiment) for experiment in force.phases])
+        ids = [str(experiment) for experiment in force.phases]
+        metric_frame = live_metric_rollups(store, source, force.as_of, ids, afresh=afresh)
     found = look(
         rollups.sums,
         rows,
@@ -195,7 +197,7 @@ def judge_experiments(
     )
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
-    metric_results = by_experiment(found.metric_results)
+    metric_results = _with_unusable(connection, by_experiment(found.metric_results), force, counted=compare)
     eligible = [force.phases[key] for key, row in decisions.items() if row["is_eligible"] and key in force.phases]
     data = data_state(store, connection, rollups, rows, force.as_of, eligible if compare else ())
     learned = learned_prior(connection, force.as_of)
@@ -216,6 +218,24 @@ def judge_experiments(
         _assessment(store, e, force, data, thresholds[e.id], request=request, **known[e.id]) for e in force.experiments
     )
     return Judgement(force.as_of, assessments, rollups, found)
+
+
+def _with_unusable(
+    connection: Connection, results: dict[UUID, list[dict[str, Any]]], force: InForce, *, counted: bool
+) -> dict[UUID, list[dict[str, Any]]]:
+    """The rows of metrics, with how many values of events each leaves out; only where these are counted."""
+    phases = [force.phases[key] for key in results if key in force.phases] if counted else []
+    left_out = {
+        (one.experiment_name, one.metric): one.values
+        for one in unusable_event_values(connection, phases, None, force.as_of)
+    }
+    if not left_out:
+        return results
+    names = {e.id: e.name for e in force.experiments}
+    return {
+        key: [row | {"unusable_values": left_out.get((names.get(key, ""), row["metric"]), 0)} for row in rows]
+        for key, rows in results.items()
+    }
 
 
 def _expected(

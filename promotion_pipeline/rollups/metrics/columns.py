@@ -15,5 +15,5 @@ METRIC_SUMS = (
     "covariate_sum_squares",
     "user_value_covariate_sum_products",
 )
-METRIC_COLUMNS = (*METRIC_KEYS, *METRIC_COUNTS, *METRIC_SUMS, "unmatched")
+METRIC_COLUMNS = (*METRIC_KEYS, *METRIC_COUNTS, *METRIC_SUMS, "unmatched", "unreadable")
 """Of the frame that the evaluation is given."""

@@ -13,8 +13,9 @@ from promotion_pipeline.rollups.conservation import unbalanced_hours
 from promotion_pipeline.rollups.metrics.definitions import slots_of
 from promotion_pipeline.rollups.metrics.difference import list_metrics, read_log_of_hours
 from promotion_pipeline.rollups.metrics.live import open_reader
+from promotion_pipeline.rollups.metrics.readable import events_problem, states_events
 from promotion_pipeline.rollups.metrics.reading import MetricReader
-from promotion_pipeline.rollups.metrics.update import phases_with_metrics
+from promotion_pipeline.rollups.metrics.stated import phases_with_metrics
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.usable import amount
@@ -72,6 +73,9 @@ def _compared(
     connection: psycopg.Connection[Any], reader: MetricReader, start: datetime, end: datetime
 ) -> list[MetricCount]:
     phases = phases_with_metrics(connection)
+    if states_events(phases) and events_problem(connection) is not None:
+        # What doctor and the run say already: their metrics are not measured.
+        phases = tuple(phase for phase in phases if not states_events([phase]))
     if not phases:
         return []
     slots = tuple(slot for slot in slots_of(phases) if reader.has_column(slot.column))
@@ -81,9 +85,10 @@ def _compared(
     if slots:
         read_log_of_hours(connection, reader, slots)
         for number in range(len(slots)):
-            parts = {name: sql.Identifier(f"c{number}_{name}") for name in ("positive", "number")}
-            total = sql.Identifier(f"c{number}_sum")
-            connection.execute(_SQL["source_of_column"].format(slot=sql.Literal(number), total=total, **parts))
+            parts = {
+                name: sql.Identifier(f"c{number}_{part}") for name, part in (("number", "number"), ("total", "sum"))
+            }
+            connection.execute(_SQL["source_of_column"].format(slot=sql.Literal(number), **parts))
     connection.execute(_SQL["source_of_events"].format(amount=amount(sql.SQL("event.value"), "numeric")))
     connection.execute("ANALYZE metric_source")
     with connection.cursor(row_factory=psycopg.rows.class_row(MetricCount)) as cursor:

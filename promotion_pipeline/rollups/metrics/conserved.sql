@@ -16,7 +16,7 @@ CREATE TEMPORARY TABLE metric_source (phase_id uuid, metric text, hour timestamp
 -- The requests that have a number in the column; of metrics of users those whose user is known.
 INSERT INTO metric_source
 SELECT found.phase_id, metric.metric, found.hour,
-    sum(CASE WHEN metric.kind IN ('user_proportion', 'user_count') THEN found.{positive} ELSE found.{number} END),
+    sum(found.{number}),
     sum(found.{total}::numeric), sum(abs(found.{total}::numeric))
 FROM metric_read AS found JOIN metric_list AS metric ON metric.phase_id = found.phase_id AND metric.slot = {slot}
 WHERE NOT metric.is_new AND (found.kept_id IS NOT NULL OR metric.kind = 'request_mean')

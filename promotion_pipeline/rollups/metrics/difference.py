@@ -121,6 +121,7 @@ def _sum_up(connection: psycopg.Connection[Any], reader: MetricReader, slots: Se
                 slot=sql.Literal(number), total=sql.Identifier(f"c{number}_sum"), nobodys=NOBODYS, **parts
             )
         )
+        connection.execute(_SQL["fresh_numbers"].format(slot=sql.Literal(number), **parts))
     if not reader.reads_pasts:
         return
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:

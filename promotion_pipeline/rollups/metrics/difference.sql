@@ -203,6 +203,15 @@ WHERE found.kept_id IS NOT NULL OR metric.kind = 'request_mean'
 GROUP BY 1, 2, 3, 4, 5
 HAVING sum(CASE WHEN metric.kind IN ('user_proportion', 'user_count') THEN found.{positive} ELSE found.{number} END) > 0
 
+-- name: fresh_numbers
+-- How many numbers that are not above zero a metric of users has beside them: it is measured, and by them it is zero.
+-- A row an hour and variant, of nobody; kept in `squares`.
+INSERT INTO metric_fresh
+SELECT found.phase_id, '', metric.metric, found.hour, found.variant_id, 0, 0, sum(found.{number} - found.{positive}), 0
+FROM metric_read AS found JOIN metric_list AS metric ON metric.phase_id = found.phase_id AND metric.slot = {slot}
+WHERE metric.kind IN ('user_proportion', 'user_count') AND found.kept_id IS NOT NULL
+GROUP BY found.phase_id, metric.metric, found.hour, found.variant_id HAVING sum(found.{number} - found.{positive}) > 0
+
 -- name: fresh_pasts_of_columns
 -- The past of new users in the log, whatever experiment its requests are of.
 INSERT INTO metric_fresh
@@ -370,10 +379,12 @@ LEFT JOIN ({pasts}) AS past
 WHERE metric.kind <> 'request_mean' AND person.since = '-infinity'
 GROUP BY 1, 2, 3, 4
 UNION ALL
--- A request of nobody known is as if each had a user of its own.
-SELECT did.hour, did.phase_id, did.variant_id, did.metric, did.number, did.number, did.number, did.value, did.squares,
-    did.squares, did.number, did.number, did.value, 0, 0, 0
+-- A request of nobody known is as if each had a user of its own; of metrics of users it is a number that is not above 0.
+SELECT did.hour, did.phase_id, did.variant_id, did.metric,
+    CASE WHEN metric.kind = 'request_mean' THEN did.number ELSE did.squares END, did.number, did.number, did.value,
+    own.squares, own.squares, did.number, did.number, did.value, 0, 0, 0
 FROM {cells} AS did JOIN metric_list AS metric ON (metric.phase_id, metric.metric) = (did.phase_id, did.metric)
+CROSS JOIN LATERAL (SELECT CASE WHEN metric.kind = 'request_mean' THEN did.squares ELSE 0 END AS squares) AS own
 WHERE did.user_id = '' AND did.hour >= did.since AND {which}
 
 -- name: pasts

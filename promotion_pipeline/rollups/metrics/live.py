@@ -10,14 +10,16 @@ import pandas as pd
 from psycopg import sql
 
 from promotion_pipeline.rollups.configuration import load_source
-from promotion_pipeline.rollups.coverage import Missing, uncovered
+from promotion_pipeline.rollups.coverage import LONGEST_PHASE, Missing, uncovered
 from promotion_pipeline.rollups.engines.registry import open_source
+from promotion_pipeline.rollups.metrics.definitions import PhaseMetrics
 from promotion_pipeline.rollups.metrics.difference import find_difference
+from promotion_pipeline.rollups.metrics.readable import events_problem, hide_events, planned_anew, states_events
 from promotion_pipeline.rollups.metrics.reading import MetricReader, engine_reader, table_reader
+from promotion_pipeline.rollups.metrics.stated import phases_with_metrics
 from promotion_pipeline.rollups.metrics.stored import read_metric_rollups, read_metric_sums, sums_with_difference
-from promotion_pipeline.rollups.metrics.update import phases_with_metrics
 from promotion_pipeline.rollups.phases import phase_overlaps
-from promotion_pipeline.store.bulk import Source, ids_filter
+from promotion_pipeline.store.bulk import Source, ids_filter, read_frame, time_literal
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline.store.statements import statements
 from promotion_pipeline.store.user_ids import settle_user_ids
@@ -27,14 +29,21 @@ _SQL = statements(__file__)
 
 
 def live_metric_rollups(
-    store: Store, source: Source, as_of: datetime, experiment_ids: Sequence[str] | None = None
+    store: Store,
+    source: Source,
+    as_of: datetime,
+    experiment_ids: Sequence[str] | None = None,
+    *,
+    afresh: bool = False,
 ) -> pd.DataFrame | None:
     """The sums of metrics before `as_of` of every phase of its last hour, as `read_metric_rollups` gives them.
 
-    Where hours are in no rollup yet, what they and newer events change is found as the hourly run finds it, in a
+    Where hours are in no rollup yet, or events came late, what they change is found as the hourly run finds it, in a
     transaction that is taken back. None: no such phase has metrics.
 
     Args:
+        afresh: sum up the log and the events, whatever was summed up before; only of phases of which requests were
+            dropped the stored sums are read.
         source: the store, or a connection whose transaction everything is read in.
 
     Raises:
@@ -53,30 +62,49 @@ def live_metric_rollups(
         " FROM ab_experiment_phases AS phase WHERE phase.fixed <> '{{}}' AND {overlaps})"
     ).format(**where)
     missing = uncovered(source, as_of, wanted, is_elsewhere=load_source(store.settings) is not None)
-    if not missing:
+    if not (missing or afresh or _come_late(source, as_of, wanted)):
         return read_metric_rollups(source, as_of - HOUR, as_of, experiment_ids)
     with (
         open_reader(store) as reader,
         _connection(store, source) as connection,
+        planned_anew(connection),
         connection.transaction(force_rollback=True),
     ):
         settle_user_ids(connection, store.settings.user_id_keys)
-        _find(connection, reader, missing, as_of, experiment_ids)
-        return read_metric_sums(connection, sums_with_difference(), as_of, where)
+        phases = phases_with_metrics(connection, experiment_ids)
+        is_readable = not states_events(phases) or events_problem(connection) is None
+        connection.execute(_SQL["make_hours"])
+        if afresh:
+            _forget_sums(connection, phases, as_of)
+        _note_missing(connection, phases, missing, as_of)
+        if not is_readable:
+            hide_events(connection)
+        find_difference(connection, phases, reader, as_of, takes_events=False if is_readable else None)
+        return read_metric_sums(connection, sums_with_difference(), as_of, where, is_readable=is_readable)
 
 
-def _find(
-    connection: Connection,
-    reader: MetricReader,
-    missing: Sequence[Missing],
-    as_of: datetime,
-    experiment_ids: Sequence[str] | None,
+def _come_late(source: Source, as_of: datetime, phases: sql.Composable) -> bool:
+    """Whether events of hours that are over wait to be counted."""
+    query = _SQL["come_late"].format(wanted=phases, until=time_literal(as_of))
+    return bool(read_frame(source, query)["found"].iloc[0])
+
+
+def _forget_sums(connection: Connection, phases: Sequence[PhaseMetrics], as_of: datetime) -> None:
+    """Hide the stored sums of the phases whose requests are all there, and look at all of their hours."""
+    ids = [phase.phase_id for phase in phases]
+    for table in ("hourly_metric_rollups", "hourly_user_metrics", "metric_users", "metric_phases"):
+        connection.execute(
+            _SQL["hide_stored"].format(table=sql.Identifier(table)),
+            {"ids": ids},
+        )
+    connection.execute("CREATE INDEX ON pg_temp.hourly_user_metrics (phase_id, user_id)")
+    connection.execute("ANALYZE hourly_metric_rollups, hourly_user_metrics, metric_users, metric_phases")
+    connection.execute(_SQL["note_all_hours"], {"ids": ids, "as_of": as_of, "longest": LONGEST_PHASE})
+
+
+def _note_missing(
+    connection: Connection, phases: Sequence[PhaseMetrics], missing: Sequence[Missing], as_of: datetime
 ) -> None:
-    phases = phases_with_metrics(connection, experiment_ids)
-    connection.execute(
-        "CREATE TEMPORARY TABLE metric_hours (hour timestamptz, phase_id uuid, PRIMARY KEY (hour, phase_id))"
-        " ON COMMIT DROP"
-    )
     for part in missing:
         connection.execute(
             _SQL["note_missing_hours"],
@@ -87,7 +115,6 @@ def _find(
                 "phases": [phase.phase_id for phase in phases],
             },
         )
-    find_difference(connection, phases, reader, as_of, takes_events=False)
 
 
 @contextlib.contextmanager

@@ -10,11 +10,13 @@ import psycopg
 from psycopg import sql
 
 from promotion_pipeline.rollups.metrics.columns import METRIC_COUNTS, METRIC_KEYS, METRIC_SUMS
-from promotion_pipeline.rollups.metrics.definitions import PhaseMetrics, fixed_metrics
 from promotion_pipeline.rollups.metrics.difference import find_difference
+from promotion_pipeline.rollups.metrics.readable import events_problem, hide_events, planned_anew, states_events
 from promotion_pipeline.rollups.metrics.reading import MetricReader
+from promotion_pipeline.rollups.metrics.stated import phases_with_metrics
 from promotion_pipeline.rollups.metrics.told import problems_of
-from promotion_pipeline.store.bulk import identifiers, ids_filter
+from promotion_pipeline.rollups.metrics.unnoted import note_in
+from promotion_pipeline.store.bulk import identifiers
 from promotion_pipeline.store.statements import statements
 
 _SQL = statements(__file__)
@@ -29,6 +31,7 @@ def note_metric_hours(connection: psycopg.Connection[Any]) -> None:
 def update_metrics(
     connection: psycopg.Connection[Any],
     reader: MetricReader,
+    since: datetime,
     until: datetime,
     experiment_ids: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
@@ -37,30 +40,27 @@ def update_metrics(
     Call it after `note_metric_hours`, in the transaction that has written the rollups. O(requests of the hours that
     moved, events that came since, and all hours of the users of either).
 
+    Where `ai_events` cannot be read, no sum of events changes, and users are noted all the same.
+
     Args:
+        since: events of this time on are counted, so that those are found which no trigger saw.
         until: end of the newest complete hour.
         experiment_ids: only the phases of these; changed events are left to a run of all.
     """
     phases = phases_with_metrics(connection, experiment_ids)
     if not phases:
         return ()
-    find_difference(connection, phases, reader, until, takes_events=True if experiment_ids is None else None)
-    _apply(connection)
-    return (*problems_of(phases, reader), *_told(connection))
-
-
-def phases_with_metrics(
-    connection: psycopg.Connection[Any], experiment_ids: Sequence[str] | None = None
-) -> tuple[PhaseMetrics, ...]:
-    """Every phase with metrics that can be read, past ones too: an event may be late for them."""
-    wanted = ids_filter(sql.SQL("phase.experiment_id"), experiment_ids)
-    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        rows = cursor.execute(_SQL["phases_with_metrics"].format(wanted=wanted)).fetchall()
-    found = (
-        PhaseMetrics(phase, experiment, name, start, end, fixed_metrics(fixed))
-        for phase, experiment, name, start, end, fixed in rows
-    )
-    return tuple(phase for phase in found if phase.metrics)
+    problem = events_problem(connection) if states_events(phases) else None
+    if problem is not None:
+        hide_events(connection)
+    elif experiment_ids is None:
+        note_in(connection, phases, since, until)
+    takes_events = True if experiment_ids is None and problem is None else None
+    with planned_anew(connection):
+        find_difference(connection, phases, reader, until, takes_events=takes_events)
+        _apply(connection)
+        unreadable = () if problem is None else (f"metrics of events are not measured: ai_events: {problem}",)
+        return (*unreadable, *problems_of(phases, reader), *_told(connection))
 
 
 def _apply(connection: psycopg.Connection[Any]) -> None:
