@@ -10,12 +10,13 @@ import typer
 from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import Json, Name
+from promotion_pipeline.text.numbers import interval_text, measure_text, rate_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from promotion_pipeline.promotion.history.happened import Happened
-    from promotion_pipeline.promotion.record.models import Promotion
+    from promotion_pipeline.promotion.record.models import MetricResult, Promotion
 
 Verify = Annotated[
     bool, typer.Option("--verify", help="Recompute each decision from the log of the requests and compare.")
@@ -71,10 +72,35 @@ def history(name: Name, verify: Verify = False, shadow: Shadow = False, as_json:
     else:
         rows = [_row(promotion) for promotion in found]
         output.print_table(["promoted", "winner", "lift", "confidence", "how", "state", "rolled back because"], rows)
+        _print_metrics(found)
         if not shadow:
             _print_outcomes(name)
     if events:
         _print_events(events)
+
+
+def _print_metrics(found: Sequence[Promotion]) -> None:
+    """The stated metrics of each winner, as they were seen when it was promoted."""
+    from promotion_pipeline.promotion.judge.eligibility import metric_result
+
+    for promotion in found:
+        seen = [metric_result(row) for row in promotion.snapshot.get("metrics", ())]
+        lines = [_metric_line(one) for one in seen if one.variant_name == promotion.promoted_variant_name]
+        if lines:
+            output.print_styled(f"{promotion.promoted_variant_name}, {output.when(promotion.promoted_at)}, stood at:")
+        for line in lines:
+            output.print_styled(f"  {line}")
+
+
+def _metric_line(found: MetricResult) -> str:
+    """What a stated metric was, on one line."""
+    if found.lift is None:
+        return f"{found.role} {found.metric!r}: {found.message}"
+    return (
+        f"{found.role} {found.metric!r}: {measure_text(found.control_estimate)} -> {measure_text(found.estimate)},"
+        f" {rate_text(found.lift, signed=True)}"
+        f" ({interval_text(found.always_valid_lower, found.always_valid_upper)} at every look): {found.message}"
+    )
 
 
 def _print_outcomes(name: str) -> None:

@@ -15,7 +15,8 @@ from promotion_pipeline.text.numbers import DASH, count_text, percent_text, sett
 
 if TYPE_CHECKING:
     from promotion_pipeline.config import PromotionConfig
-    from promotion_pipeline.planning import EvidencePlan, ExperimentPlan, Traffic
+    from promotion_pipeline.planning import Aim, EvidencePlan, ExperimentPlan, Traffic
+    from promotion_pipeline.planning.stated import StatedMetric
 
 Name = Annotated[
     str | None,
@@ -77,7 +78,7 @@ def register(app: typer.Typer) -> None:
             more="The looks, the boundary and the thresholds are those of the rule, so the power is that of being"
             " promoted. A plan of N requests of the two arms is stated by --set planned_sample_size=N in the"
             " experiment's promotion_config, before its first look. With NAME the numbers are those of its newest"
-            " phase, user-level where users are known, and options replace them.",
+            " phase, user-level where users are known, of each stated goal its own, and options replace them.",
         ),
     )(takes_thresholds(plan))
 
@@ -99,45 +100,103 @@ def plan(
     config: Any = None,
 ) -> None:
     """Plan, and print a table a power and lift."""
-    from promotion_pipeline.planning import Aim
-    from promotion_pipeline.planning import plan as planned
-
     traffic, rule = _traffic(name, rate, requests_per_day, variants, config)
     if requests_per_user is not None:
         traffic = traffic.with_users(requests_per_user, user_correlation)
-    stated = _stated(rule)
     given = {"goals": goals, "guardrails": guardrails, "margin_percent": margin_percent}
-    stated |= {key: value for key, value in given.items() if value is not None}
+    # Numbers that are given replace what would be measured.
+    is_own = name is not None and rate is None and requests_per_user is None
+    own = _own_metrics(name, traffic, rule) if name is not None and is_own else ()
+    stated = _stated(rule, traffic, own) | {key: value for key, value in given.items() if value is not None}
     aims = [
-        Aim(
-            lift=lift / 100.0,
-            power=power / 100.0,
-            goals=int(stated["goals"]),
-            guardrails=int(stated["guardrails"]),
-            margin=stated["margin_percent"] / 100.0,
-            guardrail_rate=guardrail_rate,
-        )
+        _aim(lift / 100.0, power / 100.0, stated, guardrail_rate)
         for power in numbers(power_percent, "--power-percent")
         for lift in numbers(lift_percent, "--lift-percent")
     ]
-    with output.progress("Planning") as advance:
-        plans = []
-        for aim in aims:
-            plans.append(planned(traffic, aim, rule))
-            advance(len(plans) / len(aims))
+    plans = _plans(traffic, rule, aims, [one for one in own if one.metric.role == "goal"] if goals is None else [])
     if as_json:
         output.print_json({"plans": [one.to_json() for one in plans]})
         return
-    _print(plans)
+    _print(traffic, plans)
+    for text in _of_goals(own) if goals is None else ():
+        output.note(text)
 
 
-def _stated(rule: PromotionConfig) -> dict[str, float]:
-    """How many goals and guardrails with a margin the experiment states, and the tightest margin."""
+def _aim(lift: float, power: float, stated: dict[str, Any], guardrail_rate: float | None) -> Aim:
+    from promotion_pipeline.planning import Aim
+
+    return Aim(
+        lift=lift,
+        power=power,
+        goals=int(stated["goals"]),
+        guardrails=int(stated["guardrails"]),
+        margin=stated["margin_percent"] / 100.0,
+        guardrail_rate=guardrail_rate,
+        guardrail_variance=stated["guardrail_variance"],
+    )
+
+
+def _plans(traffic: Traffic, rule: PromotionConfig, aims: list[Aim], goals: list[StatedMetric]) -> list[ExperimentPlan]:
+    """A plan an aim; of an experiment that states goals one for each of them."""
+    from dataclasses import replace
+
+    from promotion_pipeline.planning import plan as planned
+    from promotion_pipeline.planning.stated import EVIDENCES_OF_GOALS
+
+    plans: list[ExperimentPlan] = []
+    with output.progress("Planning") as advance:
+        for aim in aims:
+            found = [
+                replace(
+                    planned(goal.traffic or traffic, aim, goal.rule(rule), evidences=EVIDENCES_OF_GOALS),
+                    goal=goal.metric.name,
+                )
+                for goal in goals
+            ]
+            plans += found or [planned(traffic, aim, rule)]
+            advance(len(plans) / (len(aims) * max(len(goals), 1)))
+    return plans
+
+
+def _own_metrics(name: str, traffic: Traffic, rule: PromotionConfig) -> tuple[StatedMetric, ...]:
+    from promotion_pipeline.planning.stated import stated_metrics_of
+    from promotion_pipeline.store.database import current_store
+
+    return stated_metrics_of(current_store(), name, traffic, rule)
+
+
+def _of_goals(own: tuple[StatedMetric, ...]) -> list[str]:
+    """What is said of the goals that an experiment states, and of the guardrail that is planned for."""
+    from promotion_pipeline.planning.answer import OF_GOALS
+    from promotion_pipeline.planning.stated import costliest, level_words
+
+    said = [level_words(one) for one in own if one.metric.role == "goal"]
+    if said:
+        said += [OF_GOALS, "min_improvement_percent is asked of the primary metric, which is not part of these figures"]
+    guardrail = costliest(own)
+    if guardrail is not None:
+        said.append(f"guardrails are planned as the costliest of them, {guardrail.metric.name!r}, by its own variance")
+    elif any(one.metric.margin_percent is not None for one in own):
+        said.append("guardrails are planned by the primary metric's variance: none of them has been measured yet")
+    return said
+
+
+def _stated(rule: PromotionConfig, traffic: Traffic, own: tuple[StatedMetric, ...]) -> dict[str, Any]:
+    """How many goals and guardrails with a margin the experiment states, and what the costliest of these needs."""
     from promotion_pipeline.config import MetricRole
+    from promotion_pipeline.planning.stated import costliest
 
     margins = [metric.margin_percent for metric in rule.metrics if metric.margin_percent is not None]
     goals = sum(metric.role is MetricRole.GOAL for metric in rule.metrics)
-    return {"goals": max(goals, 1), "guardrails": len(margins), "margin_percent": min(margins, default=5.0)}
+    counted = {"goals": max(goals, 1), "guardrails": len(margins)}
+    guardrail = costliest(own)
+    if guardrail is None:
+        variance = traffic.relative_variance_at(traffic.mean)
+        return counted | {"margin_percent": min(margins, default=5.0), "guardrail_variance": variance}
+    return counted | {
+        "margin_percent": guardrail.metric.margin_percent,
+        "guardrail_variance": guardrail.relative_variance,
+    }
 
 
 def _traffic(
@@ -164,8 +223,7 @@ def _traffic(
     return replace(traffic, **{key: value for key, value in given.items() if value is not None}), rule
 
 
-def _print(plans: list[ExperimentPlan]) -> None:
-    traffic = plans[0].traffic
+def _print(traffic: Traffic, plans: list[ExperimentPlan]) -> None:
     output.print_line(
         f"{count_text(traffic.requests_per_day)} requests a day, {len(traffic.shares)} variants, control"
         f" {'converts' if traffic.is_proportion else 'has a mean of'}"
@@ -174,6 +232,8 @@ def _print(plans: list[ExperimentPlan]) -> None:
     shown = any(plan.aim.goals > 1 or plan.aim.guardrails for plan in plans)
     columns = ["lift", "power", "evidence", "requests, two arms", "all requests", "users", "days", "half found by"]
     rows = [_row(plan, need, shown) for plan in plans for need in plan.needs]
+    if any(plan.goal is not None for plan in plans):
+        columns = ["goal", *columns]
     output.print_table([*columns, "goals and guardrails cost"] if shown else columns, rows)
     failed = [
         f"{setting_text(round(100 * plan.aim.lift, 6), signed=True)}: {need.why_not}"
@@ -189,7 +249,8 @@ def _print(plans: list[ExperimentPlan]) -> None:
 def _row(plan: ExperimentPlan, need: EvidencePlan, shown: bool) -> list[object]:
     days = None if need.hours is None else need.hours / 24.0
     half = DASH if need.median_hours is None else f"{need.median_hours:,.0f} h"
-    cells = [
+    cells = [] if plan.goal is None else [plan.goal]
+    cells += [
         setting_text(round(100 * plan.aim.lift, 6), signed=True),
         setting_text(round(100 * plan.aim.power, 6)),
         need.evidence,

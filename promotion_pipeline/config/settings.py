@@ -21,7 +21,7 @@ from promotion_pipeline.config.aliases import ALIASES, ENVIRONMENT_PREFIX, varia
 from promotion_pipeline.config.checking import suggestion, validated
 from promotion_pipeline.config.choices import FlagHash, Mode
 from promotion_pipeline.config.thresholds import PromotionConfig, parse_texts
-from promotion_pipeline.config.values import hmac_keys, web_origin
+from promotion_pipeline.config.values import hmac_keys, shortened, web_origin
 from promotion_pipeline.errors import ConfigError
 
 MINIMUM_SECRET_LENGTH = 16
@@ -140,6 +140,20 @@ class Settings(BaseModel):
     @classmethod
     def _origins_are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(origin if origin == "*" else web_origin(origin) for origin in origins)
+
+    @field_validator("thresholds")
+    @classmethod
+    def _metrics_are_the_experiments_own(cls, thresholds: PromotionConfig) -> PromotionConfig:
+        """What a metric measures is fixed by the experiment's phase, which knows no environment."""
+        if thresholds.metrics:
+            names = ", ".join(shortened(metric.name) for metric in thresholds.metrics)
+            raise ValueError(
+                f"AUTO_PROMOTION_METRICS states {names}, and nothing is summed up of metrics that no experiment states:"
+                " unset it, and give the list to each experiment that has them:"
+                " UPDATE ab_experiments SET promotion_config = coalesce(promotion_config, '{}')"
+                """ || '{"metrics": [...]}' WHERE name = '...'"""
+            )
+        return thresholds
 
     @model_validator(mode="after")
     def _mail_has_a_receiver(self) -> Self:

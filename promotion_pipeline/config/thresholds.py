@@ -127,7 +127,8 @@ class PromotionConfig(BaseModel):
     guardrails: tuple[Guardrail, ...] = ()
     """What may not get worse in an unattended promotion."""
     metrics: tuple[MetricConfig, ...] = ()
-    """Goals, guardrails and secondary metrics beside the primary one: a list of objects, in the environment as JSON."""
+    """Goals, guardrails and secondary metrics beside the primary one: a list of objects, which each experiment states
+    itself. In the environment they are refused: nothing would be summed up of them."""
 
     @field_validator("metrics", mode="before")
     @classmethod

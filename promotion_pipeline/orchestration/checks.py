@@ -20,6 +20,7 @@ from promotion_pipeline.evaluation.split import SRM_ALPHA
 from promotion_pipeline.orchestration import names
 from promotion_pipeline.rollups.conservation import unbalanced_hours, unbalanced_old_hours
 from promotion_pipeline.rollups.freshness import freshness
+from promotion_pipeline.rollups.metrics.conserved import unbalanced_metrics
 from promotion_pipeline.rollups.usual_traffic import quiet_experiments
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
@@ -73,6 +74,27 @@ def _old_requests_are_conserved(store: Store, window: Window) -> dg.AssetCheckRe
         severity=dg.AssetCheckSeverity.WARN,
         description=described,
         metadata={"late_requests": late, "hours": [hour_text(h.hour) for h in hours][:SHOWN]},
+    )
+
+
+def _metric_sums_are_conserved(store: Store, window: Window) -> dg.AssetCheckResult:
+    found = unbalanced_metrics(store, window.start, window.end)
+    lost = [one for one in found if not one.is_late]
+    shown = [
+        f"{hour_text(one.hour)} {one.experiment_name} {one.metric!r}: {one.source_samples:,} rows,"
+        f" {one.counted_samples:,} in the sums"
+        + (f"; values {one.source_value:g}, {one.counted_value:g} in the sums" if one.counted_value is not None else "")
+        for one in found
+    ]
+    described = "The sums of every metric and hour are those of its requests and events."
+    if found:
+        late = f"In {len(found) - len(lost):,} hours of metrics rows came or went since: the next run settles it."
+        described = f"In {len(lost):,} hours of metrics the sums are not those of the rows. {late}" if lost else late
+    return _result(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.ERROR if lost else dg.AssetCheckSeverity.WARN,
+        description=described,
+        metadata={"lost_metric_hours": len(lost), "late_metric_hours": len(found) - len(lost), "hours": shown[:SHOWN]},
     )
 
 
@@ -178,6 +200,11 @@ ROLLUP_CHECKS = {
         names.ROLLUPS,
         "Did requests come into hours that the look-back does not reach any more?",
         _old_requests_are_conserved,
+    ),
+    "metric_sums_are_conserved": DataCheck(
+        names.ROLLUPS,
+        "Do the sums of the metrics that experiments state add up to the requests and events that are there now?",
+        _metric_sums_are_conserved,
     ),
     "requests_are_fresh": DataCheck(
         names.ROLLUPS, "Did every running experiment have a request lately?", _requests_are_fresh

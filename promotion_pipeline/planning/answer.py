@@ -74,10 +74,13 @@ class ExperimentPlan:
     guardrail_requests_two_arms: int | None
     """Requests at which one guardrail is shown to be within its margin with that power; None: without guardrails."""
     notes: tuple[str, ...]
+    goal: str | None = None
+    """The stated goal that the lift is of; None: the primary metric."""
 
     def to_json(self) -> dict[str, Any]:
         """All figures by name."""
         return {
+            "goal": self.goal,
             "traffic": {to_camel(name): value for name, value in asdict(self.traffic).items()},
             "aim": {to_camel(name): value for name, value in asdict(self.aim).items()},
             "powerOfEachTest": self.power_of_each_test,

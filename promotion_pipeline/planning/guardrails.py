@@ -26,6 +26,8 @@ def guardrail_course(traffic: Traffic, aim: Aim, config: PromotionConfig, walk: 
     relative = traffic.relative_variance_at(traffic.mean)
     if rate is not None:
         relative = (1.0 - rate) / rate * traffic.design_effect
+    elif aim.guardrail_variance is not None:
+        relative = aim.guardrail_variance
     alpha = (1.0 - config.min_confidence_level / 100.0) / traffic.treatments
     # Less is better of most guardrails: control's mean counts with the margin added.
     factor = 1.0 + aim.margin

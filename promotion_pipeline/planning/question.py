@@ -129,6 +129,8 @@ class Aim:
     """How much worse a guardrail may be, relative."""
     guardrail_rate: float | None = None
     """Rate of the guardrails; None: that of the metric."""
+    guardrail_variance: float | None = None
+    """Of the guardrails, of one request over the squared mean; None: that of the rate."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.lift <= 100.0:

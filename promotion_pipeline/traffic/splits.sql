@@ -15,6 +15,7 @@ LEFT JOIN LATERAL (SELECT * FROM traffic_deliveries WHERE experiment_id = e.id
 LEFT JOIN LATERAL (SELECT id FROM experiment_promotions WHERE experiment_id = e.id
     AND state IN ('ramping', 'promoted') LIMIT 1) AS live ON true
 LEFT JOIN served_traffic AS s ON s.experiment_id = e.id
-WHERE v.split IS NOT NULL AND (e.is_active OR d.id IS NOT NULL OR e.id = ANY(%(ids)s::uuid[]))
+WHERE v.split IS NOT NULL
+    AND (e.is_active OR d.id IS NOT NULL OR live.id IS NOT NULL OR e.id = ANY(%(ids)s::uuid[]))
     AND (%(ids)s::uuid[] IS NULL OR e.id = ANY(%(ids)s::uuid[]))
 ORDER BY e.name

@@ -102,6 +102,19 @@ def test_a_ramp_is_set_by_option(store: Store, run: Run) -> None:
     assert split_of(store, seeded) == {"control": 25, "treatment": 75}
 
 
+def test_the_history_prints_the_metrics_that_the_winner_stood_at(store: Store, run: Run) -> None:
+    latency = {"name": "latency", "kind": "request_mean", "column": "latency_ms", "role": "guardrail"}
+    typo = {"name": "typo", "kind": "user_mean", "event": "purchsae", "role": "secondary"}
+    seed_experiment(store, "checkout", promotion_config={"metrics": [latency, typo]})
+    assert run("promote", "checkout", "--by", "maria", "--reason", "review", "--json").code == 0
+    stored = run("history", "checkout", "--json").data["latestPromotion"]["snapshot"]["metrics"]
+    assert [row["metric"] for row in stored] == ["latency", "typo"]
+    said = run("history", "checkout").out
+    assert "stood at:" in said
+    assert "guardrail 'latency': " in said
+    assert "secondary 'typo': " in said
+
+
 def test_an_experiment_without_promotions_has_an_empty_history(store: Store, run: Run) -> None:
     seed_experiment(store, "checkout")
     assert run("history", "checkout", "--json").data == {

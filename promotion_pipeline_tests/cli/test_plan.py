@@ -89,3 +89,22 @@ def test_simulate_takes_goals_guardrails_and_a_weekly_cycle(run_anywhere: Run) -
     assert "1 guardrails with a margin of 20 %" in ran.out and "best arm promoted" in ran.out
     without = run_anywhere("simulate", "-n", "5", "--goals", "1")
     assert without.code == 2 and "metrics needs users" in without.err
+
+
+def test_a_plan_by_name_has_a_line_a_goal_by_its_own_variance_and_says_where_it_has_none(
+    run: Run, store: Store
+) -> None:
+    buyers = {"name": "buyers", "kind": "user_proportion", "column": "converted", "role": "goal"}
+    lost = {"name": "lost", "kind": "user_mean", "event": "lost", "role": "goal"}
+    seeded = seed_experiment(
+        store, "checkout", NO_DIFFERENCE, users=1_000, promotion_config={"metrics": [buyers, lost]}
+    )
+    roll_up(store, seeded.start, seeded.end)
+    planned = run("plan", "checkout", "--lift-percent", "10")
+    assert planned.code == 0
+    assert "goal 'buyers': control has" in planned.err and "planned by its own variance" in planned.err
+    assert "goal 'lost' is planned by the primary metric's rate and variance: no event or value matches" in planned.err
+    found = run("plan", "checkout", "--lift-percent", "10", "--json").data["plans"]
+    assert [(plan["goal"], len(plan["needs"])) for plan in found] == [("buyers", 2), ("lost", 2)]
+    assert found[0]["needs"][0]["requests"] < found[1]["needs"][0]["requests"]
+    assert run("plan", "checkout", "--rate", "0.1", "--json").data["plans"][0]["goal"] is None

@@ -10,6 +10,7 @@ import pytest
 from promotion_pipeline.config import MetricConfig, PromotionConfig, Settings, parse_config, parse_metrics, parse_texts
 from promotion_pipeline.config.metrics import MOST_METRICS
 from promotion_pipeline.config.precedence import own_thresholds, stricter_of
+from promotion_pipeline.doctor.environment import read_environment
 from promotion_pipeline.errors import ConfigError
 from promotion_pipeline.orchestration.run_config import ThresholdConfig
 from promotion_pipeline_tests.evaluation.stated import LATENCY, REFUNDS, REVENUE
@@ -31,9 +32,22 @@ def test_every_reader_takes_them() -> None:
     assert parse_config({"metrics": [CAMEL]}).metrics == stated
     assert own_thresholds({"metrics": [LATENCY]}).metrics == stated
     assert parse_texts({"metrics": text}, source="--set").metrics == stated
-    assert Settings.from_environment({"AUTO_PROMOTION_METRICS": text}).thresholds.metrics == stated
     assert ThresholdConfig(metrics=[CAMEL]).thresholds().metrics == stated
     assert parse_metrics(text) == parse_metrics([LATENCY]) == parse_metrics(stated) == stated
+
+
+def test_the_environment_is_refused_with_what_to_write_instead() -> None:
+    said = r"AUTO_PROMOTION_METRICS states 'latency', and nothing is summed up .* UPDATE ab_experiments"
+    with pytest.raises(ConfigError, match=said):
+        Settings.from_environment({"AUTO_PROMOTION_METRICS": json.dumps([CAMEL])})
+    assert Settings.from_environment({"AUTO_PROMOTION_METRICS": "[]"}).thresholds.metrics == ()
+
+
+def test_doctor_names_the_variable_and_reads_the_others() -> None:
+    read = read_environment({"AUTO_PROMOTION_METRICS": json.dumps([CAMEL]), "AUTO_PROMOTION_MIN_SAMPLE_SIZE": "7"})
+    assert [*read.invalid] == ["AUTO_PROMOTION_METRICS"]
+    assert "nothing is summed up" in read.invalid["AUTO_PROMOTION_METRICS"]
+    assert read.settings.thresholds.min_sample_size == 7
 
 
 def test_a_record_of_the_config_is_read_again_as_it_was() -> None:

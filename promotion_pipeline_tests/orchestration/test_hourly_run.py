@@ -56,6 +56,7 @@ def test_one_run_fills_all_tables_and_tells_every_hour_its_own_numbers(stage: St
     assert {check.check_name: check.passed for check in result.get_asset_check_evaluations()} == {
         "requests_are_conserved": True,
         "old_requests_are_conserved": True,
+        "metric_sums_are_conserved": True,
         "requests_are_fresh": True,
         "requests_are_as_many_as_usual": True,
         "metrics_are_possible": True,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from promotion_pipeline.config import MetricConfig, PromotionConfig
 from promotion_pipeline.decisions.sums import bring_sums_up_to_date
 from promotion_pipeline.errors import InputError, NotFoundError
 from promotion_pipeline.planning.measured import measured_traffic
 from promotion_pipeline.planning.own_log import own_log
+from promotion_pipeline.planning.stated import costliest, level_words, stated_metrics_of
 from promotion_pipeline.rollups.catching_up import roll_up
 from promotion_pipeline.simulation import simulate_like
 from promotion_pipeline.store.database import Store
@@ -144,7 +148,33 @@ def test_stated_metrics_are_dealt_with_their_users_and_add_up_to_what_is_stored(
         if row["metric"] == "speed":
             expected["new_users"] = adds["new_users"].sum()
         assert {name: adds[name].sum() for name in expected} == pytest.approx(expected, rel=1e-9), row["metric"]
+    _plan_by_their_own(store, own.config)
     found = simulate_like(own.log, own.split, experiments=20, config=own.config)
     assert [metric.metric for metric in found.metrics] == ["revenue", "buyers", "orders", "speed", "basket"]
     assert all(metric.better[0] <= 0.2 for metric in found.metrics)
     assert found.metrics[1].kept is not None and found.metrics[0].kept is None
+
+
+def _plan_by_their_own(store: Store, config: PromotionConfig) -> None:
+    """A goal is planned by the variance of its users' values, a guardrail by its own, and what is not kept says so."""
+    traffic, _ = measured_traffic(store, "checkout")
+    lost = MetricConfig.model_validate({"name": "lost", "kind": "user_mean", "event": "lost", "role": "goal"})
+    asked = config.model_copy(update={"metrics": (*config.metrics, lost)})
+    revenue, buyers, missing = stated_metrics_of(store, "checkout", traffic, asked)
+    with store.connect() as connection:
+        values = connection.execute(
+            "SELECT person.variant_id, least(coalesce(sum(did.value), 0), 60)::float8 AS value"
+            " FROM metric_users AS person LEFT JOIN hourly_user_metrics AS did"
+            " ON (did.phase_id, did.user_id) = (person.phase_id, person.user_id)"
+            " AND did.metric = 'revenue' GROUP BY person.phase_id, person.user_id, person.variant_id"
+        ).fetchall()
+    arms = [rows["value"] for _, rows in pd.DataFrame(values).groupby("variant_id")]
+    assert revenue.traffic is not None and revenue.relative_variance is not None
+    mean = revenue.traffic.mean
+    control = min(arms, key=lambda arm: abs(arm.mean() - mean))
+    assert mean == pytest.approx(control.mean(), rel=1e-9)
+    relative = np.mean([arm.var() / len(arm) for arm in arms]) * 24_000 / control.mean() ** 2 / 2
+    assert revenue.relative_variance == pytest.approx(relative, rel=0.02)
+    assert (buyers.metric.margin_percent, costliest((revenue, buyers, missing))) == (50, buyers)
+    assert missing.traffic is None
+    assert "is planned by the primary metric's rate and variance: nothing is kept of it yet" in level_words(missing)

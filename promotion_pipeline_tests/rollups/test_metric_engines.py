@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from promotion_pipeline.rollups.catching_up import roll_up
+from promotion_pipeline.rollups.metrics.conserved import unbalanced_metrics
 from promotion_pipeline.rollups.metrics.live import live_metric_rollups
 from promotion_pipeline.rollups.opening import open_log
 from promotion_pipeline.store.database import Connection, Store
@@ -40,6 +41,7 @@ def test_an_engine_gives_the_sums_of_the_raw_rows(
     live = live_metric_rollups(place.store, place.store, END, [str(seeded.id)])
     roll_up(place.store, START, END)
     assert_same_sums(stored_metric_sums(connection, seeded.id), expected)
+    assert unbalanced_metrics(place.store, START, END) == []
     assert live is not None
     newest = expected[expected.index.get_level_values("phase_id").isin(set(live["phase_id"]))]
     found = live.set_index(["hour", "phase_id", "variant_id", "metric"])[SUMS]

@@ -111,6 +111,19 @@ def test_a_value_that_no_sum_can_hold_is_left_out_and_named(store: Store, connec
     assert _total(store, seeded, "revenue") == 5
 
 
+@pytest.mark.parametrize("value", ["1e200", "NaN", "-1e200"])
+def test_a_request_whose_value_no_sum_can_hold_is_no_observation_of_a_metric(
+    store: Store, connection: Connection, value: str
+) -> None:
+    spent = {"name": "spent", "kind": "user_mean", "column": "value", "role": "goal"}
+    seeded = _simple(store, [spent, spent | {"name": "each", "kind": "request_mean"}])
+    _request(connection, seeded, "ann", 1, value=value)
+    _request(connection, seeded, "ann", 2, value=5)
+    rollup_window(store, START, END)
+    for metric in ("spent", "each"):
+        assert (_total(store, seeded, metric), _total(store, seeded, metric, "samples")) == (5, 1)
+
+
 def test_a_metric_that_no_event_matches_is_marked_and_its_users_are_there(store: Store, connection: Connection) -> None:
     seeded = _simple(store, [REVENUE, REVENUE | {"name": "typo", "event": "purchsae"}])
     _request(connection, seeded, "ann", 1)
@@ -270,6 +283,14 @@ def test_a_covariate_of_the_log_is_what_the_user_did_before(store: Store, connec
     assert _total(store, seeded, "spent", "covariate_sum") == 7
     assert _total(store, seeded, "spent", "covariate_sum_squares") == 49
     assert _total(store, seeded, "spent", "user_value_covariate_sum_products") == 14
+    # What lands later of before the user was first seen is not in it: the past is read once, which the docs say.
+    _request(connection, older, "ann", -2, value=100)
+    rollup_window(store, START - 100 * HOUR, END)
+    assert _total(store, seeded, "spent", "covariate_sum") == 7
+    # Seen to have been served earlier, the user's past is read anew.
+    _request(connection, seeded, "ann", 1, value=0)
+    rollup_window(store, START - 100 * HOUR, END)
+    assert _total(store, seeded, "spent", "covariate_sum") == 107
 
 
 def test_without_a_metric_nothing_is_asked_for_one(store: Store, connection: Connection) -> None:

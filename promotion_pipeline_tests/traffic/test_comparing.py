@@ -30,9 +30,11 @@ SMALL_WINNER = (
 )
 
 
-def promoted(served: Store, hours: float = 3, target: dict[str, Any] | None = TARGET) -> Seeded:
+def promoted(
+    served: Store, hours: float = 3, target: dict[str, Any] | None = TARGET, config: dict[str, Any] | None = None
+) -> Seeded:
     """An experiment whose winner is served since some hours, and whose log begins then."""
-    seeded = seed_experiment(served, "x", SMALL_WINNER)
+    seeded = seed_experiment(served, "x", SMALL_WINNER, promotion_config=config)
     with served.connect() as connection:
         connection.execute("UPDATE ab_experiments SET traffic_target = %s", [target and Jsonb(target)])
         promote_winner("x", "manual", "anna", store=served)
@@ -290,6 +292,42 @@ def test_after_all_went_to_control_a_later_edit_is_a_conflict_and_no_failure(ser
     provider.after_write = lambda: None
     assert once_more(served, seeded).state is TrafficState.CONFLICTED
     assert provider.weights == {"control": 400, "treatment": 600}
+
+
+def test_a_holdback_is_compared_in_both_of_its_arms_though_the_experiment_is_stopped(
+    served: Store, provider: Provider
+) -> None:
+    seeded = promoted(served, config={"holdbackPercent": 10, "holdbackDays": 14})
+    assert count(served, "SELECT count(*) FROM ab_experiments WHERE NOT is_active") == 1
+    arrive(served, seeded, "treatment", 1_800, users=900)
+    arrive(served, seeded, "control", 200, users=100)
+    found = compared(served)
+    assert found.problem is None
+    assert found.decided == found.served
+    assert {name: float(share) for name, share in found.decided.items()} == {"control": 10, "treatment": 90}
+    assert (found.observed or {})["control"] == pytest.approx(10, abs=2)
+    arrive(served, seeded, "control", 1_600, users=800)
+    said = compared(served).problem or ""
+    assert "the log shows control " in said
+    assert told(served, "traffic_differs") == 1
+    provider.edit(0, 1000)
+    compared(served)
+    assert newest(served, seeded.id).state is TrafficState.CONFLICTED
+    assert told(served, "traffic_conflict") == 1
+
+
+def test_a_holdback_that_our_own_table_serves_is_observed_by_its_log(store: Store) -> None:
+    seeded = promoted(store, target=None, config={"holdbackPercent": 10, "holdbackDays": 14})
+    arrive(store, seeded, "treatment", 2_000, users=1_000)
+    assert "the log shows control 0 %, treatment 100 %" in (compared(store).problem or "")
+
+
+def test_a_promotion_of_before_splits_were_delivered_is_listed_as_well(served: Store, provider: Provider) -> None:
+    promoted(served, config={"holdbackPercent": 10, "holdbackDays": 14})
+    with served.connect() as connection:
+        connection.execute("DELETE FROM traffic_deliveries")
+    found = compared(served)
+    assert (found.problem, found.served) == (None, found.decided)
 
 
 def test_the_sweep_compares_once_an_hour(served: Store, provider: Provider) -> None:

@@ -53,12 +53,12 @@ def find_difference(
         takes_events: None leaves changed events to another run; False looks at them without forgetting them.
     """
     known = tuple(slot for slot in slots_of(phases) if reader.has_column(slot.column))
-    connection.execute(_SQL["list_metrics"], {"metrics": Jsonb(metric_rows(phases, known))})
+    list_metrics(connection, phases, known)
     connection.execute(_SQL["hours_of_new"], {"until": until})
     connection.execute("ANALYZE metric_list, metric_hours")
     connection.execute(_SQL["find_lost"])
     connection.execute(_SQL["read_where_they_are_met_now"])
-    _read_log(connection, reader, known)
+    read_log_of_hours(connection, reader, known)
     connection.execute(_SQL["find_new_users"])
     connection.execute(_SQL["end_pasts_at_earlier_phases"])
     connection.execute(_SQL["add_users_of_later_phases"])
@@ -90,8 +90,13 @@ def find_difference(
     connection.execute("SET LOCAL enable_nestloop = on")
 
 
-def _read_log(connection: psycopg.Connection[Any], reader: MetricReader, slots: Sequence[Slot]) -> None:
-    """Make `metric_read`: what users did in the hours of `metric_hours`."""
+def list_metrics(connection: psycopg.Connection[Any], phases: Sequence[PhaseMetrics], slots: Sequence[Slot]) -> None:
+    """Make the temporary table `metric_list`: what the metrics of the phases are made of; `slots` are the log's."""
+    connection.execute(_SQL["list_metrics"], {"metrics": Jsonb(metric_rows(phases, slots))})
+
+
+def read_log_of_hours(connection: psycopg.Connection[Any], reader: MetricReader, slots: Sequence[Slot]) -> None:
+    """Make the temporary table `metric_read`: what users did in the hours of `metric_hours`."""
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         spans = cursor.execute(_SQL["spans"]).fetchall()
         ids = {str(row[0]) for row in cursor.execute("SELECT DISTINCT phase_id FROM metric_hours").fetchall()}

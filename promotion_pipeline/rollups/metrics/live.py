@@ -56,7 +56,7 @@ def live_metric_rollups(
     if not missing:
         return read_metric_rollups(source, as_of - HOUR, as_of, experiment_ids)
     with (
-        _reader(store) as reader,
+        open_reader(store) as reader,
         _connection(store, source) as connection,
         connection.transaction(force_rollback=True),
     ):
@@ -91,7 +91,13 @@ def _find(
 
 
 @contextlib.contextmanager
-def _reader(store: Store) -> Iterator[MetricReader]:
+def open_reader(store: Store) -> Iterator[MetricReader]:
+    """How the log that is configured is asked; its engine is closed at the end.
+
+    Raises:
+        ConfigError: the configuration of the log is wrong.
+        DependencyError: the log cannot be reached.
+    """
     config = load_source(store.settings)
     if config is None:
         yield table_reader()
