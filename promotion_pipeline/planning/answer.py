@@ -13,6 +13,7 @@ import numpy as np
 from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.config import Evidence, GroupSequentialSpending, PromotionConfig
+from promotion_pipeline.evaluation.gates import LATE_HOURS
 from promotion_pipeline.planning.evidences import (
     Course,
     always_valid_course,
@@ -21,7 +22,7 @@ from promotion_pipeline.planning.evidences import (
 )
 from promotion_pipeline.planning.guardrails import guardrail_course, with_guardrails
 from promotion_pipeline.planning.question import Aim, Traffic
-from promotion_pipeline.planning.walk import Walk, walk_of
+from promotion_pipeline.planning.walk import Walk, hours_until_enough, walk_of
 from promotion_pipeline.statistics import power_of_each_test
 from promotion_pipeline.text.numbers import rate_text, setting_text
 
@@ -134,7 +135,7 @@ def plan(
 
 
 def _course(walk: Walk, rule: PromotionConfig, evidence: str, alpha: float, power: float) -> Course | None:
-    if walk.effect <= walk.least_effect:
+    if walk.effect <= walk.least_effect or walk.is_endless:
         return None
     if evidence == "always_valid":
         return always_valid_course(walk, rule, alpha, power)
@@ -179,7 +180,34 @@ def _why_not(rule: PromotionConfig, walk: Walk) -> str:
             f"the lift is not above min_improvement_percent ({setting_text(rule.min_improvement_percent)}):"
             " half of the time it is seen smaller than that, with any traffic; lower the threshold, or plan for more"
         )
+    if walk.is_endless:
+        return (
+            f"not within three years: min_sample_size={rule.min_sample_size:,} and"
+            f" min_conversions={rule.min_conversions:,} are not met before; lower them, or plan for more traffic"
+        )
     return "not within three years: more traffic, a larger lift, fewer variants, or less power"
+
+
+def _notes_of_gates(traffic: Traffic, rule: PromotionConfig) -> list[str]:
+    """What is asked for besides before an unattended promotion, and whether the figures have it."""
+    notes = []
+    if rule.whole_weeks:
+        notes.append(
+            f"whole_weeks: promoted unattended only at a whole number of weeks, or up to {LATE_HOURS} hours later; the"
+            " figures count these hours alone"
+        )
+    if rule.min_conversions and not traffic.conversions_a_request:
+        notes.append(
+            f"min_conversions={rule.min_conversions:,} is NOT part of the figures: how many requests convert is not"
+            " known; plan an experiment that has traffic by its name, or divide it by a rate that you expect"
+        )
+    elif rule.min_conversions:
+        alone = PromotionConfig(min_sample_size=1, min_conversions=rule.min_conversions)
+        notes.append(
+            f"min_conversions: the smaller arm has {rule.min_conversions:,} conversions after"
+            f" {hours_until_enough(traffic, alone):,.0f} h, and nothing is promoted unattended before"
+        )
+    return notes
 
 
 def _notes(traffic: Traffic, aim: Aim, rule: PromotionConfig, guardrail: Course | None) -> tuple[str, ...]:
@@ -194,6 +222,7 @@ def _notes(traffic: Traffic, aim: Aim, rule: PromotionConfig, guardrail: Course 
             f"a lift is promoted only where it is seen as at least {setting_text(rule.min_improvement_percent)}:"
             " that is part of the figures"
         )
+    notes += _notes_of_gates(traffic, rule)
     if aim.goals > 1:
         notes.append(f"{aim.goals} goals share the allowed error (Holm; planned for its first step)")
     if aim.guardrails:

@@ -71,6 +71,7 @@ def _traffic(name: str, block: Block, arms: Arms, config: PromotionConfig) -> Tr
         relative_variance=None if is_rate else effect,
         requests_per_user=max(1.0, float(requests.sum()) / users) if users else None,
         design_effect=max(1.0, effect) if is_rate else 1.0,
+        conversion_rate=float(arms.conversions[0, 0, 0] / requests[0]),
         source=f"{requests.sum():,.0f} requests of {name}",
     )
 
