@@ -111,7 +111,7 @@ def plan(
     each = float(power_of_each_test(aim.power, aim.guardrails))
     alpha = (1.0 - rule.min_confidence_level / 100.0) / traffic.treatments
     guardrail = guardrail_course(traffic, aim, rule, walk, each) if aim.guardrails else None
-    needs = []
+    needs, waiting = [], []
     for evidence in evidences:
         if aim.goals > 1 and evidence.startswith(Evidence.GROUP_SEQUENTIAL):
             needs.append(EvidencePlan(evidence, why_not=OF_GOALS))
@@ -121,6 +121,8 @@ def plan(
             alone if (aim.goals, aim.guardrails) == (1, 0) else _course(walk, rule, evidence, alpha / aim.goals, each)
         )
         needs.append(_need(evidence, traffic, rule, walk, alone, _guarded(whole, guardrail, aim)))
+        if whole is not None and guardrail is not None and whole.hours[-1] < guardrail.hours[-1]:
+            waiting.append(evidence)
     return ExperimentPlan(
         traffic=traffic,
         aim=aim,
@@ -130,7 +132,7 @@ def plan(
         guardrail_requests_two_arms=(
             None if guardrail is None else int(np.ceil(guardrail.hours[-1] * walk.requests_per_hour))
         ),
-        notes=_notes(traffic, aim, rule, guardrail),
+        notes=(*_notes(traffic, aim, rule, guardrail), *_notes_of_waiting(waiting)),
     )
 
 
@@ -155,7 +157,7 @@ def _need(
     evidence: str, traffic: Traffic, rule: PromotionConfig, walk: Walk, alone: Course | None, course: Course | None
 ) -> EvidencePlan:
     if course is None:
-        return EvidencePlan(evidence, why_not=_why_not(rule, walk))
+        return EvidencePlan(evidence, why_not=_why_not(rule, walk, is_shown=alone is not None))
     end, wait = float(course.hours[-1]), rule.attribution_window_hours
     pair = end * walk.requests_per_hour
     requests = pair / traffic.pair
@@ -174,7 +176,7 @@ def _need(
     )
 
 
-def _why_not(rule: PromotionConfig, walk: Walk) -> str:
+def _why_not(rule: PromotionConfig, walk: Walk, *, is_shown: bool) -> str:
     if walk.effect <= walk.least_effect:
         return (
             f"the lift is not above min_improvement_percent ({setting_text(rule.min_improvement_percent)}):"
@@ -185,7 +187,19 @@ def _why_not(rule: PromotionConfig, walk: Walk) -> str:
             f"not within three years: min_sample_size={rule.min_sample_size:,} and"
             f" min_conversions={rule.min_conversions:,} are not met before; lower them, or plan for more traffic"
         )
+    if is_shown:
+        return "not within three years with the other goals and the guardrails: a wider margin, more traffic, or fewer"
     return "not within three years: more traffic, a larger lift, fewer variants, or less power"
+
+
+def _notes_of_waiting(evidences: Sequence[str]) -> list[str]:
+    """Why lines of a table are alike."""
+    if not evidences:
+        return []
+    return [
+        f"{', '.join(evidences)}: the goal would be found sooner, and waits for the guardrails, which set the end of"
+        " the plan alike in each of these lines (they have the always-valid test whatever the evidence is)"
+    ]
 
 
 def _notes_of_gates(traffic: Traffic, rule: PromotionConfig) -> list[str]:

@@ -48,9 +48,9 @@ class Walk:
         if self.whole_weeks:
             weeks = np.arange(WEEK_HOURS, last + 1, WEEK_HOURS)[:, None]
             after = np.arange(LATE_HOURS if len(weeks) * LATE_HOURS <= most_looks else 1)
-            looks = (weeks + after).ravel()
-            looks = looks[(looks >= self.first_hour) & (looks <= last)]
-            return np.asarray(looks if looks.size else [self.first_hour], dtype=np.float64)
+            all_looks = (weeks + after).ravel().astype(np.float64)
+            found = all_looks[(all_looks >= self.first_hour) & (all_looks <= last)]
+            return found if found.size else np.array([float(self.first_hour)])
         step = max(1, -(-(last - self.first_hour) // most_looks))
         looks = np.arange(self.first_hour, last + 1, step, dtype=np.float64)
         return np.union1d(looks, [float(max(last, self.first_hour))])

@@ -255,3 +255,11 @@ def test_what_a_plan_of_a_value_does_not_know_of_conversions_it_says() -> None:
     assert any("NOT part of the figures" in note for note in found.notes)
     known = plan(replace(value, conversion_rate=0.01), LIFT, PromotionConfig(min_conversions=5_000), evidences=FIXED)
     assert known.needs[0].hours is not None and known.needs[0].hours >= 2_500
+
+
+def test_where_the_guardrails_set_the_end_the_plan_says_why_its_lines_are_alike() -> None:
+    found = plan(SHOP, replace(LIFT, lift=0.2, guardrails=1, margin=0.05), evidences=("always_valid", "fixed_horizon"))
+    assert len({need.requests_two_arms for need in found.needs}) == 1
+    assert any(note.startswith("always_valid, fixed_horizon: the goal would be found sooner") for note in found.notes)
+    goal_is_last = plan(SHOP, replace(LIFT, lift=0.1, guardrails=1, margin=0.9), evidences=ALWAYS)
+    assert not any("waits for the guardrails" in note for note in goal_is_last.notes)
