@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import shlex
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from promotion_pipeline.evaluation.hours import HOUR_US
 from promotion_pipeline.evaluation.layout import Bools, build_layout
 from promotion_pipeline.evaluation.sums import Block, cumulate
 from promotion_pipeline.planning.question import Traffic
-from promotion_pipeline.promotion.record.experiments import experiments_named, thresholds_of
+from promotion_pipeline.promotion.record.experiments import Experiment, experiments_named, thresholds_of
+from promotion_pipeline.rollups import Span, open_log
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 
@@ -41,11 +43,27 @@ def measured_traffic(
     config = thresholds_of(store.settings, experiment, request).used
     rollups, experiments = from_store(store, [name])
     if rollups.empty or experiments.empty:
+        _refuse_what_is_not_summed_up(store, experiment, end)
         raise InputError(_nothing(name, "has no traffic yet"))
     layout = build_layout(experiments, config)
     newest = int(np.argmax(layout.governs_from_us))
     (block,) = cumulate(rollups, layout.of(slice(newest, newest + 1)), [end - timedelta(hours=1)])
     return _traffic(name, block, arms_of(block), config), config
+
+
+def _refuse_what_is_not_summed_up(store: Store, experiment: Experiment, end: datetime) -> None:
+    start = experiment.phase_started_at
+    if start is None or start >= end or experiment.rollup_source == "imported":
+        return
+    since = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    with open_log(store) as log:
+        requests = log.counts([Span("all", experiment.id, since, end)])["all"]
+    if requests:
+        raise InputError(
+            f"{experiment.name} has {requests:,} requests that are not summed up yet: promotion-pipeline evaluate"
+            f" --from {since:%Y-%m-%dT%H:00Z} --experiment {shlex.quote(experiment.name)} --roll-up, or"
+            " promotion-pipeline auto-check, or wait for the hourly run"
+        )
 
 
 def _traffic(name: str, block: Block, arms: Arms, config: PromotionConfig) -> Traffic:
