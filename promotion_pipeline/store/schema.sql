@@ -275,6 +275,10 @@ BEGIN
     IF split IS NULL THEN RETURN; END IF;
     SELECT count(*) INTO phase_count FROM ab_experiment_phases WHERE experiment_id = target;
     SELECT * INTO open_phase FROM ab_experiment_phases WHERE experiment_id = target AND ended_at IS NULL;
+    -- A metric of which no sum was made yet was never judged: it may still be corrected.
+    SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO open_phase.fixed FROM jsonb_each(open_phase.fixed)
+        WHERE key NOT LIKE 'metric:%' OR EXISTS (SELECT 1 FROM metric_phases AS summed
+            WHERE summed.phase_id = open_phase.id AND 'metric:' || summed.metric = key);
     is_first := phase_count = 1;
     is_same := open_phase.traffic = split AND open_phase.is_running = experiment.is_active
         AND NOT ab_is_fixed_otherwise(open_phase.fixed, wanted);
@@ -335,9 +339,11 @@ BEGIN
     SELECT * INTO open_phase FROM ab_experiment_phases WHERE experiment_id = target AND ended_at IS NULL;
     IF open_phase.id IS NULL OR open_phase.plan IS NOT DISTINCT FROM wanted THEN RETURN; END IF;
     at := clock_timestamp();
-    IF open_phase.started_at >= at OR NOT EXISTS (SELECT 1 FROM eligibility_decisions AS decided
+    IF open_phase.started_at >= at OR NOT (EXISTS (SELECT 1 FROM eligibility_decisions AS decided
             WHERE decided.experiment_id = target AND decided.phase_id = open_phase.id
-                AND decided.label IN ('record', 'shadow')) THEN
+                AND decided.label IN ('record', 'shadow'))
+            OR EXISTS (SELECT 1 FROM hourly_variant_rollups AS summed WHERE summed.experiment_id = target
+                AND summed.phase_id = open_phase.id)) THEN
         UPDATE ab_experiment_phases SET plan = wanted WHERE id = open_phase.id;
         RETURN;
     END IF;
@@ -626,6 +632,11 @@ CREATE FUNCTION public.forget_metrics_of_phase() RETURNS trigger
     SET "TimeZone" TO 'UTC'
     AS $$
 BEGIN
+    IF (OLD.started_at, OLD.traffic) = (NEW.started_at, NEW.traffic) AND NOT EXISTS (SELECT 1 FROM metric_phases AS summed
+            WHERE summed.phase_id = NEW.id AND OLD.fixed -> ('metric:' || summed.metric)
+                IS DISTINCT FROM coalesce(NEW.fixed -> ('metric:' || summed.metric), OLD.fixed -> ('metric:' || summed.metric))) THEN
+        RETURN NULL;
+    END IF;
     DELETE FROM hourly_metric_rollups WHERE phase_id = NEW.id;
     DELETE FROM hourly_user_metrics WHERE phase_id = NEW.id;
     DELETE FROM metric_users WHERE phase_id = NEW.id;
@@ -2158,6 +2169,8 @@ CREATE INDEX hourly_user_metrics_user ON public.hourly_user_metrics USING btree 
 CREATE INDEX hourly_variant_rollups_experiment ON public.hourly_variant_rollups USING btree (experiment_id, hour);
 
 CREATE INDEX log_gaps_hour ON public.log_gaps USING btree (hour);
+
+CREATE INDEX metric_users_exposed ON public.metric_users USING btree (phase_id, exposed_at);
 
 CREATE INDEX notification_deliveries_due ON public.notification_deliveries USING btree (channel, priority, next_attempt_at, outbox_id) WHERE (state = ANY (ARRAY['pending'::text, 'sending'::text, 'uncertain'::text]));
 
