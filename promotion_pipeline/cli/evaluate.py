@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,8 +15,11 @@ from promotion_pipeline.errors import InputError
 from promotion_pipeline.text.numbers import seconds_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from promotion_pipeline.decisions.late import LateVerdict
     from promotion_pipeline.decisions.window import WindowResult
+    from promotion_pipeline.store.database import Store
 
 From = Annotated[
     str, typer.Option("--from", metavar="TIME", help="First hour, such as 2026-03-01T00:00Z.", show_default=False)
@@ -34,7 +38,11 @@ Label = Annotated[
 ]
 
 RollUp = Annotated[
-    bool, typer.Option("--roll-up", help="Read the requests of these hours again first, so that late rows count.")
+    bool,
+    typer.Option(
+        "--roll-up",
+        help="Read the requests of these hours again first, so that late rows count; of the named experiments alone.",
+    ),
 ]
 
 
@@ -69,11 +77,8 @@ def evaluate(
     config: Any = None,
 ) -> None:
     """Evaluate a range of hours."""
-    from promotion_pipeline.decisions.beginning import steps
     from promotion_pipeline.decisions.redecide import redecide_late
     from promotion_pipeline.decisions.window import evaluate_window
-    from promotion_pipeline.rollups import catch_up
-    from promotion_pipeline.rollups.catching_up import roll_up as roll_up_hours
     from promotion_pipeline.store.clock import newest_complete_hour
     from promotion_pipeline.store.database import current_store
 
@@ -85,11 +90,10 @@ def evaluate(
     if last > newest:
         raise InputError(f"--to {end!r} is in the future: the newest complete hour ends {output.when(newest)}")
     assert first is not None
+    started = time.perf_counter()
+    only = tuple(experiment or ()) if roll_up else ()
     with output.progress("Evaluate") as advance:
-        catch_up(store, last)
-        if roll_up:
-            for step in steps(first, last):
-                roll_up_hours(store, *step)
+        _bring_up_to_date(store, first, last, roll_up=roll_up, only=only)
         result = evaluate_window(
             store,
             first,
@@ -100,21 +104,42 @@ def evaluate(
             progress=lambda done, total: advance(done / max(total, 1)),
             tell=output.note,
         )
-        late = (*result.late, *redecide_late(store, tell=output.note))
+        late = (*result.late, *redecide_late(store, only, tell=output.note))
+    seconds = time.perf_counter() - started
     if as_json:
-        output.print_json(_as_json(result) | {"lateVerdicts": [_late_json(verdict) for verdict in late]})
+        output.print_json(_as_json(result, seconds) | {"lateVerdicts": [_late_json(verdict) for verdict in late]})
     else:
-        _print(result)
+        _print(result, seconds)
     for verdict in late:
         output.note(f"{verdict.experiment_name}: {verdict.summary}")
 
 
-def _as_json(result: WindowResult) -> dict[str, Any]:
+def _bring_up_to_date(store: Store, start: datetime, end: datetime, *, roll_up: bool, only: tuple[str, ...]) -> None:
+    """Sum up what no hour has yet, and the hours that are asked for again: of these experiments alone, where named."""
+    from promotion_pipeline.decisions.beginning import steps
+    from promotion_pipeline.promotion.record.experiments import experiments_named
+    from promotion_pipeline.rollups import catch_up
+    from promotion_pipeline.rollups.catching_up import roll_up as roll_up_hours
+    from promotion_pipeline.rollups.catching_up import roll_up_missing
+
+    if not only:
+        catch_up(store, end)
+        for step in steps(start, end) if roll_up else ():
+            roll_up_hours(store, *step)
+        return
+    with store.connect() as connection:
+        ids = [str(found.id) for found in experiments_named(connection, only)]
+    roll_up_missing(store, end)
+    for step in steps(start, end):
+        roll_up_hours(store, *step, ids)
+
+
+def _as_json(result: WindowResult, seconds: float) -> dict[str, Any]:
     return {
         "hours": len(result.hours),
         "recorded": result.recorded,
         "relabelled": result.relabelled,
-        "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
+        "seconds": {name: round(value, 3) for name, value in (result.seconds | {"total": seconds}).items()},
         "newest": [
             {
                 "experimentName": row["name"],
@@ -141,7 +166,7 @@ def _late_json(late: LateVerdict) -> dict[str, Any]:
     }
 
 
-def _print(result: WindowResult) -> None:
+def _print(result: WindowResult, seconds: float) -> None:
     from promotion_pipeline.evaluation import explain
 
     rows = [
@@ -152,5 +177,5 @@ def _print(result: WindowResult) -> None:
         output.print_table(["experiment", "verdict", "why"], rows, title="At the newest hour of the range:")
     output.note(
         f"{len(result.hours):,} hours: {result.recorded:,} decisions of record, {result.relabelled:,} beside it,"
-        f" in {seconds_text(sum(result.seconds.values()))}. Nothing was promoted."
+        f" in {seconds_text(seconds)}. Nothing was promoted."
     )

@@ -16,6 +16,7 @@ from promotion_pipeline.text.numbers import DASH, count_text, percent_text, sett
 if TYPE_CHECKING:
     from promotion_pipeline.config import PromotionConfig
     from promotion_pipeline.planning import Aim, EvidencePlan, ExperimentPlan, Traffic
+    from promotion_pipeline.planning.level import Level
     from promotion_pipeline.planning.stated import StatedMetric
 
 Name = Annotated[
@@ -24,6 +25,18 @@ Name = Annotated[
 ]
 Rate = Annotated[
     float | None, typer.Option("--rate", metavar="FRACTION", help="Control's conversion rate; 5 % is 0.05.")
+]
+Mean = Annotated[
+    float | None,
+    typer.Option("--mean", metavar="VALUE", help="Control's mean value a request, instead of --rate."),
+]
+Deviation = Annotated[
+    float | None,
+    typer.Option("--standard-deviation", metavar="VALUE", help="Of the values of single requests; with --mean."),
+]
+OfUsers = Annotated[
+    bool,
+    typer.Option("--of-users", help="--mean and --standard-deviation are of a user's total; with --requests-per-user."),
 ]
 PerDay = Annotated[
     float | None, typer.Option("--requests-per-day", metavar="N", help="Requests of all variants a day.")
@@ -74,6 +87,7 @@ def register(app: typer.Typer) -> None:
             "promotion-pipeline plan demo-checkout-button --lift-percent 5,10",
             "promotion-pipeline plan --rate 0.05 --requests-per-day 20000 --variants 3 --power-percent 80,90",
             "promotion-pipeline plan --rate 0.05 --requests-per-day 20000 --requests-per-user 10",
+            "promotion-pipeline plan --mean 24 --standard-deviation 60 --requests-per-day 20000",
             "promotion-pipeline plan --rate 0.05 --requests-per-day 20000 --guardrails 3 --margin-percent 10",
             more="The looks, the boundary and the thresholds are those of the rule, so the power is that of being"
             " promoted. A plan of N requests of the two arms is stated by --set planned_sample_size=N in the"
@@ -86,6 +100,9 @@ def register(app: typer.Typer) -> None:
 def plan(
     name: Name = None,
     rate: Rate = None,
+    mean: Mean = None,
+    standard_deviation: Deviation = None,
+    of_users: OfUsers = False,
     requests_per_day: PerDay = None,
     variants: Variants = None,
     requests_per_user: PerUser = None,
@@ -100,12 +117,14 @@ def plan(
     config: Any = None,
 ) -> None:
     """Plan, and print a table a power and lift."""
-    traffic, rule = _traffic(name, rate, requests_per_day, variants, config)
-    if requests_per_user is not None:
-        traffic = traffic.with_users(requests_per_user, user_correlation)
+    from promotion_pipeline.planning.level import Level
+
+    users = None if requests_per_user is None else (requests_per_user, user_correlation)
+    level = Level(rate, mean, standard_deviation, is_of_users=of_users)
+    traffic, rule = _traffic(name, level, requests_per_day, variants, users, config)
     given = {"goals": goals, "guardrails": guardrails, "margin_percent": margin_percent}
     # Numbers that are given replace what would be measured.
-    is_own = name is not None and rate is None and requests_per_user is None
+    is_own = name is not None and rate is None and mean is None and requests_per_user is None
     own = _own_metrics(name, traffic, rule) if name is not None and is_own else ()
     stated = _stated(rule, traffic, own) | {key: value for key, value in given.items() if value is not None}
     aims = [
@@ -200,8 +219,18 @@ def _stated(rule: PromotionConfig, traffic: Traffic, own: tuple[StatedMetric, ..
 
 
 def _traffic(
-    name: str | None, rate: float | None, per_day: float | None, variants: int | None, config: Any
+    name: str | None,
+    level: Level,
+    per_day: float | None,
+    variants: int | None,
+    users: tuple[float, float] | None,
+    config: Any,
 ) -> tuple[Traffic, PromotionConfig]:
+    """What is planned from: the experiment's own, with what is given in its place.
+
+    Args:
+        users: their requests, and how two of one user correlate.
+    """
     from dataclasses import replace
 
     from promotion_pipeline.config import Settings, layered
@@ -210,17 +239,28 @@ def _traffic(
 
     arms = None if variants is None else (1.0 / max(variants, 1),) * max(variants, 1)
     if name is None:
-        if rate is None or per_day is None:
+        rule = layered(Settings.from_environment().thresholds, config)
+        found = level.traffic_like(None, rule.primary_metric, None if users is None else users[0])
+        if found is None or per_day is None:
+            wanted = "--mean, --standard-deviation" if level.is_value(rule.primary_metric) else "--rate"
             raise InputError(
-                f"--rate and --requests-per-day are needed without the name of an experiment; {NO_TRAFFIC}"
+                f"{wanted} and --requests-per-day are needed without the name of an experiment (--rate of conversions,"
+                f" --mean and --standard-deviation of a value); {NO_TRAFFIC}"
             )
-        return Traffic(rate, per_day, arms or (0.5, 0.5)), layered(Settings.from_environment().thresholds, config)
-    from promotion_pipeline.planning.measured import measured_traffic
-    from promotion_pipeline.store.database import current_store
+        traffic = Traffic(**found | {"requests_per_day": per_day, "shares": arms or (0.5, 0.5)})
+    else:
+        from promotion_pipeline.planning.measured import measured_traffic
+        from promotion_pipeline.store.database import current_store
 
-    traffic, rule = measured_traffic(current_store(), name, config)
-    given: dict[str, Any] = {"mean": rate, "requests_per_day": per_day, "shares": arms}
-    return replace(traffic, **{key: value for key, value in given.items() if value is not None}), rule
+        traffic, rule = measured_traffic(current_store(), name, config)
+        found = level.traffic_like(traffic, rule.primary_metric, None if users is None else users[0])
+        given: dict[str, Any] = {"requests_per_day": per_day, "shares": arms}
+        traffic = replace(traffic, **(found or {}) | {key: value for key, value in given.items() if value is not None})
+    if users is None:
+        return traffic, rule
+    if level.has_a_number_a_user(rule.primary_metric):
+        return replace(traffic, requests_per_user=users[0]), rule
+    return traffic.with_users(*users), rule
 
 
 def _print(traffic: Traffic, plans: list[ExperimentPlan]) -> None:

@@ -31,7 +31,15 @@ def run(name: str, experiments: int, config: Any, seed: int, as_json: bool) -> N
             own.log, own.split, experiments=experiments, config=own.config, seed=seed, advance=advance
         )
     if as_json:
-        output.print_json(campaign.to_json() | {"like": name, "notes": list(own.notes)})
+        output.print_json(
+            campaign.to_json()
+            | {
+                "like": name,
+                "requests": own.requests,
+                "requestsWithoutUser": own.requests_without_user,
+                "notes": list(own.notes),
+            }
+        )
         return
     _print(name, campaign)
     for text in own.notes:

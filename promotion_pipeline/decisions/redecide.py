@@ -21,11 +21,16 @@ from promotion_pipeline.store.windows import HOUR
 log = logging.getLogger(__name__)
 
 
-def redecide_late(store: Store, *, tell: Tell = log.warning) -> tuple[LateVerdict, ...]:
+def redecide_late(
+    store: Store, experiments: Sequence[str] = (), *, tell: Tell = log.warning
+) -> tuple[LateVerdict, ...]:
     """Decide again, beside the record, every decided hour whose sums have changed since, and tell what flips.
 
     From the first changed hour of an experiment on, to its newest decision: each is about all hours before it. A
     deployment in shadow mode leaves this to a live one.
+
+    Args:
+        experiments: of these alone; empty: of all.
 
     Raises:
         DependencyError: the database cannot be reached.
@@ -33,7 +38,8 @@ def redecide_late(store: Store, *, tell: Tell = log.warning) -> tuple[LateVerdic
     found: list[LateVerdict] = []
     if store.settings.mode is Mode.SHADOW:
         return ()
-    for _, same_day in groupby(late_changes(store), key=lambda change: change.first_hour.astimezone(UTC).date()):
+    wanted = [change for change in late_changes(store) if not experiments or change.name in experiments]
+    for _, same_day in groupby(wanted, key=lambda change: change.first_hour.astimezone(UTC).date()):
         changes = list(same_day)
         ids = [str(change.experiment_id) for change in changes]
         start = min(change.first_hour for change in changes)

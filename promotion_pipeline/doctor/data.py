@@ -81,15 +81,26 @@ def late_rows(subject: Subject) -> CheckOutcome:
         )
     lost = unbalanced_hours(subject.opened, end - LOST_WINDOW, end)
     if lost:
-        rows = sum(abs(hour.source_requests - hour.counted_requests) for hour in lost)
+        late = sum(max(hour.source_requests - hour.counted_requests, 0) for hour in lost)
+        gone = sum(max(hour.counted_requests - hour.source_requests, 0) for hour in lost)
         wider = max(subject.settings.lookback_hours, 24) * 2
         window = f"{lost[0].hour:%Y-%m-%d-%H:%M}...{lost[-1].hour:%Y-%m-%d-%H:%M}"
-        return problem(
-            f"{rows} rows in {len(lost)} hours came more than {subject.settings.lookback_hours} hours late and count"
-            " nowhere",
-            f"{ROLL_UP_AGAIN} {window}  (and from now on: export AUTO_PROMOTION_LOOKBACK_HOURS={wider})",
-        )
+        said = _said_of_lost(late, gone, len(lost), subject.settings.lookback_hours)
+        wider_from_now_on = f"  (and from now on: export AUTO_PROMOTION_LOOKBACK_HOURS={wider})" if late else ""
+        return problem(said, f"{ROLL_UP_AGAIN} {window}{wider_from_now_on}")
     return ok(f"every row older than {subject.settings.lookback_hours} hours is counted; newer ones are read again")
+
+
+def _said_of_lost(late: int, gone: int, hours: int, lookback_hours: int) -> str:
+    """What is said of hours beyond the look-back whose sums are not those of their rows."""
+    what = []
+    if late:
+        what.append(f"{late:,} rows came more than {lookback_hours} hours late and count nowhere")
+    if gone:
+        what.append(f"{gone:,} rows that were counted are not in the log any more (deleted, or left out by `exclude`)")
+    if not what:
+        what.append("the sums are not those of the rows")
+    return f"in {hours} hours, {' and '.join(what)}"
 
 
 def usable_numbers(subject: Subject) -> CheckOutcome:
@@ -124,7 +135,7 @@ def complete(subject: Subject) -> CheckOutcome:
     return problem(
         f"{listed([names[one.experiment_id] for one in found])} not promoted unattended"
         f" ({names[worst.experiment_id]!r}: {worst.sentence})",
-        f"promotion-pipeline evaluate {window}  (or wait for the next hourly run)",
+        f"promotion-pipeline evaluate {window}  (the hourly run adds what came late; what is gone it leaves counted)",
     )
 
 

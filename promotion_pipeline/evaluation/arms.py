@@ -11,6 +11,9 @@ from promotion_pipeline.evaluation.layout import Bools, Floats
 from promotion_pipeline.evaluation.metrics import MetricEstimate, estimates
 from promotion_pipeline.evaluation.sums import Block
 
+MOST_WITHOUT_USER = 0.1
+"""Share of the requests that may name no user where it is judged by user."""
+
 
 @dataclass(frozen=True)
 class Arms:
@@ -61,7 +64,7 @@ def arms_of(block: Block) -> Arms:
 def known_by_user(own: Arms) -> Bools:
     """Whether a user is known for 90 percent of the requests or more, (units, hours)."""
     users, anonymous = own.clusters.users, own.clusters.anonymous
-    return np.asarray((users.sum(axis=0) > 0) & (anonymous.sum(axis=0) <= 0.1 * own.requests.sum(axis=0)))
+    return np.asarray((users.sum(axis=0) > 0) & (anonymous.sum(axis=0) <= MOST_WITHOUT_USER * own.requests.sum(axis=0)))
 
 
 def _mean(total: Floats, count: Floats) -> Floats:

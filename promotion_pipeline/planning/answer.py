@@ -13,6 +13,7 @@ import numpy as np
 from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.config import Evidence, GroupSequentialSpending, PromotionConfig
+from promotion_pipeline.evaluation.gates import LATE_HOURS
 from promotion_pipeline.planning.evidences import (
     Course,
     always_valid_course,
@@ -21,7 +22,7 @@ from promotion_pipeline.planning.evidences import (
 )
 from promotion_pipeline.planning.guardrails import guardrail_course, with_guardrails
 from promotion_pipeline.planning.question import Aim, Traffic
-from promotion_pipeline.planning.walk import Walk, walk_of
+from promotion_pipeline.planning.walk import Walk, hours_until_enough, walk_of
 from promotion_pipeline.statistics import power_of_each_test
 from promotion_pipeline.text.numbers import rate_text, setting_text
 
@@ -110,7 +111,7 @@ def plan(
     each = float(power_of_each_test(aim.power, aim.guardrails))
     alpha = (1.0 - rule.min_confidence_level / 100.0) / traffic.treatments
     guardrail = guardrail_course(traffic, aim, rule, walk, each) if aim.guardrails else None
-    needs = []
+    needs, waiting = [], []
     for evidence in evidences:
         if aim.goals > 1 and evidence.startswith(Evidence.GROUP_SEQUENTIAL):
             needs.append(EvidencePlan(evidence, why_not=OF_GOALS))
@@ -120,6 +121,8 @@ def plan(
             alone if (aim.goals, aim.guardrails) == (1, 0) else _course(walk, rule, evidence, alpha / aim.goals, each)
         )
         needs.append(_need(evidence, traffic, rule, walk, alone, _guarded(whole, guardrail, aim)))
+        if whole is not None and guardrail is not None and whole.hours[-1] < guardrail.hours[-1]:
+            waiting.append(evidence)
     return ExperimentPlan(
         traffic=traffic,
         aim=aim,
@@ -129,12 +132,12 @@ def plan(
         guardrail_requests_two_arms=(
             None if guardrail is None else int(np.ceil(guardrail.hours[-1] * walk.requests_per_hour))
         ),
-        notes=_notes(traffic, aim, rule, guardrail),
+        notes=(*_notes(traffic, aim, rule, guardrail), *_notes_of_waiting(waiting)),
     )
 
 
 def _course(walk: Walk, rule: PromotionConfig, evidence: str, alpha: float, power: float) -> Course | None:
-    if walk.effect <= walk.least_effect:
+    if walk.effect <= walk.least_effect or walk.is_endless:
         return None
     if evidence == "always_valid":
         return always_valid_course(walk, rule, alpha, power)
@@ -154,7 +157,7 @@ def _need(
     evidence: str, traffic: Traffic, rule: PromotionConfig, walk: Walk, alone: Course | None, course: Course | None
 ) -> EvidencePlan:
     if course is None:
-        return EvidencePlan(evidence, why_not=_why_not(rule, walk))
+        return EvidencePlan(evidence, why_not=_why_not(rule, walk, is_shown=alone is not None))
     end, wait = float(course.hours[-1]), rule.attribution_window_hours
     pair = end * walk.requests_per_hour
     requests = pair / traffic.pair
@@ -173,13 +176,52 @@ def _need(
     )
 
 
-def _why_not(rule: PromotionConfig, walk: Walk) -> str:
+def _why_not(rule: PromotionConfig, walk: Walk, *, is_shown: bool) -> str:
     if walk.effect <= walk.least_effect:
         return (
             f"the lift is not above min_improvement_percent ({setting_text(rule.min_improvement_percent)}):"
             " half of the time it is seen smaller than that, with any traffic; lower the threshold, or plan for more"
         )
+    if walk.is_endless:
+        return (
+            f"not within three years: min_sample_size={rule.min_sample_size:,} and"
+            f" min_conversions={rule.min_conversions:,} are not met before; lower them, or plan for more traffic"
+        )
+    if is_shown:
+        return "not within three years with the other goals and the guardrails: a wider margin, more traffic, or fewer"
     return "not within three years: more traffic, a larger lift, fewer variants, or less power"
+
+
+def _notes_of_waiting(evidences: Sequence[str]) -> list[str]:
+    """Why lines of a table are alike."""
+    if not evidences:
+        return []
+    return [
+        f"{', '.join(evidences)}: the goal would be found sooner, and waits for the guardrails, which set the end of"
+        " the plan alike in each of these lines (they have the always-valid test whatever the evidence is)"
+    ]
+
+
+def _notes_of_gates(traffic: Traffic, rule: PromotionConfig) -> list[str]:
+    """What is asked for besides before an unattended promotion, and whether the figures have it."""
+    notes = []
+    if rule.whole_weeks:
+        notes.append(
+            f"whole_weeks: promoted unattended only at a whole number of weeks, or up to {LATE_HOURS} hours later; the"
+            " figures count these hours alone"
+        )
+    if rule.min_conversions and not traffic.conversions_a_request:
+        notes.append(
+            f"min_conversions={rule.min_conversions:,} is NOT part of the figures: how many requests convert is not"
+            " known; plan an experiment that has traffic by its name, or divide it by a rate that you expect"
+        )
+    elif rule.min_conversions:
+        alone = PromotionConfig(min_sample_size=1, min_conversions=rule.min_conversions)
+        notes.append(
+            f"min_conversions: the smaller arm has {rule.min_conversions:,} conversions after"
+            f" {hours_until_enough(traffic, alone):,.0f} h, and nothing is promoted unattended before"
+        )
+    return notes
 
 
 def _notes(traffic: Traffic, aim: Aim, rule: PromotionConfig, guardrail: Course | None) -> tuple[str, ...]:
@@ -194,6 +236,7 @@ def _notes(traffic: Traffic, aim: Aim, rule: PromotionConfig, guardrail: Course 
             f"a lift is promoted only where it is seen as at least {setting_text(rule.min_improvement_percent)}:"
             " that is part of the figures"
         )
+    notes += _notes_of_gates(traffic, rule)
     if aim.goals > 1:
         notes.append(f"{aim.goals} goals share the allowed error (Holm; planned for its first step)")
     if aim.guardrails:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from promotion_pipeline.config import GroupSequentialSpending, PromotionConfig
+from promotion_pipeline.evaluation.gates import WEEK_HOURS
 from promotion_pipeline.evaluation.layout import Floats
 from promotion_pipeline.evaluation.planned import SPENDING
-from promotion_pipeline.planning.walk import LONGEST_HOURS, MOST_LOOKS, Walk
+from promotion_pipeline.planning.walk import LONGEST_HOURS, MOST_LOOKS, Walk, next_look
 from promotion_pipeline.statistics import always_valid_critical_z, continuous_boundary, critical_z
 
 BISECTIONS = 24
@@ -56,6 +57,9 @@ def always_valid_course(walk: Walk, config: PromotionConfig, alpha: float, power
 def group_sequential_course(walk: Walk, spending: GroupSequentialSpending, alpha: float, power: float) -> Course | None:
     """The smallest plan whose boundary at two-sided `alpha` has the power by its end; None: not within three years."""
 
+    if walk.whole_weeks:
+        return _of_whole_weeks(walk, spending, alpha, power)
+
     def course(planned: float, looks: int = LOOKS_OF_A_TRIAL) -> Course:
         # The last look is the last one within the plan.
         hours = walk.hours(max(walk.first_hour, int(planned / walk.requests_per_hour + 1e-9)), looks)
@@ -77,9 +81,24 @@ def group_sequential_course(walk: Walk, spending: GroupSequentialSpending, alpha
     return course(high, MOST_LOOKS)
 
 
+def _of_whole_weeks(walk: Walk, spending: GroupSequentialSpending, alpha: float, power: float) -> Course | None:
+    """The fewest whole weeks at whose end the plan has the power: more traffic than the last look has helps nobody."""
+    first = max(walk.first_hour, int(_one_look(walk, alpha, power) / walk.requests_per_hour)) // WEEK_HOURS
+    for end in range(max(first, 1) * WEEK_HOURS, LONGEST_HOURS + 1, WEEK_HOURS):
+        if end < walk.first_hour:
+            continue
+        hours = walk.hours(end)
+        boundary = continuous_boundary(hours / end, alpha / 2.0, spending=SPENDING[spending])
+        course = Course(hours, walk.acted(hours, boundary))
+        if course.power >= power:
+            return course
+    return None
+
+
 def fixed_horizon_course(walk: Walk, alpha: float, power: float) -> Course | None:
     """Until a single look at the end has the power."""
     hours = max(walk.first_hour, int(np.ceil(_one_look(walk, alpha, power) / walk.requests_per_hour)))
+    hours = next_look(hours, whole_weeks=walk.whole_weeks)
     if hours > LONGEST_HOURS:
         return None
     looks = np.array([float(hours)])
@@ -105,6 +124,8 @@ def first_with_power(
         critical: critical z at each hour.
         guess_hours: at least so long it will take.
     """
+    if walk.is_endless:
+        return None
     last = max(walk.first_hour + 24, int(1.5 * min(guess_hours, LONGEST_HOURS)))
     while True:
         last = min(last, LONGEST_HOURS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import shlex
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from promotion_pipeline.evaluation.hours import HOUR_US, requested_hours
 from promotion_pipeline.evaluation.layout import Bools, build_layout
 from promotion_pipeline.evaluation.sums import Block, cumulate
 from promotion_pipeline.planning.question import Traffic
-from promotion_pipeline.promotion.record.experiments import experiments_named, thresholds_of
+from promotion_pipeline.promotion.record.experiments import Experiment, experiments_named, thresholds_of
+from promotion_pipeline.rollups import Span, open_log
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 
@@ -42,12 +44,28 @@ def measured_traffic(
     config = thresholds_of(store.settings, experiment, request).used
     rollups, experiments = from_store(store, [name])
     if rollups.empty or experiments.empty:
+        _refuse_what_is_not_summed_up(store, experiment, end)
         raise InputError(_nothing(name, "has no traffic yet"))
     layout = build_layout(experiment_rows(experiments), config)
     newest = int(np.argmax(layout.governs_from_us))
     hours_us = requested_hours(np.empty(0, dtype=np.int64), [end - timedelta(hours=1)])
     (block,) = cumulate(rollup_sums(rollups), layout.of(slice(newest, newest + 1)), hours_us)
     return _traffic(name, block, arms_of(block), config), config
+
+
+def _refuse_what_is_not_summed_up(store: Store, experiment: Experiment, end: datetime) -> None:
+    start = experiment.phase_started_at
+    if start is None or start >= end or experiment.rollup_source == "imported":
+        return
+    since = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    with open_log(store) as log:
+        requests = log.counts([Span("all", experiment.id, since, end)])["all"]
+    if requests:
+        raise InputError(
+            f"{experiment.name} has {requests:,} requests that are not summed up yet: promotion-pipeline evaluate"
+            f" --from {since:%Y-%m-%dT%H:00Z} --experiment {shlex.quote(experiment.name)} --roll-up, or"
+            " promotion-pipeline auto-check, or wait for the hourly run"
+        )
 
 
 def _traffic(name: str, block: Block, arms: Arms, config: PromotionConfig) -> Traffic:
@@ -73,6 +91,7 @@ def _traffic(name: str, block: Block, arms: Arms, config: PromotionConfig) -> Tr
         relative_variance=None if is_rate else effect,
         requests_per_user=max(1.0, float(requests.sum()) / users) if users else None,
         design_effect=max(1.0, effect) if is_rate else 1.0,
+        conversion_rate=float(arms.conversions[0, 0, 0] / requests[0]),
         source=f"{requests.sum():,.0f} requests of {name}",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,14 +13,16 @@ from numpy.typing import NDArray
 
 from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.errors import InputError
+from promotion_pipeline.evaluation.arms import MOST_WITHOUT_USER
 from promotion_pipeline.planning.own_metrics import log_with_metrics
-from promotion_pipeline.promotion.record.experiments import experiments_named, thresholds_of, variants_of
+from promotion_pipeline.promotion.record.experiments import Variant, experiments_named, thresholds_of, variants_of
 from promotion_pipeline.rollups import Span, open_log
 from promotion_pipeline.rollups.log import RequestLog
 from promotion_pipeline.simulation import UserLog
 from promotion_pipeline.store.clock import newest_complete_hour
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.store.windows import HOUR
+from promotion_pipeline.text.numbers import rate_text
 
 MOST_REQUESTS = 5_000_000
 """Of a log that is dealt anew; a longer one is cut to its newest whole days. About 200 bytes each at most."""
@@ -37,6 +40,13 @@ class OwnLog:
     config: PromotionConfig
     """The thresholds that the experiment is judged with."""
     notes: tuple[str, ...]
+    requests: int = 0
+    """Of the stretch that is dealt anew."""
+    requests_without_user: int = 0
+    """Of these, left out."""
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.requests_without_user <= self.requests
 
 
 def own_log(store: Store, name: str, request: PromotionConfig | None = None) -> OwnLog:
@@ -66,13 +76,41 @@ def own_log(store: Store, name: str, request: PromotionConfig | None = None) -> 
     config = thresholds_of(store.settings, experiment, request).used
     if config.metrics:
         users = log_with_metrics(store, name, begun["id"], config.metrics, start, end)
-        return OwnLog(users, tuple(float(variant.traffic) for variant in variants), config, (OF_METRICS,))
+        requests = _summed_up(store, begun["id"], end)
+        return _own(users, variants, config, [OF_METRICS], requests)
     with open_log(store) as log:
         first, requests, notes = _newest_part(log, name, experiment.id, start, end)
-        users, known = _read(log, experiment.id, first, end)
-    if known < requests:
-        notes.append(f"{requests - known:,} of {requests:,} requests name no user and are left out")
-    return OwnLog(users, tuple(float(variant.traffic) for variant in variants), config, tuple(notes))
+        users = _read(log, experiment.id, first, end)
+    return _own(users, variants, config, notes, requests)
+
+
+def _own(
+    users: UserLog, variants: Sequence[Variant], config: PromotionConfig, notes: list[str], requests: int
+) -> OwnLog:
+    # What came in between the two counts is no request without a user.
+    known = int(users.adds["requests"].sum())
+    left_out = max(requests - known, 0)
+    share = left_out / requests if requests else 0.0
+    if left_out:
+        notes.append(f"{left_out:,} of {requests:,} requests name no user and are left out")
+    if share > MOST_WITHOUT_USER:
+        notes.append(
+            f"under {rate_text(1.0 - MOST_WITHOUT_USER)} of the requests name a user, so that the experiment itself is"
+            " judged by request: what is dealt here, and judged by user, is another experiment than that one"
+        )
+    split = tuple(float(variant.traffic) for variant in variants)
+    return OwnLog(users, split, config, tuple(notes), known + left_out, left_out)
+
+
+def _summed_up(store: Store, phase_id: UUID, end: datetime) -> int:
+    with store.connect() as connection:
+        row = connection.execute(
+            "SELECT coalesce(sum(requests), 0)::bigint AS requests FROM hourly_variant_rollups"
+            " WHERE phase_id = %s AND hour < %s",
+            [phase_id, end],
+        ).fetchone()
+    assert row is not None
+    return int(row["requests"])
 
 
 def _newest_part(
@@ -102,7 +140,7 @@ def _newest_part(
     )
 
 
-def _read(log: RequestLog, experiment_id: UUID, start: datetime, end: datetime) -> tuple[UserLog, int]:
+def _read(log: RequestLog, experiment_id: UUID, start: datetime, end: datetime) -> UserLog:
     """The log, a day at a time: the ids of a day are text, and become numbers before the next is read."""
     keys, hours = list[NDArray[np.uint64]](), list[NDArray[np.int64]]()
     sums: dict[str, list[NDArray[np.float64]]] = {"requests": [], "conversions": [], "value": []}
@@ -117,4 +155,4 @@ def _read(log: RequestLog, experiment_id: UUID, start: datetime, end: datetime) 
             parts.append(rows[name].to_numpy(dtype=np.float64))
         first += DAY
     joined = {name: np.concatenate(parts) for name, parts in sums.items()}
-    return UserLog.of(np.concatenate(keys), np.concatenate(hours), joined), int(joined["requests"].sum())
+    return UserLog.of(np.concatenate(keys), np.concatenate(hours), joined)

@@ -38,6 +38,8 @@ class Traffic:
     """Mean over the plan; None: users are not known."""
     design_effect: float = 1.0
     """Variance of the mean over what it would be if requests were independent: what returning users cost."""
+    conversion_rate: float | None = None
+    """Conversions a request of control, where the metric is not that; None: not known."""
     source: str = "given numbers"
     """Where the numbers are from, in words."""
 
@@ -85,6 +87,11 @@ class Traffic:
         found = float(design_effect(requests_per_user, squares, correlation))
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         return Traffic(**own | {"requests_per_user": requests_per_user, "design_effect": found})
+
+    @property
+    def conversions_a_request(self) -> float | None:
+        """Of control; None: not known of a metric that is no conversion rate."""
+        return self.mean if self.is_proportion else self.conversion_rate
 
     @property
     def treatments(self) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from promotion_pipeline.rollups.catching_up import roll_up
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.cli.conftest import Run
-from promotion_pipeline_tests.seeding import count, seed_experiment, split_of
+from promotion_pipeline_tests.seeding import NO_DIFFERENCE, VariantSpec, add_requests, count, seed_experiment, split_of
 
 LABELS = "SELECT count(*) FROM eligibility_decisions WHERE label = %s"
 
@@ -36,3 +39,19 @@ def test_a_bad_range_exits_2(store: Store, run: Run) -> None:
     ):
         done = run("evaluate", *options)
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), options
+
+
+def test_an_experiment_that_is_named_is_rolled_up_alone(run: Run, store: Store) -> None:
+    one, other = (seed_experiment(store, name, NO_DIFFERENCE) for name in ("one", "other"))
+    roll_up(store, one.start, one.end)
+    late = VariantSpec("treatment", requests=40)
+    for seeded in (one, other):
+        add_requests(store, seeded, late, start=seeded.end - timedelta(hours=10), end=seeded.end)
+    ran = run("evaluate", "--from", f"{one.start:%Y-%m-%dT%H:00Z}", "--experiment", "one", "--roll-up", "--json")
+    assert ran.code == 0 and ran.data["seconds"]["total"] >= ran.data["seconds"]["read"]
+    with store.connect() as connection:
+        counted = connection.execute(
+            "SELECT e.name, sum(r.requests)::int AS requests FROM hourly_variant_rollups AS r"
+            " JOIN ab_experiments AS e ON e.id = r.experiment_id GROUP BY e.name"
+        ).fetchall()
+    assert {row["name"]: row["requests"] for row in counted} == {"one": 20_040, "other": 20_000}

@@ -11,6 +11,25 @@ from promotion_pipeline_tests.seeding import NO_DIFFERENCE, seed_experiment
 
 NUMBERS = ("plan", "--rate", "0.05", "--requests-per-day", "9600", "--lift-percent", "20")
 
+VALUE = ("plan", "--mean", "24", "--standard-deviation", "60", "--requests-per-day", "9600", "--lift-percent", "20")
+
+
+def test_a_value_is_planned_by_its_mean_and_standard_deviation(run_anywhere: Run) -> None:
+    ran = run_anywhere(*VALUE[:-1], "5", "--set", "min_improvement_percent=0", "--json")
+    traffic = ran.data["plans"][0]["traffic"]
+    assert (traffic["mean"], traffic["isProportion"], traffic["relativeVariance"]) == (24, False, 6.25)
+    # At one look (z of the level and of the power) over the log of the lift, in even halves.
+    needs = {need["evidence"]: need["requestsTwoArms"] for need in ran.data["plans"][0]["needs"]}
+    assert needs["fixed_horizon"] == pytest.approx(4 * 6.25 * (2.8016 / 0.04879) ** 2, rel=0.01)
+
+
+def test_a_value_of_users_is_planned_by_users(run_anywhere: Run) -> None:
+    ran = run_anywhere(*VALUE, "--of-users", "--requests-per-user", "5", "--json")
+    traffic = ran.data["plans"][0]["traffic"]
+    assert (traffic["relativeVariance"], traffic["requestsPerUser"], traffic["designEffect"]) == (31.25, 5, 1)
+    same = run_anywhere(*VALUE, "--set", "primary_metric=value_per_user", "--requests-per-user", "5", "--json")
+    assert same.data == ran.data
+
 
 def test_plan_prints_a_line_an_evidence(run_anywhere: Run) -> None:
     ran = run_anywhere(*NUMBERS)
@@ -48,6 +67,10 @@ def test_a_threshold_changes_the_plan(run_anywhere: Run) -> None:
     ("arguments", "said"),
     [
         (("plan",), "--rate and --requests-per-day are needed"),
+        (("plan", "--requests-per-day", "9", "--set", "primary_metric=value_mean"), "--mean, --standard-deviation and"),
+        ((*NUMBERS, "--set", "primary_metric=value_mean"), "give --mean and --standard-deviation"),
+        ((*VALUE[:3], "--requests-per-day", "9600"), "planned by its mean and by how much it varies"),
+        ((*VALUE, "--of-users"), "give --requests-per-user"),
         (("plan", "--rate", "0", "--requests-per-day", "100"), "where nothing converts yet"),
         ((*NUMBERS[:-1], "0"), "without a difference there"),
         ((*NUMBERS[:-1], "ten"), "is not a list of numbers"),

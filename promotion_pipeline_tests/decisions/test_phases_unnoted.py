@@ -60,7 +60,7 @@ def test_a_start_cut_to_milliseconds_does_not_hide_a_change_of_split(store: Stor
     assert second["split"] == {"control": 90, "treatment": 10}
     (found,) = assess(store, ["x"])
     assert not found.is_eligible
-    assert "measurement began anew" in " ".join(found.reasons)
+    assert "the split changed at" in found.reasons[0] and "measurement began anew" in found.reasons[0]
 
 
 def test_two_splits_are_never_pooled_into_a_winner_that_loses_in_both(store: Store) -> None:
@@ -200,3 +200,25 @@ def test_experiments_restored_without_triggers_get_their_phases(store: Store) ->
     assert only["started_at"] == seeded.start
     decide(store, MadeBy.SCHEDULE)
     assert [act.experiment_name for act in pending_promotions(store)] == ["x"]
+
+
+def test_what_began_a_phase_anew_is_said_whether_plan_or_metric(store: Store) -> None:
+    metric = '{"metrics": [{"name": "revenue", "kind": "user_mean", "event": "%s", "role": "secondary"}]}'
+    changed = "UPDATE ab_experiments SET promotion_config = %(config)s WHERE id = %(id)s"
+    for name, before, after, said in (
+        ("plan", "{}", '{"planned_sample_size": 50000}', "planned_sample_size, or how its error is spent, changed"),
+        ("metric", metric % "buy", metric % "order", "what a metric counts changed (revenue)"),
+    ):
+        seeded = seed_experiment(store, name, WINNER)
+        with store.connect() as connection, connection.transaction():
+            connection.execute(changed, {"config": before, "id": seeded.id})
+            connection.execute(
+                "INSERT INTO metric_phases (phase_id, metric) SELECT id, 'revenue' FROM ab_experiment_phases"
+                " WHERE experiment_id = %s AND %s = 'metric'",
+                [seeded.id, name],
+            )
+        decide(store)
+        with store.connect() as connection, connection.transaction():
+            connection.execute(changed, {"config": after, "id": seeded.id})
+        (reason,) = assess(store, [name])[0].reasons
+        assert reason.startswith(said) and "measurement began anew" in reason

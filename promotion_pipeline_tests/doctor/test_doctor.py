@@ -163,6 +163,15 @@ def test_rows_that_came_too_late_to_count(installation: Installation) -> None:
     assert "AUTO_PROMOTION_LOOKBACK_HOURS=96" in str(found.fix)
 
 
+def test_rows_that_are_gone_did_not_come_late(installation: Installation) -> None:
+    installation.execute(
+        "INSERT INTO rollup_hours (hour, requests) VALUES (date_trunc('hour', now(), 'UTC') - interval '60 hours', 42)"
+    )
+    found = installation.finding("late rows")
+    assert "in 1 hours, 42 rows that were counted are not in the log any more" in found.message
+    assert "late and count" not in found.message and "LOOKBACK" not in str(found.fix)
+
+
 def test_an_experiment_that_was_read_without_its_past(installation: Installation) -> None:
     seed_experiment(installation.store, "beside", NO_DIFFERENCE)
     with installation.store.connect() as connection:

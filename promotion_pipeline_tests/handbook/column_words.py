@@ -8,7 +8,7 @@ action: what was done
 actor: who did it
 adjusted_p_value: p-value after Holm over the treatments
 adopted_at: when the product took the table over
-always_valid_lower: lower end of the always-valid interval of the lift
+always_valid_lower: lower end of the interval of the lift that holds at every look
 always_valid_p_value: p-value that holds however often one looks
 always_valid_upper: upper end of that interval
 analysis_unit: what counts as independent: user or request
@@ -113,7 +113,7 @@ latency_ms_sum_squares: sum of their squares
 latency_samples: requests with a known latency
 level: info, warning or critical
 lift: relative difference to control, a fraction
-lift_lower: lower end of the always-valid interval of the lift
+lift_lower: lower end of the interval of the lift: always-valid in decisions; in metric_results that of this one look
 lift_prior_sd: how large true lifts usually are, a fraction
 lift_upper: upper end of that interval
 looked_at: when the watch last looked
@@ -173,7 +173,7 @@ requested_at: when a person was asked
 requests: number of requests
 revoked_at: when it was made useless
 revoked_by: who did
-role: viewer, operator or admin
+role: of a token viewer, operator, admin, evaluate or ingest; of a metric goal, guardrail or secondary
 rollback_at: when it was rolled back
 rollback_reason: why
 rolled_back_by: who rolled back

@@ -17,7 +17,7 @@ from promotion_pipeline.simulation import simulate_like
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.rollups.conftest import MakePlace
 from promotion_pipeline_tests.rollups.conftest import make_place as make_place
-from promotion_pipeline_tests.seeding import Seeded, VariantSpec, seed_experiment
+from promotion_pipeline_tests.seeding import Seeded, VariantSpec, add_requests, seed_experiment
 
 ARMS = (
     VariantSpec("control", is_control=True, requests=12_000, conversions=600),
@@ -178,3 +178,20 @@ def _plan_by_their_own(store: Store, config: PromotionConfig) -> None:
     assert (buyers.metric.margin_percent, costliest((revenue, buyers, missing))) == (50, buyers)
     assert missing.traffic is None
     assert "is planned by the primary metric's rate and variance: nothing is kept of it yet" in level_words(missing)
+
+
+def test_requests_without_a_user_are_counted_where_the_log_is_dealt_anew(store: Store) -> None:
+    seeded = _rolled_up(store, "checkout", users=1_500)
+    add_requests(store, seeded, VariantSpec("control", requests=3_000), start=seeded.start, end=seeded.end)
+    own = own_log(store, "checkout")
+    assert (own.requests, own.requests_without_user) == (27_000, 3_000)
+    assert own.notes[0] == "3,000 of 27,000 requests name no user and are left out"
+    assert "the experiment itself is judged by request" in own.notes[1]
+
+
+def test_an_experiment_that_is_not_summed_up_yet_is_not_told_to_wait(store: Store) -> None:
+    seeded = seed_experiment(store, "loaded", ARMS)
+    line = f"evaluate --from {seeded.start:%Y-%m-%dT%H:00Z} --experiment loaded --roll-up, or promotion-pipeline auto"
+    with pytest.raises(InputError, match="24,000 requests that are not summed up yet") as refused:
+        measured_traffic(store, "loaded")
+    assert line in str(refused.value)

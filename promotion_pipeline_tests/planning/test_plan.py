@@ -221,3 +221,45 @@ def test_the_published_formula_and_the_plan_agree_over_rates() -> None:
         n = float(sample_size_two_proportions(rate, 1.2 * rate, 0.9))
         found = plan(Traffic(mean=rate, requests_per_day=480), Aim(lift=0.2, power=0.9), ANY_LIFT, evidences=FIXED)
         assert _requests(found, "fixed_horizon") == pytest.approx(2 * n, rel=0.03)
+
+
+def test_a_plan_waits_for_the_conversions_that_an_unattended_promotion_asks_for() -> None:
+    asked = PromotionConfig(min_conversions=5_000)
+    found = plan(SHOP, Aim(lift=0.2), asked)
+    # 200 requests an hour in each arm, of which control's 5 % convert: 10 an hour.
+    assert all(need.median_hours is not None and need.median_hours >= 500 for need in found.needs)
+    assert any("5,000 conversions after 500 h" in note for note in found.notes)
+    never = plan(SHOP, Aim(lift=0.2), PromotionConfig(min_conversions=10_000_000))
+    assert all(need.hours is None and "min_conversions=10,000,000" in str(need.why_not) for need in never.needs)
+
+
+def test_a_plan_of_whole_weeks_promotes_at_whole_weeks_alone() -> None:
+    found = plan(SHOP, LIFT, PromotionConfig(whole_weeks=True))
+    free = plan(SHOP, LIFT)
+    for need, other in zip(found.needs, free.needs, strict=True):
+        assert need.hours is not None and other.hours is not None and need.median_hours is not None
+        assert need.hours % 168 < 6 and need.median_hours % 168 < 6 and need.hours >= 168
+        assert need.power is not None and need.power >= LIFT.power
+        assert need.hours >= 0.9 * other.hours
+    assert any("whole number of weeks" in note for note in found.notes)
+
+
+def test_whole_weeks_with_a_guardrail_end_at_a_whole_week_too() -> None:
+    found = plan(SHOP, replace(LIFT, guardrails=2, margin=0.1), PromotionConfig(whole_weeks=True), evidences=ALWAYS)
+    assert found.needs[0].hours is not None and found.needs[0].hours % 168 < 6
+
+
+def test_what_a_plan_of_a_value_does_not_know_of_conversions_it_says() -> None:
+    value = Traffic(24.0, 9_600, is_proportion=False, relative_variance=6.0)
+    found = plan(value, LIFT, PromotionConfig(min_conversions=500), evidences=FIXED)
+    assert any("NOT part of the figures" in note for note in found.notes)
+    known = plan(replace(value, conversion_rate=0.01), LIFT, PromotionConfig(min_conversions=5_000), evidences=FIXED)
+    assert known.needs[0].hours is not None and known.needs[0].hours >= 2_500
+
+
+def test_where_the_guardrails_set_the_end_the_plan_says_why_its_lines_are_alike() -> None:
+    found = plan(SHOP, replace(LIFT, lift=0.2, guardrails=1, margin=0.05), evidences=("always_valid", "fixed_horizon"))
+    assert len({need.requests_two_arms for need in found.needs}) == 1
+    assert any(note.startswith("always_valid, fixed_horizon: the goal would be found sooner") for note in found.notes)
+    goal_is_last = plan(SHOP, replace(LIFT, lift=0.1, guardrails=1, margin=0.9), evidences=ALWAYS)
+    assert not any("waits for the guardrails" in note for note in goal_is_last.notes)

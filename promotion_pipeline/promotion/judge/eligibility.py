@@ -178,7 +178,8 @@ def _reasons(judged: Judged, words: Explanation) -> tuple[str, ...]:
     begun = experiment.start_date is not None and experiment.start_date < judged.as_of
     if Reason.NOT_STARTED in codes and experiment.phase_started_at and begun:
         since = instant_text(experiment.phase_started_at)
-        return (f"the split changed at {since}: measurement began anew, and no full hour of it is over",)
+        began = experiment.phase_began_by or "the experiment changed"
+        return (f"{began} at {since}: measurement began anew, and no full hour of it is over",)
     return words.reasons
 
 

@@ -34,6 +34,8 @@ class ExperimentFacts:
     end_date: datetime | None = None
     """When it shall stop; None: not said."""
     phase_started_at: datetime | None = None
+    phase_began_by: str | None = None
+    """What ended the phase before the open one, as words; None: there was none, or it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +64,25 @@ END_DATE = (
     "CASE WHEN e.end_date IS NOT NULL THEN"
     " least(greatest(e.end_date::timestamptz, '0002-01-01 00:00Z'), '9998-12-31 00:00Z') END"
 )
+BEGAN_BY = """
+    SELECT CASE
+        WHEN before.traffic IS DISTINCT FROM p.traffic THEN 'the split changed'
+        WHEN p.is_running AND NOT before.is_running THEN 'it was started again'
+        WHEN before.plan IS DISTINCT FROM p.plan
+            THEN 'planned_sample_size, or how its error is spent, changed after the first look'
+        WHEN EXISTS (SELECT 1 FROM jsonb_each(before.fixed) AS one WHERE p.fixed -> one.key <> one.value)
+            THEN 'what a metric counts changed ('
+                || (SELECT string_agg(substr(one.key, length('metric:') + 1), ', ' ORDER BY one.key)
+                    FROM jsonb_each(before.fixed) AS one WHERE p.fixed -> one.key <> one.value) || ')'
+        END
+    FROM ab_experiment_phases AS before
+    WHERE before.experiment_id = p.experiment_id AND before.ended_at IS NOT NULL AND before.started_at < p.started_at
+    ORDER BY before.started_at DESC LIMIT 1"""
+"""Words for why the open phase `p` began."""
 _SELECT = f"""
     SELECT e.id, e.name::text, e.is_active, e.start_date::timestamptz, {END_DATE} AS end_date, e.promotion_config,
         e.auto_promotion_hold AS hold, e.rollup_source, p.id AS phase_id, p.started_at AS phase_started_at,
-        coalesce(p.is_running, false) AS phase_is_running
+        coalesce(p.is_running, false) AS phase_is_running, ({BEGAN_BY}) AS phase_began_by
     FROM ab_experiments e
     LEFT JOIN ab_experiment_phases p ON p.experiment_id = e.id AND p.ended_at IS NULL
 """
