@@ -14,7 +14,13 @@ from promotion_pipeline.evaluation.codes import GuardrailVerdict, MetricOutcome,
 from promotion_pipeline.evaluation.lanes import KINDS, Lanes
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints
 from promotion_pipeline.evaluation.metric_sums import SAMPLES, UNMATCHED, MetricRows
-from promotion_pipeline.evaluation.metrics.stated import OfTwoSums, StatedEstimate, StatedMetricKind, Sums, stated_kind_of
+from promotion_pipeline.evaluation.metrics.stated import (
+    OfTwoSums,
+    StatedEstimate,
+    StatedMetricKind,
+    Sums,
+    stated_kind_of,
+)
 from promotion_pipeline.evaluation.sums import CELLS_PER_BLOCK, Block
 from promotion_pipeline.statistics import (
     Contrast,

@@ -65,7 +65,7 @@ def _beyond(row: Mapping[str, Any], margin: float) -> str:
 
 
 def _unmeasured(row: Mapping[str, Any], reason: MetricReason) -> str:
-    """Why this row's metric could not be measured: a reason can have several causes, and its numbers tell them apart."""
+    """Why this row's metric could not be measured: a reason can have several causes, which its numbers tell apart."""
     of_arm = {"control": row.get("control_sample"), "the treatment": row.get("sample")}
     is_ratio = row.get("kind") == MetricKind.RATIO
     empty = [arm for arm, sample in of_arm.items() if sample == 0]

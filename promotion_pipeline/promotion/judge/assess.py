@@ -26,6 +26,7 @@ from promotion_pipeline.promotion.judge.data import DataState, data_state
 from promotion_pipeline.promotion.judge.eligibility import eligibility_of
 from promotion_pipeline.promotion.judge.in_force import InForce, in_force
 from promotion_pipeline.promotion.judge.judged import Judged
+from promotion_pipeline.promotion.judge.overruled import overruled_threshold
 from promotion_pipeline.promotion.judge.problems import problems_of, set_up_errors
 from promotion_pipeline.promotion.judge.rows import by_experiment, records
 from promotion_pipeline.promotion.judge.thresholds import JudgedOn, judged_on
@@ -63,7 +64,9 @@ class Assessment(Judged):
     @cached_property
     def eligibility(self) -> PromotionEligibility:
         """The answer in words and numbers."""
-        return eligibility_of(self)
+        found = eligibility_of(self)
+        over = tuple(map(overruled_threshold, self.overruled))
+        return found.model_copy(update={"overruled": over}) if over else found
 
 
 @dataclass(frozen=True)

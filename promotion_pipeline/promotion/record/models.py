@@ -107,6 +107,16 @@ class VariantMetrics(Result):
     mean_value: Measured = None
 
 
+class OverruledThreshold(Result):
+    """A threshold of the request that the experiment's own overruled: it is stricter, or the experiment's to say."""
+
+    threshold: str
+    """Its HTTP name."""
+    asked: Any
+    used: Any
+    message: str
+
+
 class PromotionEligibility(Result):
     """One experiment as seen from one as-of.
 
@@ -166,6 +176,8 @@ class PromotionEligibility(Result):
     """What is wrong with the live promotion of the experiment, the worst first; comes before everything else."""
     traffic: ServedTraffic | None = None
     """Decided, served and observed, as they are now; None: not asked for."""
+    overruled: tuple[OverruledThreshold, ...] = ()
+    """In an unattended act: what the request asked for and the experiment's own overruled."""
 
 
 def who_acted(by: str, through: str | None, claimed: str | None) -> str:
@@ -322,16 +334,6 @@ class Outcome(StrEnum):
     """Whatever was pending is not any more."""
     FAILED = "failed"
     """It could not be evaluated or acted upon; the message says why."""
-
-
-class OverruledThreshold(Result):
-    """A threshold of the request that the experiment's own overruled: it is stricter, or the experiment's to say."""
-
-    threshold: str
-    """Its HTTP name."""
-    asked: Any
-    used: Any
-    message: str
 
 
 class SweepEntry(Result):
