@@ -13,7 +13,7 @@ from promotion_pipeline.errors import NotEligibleError
 from promotion_pipeline.text.numbers import interval_text, measure_text, rate_text, share_text
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.record.models import MetricResult, PromotionEligibility, VariantMetrics
+    from promotion_pipeline.promotion.record.models import MetricResult, PromotionEligibility
 
 VERDICT_STYLES = {
     "eligible": "green",
@@ -118,6 +118,8 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
     if eligibility.distrust is not None:
         output.print_styled(f"THE NUMBERS CANNOT BE TRUSTED: {eligibility.distrust}", "bold red")
     output.print_styled(f"{eligibility.summary} (as of {output.when(eligibility.as_of)})")
+    if eligibility.primary_metric is not None:
+        output.print_styled(f"  {_primary(eligibility)}")
     for item in eligibility.checks:
         mark, style = ("✓", "green") if item.passed else ("✗", "red")
         output.print_styled(f"  {mark} {item.message}", style)
@@ -136,7 +138,7 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
         output.print_styled(f"  a promotion would {traffic_text(eligibility)}")
     if eligibility.hold is not None:
         output.print_styled(f"  on hold: {eligibility.hold}", "yellow")
-    print_variants(eligibility.variants)
+    print_variants(eligibility)
     print_metrics(eligibility.metrics)
 
 
@@ -179,21 +181,30 @@ def _evidence(eligibility: PromotionEligibility) -> str:
     return f"{text}; not promoted unattended" + (f": {withheld}" if withheld else "")
 
 
-def print_variants(variants: tuple[VariantMetrics, ...]) -> None:
-    """A row per variant."""
+def _primary(eligibility: PromotionEligibility) -> str:
+    """What the improvement is the improvement of."""
+    less = ", less is better" if eligibility.primary_direction == "decrease" else ""
+    return f"primary metric: {eligibility.primary_metric}, {eligibility.primary_unit}{less}"
+
+
+def print_variants(eligibility: PromotionEligibility) -> None:
+    """A row per variant; a primary metric that is not conversion has a column of its own."""
+    is_value = eligibility.primary_metric not in (None, "conversion")
     rows = [
         [
             f"{variant.name} (control)" if variant.is_control else variant.name,
             output.share(variant.traffic_percentage),
             output.number(variant.requests),
+            *([measure_text(variant.primary_estimate, unknown="-")] if is_value else []),
             output.rate(variant.conversion_rate),
             output.rate(variant.error_rate),
             output.milliseconds(variant.mean_latency_ms),
         ]
-        for variant in variants
+        for variant in eligibility.variants
     ]
     if rows:
-        output.print_table(["variant", "traffic", "requests", "conversion", "errors", "latency"], rows)
+        primary = [eligibility.primary_unit] if is_value else []
+        output.print_table(["variant", "traffic", "requests", *primary, "conversion", "errors", "latency"], rows)
 
 
 def print_metrics(metrics: tuple[MetricResult, ...]) -> None:

@@ -17,6 +17,7 @@ from promotion_pipeline.evaluation.metric_words import metric_message
 from promotion_pipeline.evaluation.unattended import WithheldReason
 from promotion_pipeline.promotion.judge.distrust import distrust_of
 from promotion_pipeline.promotion.judge.judged import Judged
+from promotion_pipeline.promotion.judge.primary import primary_estimate, primary_of
 from promotion_pipeline.promotion.judge.wording import required_evidence, withheld_sentence
 from promotion_pipeline.promotion.record.experiments import ExperimentFacts
 from promotion_pipeline.promotion.record.models import (
@@ -91,7 +92,8 @@ def eligibility_of(judged: Judged) -> PromotionEligibility:
         missing_hours=ahead.hours if ahead else None,
         summary=_summary(judged, words, is_eligible=eligible),
         as_of=judged.as_of,
-        variants=tuple(_variant(metrics) for metrics in judged.metrics),
+        **primary_of(judged.config),
+        variants=tuple(_variant(judged, metrics) for metrics in judged.metrics),
         metrics=tuple(metric_result(found) for found in judged.metric_results),
     )
 
@@ -164,6 +166,7 @@ def _not_evaluated(judged: Judged) -> PromotionEligibility:
         reason_codes=("not_running",),
         evidence=EvidenceResult(required=required_evidence(judged), is_met=False),
         hold=judged.experiment.hold,
+        **primary_of(judged.config),
         summary=problem,
         as_of=judged.as_of,
     )
@@ -202,12 +205,14 @@ def _evidence(judged: Judged, row: Mapping[str, Any]) -> EvidenceResult:
     )
 
 
-def _variant(row: Mapping[str, Any]) -> VariantMetrics:
+def _variant(judged: Judged, row: Mapping[str, Any]) -> VariantMetrics:
+    reasons = () if judged.decision is None else judged.decision["reasons"]
     return VariantMetrics(
         id=UUID(row["variant_id"]),
         name=row["variant_name"],
         is_control=row["is_control"],
         traffic_percentage=row["traffic_percentage"],
+        primary_estimate=primary_estimate(row, judged.config, reasons),
         **{name: row[name] for name in METRICS},
     )
 

@@ -1,0 +1,46 @@
+"""What `check` and the page say besides the verdict: of which metric, by which evidence, and what stands now."""
+
+from __future__ import annotations
+
+import pytest
+
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import measure_text
+from promotion_pipeline_tests.cli.conftest import Run
+from promotion_pipeline_tests.seeding import VariantSpec, seed_experiment
+
+CARTS = (
+    VariantSpec("control", is_control=True, requests=4_000, conversions=680, value=20),
+    VariantSpec("carousel", requests=4_000, conversions=671, value=24),
+)
+"""More value a request by fewer conversions."""
+
+
+def test_a_value_is_named_and_has_a_column_of_its_own(store: Store, run: Run) -> None:
+    seeded = seed_experiment(store, "recs", CARTS, users=1_000, promotion_config={"primary_metric": "value_mean"})
+    with store.connect() as connection:
+        connection.execute(
+            "UPDATE ai_requests SET value = value + 5 * (hashtext(user_id) %% 2) WHERE experiment_id = %s", [seeded.id]
+        )
+    said = run("check", "recs")
+    assert "primary metric: value_mean, value a request" in said.out
+    assert "value a request   conversion" in said.out
+    data = run("check", "recs", "--json").data
+    assert (data["primaryMetric"], data["primaryUnit"], data["primaryDirection"]) == (
+        "value_mean",
+        "value a request",
+        "increase",
+    )
+    by_request = {row["name"]: row["primaryEstimate"] for row in data["variants"]}
+    assert by_request == {row["name"]: row["meanValue"] for row in data["variants"]}
+    assert measure_text(by_request["carousel"]) in said.out
+    per_user = run("check", "recs", "--json", "--set", "primary_metric=value_per_user").data
+    by_user = {row["name"]: row["primaryEstimate"] for row in per_user["variants"]}
+    assert by_user["control"] == pytest.approx(4 * by_request["control"])
+
+
+def test_conversion_is_named_too_and_needs_no_second_column(store: Store, run: Run) -> None:
+    seed_experiment(store, "checkout")
+    said = run("check", "checkout").out
+    assert "primary metric: conversion, conversions a request" in said
+    assert "value a request" not in said
