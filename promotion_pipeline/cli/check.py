@@ -171,10 +171,10 @@ def _print_next(eligibility: PromotionEligibility) -> None:
 
 
 def _evidence(eligibility: PromotionEligibility) -> str:
+    from promotion_pipeline.promotion.judge.carried import evidence_sentence
+
     evidence = eligibility.evidence
-    lift = interval_text(evidence.lift_lower, evidence.lift_upper)
-    unit = f" by {evidence.analysis_unit}" if evidence.analysis_unit else ""
-    text = f"evidence ({evidence.required}): lift that holds at every look{unit} {lift}"
+    text = evidence_sentence(evidence)
     if evidence.is_met and not evidence.withheld:
         return f"{text}; enough to be promoted unattended"
     withheld = "; ".join(evidence.withheld_because)

@@ -35,8 +35,8 @@ def test_a_value_is_named_and_has_a_column_of_its_own(store: Store, run: Run) ->
     assert by_request == {row["name"]: row["meanValue"] for row in data["variants"]}
     assert measure_text(by_request["carousel"]) in said.out
     per_user = run("check", "recs", "--json", "--set", "primary_metric=value_per_user").data
-    by_user = {row["name"]: row["primaryEstimate"] for row in per_user["variants"]}
-    assert by_user["control"] == pytest.approx(4 * by_request["control"])
+    control = next(row for row in per_user["variants"] if row["isControl"])
+    assert control["primaryEstimate"] == pytest.approx(4_000 * by_request["control"] / control["users"])
 
 
 def test_conversion_is_named_too_and_needs_no_second_column(store: Store, run: Run) -> None:

@@ -15,6 +15,7 @@ from promotion_pipeline.evaluation.contract import CHECKS, CHECKS_IN_WORDS
 from promotion_pipeline.evaluation.explain import Explanation, explain
 from promotion_pipeline.evaluation.metric_words import metric_message
 from promotion_pipeline.evaluation.unattended import WithheldReason
+from promotion_pipeline.promotion.judge.carried import goals_of
 from promotion_pipeline.promotion.judge.distrust import distrust_of
 from promotion_pipeline.promotion.judge.judged import Judged
 from promotion_pipeline.promotion.judge.primary import primary_estimate, primary_of
@@ -200,6 +201,7 @@ def _evidence(judged: Judged, row: Mapping[str, Any]) -> EvidenceResult:
         analysis_unit=row["analysis_unit"],
         is_fresh=judged.is_fresh,
         newest_request_at=judged.watermark,
+        **goals_of(judged),
         withheld=judged.withheld,
         withheld_because=tuple(withheld_sentence(judged, reason) for reason in judged.withheld),
     )

@@ -13,6 +13,7 @@ from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.evaluation.unattended import WithheldReason as WithheldReason
 from promotion_pipeline.promotion.record.measured import EvidenceResult as EvidenceResult
+from promotion_pipeline.promotion.record.measured import GoalEvidence as GoalEvidence
 from promotion_pipeline.promotion.record.measured import OverruledThreshold as OverruledThreshold
 from promotion_pipeline.promotion.record.measured import VariantMetrics as VariantMetrics
 from promotion_pipeline.promotion.record.metric_result import MetricResult as MetricResult
