@@ -120,16 +120,19 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
     output.print_styled(f"{eligibility.summary} (as of {output.when(eligibility.as_of)})")
     if eligibility.primary_metric is not None:
         output.print_styled(f"  {_primary(eligibility)}")
-    for item in eligibility.checks:
+    # Where the input is wrong nothing was counted: a row of failed checks would hide why.
+    checks = () if verdict == "error" else eligibility.checks
+    for item in checks:
         mark, style = ("✓", "green") if item.passed else ("✗", "red")
         output.print_styled(f"  {mark} {item.message}", style)
     shown = {item.message for item in eligibility.checks}
     for reason in eligibility.reasons:
-        if reason not in shown:
+        if reason not in shown and reason not in eligibility.summary:
             output.print_styled(f"  {reason}")
     for warning in eligibility.warnings:
         output.print_styled(f"  ! {warning}", "yellow")
-    output.print_styled(f"  {_evidence(eligibility)}")
+    if verdict != "error":
+        output.print_styled(f"  {_evidence(eligibility)}")
     for note in eligibility.notes:
         output.print_styled(f"  {note}")
     for need in eligibility.missing:
@@ -165,7 +168,10 @@ def _print_next(eligibility: PromotionEligibility) -> None:
         return
     waits = any(asked.experiment_name == eligibility.experiment_name for asked in open_approvals())
     act = "approve {}" if waits else "promote {} --dry-run"
-    if eligibility.distrust is not None:
+    if eligibility.harmed:
+        names = ", ".join(map(repr, eligibility.harmed))
+        output.note(f"Shown to be worse: {names}. It takes a person who promotes all the same, or a no:")
+    if eligibility.distrust is not None or eligibility.harmed:
         act = "decline {} --reason TEXT" if waits else "hold {} --reason TEXT"
     output.note(f"Next: {output.program()} {act.format(output.shell_name(eligibility.experiment_name))}")
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.text.numbers import measure_text
 from promotion_pipeline_tests.cli.conftest import Run
-from promotion_pipeline_tests.seeding import VariantSpec, seed_experiment
+from promotion_pipeline_tests.seeding import WINNER, VariantSpec, seed_experiment
+
+FROM = (datetime.now(UTC) - timedelta(hours=100)).strftime("%Y-%m-%dT%H:00Z")
 
 CARTS = (
     VariantSpec("control", is_control=True, requests=4_000, conversions=680, value=20),
@@ -44,3 +49,29 @@ def test_conversion_is_named_too_and_needs_no_second_column(store: Store, run: R
     said = run("check", "checkout").out
     assert "primary metric: conversion, conversions a request" in said
     assert "value a request" not in said
+
+
+def test_a_config_that_is_wrong_is_the_headline_and_no_failed_check_hides_it(store: Store, run: Run) -> None:
+    seed_experiment(
+        store, "typo", promotion_config={"metrics": [{"name": "views", "kind": "user_counts", "event": "v"}]}
+    )
+    said = run("check", "typo").out.splitlines()
+    assert said[0] == "typo: error"
+    assert said[1].startswith("could not be evaluated: ")
+    assert "user_count" in said[1]
+    assert not any("smaller arm" in line for line in said)
+    data = run("check", "typo", "--json").data
+    assert (data["isEligible"], len(data["checks"])) == (False, len(data["safetyChecks"]))
+
+
+def test_a_promotion_that_harms_a_guardrail_is_not_what_is_offered_next(store: Store, run: Run) -> None:
+    arms = (replace(WINNER[0], latency_ms=100.0), replace(WINNER[1], latency_ms=114.0))
+    latency = {"name": "speed", "kind": "request_mean", "column": "latency_ms", "role": "guardrail"}
+    config = {"metrics": [{**latency, "direction": "decrease", "margin_percent": 5}]}
+    seed_experiment(store, "carousel", arms, promotion_config=config)
+    run("evaluate", "--roll-up", "--experiment", "carousel", "--from", FROM)
+    said = run("check", "carousel")
+    assert "carousel: eligible" in said.out
+    assert "Shown to be worse: 'speed'" in said.err
+    assert "hold carousel --reason TEXT" in said.err
+    assert "promote carousel" not in said.err

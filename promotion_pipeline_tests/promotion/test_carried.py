@@ -60,3 +60,13 @@ def test_without_goals_and_by_the_contract_alone_the_primary_metric_carries_it()
     none = answer([{**REVENUE, "role": "secondary"}], revenue)
     assert none.evidence.goals == ()
     assert "lift that holds at every look" in evidence_sentence(none.evidence)
+
+
+def test_a_guardrail_that_is_shown_to_be_worse_is_harmed_and_one_that_is_not_shown_to_be_kept_is_not() -> None:
+    worse = metric_rows("latency", {"control": of_requests(20_000, 100, 10), "variant-a": of_requests(20_000, 114, 10)})
+    unsure = metric_rows(
+        "latency", {"control": of_requests(20_000, 100, 500), "variant-a": of_requests(20_000, 101, 500)}
+    )
+    assert answer([LATENCY], worse).harmed == ("latency",)
+    found = answer([LATENCY], unsure)
+    assert (found.metrics[0].guardrail, found.harmed) == ("not_kept", ())

@@ -15,7 +15,7 @@ from promotion_pipeline.evaluation.contract import CHECKS, CHECKS_IN_WORDS
 from promotion_pipeline.evaluation.explain import Explanation, explain
 from promotion_pipeline.evaluation.metric_words import metric_message
 from promotion_pipeline.evaluation.unattended import WithheldReason
-from promotion_pipeline.promotion.judge.carried import goals_of
+from promotion_pipeline.promotion.judge.carried import goals_of, harmed_by
 from promotion_pipeline.promotion.judge.distrust import distrust_of
 from promotion_pipeline.promotion.judge.judged import Judged
 from promotion_pipeline.promotion.judge.primary import primary_estimate, primary_of
@@ -88,6 +88,7 @@ def eligibility_of(judged: Judged) -> PromotionEligibility:
         evidence=_evidence(judged, row),
         hold=judged.experiment.hold,
         distrust=distrust_of(judged),
+        harmed=harmed_by(judged),
         **(_ramp(judged, row) if eligible else {}),
         missing=tuple(need.message for need in ahead.needs) if ahead else (),
         missing_hours=ahead.hours if ahead else None,
@@ -145,6 +146,8 @@ def _compared_by_warnings(judged: Judged, row: Mapping[str, Any]) -> dict[str, A
 
 
 def _summary(judged: Judged, words: Explanation, *, is_eligible: bool) -> str:
+    if judged.decision is not None and Reason.INVALID_CONFIG in judged.decision["reasons"] and judged.problem:
+        return f"could not be evaluated: {judged.problem}"
     distrust = distrust_of(judged)
     if distrust is None:
         return words.summary
@@ -178,7 +181,7 @@ def _reasons(judged: Judged, words: Explanation) -> tuple[str, ...]:
     codes = judged.decision["reasons"] if judged.decision else []
     experiment = judged.experiment
     if Reason.INVALID_CONFIG in codes and judged.problem:
-        return (*words.reasons, judged.problem)
+        return (judged.problem, *words.reasons)
     begun = experiment.start_date is not None and experiment.start_date < judged.as_of
     if Reason.NOT_STARTED in codes and experiment.phase_started_at and begun:
         since = instant_text(experiment.phase_started_at)

@@ -95,6 +95,8 @@ class PromotionEligibility(Result):
     """Why automatic promotion is on hold; None: it is not."""
     distrust: str | None = None
     """Why the numbers cannot be trusted, to be said first; None: nothing is known against them."""
+    harmed: tuple[str, ...] = ()
+    """Guardrails that the candidate is shown to make worse: a promotion is then not the first thing to offer."""
     ramp: tuple[float, ...] = ()
     """Percent of traffic that the winner would get, step by step; empty: it is not eligible."""
     ramp_hold_hours: Measured = None
