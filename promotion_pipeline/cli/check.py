@@ -10,10 +10,10 @@ from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import AsOf, Json, ThresholdCommand, parse_time, takes_thresholds
 from promotion_pipeline.errors import NotEligibleError
-from promotion_pipeline.text.numbers import interval_text, measure_text, rate_text, share_text
+from promotion_pipeline.text.numbers import interval_text, measure_text, rate_text, share_text, split_text
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.record.models import MetricResult, PromotionEligibility
+    from promotion_pipeline.promotion.record.models import MetricResult, PromotionEligibility, StandingPromotion
 
 VERDICT_STYLES = {
     "eligible": "green",
@@ -113,6 +113,9 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
     from promotion_pipeline.cli.live import print_alarms
 
     print_alarms(eligibility.alarms)
+    if eligibility.promotion is not None:
+        _print_promoted(eligibility, eligibility.promotion)
+        return
     name, verdict = eligibility.experiment_name, str(eligibility.verdict)
     output.print_styled(f"{name}: {verdict.replace('_', ' ')}", f"bold {VERDICT_STYLES[verdict]}")
     if eligibility.distrust is not None:
@@ -177,20 +180,52 @@ def _print_next(eligibility: PromotionEligibility) -> None:
 
 
 def _evidence(eligibility: PromotionEligibility) -> str:
-    from promotion_pipeline.promotion.judge.carried import evidence_sentence
-
     evidence = eligibility.evidence
-    text = evidence_sentence(evidence)
+    text = evidence_text(eligibility)
     if evidence.is_met and not evidence.withheld:
         return f"{text}; enough to be promoted unattended"
     withheld = "; ".join(evidence.withheld_because)
     return f"{text}; not promoted unattended" + (f": {withheld}" if withheld else "")
 
 
+def _print_promoted(eligibility: PromotionEligibility, promotion: StandingPromotion) -> None:
+    """What stands now, and then the numbers it was promoted with."""
+    was = promotion.was
+    output.print_styled(f"{eligibility.experiment_name}: {promotion.state.value}", "bold green")
+    output.print_styled(f"{eligibility.summary}")
+    if eligibility.traffic is not None:
+        output.print_styled(f"  traffic now: {split_text(eligibility.traffic.decided)}")
+        if eligibility.traffic.problem is not None:
+            output.print_styled(f"  ! {eligibility.traffic.problem}", "yellow")
+    if eligibility.hold is not None:
+        output.print_styled(f"  on hold: {eligibility.hold}", "yellow")
+    how = promotion.promotion_type.value
+    output.print_styled(f"Promoted ({how}) with these numbers, as of {output.when(was.as_of)}: {was.summary}")
+    if was.primary_metric is not None:
+        output.print_styled(f"  {_primary(was)}")
+    for item in was.checks:
+        mark, style = ("✓", "green") if item.passed else ("✗", "red")
+        output.print_styled(f"  {mark} {item.message}", style)
+    for warning in was.warnings:
+        output.print_styled(f"  ! {warning}", "yellow")
+    output.print_styled(f"  {evidence_text(was)}")
+    print_variants(was)
+    print_metrics(was.metrics)
+    shown = output.shell_name(eligibility.experiment_name)
+    output.note(f"Next: {output.program()} ledger {shown}, history {shown}, or rollback {shown} --reason TEXT")
+
+
 def _primary(eligibility: PromotionEligibility) -> str:
     """What the improvement is the improvement of."""
     less = ", less is better" if eligibility.primary_direction == "decrease" else ""
     return f"primary metric: {eligibility.primary_metric}, {eligibility.primary_unit}{less}"
+
+
+def evidence_text(eligibility: PromotionEligibility) -> str:
+    """What the evidence is made of."""
+    from promotion_pipeline.promotion.judge.carried import evidence_sentence
+
+    return evidence_sentence(eligibility.evidence)
 
 
 def print_variants(eligibility: PromotionEligibility) -> None:

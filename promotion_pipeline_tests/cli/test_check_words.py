@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.store.database import Store
 from promotion_pipeline.text.numbers import measure_text
 from promotion_pipeline_tests.cli.conftest import Run
@@ -75,3 +76,21 @@ def test_a_promotion_that_harms_a_guardrail_is_not_what_is_offered_next(store: S
     assert "Shown to be worse: 'speed'" in said.err
     assert "hold carousel --reason TEXT" in said.err
     assert "promote carousel" not in said.err
+
+
+def test_after_a_promotion_check_shows_what_stands_and_the_numbers_it_was_promoted_with(store: Store, run: Run) -> None:
+    seed_experiment(store, "express", promotion_config={"holdback_percent": 10, "holdback_days": 5})
+    promote_winner("express", "auto", "cron", store=store)
+    done = run("check", "express")
+    assert done.code == 3
+    assert "inconclusive" not in done.out
+    assert "not promoted unattended" not in done.out
+    flat = " ".join(done.out.split())
+    assert "express: ramping" in flat
+    assert "traffic now: control 10 %, treatment 90 %" in flat
+    assert "improvement over control 30.00 % >= 5.00 %" in flat
+    data = run("check", "express", "--json").data
+    assert (data["verdict"], data["isEligible"], data["promotion"]["winner"]) == ("inconclusive", False, "treatment")
+    assert data["promotion"]["was"]["improvement"] == pytest.approx(30.0)
+    assert data["promotion"]["was"]["safetyChecks"]["minConfidence"] is True
+    assert "express: ramping" in run("promote", "express", "--dry-run").out

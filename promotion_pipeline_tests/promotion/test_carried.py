@@ -16,10 +16,12 @@ from promotion_pipeline.promotion.judge.rows import records
 from promotion_pipeline.promotion.record.experiments import ExperimentFacts
 from promotion_pipeline.promotion.record.models import PromotionEligibility
 from promotion_pipeline_tests.evaluation.stated import (
+    LATENCY,
     REVENUE,
     SIGN_UP,
     judged,
     metric_rows,
+    of_requests,
     of_users,
 )
 
@@ -63,10 +65,10 @@ def test_without_goals_and_by_the_contract_alone_the_primary_metric_carries_it()
 
 
 def test_a_guardrail_that_is_shown_to_be_worse_is_harmed_and_one_that_is_not_shown_to_be_kept_is_not() -> None:
-    worse = metric_rows("latency", {"control": of_requests(20_000, 100, 10), "variant-a": of_requests(20_000, 114, 10)})
-    unsure = metric_rows(
-        "latency", {"control": of_requests(20_000, 100, 500), "variant-a": of_requests(20_000, 101, 500)}
-    )
+    arms = ("control", "variant-a")
+    clear = [of_requests(20_000, mean, 10) for mean in (100, 114)]
+    unclear = [of_requests(20_000, mean, 500) for mean in (100, 101)]
+    worse, unsure = (metric_rows("latency", dict(zip(arms, sums, strict=True))) for sums in (clear, unclear))
     assert answer([LATENCY], worse).harmed == ("latency",)
     found = answer([LATENCY], unsure)
     assert (found.metrics[0].guardrail, found.harmed) == ("not_kept", ())

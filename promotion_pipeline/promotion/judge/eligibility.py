@@ -28,6 +28,7 @@ from promotion_pipeline.promotion.record.models import (
     Promotion,
     PromotionEligibility,
     SafetyChecks,
+    StandingPromotion,
     VariantMetrics,
 )
 from promotion_pipeline.promotion.record.splits import steps_of
@@ -130,6 +131,19 @@ def eligibility_when_promoted(promotion: Promotion) -> PromotionEligibility:
             watermark=datetime.fromisoformat(watermark) if watermark else None,
             learned=Expected(**snapshot["learned_prior"]) if snapshot.get("learned_prior") else None,
         )
+    )
+
+
+def standing(promotion: Promotion) -> StandingPromotion:
+    """A live promotion with the answer that carried it."""
+    return StandingPromotion(
+        id=promotion.id,
+        state=promotion.state,
+        winner=promotion.promoted_variant_name,
+        promoted_at=promotion.promoted_at,
+        promoted_by=promotion.promoter,
+        promotion_type=promotion.promotion_type,
+        was=eligibility_when_promoted(promotion),
     )
 
 

@@ -120,8 +120,23 @@ class PromotionEligibility(Result):
     """What is wrong with the live promotion of the experiment, the worst first; comes before everything else."""
     traffic: ServedTraffic | None = None
     """Decided, served and observed, as they are now; None: not asked for."""
+    promotion: StandingPromotion | None = None
+    """The live promotion, where it is why nothing is judged now: what it was promoted with."""
     overruled: tuple[OverruledThreshold, ...] = ()
     """In an unattended act: what the request asked for and the experiment's own overruled."""
+
+
+class StandingPromotion(Result):
+    """The live promotion of an experiment that is therefore not judged any more, and what it was promoted with."""
+
+    id: UUID
+    state: PromotionState
+    winner: str
+    promoted_at: datetime
+    promoted_by: str
+    promotion_type: PromotionType
+    was: PromotionEligibility
+    """The answer that carried it, as it stood then."""
 
 
 def who_acted(by: str, through: str | None, claimed: str | None) -> str:
