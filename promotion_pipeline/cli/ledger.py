@@ -105,6 +105,8 @@ def _state(entry: LedgerEntry) -> object:
             return output.styled("held", "green")
         case False:
             return output.styled("not held", "yellow")
+    if entry.state.value == "measuring" and entry.realised_lift is None:
+        return "nothing yet"
     return {"measuring": "so far", "measured": "", "not_measurable": "-"}[entry.state.value]
 
 
