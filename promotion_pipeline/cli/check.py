@@ -10,10 +10,10 @@ from promotion_pipeline.cli import output
 from promotion_pipeline.cli.help import examples
 from promotion_pipeline.cli.options import AsOf, Json, ThresholdCommand, parse_time, takes_thresholds
 from promotion_pipeline.errors import NotEligibleError
-from promotion_pipeline.text.numbers import interval_text, measure_text, rate_text, share_text
+from promotion_pipeline.text.numbers import interval_text, measure_text, rate_text, share_text, split_text
 
 if TYPE_CHECKING:
-    from promotion_pipeline.promotion.record.models import MetricResult, PromotionEligibility, VariantMetrics
+    from promotion_pipeline.promotion.record.models import MetricResult, PromotionEligibility, StandingPromotion
 
 VERDICT_STYLES = {
     "eligible": "green",
@@ -113,21 +113,29 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
     from promotion_pipeline.cli.live import print_alarms
 
     print_alarms(eligibility.alarms)
+    if eligibility.promotion is not None:
+        _print_promoted(eligibility, eligibility.promotion)
+        return
     name, verdict = eligibility.experiment_name, str(eligibility.verdict)
     output.print_styled(f"{name}: {verdict.replace('_', ' ')}", f"bold {VERDICT_STYLES[verdict]}")
     if eligibility.distrust is not None:
         output.print_styled(f"THE NUMBERS CANNOT BE TRUSTED: {eligibility.distrust}", "bold red")
     output.print_styled(f"{eligibility.summary} (as of {output.when(eligibility.as_of)})")
-    for item in eligibility.checks:
+    if eligibility.primary_metric is not None:
+        output.print_styled(f"  {_primary(eligibility)}")
+    # Where the input is wrong nothing was counted: a row of failed checks would hide why.
+    checks = () if verdict == "error" else eligibility.checks
+    for item in checks:
         mark, style = ("✓", "green") if item.passed else ("✗", "red")
         output.print_styled(f"  {mark} {item.message}", style)
     shown = {item.message for item in eligibility.checks}
     for reason in eligibility.reasons:
-        if reason not in shown:
+        if reason not in shown and reason not in eligibility.summary:
             output.print_styled(f"  {reason}")
     for warning in eligibility.warnings:
         output.print_styled(f"  ! {warning}", "yellow")
-    output.print_styled(f"  {_evidence(eligibility)}")
+    if verdict != "error":
+        output.print_styled(f"  {_evidence(eligibility)}")
     for note in eligibility.notes:
         output.print_styled(f"  {note}")
     for need in eligibility.missing:
@@ -136,7 +144,7 @@ def print_eligibility(eligibility: PromotionEligibility) -> None:
         output.print_styled(f"  a promotion would {traffic_text(eligibility)}")
     if eligibility.hold is not None:
         output.print_styled(f"  on hold: {eligibility.hold}", "yellow")
-    print_variants(eligibility.variants)
+    print_variants(eligibility)
     print_metrics(eligibility.metrics)
 
 
@@ -163,37 +171,81 @@ def _print_next(eligibility: PromotionEligibility) -> None:
         return
     waits = any(asked.experiment_name == eligibility.experiment_name for asked in open_approvals())
     act = "approve {}" if waits else "promote {} --dry-run"
-    if eligibility.distrust is not None:
+    if eligibility.harmed:
+        names = ", ".join(map(repr, eligibility.harmed))
+        output.note(f"Shown to be worse: {names}. It takes a person who promotes all the same, or a no:")
+    if eligibility.distrust is not None or eligibility.harmed:
         act = "decline {} --reason TEXT" if waits else "hold {} --reason TEXT"
     output.note(f"Next: {output.program()} {act.format(output.shell_name(eligibility.experiment_name))}")
 
 
 def _evidence(eligibility: PromotionEligibility) -> str:
     evidence = eligibility.evidence
-    lift = interval_text(evidence.lift_lower, evidence.lift_upper)
-    unit = f" by {evidence.analysis_unit}" if evidence.analysis_unit else ""
-    text = f"evidence ({evidence.required}): lift that holds at every look{unit} {lift}"
+    text = evidence_text(eligibility)
     if evidence.is_met and not evidence.withheld:
         return f"{text}; enough to be promoted unattended"
     withheld = "; ".join(evidence.withheld_because)
     return f"{text}; not promoted unattended" + (f": {withheld}" if withheld else "")
 
 
-def print_variants(variants: tuple[VariantMetrics, ...]) -> None:
-    """A row per variant."""
+def _print_promoted(eligibility: PromotionEligibility, promotion: StandingPromotion) -> None:
+    """What stands now, and then the numbers it was promoted with."""
+    was = promotion.was
+    output.print_styled(f"{eligibility.experiment_name}: {promotion.state.value}", "bold green")
+    output.print_styled(f"{eligibility.summary}")
+    if eligibility.traffic is not None:
+        output.print_styled(f"  traffic now: {split_text(eligibility.traffic.decided)}")
+        if eligibility.traffic.problem is not None:
+            output.print_styled(f"  ! {eligibility.traffic.problem}", "yellow")
+    if eligibility.hold is not None:
+        output.print_styled(f"  on hold: {eligibility.hold}", "yellow")
+    how = promotion.promotion_type.value
+    output.print_styled(f"Promoted ({how}) with these numbers, as of {output.when(was.as_of)}: {was.summary}")
+    if was.primary_metric is not None:
+        output.print_styled(f"  {_primary(was)}")
+    for item in was.checks:
+        mark, style = ("✓", "green") if item.passed else ("✗", "red")
+        output.print_styled(f"  {mark} {item.message}", style)
+    for warning in was.warnings:
+        output.print_styled(f"  ! {warning}", "yellow")
+    output.print_styled(f"  {evidence_text(was)}")
+    print_variants(was)
+    print_metrics(was.metrics)
+    shown = output.shell_name(eligibility.experiment_name)
+    output.note(f"Next: {output.program()} ledger {shown}, history {shown}, or rollback {shown} --reason TEXT")
+
+
+def _primary(eligibility: PromotionEligibility) -> str:
+    """What the improvement is the improvement of."""
+    less = ", less is better" if eligibility.primary_direction == "decrease" else ""
+    return f"primary metric: {eligibility.primary_metric}, {eligibility.primary_unit}{less}"
+
+
+def evidence_text(eligibility: PromotionEligibility) -> str:
+    """What the evidence is made of."""
+    from promotion_pipeline.promotion.judge.carried import evidence_sentence
+
+    return evidence_sentence(eligibility.evidence)
+
+
+def print_variants(eligibility: PromotionEligibility) -> None:
+    """A row per variant; a primary metric that is not conversion has a column of its own."""
+    is_value = eligibility.primary_metric not in (None, "conversion")
     rows = [
         [
             f"{variant.name} (control)" if variant.is_control else variant.name,
             output.share(variant.traffic_percentage),
             output.number(variant.requests),
+            *([measure_text(variant.primary_estimate, unknown="-")] if is_value else []),
             output.rate(variant.conversion_rate),
             output.rate(variant.error_rate),
             output.milliseconds(variant.mean_latency_ms),
         ]
-        for variant in variants
+        for variant in eligibility.variants
     ]
     if rows:
-        output.print_table(["variant", "traffic", "requests", "conversion", "errors", "latency"], rows)
+        primary = [eligibility.primary_unit] if is_value else []
+        output.print_table(["variant", "traffic", "requests", *primary, "conversion", "errors", "latency"], rows)
 
 
 def print_metrics(metrics: tuple[MetricResult, ...]) -> None:

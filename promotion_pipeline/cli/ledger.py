@@ -61,11 +61,20 @@ def ledger(name: OneName = None, refresh: Refresh = False, as_json: Json = False
 
 
 def _print(found: Ledger) -> None:
+    from promotion_pipeline.promotion.ledger.wording import awaited_text
+
     if not found.entries:
         output.note("Nothing was promoted yet.")
         return
     output.print_table(["experiment", "promised", "expected", "came", "interval", ""], [_row(e) for e in found.entries])
     for entry in found.entries:
+        if entry.metric not in (None, "conversion"):
+            output.print_styled(f"{entry.experiment_name}: lifts are of {entry.metric}")
+        if entry.goals:
+            goals = ", ".join(map(repr, entry.goals))
+            output.print_styled(f"{entry.experiment_name}: carried by {goals}, which are not measured here")
+        if entry.number_from is not None:
+            output.print_styled(f"{entry.experiment_name}: nothing measured yet{awaited_text(entry)}")
         if entry.because is not None:
             output.print_styled(f"{entry.experiment_name}: not measurable: {entry.because}")
     for record in found.programme:
@@ -73,7 +82,8 @@ def _print(found: Ledger) -> None:
             output.print_styled(_sentence(record))
     output.note(
         f"{found.measured} measured, {found.measuring} being measured, {found.not_measurable} not measurable."
-        " Lifts are those of each experiment's primary metric. Promised: as it won. Expected: after shrinkage."
+        " Lifts are those of each experiment's primary metric (conversion unless said); goals are not measured here."
+        " Promised: as it won. Expected: after shrinkage."
         " Held: what came lies where the expectation said."
     )
 
@@ -95,6 +105,8 @@ def _state(entry: LedgerEntry) -> object:
             return output.styled("held", "green")
         case False:
             return output.styled("not held", "yellow")
+    if entry.state.value == "measuring" and entry.realised_lift is None:
+        return "nothing yet"
     return {"measuring": "so far", "measured": "", "not_measurable": "-"}[entry.state.value]
 
 

@@ -50,7 +50,11 @@ def auto_check(by: By = None, dry_run: DryRun = False, as_json: Json = False, co
         from promotion_pipeline.store.database import current_store
 
         judged = judge(current_store(), None, config, made_by=MadeBy.SWEEP)
-        print_all([assessment.eligibility for assessment in judged.assessments], as_json)
+        found = [assessment.eligibility for assessment in judged.assessments]
+        print_all(found, as_json)
+        for eligibility in found:
+            for over in eligibility.overruled:
+                output.note(f"{eligibility.experiment_name}: {over.message}")
         output.note("Nothing changed: without --dry-run, the eligible ones are promoted or put to a person.")
         return
     from promotion_pipeline.cron import run_sweep

@@ -53,7 +53,7 @@ def explain(decision: Mapping[str, Any] | pd.Series, log: str = "the log") -> Ex
     row: dict[str, Any] = {str(name): value for name, value in decision.items()}
     warnings = tuple(Warn(code) for code in row["warnings"])
     return Explanation(
-        summary=_summary(row, Verdict(row["verdict"])),
+        summary=_summary(row, Verdict(row["verdict"]), log),
         # A decision that was recorded before a check was added says nothing of it.
         checks=tuple(_check(row, check) for check in CONTRACT if check.name in row),
         reasons=tuple(_reason(row, code, log) for code in row["reasons"]),
@@ -152,7 +152,7 @@ def _told_apart(observed: float, threshold: float) -> tuple[str, str]:
     return repr(observed), repr(threshold)
 
 
-def _summary(row: Mapping[str, Any], verdict: Verdict) -> str:
+def _summary(row: Mapping[str, Any], verdict: Verdict, log: str) -> str:
     name = row.get("candidate_variant_name")
     candidate = "the candidate" if name is None or pd.isna(name) else f"{name!r}"
     match verdict:
@@ -169,7 +169,8 @@ def _summary(row: Mapping[str, Any], verdict: Verdict) -> str:
         case Verdict.INCONCLUSIVE:
             return "the data cannot be judged"
         case Verdict.ERROR:
-            return "could not be evaluated: the input contradicts itself"
+            faults = [code for code in row["reasons"] if code not in CHECKS]
+            return "could not be evaluated: " + "; ".join(_reason(row, code, log) for code in faults)
         case _ as never:
             assert_never(never)
 

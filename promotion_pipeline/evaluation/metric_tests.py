@@ -14,7 +14,13 @@ from promotion_pipeline.evaluation.codes import GuardrailVerdict, MetricOutcome,
 from promotion_pipeline.evaluation.lanes import KINDS, Lanes
 from promotion_pipeline.evaluation.layout import Bools, Floats, Ints
 from promotion_pipeline.evaluation.metric_sums import SAMPLES, UNMATCHED, UNREADABLE, MetricRows
-from promotion_pipeline.evaluation.metrics.stated import StatedEstimate, StatedMetricKind, Sums, stated_kind_of
+from promotion_pipeline.evaluation.metrics.stated import (
+    OfTwoSums,
+    StatedEstimate,
+    StatedMetricKind,
+    Sums,
+    stated_kind_of,
+)
 from promotion_pipeline.evaluation.sums import CELLS_PER_BLOCK, Block
 from promotion_pipeline.statistics import (
     Contrast,
@@ -240,6 +246,7 @@ class _LanesOfAKind:
                 (MetricReason.NEEDS_USERS, nobody),
                 (MetricReason.EVENTS_UNREADABLE, _unreadable(sums)[None]),
                 (MetricReason.UNMATCHED, _unmatched(sums)[None]),
+                (MetricReason.UNMATCHED, _is_of_nothing(self.kind, sums, n)[None]),
                 (MetricReason.NOT_A_NUMBER, ~(known[:1] & known[1:])),
                 (MetricReason.NO_ROWS, (n[:1] == 0) | (n[1:] == 0)),
                 (MetricReason.TOO_FEW, (n[:1] <= 1) | (n[1:] <= 1)),
@@ -297,6 +304,13 @@ def _unmatched(sums: Sums) -> Bools:
         if UNMATCHED in sums:
             return np.asarray(silent & (sums[UNMATCHED] > 0).any(axis=0))
     return np.zeros(silent.shape, dtype=bool)
+
+
+def _is_of_nothing(kind: StatedMetricKind, sums: Sums, n: Floats) -> Bools:
+    """Where a ratio's users have nothing to divide by in any arm so far, (lanes, hours)."""
+    if not isinstance(kind, OfTwoSums):
+        return np.zeros(n.shape[1:], dtype=bool)
+    return np.asarray((sums["denominator_sum"] == 0).all(axis=0) & (n > 0).any(axis=0))
 
 
 def _positive(values: Floats) -> Floats:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+from promotion_pipeline.config import MetricKind
 from promotion_pipeline.evaluation.codes import GuardrailVerdict, MetricOutcome, MetricReason
 from promotion_pipeline.text.numbers import count_text, rate_text, setting_text
 
@@ -12,7 +14,7 @@ from promotion_pipeline.text.numbers import count_text, rate_text, setting_text
 def metric_message(row: Mapping[str, Any]) -> str:
     """A row's verdict, and where there is none why it could not be measured."""
     reason = MetricReason(row["reason"])
-    said = _said(row) if reason in (MetricReason.MEASURED, MetricReason.NO_BASE) else why_not(reason)
+    said = _said(row) if reason in (MetricReason.MEASURED, MetricReason.NO_BASE) else _unmeasured(row, reason)
     if row["guardrail"] is not None:
         verdict = GuardrailVerdict(row["guardrail"])
         said = f"{verdict.value.replace('_', ' ')}: {_guarded(row, verdict, reason)}"
@@ -49,7 +51,7 @@ def _guarded(row: Mapping[str, Any], verdict: GuardrailVerdict, reason: MetricRe
         case GuardrailVerdict.NOT_KEPT:
             return _beyond(row, margin)
         case GuardrailVerdict.NOT_MEASURED:
-            return why_not(reason)
+            return _unmeasured(row, reason)
         case _ as never:
             assert_never(never)
 
@@ -64,6 +66,33 @@ def _beyond(row: Mapping[str, Any], margin: float) -> str:
     return f"shown to be worse, and not shown to be by less than {setting_text(margin)}"
 
 
+def _unmeasured(row: Mapping[str, Any], reason: MetricReason) -> str:
+    """Why this row's metric could not be measured: a reason can have several causes, which its numbers tell apart."""
+    of_arm = {"control": row.get("control_sample"), "the treatment": row.get("sample")}
+    is_ratio = row.get("kind") == MetricKind.RATIO
+    empty = [arm for arm, sample in of_arm.items() if sample == 0]
+    match reason:
+        case MetricReason.NO_ROWS if len(empty) == 1:
+            return f"{empty[0]} has no user or request that it could be measured on; check the assignment"
+        case MetricReason.UNMATCHED if is_ratio:
+            return "nothing matches what it is divided by, or neither part; compare both metrics with what is sent"
+        case MetricReason.NOT_A_NUMBER if is_ratio:
+            estimates = {"control": row.get("control_estimate"), "the treatment": row.get("estimate")}
+            without = " and ".join(arm for arm, estimate in estimates.items() if _is_missing(estimate))
+            where = f" of {without}" if without else ""
+            return f"what it is divided by is 0{where}, or a sum is no number; compare both metrics with what is sent"
+        case MetricReason.TOO_FEW if all((sample or 0) > 1 for sample in of_arm.values()):
+            if is_ratio:
+                return "what it is divided by is about 0 in sum, or nearly all of one user: no quotient can be tested"
+            return "nearly all of an arm is one user or request: nothing can be tested by the others"
+        case _:
+            return why_not(reason)
+
+
+def _is_missing(value: float | None) -> bool:
+    return value is None or not math.isfinite(value)
+
+
 def why_not(reason: MetricReason) -> str:
     """Why a metric could not be measured, and what to do about it."""
     sentences = {
@@ -76,7 +105,7 @@ def why_not(reason: MetricReason) -> str:
         ),
         MetricReason.NEEDS_USERS: "it is made of users and the log knows none; log a user_id",
         MetricReason.TOO_FEW: "too few users or requests in one of the two arms",
-        MetricReason.NO_VARIATION: "everybody of an arm has the same value",
+        MetricReason.NO_VARIATION: "within each arm everybody has the same value: no variance to test a difference by",
         MetricReason.NO_BASE: "control's mean is 0, and a share of nothing is no margin; leave out margin_percent",
         MetricReason.NOT_A_NUMBER: "a sum is no number or contradicts the others; correct the values, or state a cap",
     }

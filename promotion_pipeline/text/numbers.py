@@ -16,13 +16,21 @@ ALMOST_CERTAIN = 99.99
 """Percent; above it a confidence is not rounded up to a certainty that nobody has."""
 SMALLEST_P_VALUE = 1e-15
 """Below it the digits of a p-value say nothing."""
+LONGEST_PERCENT = 1e6
+"""Beyond it the digits of a percentage say nothing: one value that is absurd makes a hundred of them."""
+LONGEST_COUNT = 1e15
+"""Beyond it a float does not know every whole number any more."""
 
 
 def percent_text(value: float | None, digits: int = 2, *, signed: bool = False, unknown: str = UNKNOWN) -> str:
     """A number that is percent already."""
     if value is None or not math.isfinite(value):
         return unknown
-    return f"{value:+,.{digits}f} %" if signed else f"{value:,.{digits}f} %"
+    return f"{_percentage(value, digits, '+' if signed else '')} %"
+
+
+def _percentage(value: float, digits: int, sign: str) -> str:
+    return f"{value:{sign}.0e}" if abs(value) > LONGEST_PERCENT else f"{value:{sign},.{digits}f}"
 
 
 def rate_text(value: float | None, digits: int = 2, *, signed: bool = False, unknown: str = UNKNOWN) -> str:
@@ -37,9 +45,9 @@ def lift_text(percent: float | None, *, unknown: str = UNKNOWN) -> str:
 
 def interval_text(lower: float | None, upper: float | None, *, unknown: str = UNKNOWN) -> str:
     """An interval of lifts, of fractions; one without an end is none."""
-    if lower is None or upper is None or not (math.isfinite(lower) and math.isfinite(upper)):
+    if lower is None or upper is None or not (math.isfinite(lower * 100) and math.isfinite(upper * 100)):
         return unknown
-    return f"{lower * 100:+,.1f} to {upper * 100:+,.1f} %"
+    return f"{_percentage(lower * 100, 1, '+')} to {_percentage(upper * 100, 1, '+')} %"
 
 
 def share_text(value: SupportsFloat | str | None, *, unknown: str = UNKNOWN) -> str:
@@ -89,7 +97,9 @@ def p_sentence(value: float | None) -> str:
 
 def count_text(value: float | None, digits: int = 0, *, unknown: str = UNKNOWN) -> str:
     """A count, or a measure with so many digits."""
-    return unknown if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
+    if value is None or not math.isfinite(value):
+        return unknown
+    return f"{value:.3g}" if abs(value) > LONGEST_COUNT else f"{value:,.{digits}f}"
 
 
 def measure_text(value: float | None, *, unknown: str = UNKNOWN) -> str:
@@ -99,7 +109,7 @@ def measure_text(value: float | None, *, unknown: str = UNKNOWN) -> str:
 
 def milliseconds_text(value: float | None, *, unknown: str = UNKNOWN) -> str:
     """A latency."""
-    return unknown if value is None or not math.isfinite(value) else f"{value:,.1f} ms"
+    return unknown if value is None or not math.isfinite(value) else f"{count_text(value, 1)} ms"
 
 
 def instant_text(value: datetime | str | None, *, unknown: str = UNKNOWN) -> str:

@@ -6,23 +6,28 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import quote
 
 import httpx2
 import pytest
 
+from promotion_pipeline import auto_check_promotions
 from promotion_pipeline.api.access import access_of
 from promotion_pipeline.api.openapi import api_routes
 from promotion_pipeline.api.pages.guard import COOKIE, PageRoute, own_address
 from promotion_pipeline.api.tokens import revoke_token
 from promotion_pipeline.notifications.links import evidence_url
+from promotion_pipeline.rollups import catch_up
 from promotion_pipeline_tests.api.conftest import TLS, Api
 from promotion_pipeline_tests.api.looks import write_looks
+from promotion_pipeline_tests.promotion.deciding import decide
 from promotion_pipeline_tests.seeding import (
     NO_DIFFERENCE,
     UNPROVEN,
     WINNER,
     VariantSpec,
+    add_requests,
     seed_experiment,
     split_of,
 )
@@ -394,3 +399,26 @@ def test_a_broken_split_comes_first_and_asks_for_a_tick_and_a_reason(api: Api, o
     (promotion,) = api.viewer.get("/api/monitoring/experiments/checkout/history").json()["data"]["history"]
     assert promotion["metadata"]["despite"] == ["sample_ratio_mismatch"]
     assert promotion["metadata"]["reason"] == "the bot is known"
+
+
+def test_the_list_and_the_page_do_not_disagree_about_an_hour_without_saying_so(api: Api, operator: Browser) -> None:
+    seeded = seed_experiment(api.store, "checkout", UNPROVEN)
+    decide(api.store)
+    before = operator.client.get("/experiments").text
+    assert "+9.50 %" in before
+    assert "The list says of this hour" not in operator.client.get(PAGE).text
+    more = VariantSpec("treatment", requests=10, conversions=10)
+    add_requests(api.store, seeded, more, start=seeded.end - timedelta(hours=1), end=seeded.end)
+    catch_up(api.store, seeded.end)
+    page = operator.client.get(PAGE).text
+    assert "The list says of this hour: eligible, treatment +9.50 %" in page
+    improvement = re.search(r"Improvement[^<]*</dt><dd>([^<]+)<", page)
+    assert improvement is not None
+    auto_check_promotions("cron", store=api.store)
+    listed = operator.client.get("/experiments").text
+    assert f'asked as of <time datetime="{seeded.end.isoformat()}">' in listed
+    assert improvement.group(1) in listed
+    assert "+9.50 %" not in listed
+    assert "The list says of this hour" not in operator.client.get(PAGE).text
+    (row,) = api.viewer.get("/api/monitoring/experiments").json()["data"]
+    assert row["asOf"] == row["askedAsOf"]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from promotion_pipeline.cron import run_sweep
 from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.act.ramp import advance_ramp
+from promotion_pipeline.promotion.ledger.ledger import ledger_of
+from promotion_pipeline.promotion.ledger.wording import outcome_sentence
 from promotion_pipeline.store.database import Store
+from promotion_pipeline.text.numbers import instant_text
 from promotion_pipeline_tests.cli.conftest import Run
+from promotion_pipeline_tests.evaluation.stated import REVENUE
 from promotion_pipeline_tests.promotion.test_realised import AFTER, HELD, later
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 
@@ -47,3 +53,20 @@ def test_promise_outcome_and_programme_fit_eighty_columns(
     assert one["realisedLift"] == pytest.approx(0.2)
     assert (one["source"], one["held"], one["controlRequests"]) == ("holdback", True, 2_000)
     assert run("ledger", "y", "--json", "--refresh").data["entries"][0]["reason"] == "no_traffic_on_control"
+
+
+def test_each_promise_says_of_which_metric_it_is_and_from_when_there_is_a_number(store: Store, run: Run) -> None:
+    promotions = {}
+    for name, config in (("held", HELD), ("all", {}), ("goals", HELD | {"metrics": [REVENUE]})):
+        seed_experiment(store, name, WINNER, promotion_config=config)
+        promotions[name] = promote_winner(name, "manual" if name == "goals" else "auto", "anna", store=store)
+    found = {entry["experimentName"]: entry for entry in run("ledger", "--json").data["entries"]}
+    begun = promotions["held"].step_started_at.replace(minute=0, second=0, microsecond=0)
+    assert datetime.fromisoformat(found["held"]["numberFrom"]) == begun + timedelta(hours=1)
+    assert (found["all"]["numberFrom"], found["held"]["metric"], found["held"]["goals"]) == (None, "conversion", [])
+    goals = ledger_of([(promotions["goals"].model_copy(update={"evidence": "always_valid"}), None)]).entries[0]
+    assert goals.goals == ("revenue",)
+    assert "its goals 'revenue' are not measured here" in outcome_sentence(goals)
+    said = run("ledger", "held")
+    assert f"held: nothing measured yet: a number from {instant_text(found['held']['numberFrom'])} on" in said.out
+    assert "goals are not measured here" in " ".join(said.err.split())

@@ -10,8 +10,10 @@ import pytest
 from promotion_pipeline import auto_check_promotions
 from promotion_pipeline.config import Mode, PromotionConfig
 from promotion_pipeline.errors import WithheldError
+from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.act.approvals import approve_promotion
 from promotion_pipeline.promotion.act.promote import promote_winner
+from promotion_pipeline.promotion.judge.assess import judge
 from promotion_pipeline.promotion.record.models import Outcome
 from promotion_pipeline.store.database import Store
 from promotion_pipeline_tests.seeding import UNPROVEN, WINNER, count, seed_experiment
@@ -133,3 +135,15 @@ def test_an_act_without_thresholds_names_none(store: Store) -> None:
     seed_experiment(store, "x", WINNER)
     auto_check_promotions("cron", store=store)
     assert "requested_thresholds" not in audit(store, "promote")
+
+
+def test_metrics_of_a_request_are_named_as_not_used_and_stop_no_sweep(store: Store) -> None:
+    own = {"name": "refunds", "kind": "user_count", "event": "refund", "role": "secondary"}
+    seed_experiment(store, "x", WINNER, promotion_config={"metrics": [own]})
+    dry = judge(store, None, PromotionConfig(metrics=()), made_by=MadeBy.SWEEP).assessments[0].eligibility
+    (entry,) = auto_check_promotions("cron", {"metrics": []}, store=store).results
+    assert entry.outcome is Outcome.PROMOTED
+    (over,) = entry.to_json()["overruled"]
+    assert (over["asked"], over["used"][0]["name"]) == ([], "refunds")
+    assert over["message"] == 'metrics=[] of the request is not used: it stays as the experiment has it, ["refunds"]'
+    assert dry.to_json()["overruled"] == [over]

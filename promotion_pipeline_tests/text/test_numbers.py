@@ -75,3 +75,22 @@ def test_a_duration_has_the_unit_that_fits() -> None:
     start = datetime(2026, 3, 1, tzinfo=UTC)
     lasted = [numbers.duration_text(start, start + timedelta(minutes=minutes)) for minutes in (5, 150, 4320)]
     assert lasted == ["5 minutes", "2.5 hours", "3.0 days"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (numbers.rate_text(-9.3e94, signed=True), "-9e+96 %"),
+        (numbers.percent_text(1e95), "1e+95 %"),
+        (numbers.lift_text(1e95), "+1e+95 %"),
+        (numbers.percent_text(1e6), "1,000,000.00 %"),
+        (numbers.rate_text(11_765.0, 1, signed=True), "+1e+06 %"),
+        (numbers.interval_text(-1e93, 0.25), "-1e+95 to +25.0 %"),
+        (numbers.count_text(9e99), "9e+99"),
+        (numbers.count_text(1e15), "1,000,000,000,000,000"),
+        (numbers.milliseconds_text(1e95), "1e+95 ms"),
+        (numbers.rate_text(1e308, 1), "unknown"),
+    ],
+)
+def test_a_number_that_nobody_can_read_is_written_in_powers_of_ten(text: str, said: str) -> None:
+    assert text == said

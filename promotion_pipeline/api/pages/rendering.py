@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 
 from promotion_pipeline.api.guard import GuardedRequest
 from promotion_pipeline.api.pages import charts
+from promotion_pipeline.promotion.judge.carried import outcome_text
 from promotion_pipeline.text import numbers
 from promotion_pipeline.text.forest import READING
 
@@ -69,6 +70,7 @@ def environment() -> Environment:
         hours=partial(numbers.hours_text, unknown=UNKNOWN),
         p_value=partial(numbers.p_value_text, unknown=UNKNOWN),
         confidence=partial(numbers.confidence_text, unknown=UNKNOWN),
+        outcome=outcome_text,
         interval=partial(numbers.interval_text, unknown=UNKNOWN),
     )
     made.globals["area"] = charts

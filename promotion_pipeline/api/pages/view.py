@@ -20,6 +20,7 @@ from promotion_pipeline.promotion.act.rollback import RollbackTarget, plan_rollb
 from promotion_pipeline.promotion.history.evidence import LiftPoint, Phase, lift_series, phases_of
 from promotion_pipeline.promotion.history.happened import Happened, happened_to
 from promotion_pipeline.promotion.history.history import get_promotion_history
+from promotion_pipeline.promotion.history.overview import experiment_overview
 from promotion_pipeline.promotion.history.standing import traffic_now
 from promotion_pipeline.promotion.judge.assess import Assessment, judge
 from promotion_pipeline.promotion.judge.eligibility import eligibility_when_promoted
@@ -31,7 +32,7 @@ from promotion_pipeline.promotion.record.states import ApprovalState, PromotionS
 from promotion_pipeline.promotion.record.watched import Alarm
 from promotion_pipeline.promotion.watch.alarms import alarms_of
 from promotion_pipeline.store.database import Store
-from promotion_pipeline.text.numbers import split_text
+from promotion_pipeline.text.numbers import confidence_text, lift_text, split_text
 from promotion_pipeline.traffic.splits import TrafficSplit, traffic_splits
 
 CHECK_TITLES = {check.name: check.title for check in CONTRACT}
@@ -106,6 +107,8 @@ class ExperimentView:
     """Where a rollback can go."""
     next_step: str | None
     """The split that the next step of the ramp sets."""
+    listed: str | None
+    """What the list says of the same hour, where that is something else; None: the same, or of another hour."""
     outcome: str | None
     """What the live promotion promised and what came of it, in a sentence."""
     treatments: tuple[Treatment, ...]
@@ -146,6 +149,7 @@ def experiment_view(store: Store, name: str) -> ExperimentView:
         splits=_splits(store, experiment_id),
         ways=() if live is None else _ways(store, live),
         next_step=_next_step(store, live),
+        listed=None if recorded is not None else _listed(store, name, eligibility),
         outcome=_outcome(store, live),
         treatments=_treatments(assessment, recorded, eligibility),
         drawn=drawn,
@@ -157,6 +161,20 @@ def experiment_view(store: Store, name: str) -> ExperimentView:
 def _splits(store: Store, experiment_id: UUID) -> TrafficSplit | None:
     with store.connect() as connection:
         return next(iter(traffic_splits(connection, [experiment_id])), None)
+
+
+def _listed(store: Store, name: str, found: PromotionEligibility) -> str | None:
+    """The decision of record of the same hour where more has come since: both are right, each of its own moment."""
+    row = experiment_overview(store, name)
+    if row is None or row.as_of != found.as_of or row.verdict is None:
+        return None
+    shown = (row.verdict, row.candidate, lift_text(row.improvement), confidence_text(row.confidence))
+    now = (found.verdict.value, found.candidate, lift_text(found.improvement), confidence_text(found.confidence))
+    if shown == now:
+        return None
+    verdict, candidate, lift, confidence = shown
+    lead = f"{candidate} {lift} at {confidence} confidence" if candidate else lift
+    return f"{verdict.replace('_', ' ')}, {lead}"
 
 
 def _outcome(store: Store, live: Promotion | None) -> str | None:

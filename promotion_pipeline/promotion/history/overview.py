@@ -21,7 +21,11 @@ class VariantShare(Result):
 
 
 class ExperimentOverview(Result):
-    """One experiment; the numbers are those of its newest decision of record (None: none was made yet)."""
+    """One experiment; the numbers are those of its newest decision of record (None: none was made yet).
+
+    Where a person is asked about an hour that is not older, they are those of the question: it was put after the
+    decision of record, on all that had come until then, and it is what the experiment's own page shows.
+    """
 
     id: UUID
     name: str
@@ -46,8 +50,19 @@ class ExperimentOverview(Result):
     """The winner of the live promotion; None: there is none."""
     promotion_state: str | None
     waits_for_approval: bool
+    asked_as_of: datetime | None = None
+    """End of the hour that the open question is about; None: nobody is asked."""
 
 
+OF_QUESTION = {
+    "verdict": "verdict",
+    "is_eligible": "isEligible",
+    "candidate": "candidate",
+    "confidence": "confidence",
+    "improvement": "improvement",
+    "sample_size": "sampleSize",
+}
+"""What an open question says, by the name that it has in the request's record."""
 _OVERVIEW = """
     SELECT e.id, e.name::text, e.is_active, e.start_date::timestamptz, e.auto_promotion_hold AS hold,
         coalesce(v.variants, '[]') AS variants,
@@ -57,7 +72,7 @@ _OVERVIEW = """
         coalesce(d.warnings && ARRAY['sample_ratio_mismatch', 'sequential_sample_ratio_mismatch'], false)
             AS is_split_broken,
         p.promoted_variant_name AS promoted_variant, p.state AS promotion_state,
-        a.id IS NOT NULL AS waits_for_approval
+        a.id IS NOT NULL AS waits_for_approval, a.as_of AS asked_as_of, a.decision AS asked
     FROM ab_experiments e
     LEFT JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object('name', name, 'is_control', is_control,
@@ -108,6 +123,9 @@ def experiment_overview(store: Store, name: str) -> ExperimentOverview | None:
 
 
 def _overview(row: dict[str, Any]) -> ExperimentOverview:
+    asked = row.pop("asked")
+    if asked is not None and (row["as_of"] is None or row["asked_as_of"] >= row["as_of"]):
+        row |= {name: asked.get(key) for name, key in OF_QUESTION.items()} | {"as_of": row["asked_as_of"]}
     finite = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
     }

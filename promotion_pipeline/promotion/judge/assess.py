@@ -33,14 +33,16 @@ from promotion_pipeline.evaluation.from_frames import metric_sums
 from promotion_pipeline.evaluation.tables import ExperimentRows
 from promotion_pipeline.evaluation.unattended import MadeBy
 from promotion_pipeline.promotion.judge.data import DataState, data_state
-from promotion_pipeline.promotion.judge.eligibility import eligibility_of
+from promotion_pipeline.promotion.judge.eligibility import eligibility_of, standing
 from promotion_pipeline.promotion.judge.in_force import InForce, in_force
 from promotion_pipeline.promotion.judge.judged import Judged
+from promotion_pipeline.promotion.judge.overruled import overruled_threshold
 from promotion_pipeline.promotion.judge.problems import problems_of, set_up_errors
 from promotion_pipeline.promotion.judge.rows import by_experiment, records
 from promotion_pipeline.promotion.judge.thresholds import JudgedOn, judged_on
 from promotion_pipeline.promotion.record.experiments import Experiment, experiments_named, running_experiments
 from promotion_pipeline.promotion.record.models import PromotionEligibility
+from promotion_pipeline.promotion.record.queries import LIVE, promotions_where
 from promotion_pipeline.promotion.record.served import ServedTraffic
 from promotion_pipeline.promotion.record.transaction import database_errors
 from promotion_pipeline.promotion.record.watched import Alarm
@@ -75,7 +77,9 @@ class Assessment(Judged):
     @cached_property
     def eligibility(self) -> PromotionEligibility:
         """The answer in words and numbers."""
-        return eligibility_of(self)
+        found = eligibility_of(self)
+        over = tuple(map(overruled_threshold, self.overruled))
+        return found.model_copy(update={"overruled": over}) if over else found
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,17 @@ def assess(
         # What is served now says nothing of an hour that was asked for.
         served = traffic_splits(connection, ids) if as_of is None else ()
         traffic = {split.experiment_id: ServedTraffic.of(split) for split in served}
+        # Those that are promoted are not judged any more: what they were promoted with is the answer.
+        silent = [one.experiment.id for one in assessments if one.decision is None] if as_of is None else []
+        live = promotions_where(connection, f"{LIVE} AND experiment_id = ANY(%s)", [silent]) if silent else []
+    promotions = {
+        promotion.experiment_id: standing(promotion) for promotion in live if promotion.snapshot.get("decision")
+    }
     return [
-        with_alarms(assessment, alarms).model_copy(update={"traffic": traffic.get(assessment.experiment.id)})
-        for assessment in assessments
+        with_alarms(one, alarms).model_copy(
+            update={"traffic": traffic.get(one.experiment.id), "promotion": promotions.get(one.experiment.id)}
+        )
+        for one in assessments
     ]
 
 

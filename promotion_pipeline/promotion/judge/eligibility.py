@@ -15,8 +15,10 @@ from promotion_pipeline.evaluation.contract import CHECKS, CHECKS_IN_WORDS
 from promotion_pipeline.evaluation.explain import Explanation, explain
 from promotion_pipeline.evaluation.metric_words import metric_message
 from promotion_pipeline.evaluation.unattended import WithheldReason
+from promotion_pipeline.promotion.judge.carried import goals_of, harmed_by
 from promotion_pipeline.promotion.judge.distrust import distrust_of
 from promotion_pipeline.promotion.judge.judged import Judged
+from promotion_pipeline.promotion.judge.primary import primary_estimate, primary_of
 from promotion_pipeline.promotion.judge.wording import required_evidence, withheld_sentence
 from promotion_pipeline.promotion.record.experiments import ExperimentFacts
 from promotion_pipeline.promotion.record.models import (
@@ -26,6 +28,7 @@ from promotion_pipeline.promotion.record.models import (
     Promotion,
     PromotionEligibility,
     SafetyChecks,
+    StandingPromotion,
     VariantMetrics,
 )
 from promotion_pipeline.promotion.record.splits import steps_of
@@ -86,12 +89,14 @@ def eligibility_of(judged: Judged) -> PromotionEligibility:
         evidence=_evidence(judged, row),
         hold=judged.experiment.hold,
         distrust=distrust_of(judged),
+        harmed=harmed_by(judged),
         **(_ramp(judged, row) if eligible else {}),
         missing=tuple(need.message for need in ahead.needs) if ahead else (),
         missing_hours=ahead.hours if ahead else None,
         summary=_summary(judged, words, is_eligible=eligible),
         as_of=judged.as_of,
-        variants=tuple(_variant(metrics) for metrics in judged.metrics),
+        **primary_of(judged.config),
+        variants=tuple(_variant(judged, metrics) for metrics in judged.metrics),
         metrics=tuple(metric_result(found) for found in judged.metric_results),
     )
 
@@ -129,6 +134,19 @@ def eligibility_when_promoted(promotion: Promotion) -> PromotionEligibility:
     )
 
 
+def standing(promotion: Promotion) -> StandingPromotion:
+    """A live promotion with the answer that carried it."""
+    return StandingPromotion(
+        id=promotion.id,
+        state=promotion.state,
+        winner=promotion.promoted_variant_name,
+        promoted_at=promotion.promoted_at,
+        promoted_by=promotion.promoter,
+        promotion_type=promotion.promotion_type,
+        was=eligibility_when_promoted(promotion),
+    )
+
+
 def _compared_by_warnings(judged: Judged, row: Mapping[str, Any]) -> dict[str, Any]:
     """What warnings compare: the candidate's numbers and control's."""
     of = {metrics["variant_name"]: metrics for metrics in judged.metrics}
@@ -142,6 +160,8 @@ def _compared_by_warnings(judged: Judged, row: Mapping[str, Any]) -> dict[str, A
 
 
 def _summary(judged: Judged, words: Explanation, *, is_eligible: bool) -> str:
+    if judged.decision is not None and Reason.INVALID_CONFIG in judged.decision["reasons"] and judged.problem:
+        return f"could not be evaluated: {judged.problem}"
     distrust = distrust_of(judged)
     if distrust is None:
         return words.summary
@@ -164,6 +184,7 @@ def _not_evaluated(judged: Judged) -> PromotionEligibility:
         reason_codes=("not_running",),
         evidence=EvidenceResult(required=required_evidence(judged), is_met=False),
         hold=judged.experiment.hold,
+        **primary_of(judged.config),
         summary=problem,
         as_of=judged.as_of,
     )
@@ -174,7 +195,7 @@ def _reasons(judged: Judged, words: Explanation) -> tuple[str, ...]:
     codes = judged.decision["reasons"] if judged.decision else []
     experiment = judged.experiment
     if Reason.INVALID_CONFIG in codes and judged.problem:
-        return (*words.reasons, judged.problem)
+        return (judged.problem, *words.reasons)
     begun = experiment.start_date is not None and experiment.start_date < judged.as_of
     if Reason.NOT_STARTED in codes and experiment.phase_started_at and begun:
         since = instant_text(experiment.phase_started_at)
@@ -198,17 +219,20 @@ def _evidence(judged: Judged, row: Mapping[str, Any]) -> EvidenceResult:
         analysis_unit=row["analysis_unit"],
         is_fresh=judged.is_fresh,
         newest_request_at=judged.watermark,
+        **goals_of(judged),
         withheld=judged.withheld,
         withheld_because=tuple(withheld_sentence(judged, reason) for reason in judged.withheld),
     )
 
 
-def _variant(row: Mapping[str, Any]) -> VariantMetrics:
+def _variant(judged: Judged, row: Mapping[str, Any]) -> VariantMetrics:
+    reasons = () if judged.decision is None else judged.decision["reasons"]
     return VariantMetrics(
         id=UUID(row["variant_id"]),
         name=row["variant_name"],
         is_control=row["is_control"],
         traffic_percentage=row["traffic_percentage"],
+        primary_estimate=primary_estimate(row, judged.config, reasons),
         **{name: row[name] for name in METRICS},
     )
 

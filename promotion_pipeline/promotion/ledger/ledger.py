@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from promotion_pipeline.config import Evidence, MetricRole, parse_config
+from promotion_pipeline.errors import PromotionError
+from promotion_pipeline.promotion.ledger.awaited import number_from
 from promotion_pipeline.promotion.ledger.promise import Promise, promise_of
 from promotion_pipeline.promotion.ledger.states import REASONS, RealisedSource, RealisedState, Unmeasurable
 from promotion_pipeline.promotion.record.models import Promotion
@@ -28,6 +31,10 @@ class LedgerEntry(Result):
     control: str
     promoted_at: datetime
     promotion_state: PromotionState
+    metric: str | None = None
+    """The primary metric: every lift here is of it; None: the record does not say."""
+    goals: tuple[str, ...] = ()
+    """Goals that carried the promotion in its place. What came of them is not measured here."""
     promised_lift: Measured = None
     """As measured at the decision: too large on average, because it won."""
     promised_lower: Measured = None
@@ -42,6 +49,8 @@ class LedgerEntry(Result):
     """What was to be expected by the prior that the team's own past had taught; None: too little past."""
     state: RealisedState
     source: RealisedSource | None = None
+    number_from: datetime | None = None
+    """While nothing is known yet: from when there can be a number; None: none is awaited."""
     reason: Unmeasurable | None = None
     because: str | None = None
     """The reason in words."""
@@ -172,7 +181,20 @@ def _entry(promotion: Promotion, promise: Promise | None, outcome: dict[str, Any
         "promotion_state": promotion.state,
         "state": RealisedState.MEASURING,
     }
-    return LedgerEntry(**values | _promised(promise) | _came(promise, outcome))
+    came = _came(promise, outcome)
+    awaited = number_from(promotion, outcome) if promise is not None else None
+    return LedgerEntry(**values | _measures(promotion) | _promised(promise) | came | {"number_from": awaited})
+
+
+def _measures(promotion: Promotion) -> dict[str, Any]:
+    """What the promise is of, by the thresholds that the promotion was decided with."""
+    try:
+        config = parse_config(promotion.config, source="recorded config")
+    except PromotionError:
+        return {}
+    by_goals = config.evidence is not Evidence.FIXED_HORIZON and promotion.evidence != "contract"
+    goals = tuple(one.name for one in config.metrics if by_goals and one.role is MetricRole.GOAL)
+    return {"metric": config.primary_metric.value, "goals": goals}
 
 
 def _promised(promise: Promise | None) -> dict[str, Any]:

@@ -12,6 +12,10 @@ from pydantic import Field, create_model
 from promotion_pipeline.evaluation import Verdict
 from promotion_pipeline.evaluation.contract import CONTRACT
 from promotion_pipeline.evaluation.unattended import WithheldReason as WithheldReason
+from promotion_pipeline.promotion.record.measured import EvidenceResult as EvidenceResult
+from promotion_pipeline.promotion.record.measured import GoalEvidence as GoalEvidence
+from promotion_pipeline.promotion.record.measured import OverruledThreshold as OverruledThreshold
+from promotion_pipeline.promotion.record.measured import VariantMetrics as VariantMetrics
 from promotion_pipeline.promotion.record.metric_result import MetricResult as MetricResult
 from promotion_pipeline.promotion.record.result import Measured as Measured
 from promotion_pipeline.promotion.record.result import Result as Result
@@ -49,64 +53,6 @@ class CheckResult(Result):
     message: str
 
 
-class EvidenceResult(Result):
-    """What an unattended promotion needs beyond the contract."""
-
-    required: str
-    """`always_valid`, `group_sequential` or `fixed_horizon`."""
-    is_met: bool
-    """The evidence is there, and the data is fresh and complete as far as one can see."""
-    always_valid_p_value: Measured = None
-    lift_lower: Measured = None
-    """Always-valid lower bound of the relative lift, a fraction."""
-    lift_upper: Measured = None
-    srm_p_value: Measured = None
-    sequential_srm_p_value: Measured = None
-    """Valid however often one looks, as the other is not."""
-    shrunken_lift: Measured = None
-    """The lift to expect, shrunk towards 0; a fraction."""
-    lift_prior_sd: Measured = None
-    """Standard deviation of true lifts that it is shrunk with, a fraction."""
-    learned_lift: Measured = None
-    """The same by the prior that the team's own ended experiments teach; None: fewer than six estimates."""
-    learned_prior_sd: Measured = None
-    """Standard deviation of that prior, a fraction; 0: past lifts differ no more than noise does."""
-    learned_from: int | None = None
-    """Treatments of ended experiments, winners and others, that it is learned from."""
-    information_fraction: Measured = None
-    """Share of the planned requests that are there, at most 1; None: no plan is stated."""
-    group_sequential_z: Measured = None
-    group_sequential_boundary_z: Measured = None
-    """What z must reach at this look; None: no plan is stated, or it is over."""
-    group_sequential_crossed: bool | None = None
-    multiple_exposure: Measured = None
-    """Share of the known users that several variants served."""
-    analysis_unit: str | None = None
-    is_fresh: bool = False
-    newest_request_at: datetime | None = None
-    withheld: tuple[WithheldReason, ...] = ()
-    """Everything that keeps an eligible experiment from being promoted unattended; empty: nothing does."""
-    withheld_because: tuple[str, ...] = ()
-    """The same in sentences."""
-
-
-class VariantMetrics(Result):
-    """What one variant did since the phase's start; rates are fractions."""
-
-    id: UUID
-    name: str
-    is_control: bool
-    traffic_percentage: Measured
-    requests: int | None
-    conversions: int | None
-    errors: int | None
-    users: int | None = None
-    conversion_rate: Measured = None
-    error_rate: Measured = None
-    mean_latency_ms: Measured = None
-    mean_value: Measured = None
-
-
 class PromotionEligibility(Result):
     """One experiment as seen from one as-of.
 
@@ -128,6 +74,12 @@ class PromotionEligibility(Result):
     """Percent."""
     improvement: Measured = None
     """Percent."""
+    primary_metric: str | None = None
+    """What improvement, confidence and checks are of: `conversion`, `value_mean` or `value_per_user`; None: unknown."""
+    primary_unit: str = ""
+    """The same in words, a number of what it is."""
+    primary_direction: str | None = None
+    """Which way it improves: `increase` or `decrease`."""
     sample_size: int | None = None
     runtime_hours: Measured = None
     z: Measured = None
@@ -143,6 +95,8 @@ class PromotionEligibility(Result):
     """Why automatic promotion is on hold; None: it is not."""
     distrust: str | None = None
     """Why the numbers cannot be trusted, to be said first; None: nothing is known against them."""
+    harmed: tuple[str, ...] = ()
+    """Guardrails that the candidate is shown to make worse: a promotion is then not the first thing to offer."""
     ramp: tuple[float, ...] = ()
     """Percent of traffic that the winner would get, step by step; empty: it is not eligible."""
     ramp_hold_hours: Measured = None
@@ -166,6 +120,23 @@ class PromotionEligibility(Result):
     """What is wrong with the live promotion of the experiment, the worst first; comes before everything else."""
     traffic: ServedTraffic | None = None
     """Decided, served and observed, as they are now; None: not asked for."""
+    promotion: StandingPromotion | None = None
+    """The live promotion, where it is why nothing is judged now: what it was promoted with."""
+    overruled: tuple[OverruledThreshold, ...] = ()
+    """In an unattended act: what the request asked for and the experiment's own overruled."""
+
+
+class StandingPromotion(Result):
+    """The live promotion of an experiment that is therefore not judged any more, and what it was promoted with."""
+
+    id: UUID
+    state: PromotionState
+    winner: str
+    promoted_at: datetime
+    promoted_by: str
+    promotion_type: PromotionType
+    was: PromotionEligibility
+    """The answer that carried it, as it stood then."""
 
 
 def who_acted(by: str, through: str | None, claimed: str | None) -> str:
@@ -322,16 +293,6 @@ class Outcome(StrEnum):
     """Whatever was pending is not any more."""
     FAILED = "failed"
     """It could not be evaluated or acted upon; the message says why."""
-
-
-class OverruledThreshold(Result):
-    """A threshold of the request that the experiment's own overruled: it is stricter, or the experiment's to say."""
-
-    threshold: str
-    """Its HTTP name."""
-    asked: Any
-    used: Any
-    message: str
 
 
 class SweepEntry(Result):

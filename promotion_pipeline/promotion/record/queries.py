@@ -78,9 +78,13 @@ def promotions_where(connection: Connection, condition: str, parameters: Sequenc
     return [promotion_from(row) for row in rows]
 
 
+LIVE = "state IN ('ramping', 'promoted')"
+"""The promotion that governs the traffic."""
+
+
 def live_promotion(connection: Connection, experiment_id: UUID) -> Promotion | None:
     """The promotion that governs the traffic of an experiment, if any."""
-    condition = "experiment_id = %s AND state IN ('ramping', 'promoted')"
+    condition = f"{LIVE} AND experiment_id = %s"
     return next(iter(promotions_where(connection, condition, [experiment_id])), None)
 
 

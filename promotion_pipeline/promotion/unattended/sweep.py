@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from dataclasses import replace
@@ -10,10 +9,8 @@ from functools import partial
 from uuid import UUID
 
 import psycopg
-from pydantic.alias_generators import to_camel
 
 from promotion_pipeline.config import ACTING_FIELDS, Mode, PromotionConfig
-from promotion_pipeline.config.precedence import Overruled
 from promotion_pipeline.decisions.deployments import note_deployment
 from promotion_pipeline.decisions.phases import note_unnoted
 from promotion_pipeline.errors import DependencyError, PromotionError
@@ -28,7 +25,7 @@ from promotion_pipeline.promotion.act.promote import (
     record_promotion,
 )
 from promotion_pipeline.promotion.act.recorded import record_decisions, write_decision_of_record
-from promotion_pipeline.promotion.act.snapshot import json_ready, snapshot_of
+from promotion_pipeline.promotion.act.snapshot import snapshot_of
 from promotion_pipeline.promotion.judge.assess import Assessment, judge
 from promotion_pipeline.promotion.judge.distrust import acknowledgement
 from promotion_pipeline.promotion.judge.wording import withheld_sentence
@@ -38,7 +35,6 @@ from promotion_pipeline.promotion.record.inputs import ConfigLike, request_confi
 from promotion_pipeline.promotion.record.models import (
     AutoCheckResult,
     Outcome,
-    OverruledThreshold,
     Promotion,
     SweepEntry,
 )
@@ -267,7 +263,7 @@ def _entry(
     promotion_id: UUID | None = None,
     approval_id: UUID | None = None,
 ) -> SweepEntry:
-    overruled = tuple(map(_overruled, assessment.overruled))
+    overruled = assessment.eligibility.overruled
     return SweepEntry(
         experiment_name=assessment.experiment.name,
         outcome=outcome,
@@ -277,14 +273,3 @@ def _entry(
         approval_id=approval_id,
         overruled=overruled,
     )
-
-
-def _overruled(over: Overruled) -> OverruledThreshold:
-    name = to_camel(over.threshold)
-    asked, used = (json_ready(value) for value in (over.asked, over.used))
-    said = f"{name}={json.dumps(asked)} of the request "
-    if over.is_stricter:
-        said += f"does not loosen the experiment's own {json.dumps(used)}"
-    else:
-        said += f"is not used: it stays as the experiment has it, {json.dumps(used)}"
-    return OverruledThreshold(threshold=name, asked=asked, used=used, message=said)
