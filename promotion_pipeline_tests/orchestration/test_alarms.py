@@ -58,8 +58,8 @@ def test_a_persons_mistake_pages_nobody(stage: Stage) -> None:
         alarm(stage, run(stage, act_jobs.promote_job, {"ops": {"promote": {"config": {"experiment": experiment}}}}))
     typo = {"ops": {"evaluate_hours": {"config": {"experiments": ["no such experiment"]}}}}
     alarm(stage, run(stage, jobs.evaluate_job, typo))
-    late = {"ops": {"evaluate_hours": {"config": {"start": "yesterday"}}}}
-    alarm(stage, run(stage, jobs.evaluate_job, late))
+    backwards = {"ops": {"evaluate_hours": {"config": {"start": "2026-03-02T00:00Z", "end": "2026-03-01T00:00Z"}}}}
+    alarm(stage, run(stage, jobs.evaluate_job, backwards))
     assert count(stage.store, ALARMS) == 0
 
 
