@@ -62,4 +62,5 @@ def test_what_could_not_be_measured_says_the_cause_that_it_has(
 ) -> None:
     stated = [*PARTS, metric] if metric is BASKET else [metric]
     row = result(judged(stated, metric_rows(metric["name"], dict(zip(EACH, arms, strict=True)))), metric["name"])
-    assert said in metric_message(row.astype(object).where(row.notna(), None).to_dict())
+    known = row.astype(object).where(row.notna(), None)
+    assert said in metric_message({str(name): value for name, value in known.items()})
