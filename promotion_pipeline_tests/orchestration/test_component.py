@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from promotion_pipeline.orchestration.made_by import made_by
 from promotion_pipeline.orchestration.partitions import range_tags
 from promotion_pipeline.orchestration.place import BARE, Placement
 from promotion_pipeline.orchestration.resources import StoreResource
+from promotion_pipeline.store.database import Store
+from promotion_pipeline.store.embedded.server import EmbeddedServer
+from promotion_pipeline_tests.conftest import TEMPLATE
+from promotion_pipeline_tests.databases import copied_database
 from promotion_pipeline_tests.orchestration.conftest import Stage
 from promotion_pipeline_tests.seeding import WINNER, count, seed_experiment
 
@@ -135,28 +140,69 @@ def test_a_pipeline_with_a_prefix_decides_and_promotes_like_one_without(stage: S
     assert acts is not None
 
 
-def test_a_failed_job_of_the_team_or_of_another_pipeline_is_told_to_nobody_of_ours(stage: Stage) -> None:
+def test_a_failed_job_of_the_team_is_told_to_nobody_of_ours(stage: Stage) -> None:
     defs = dg.Definitions.merge(experiments_at(stage), THEIRS)
-    ours = placed.at(delivery.run_failure_alarm, Placement(key_prefix=("experiments",)))
 
-    def alarm(name: str, failed: dg.ExecuteInProcessResult) -> int:
-        with dg.build_run_status_sensor_context(
-            sensor_name=name,
-            dagster_event=failed.get_run_failure_event(),
-            dagster_instance=stage.instance,
-            dagster_run=failed.dagster_run,
-            resources={"experiments_store": StoreResource(stage.store, Placement(key_prefix=("experiments",)))},
-        ) as context:
-            ours(context.for_run_failure())
+    def alarms(failed: dg.ExecuteInProcessResult) -> int:
+        _alarm(stage, stage.store, Placement(key_prefix=("experiments",)), failed)
         return count(stage.store, ALARMS)
 
     theirs = defs.resolve_job_def("promote_job").execute_in_process(instance=stage.instance, raise_on_error=False)
-    assert alarm(ours.name, theirs) == 0
+    assert alarms(theirs) == 0
     bad = {"ops": {"experiments_evaluate_hours": {"config": {"experiments": ["no such experiment"]}}}}
     own = defs.resolve_job_def("experiments_evaluate_job").execute_in_process(
         instance=stage.instance, raise_on_error=False, run_config=bad, tags={"dagster/sensor_name": "somebody's"}
     )
-    assert alarm(ours.name, own) == 1
+    assert alarms(own) == 1
+
+
+def test_two_pipelines_on_two_databases_decide_and_alarm_each_for_itself(stage: Stage, server: EmbeddedServer) -> None:
+    with copied_database(server, TEMPLATE) as url:
+        stores = {"experiments": stage.store, "growth": replace(stage.store, url=url)}
+        seed_experiment(stores["experiments"], "checkout", WINNER)
+        seed_experiment(stores["growth"], "banner", WINNER)
+        two = [
+            build_definitions(
+                key_prefix=prefix,
+                settings={"database_url": UNREACHABLE.format(prefix)},
+                resource_overrides={"store": StoreResource(store)},
+            )
+            for prefix, store in stores.items()
+        ]
+        merged = dg.Definitions.merge(*two, THEIRS)
+        hour = range_tags(stage.hours_ago(1), stage.newest)
+        for prefix in stores:
+            tags = hour | {"dagster/schedule_name": f"{prefix}_hourly_promotion_schedule"}
+            job = merged.resolve_job_def(f"{prefix}_hourly_promotion_job")
+            assert job.execute_in_process(instance=stage.instance, tags=tags).success
+        decided = "SELECT e.name::text FROM eligibility_decisions JOIN ab_experiments AS e ON e.id = experiment_id"
+        found = {prefix: _column(store, decided) for prefix, store in stores.items()}
+        assert found == {"experiments": ["checkout"], "growth": ["banner"]}
+
+        bad = {"ops": {"growth_evaluate_hours": {"config": {"experiments": ["no such experiment"]}}}}
+        failed = merged.resolve_job_def("growth_evaluate_job").execute_in_process(
+            instance=stage.instance, raise_on_error=False, run_config=bad, tags={"dagster/sensor_name": "somebody's"}
+        )
+        for prefix, store in stores.items():
+            _alarm(stage, store, Placement(key_prefix=(prefix,)), failed)
+        assert {prefix: count(store, ALARMS) for prefix, store in stores.items()} == {"experiments": 0, "growth": 1}
+
+
+def _alarm(stage: Stage, store: Store, place: Placement, failed: dg.ExecuteInProcessResult) -> None:
+    sensor = placed.at(delivery.run_failure_alarm, place)
+    with dg.build_run_status_sensor_context(
+        sensor_name=sensor.name,
+        dagster_event=failed.get_run_failure_event(),
+        dagster_instance=stage.instance,
+        dagster_run=failed.dagster_run,
+        resources={place.store_key: StoreResource(store, place)},
+    ) as context:
+        sensor(context.for_run_failure())
+
+
+def _column(store: Store, query: str) -> list[str]:
+    with store.connect() as connection:
+        return [row["name"] for row in connection.execute(query.encode())]
 
 
 def test_the_schedule_of_another_pipeline_is_not_ours() -> None:
