@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 import time
@@ -27,6 +28,7 @@ from promotion_pipeline_tests.databases import copied_database
 
 TLS = ssl.create_default_context()
 """Made once: httpx2 would make one for each client."""
+PAGE = "/experiments/checkout"
 CRON_SECRET = "a cron secret, ünïcödé 秘密"
 
 
@@ -127,3 +129,39 @@ def shared_api(server: EmbeddedServer, server_home: Path) -> Iterator[Api]:
 def api(start_api: StartApi) -> Api:
     """A server with a cron secret and a token of every role."""
     return start_api()
+
+
+class Browser:
+    """Keeps cookies, follows redirects, fills forms."""
+
+    def __init__(self, url: str) -> None:
+        self.client = httpx2.Client(base_url=url, follow_redirects=True, timeout=60, verify=TLS)
+
+    def log_in(self, token: str, to: str = "/experiments") -> httpx2.Response:
+        """Through the form."""
+        return self.client.post("/login", data={"token": token, "next": to})
+
+    def csrf(self, page: str) -> str:
+        """What a form on the page carries."""
+        found = re.search(r'name="csrf" value="([0-9a-f]{64})"', self.client.get(page).text)
+        assert found is not None
+        return found.group(1)
+
+    def submit(self, action: str, **fields: str) -> httpx2.Response:
+        """Send a form of the experiment's page."""
+        return self.client.post(f"{PAGE}/{action}", data={"csrf": self.csrf(PAGE), **fields})
+
+
+@pytest.fixture
+def browser(api: Api) -> Iterator[Browser]:
+    """A browser that nobody is logged in to."""
+    opened = Browser(api.url)
+    yield opened
+    opened.client.close()
+
+
+@pytest.fixture
+def operator(api: Api, browser: Browser) -> Browser:
+    """A browser in which the operator is logged in."""
+    browser.log_in(api.secrets["operator"])
+    return browser

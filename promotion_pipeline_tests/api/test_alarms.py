@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from promotion_pipeline import promote_winner
 from promotion_pipeline.promotion.unattended.watch import watch_promotions
-from promotion_pipeline_tests.api.conftest import Api
-from promotion_pipeline_tests.api.test_pages import Browser
+from promotion_pipeline_tests.api.conftest import Api, Browser
 from promotion_pipeline_tests.promotion.test_alarms import BROKEN, SAVED_BACK, execute, promoted
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 

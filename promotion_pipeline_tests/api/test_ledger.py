@@ -6,8 +6,7 @@ from urllib.parse import quote
 
 from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.ledger.measure import measure_realised
-from promotion_pipeline_tests.api.conftest import Api
-from promotion_pipeline_tests.api.test_pages import Browser
+from promotion_pipeline_tests.api.conftest import Api, Browser
 from promotion_pipeline_tests.promotion.test_realised import AFTER, HELD, later
 from promotion_pipeline_tests.seeding import WINNER, seed_experiment
 

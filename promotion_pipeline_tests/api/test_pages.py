@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import quote
 
-import httpx2
 import pytest
 
 from promotion_pipeline import auto_check_promotions
@@ -19,7 +17,7 @@ from promotion_pipeline.api.pages.guard import COOKIE, PageRoute, own_address
 from promotion_pipeline.api.tokens import revoke_token
 from promotion_pipeline.notifications.links import evidence_url
 from promotion_pipeline.rollups import catch_up
-from promotion_pipeline_tests.api.conftest import TLS, Api
+from promotion_pipeline_tests.api.conftest import PAGE, Api, Browser
 from promotion_pipeline_tests.api.looks import write_looks
 from promotion_pipeline_tests.promotion.deciding import decide
 from promotion_pipeline_tests.seeding import (
@@ -32,7 +30,6 @@ from promotion_pipeline_tests.seeding import (
     split_of,
 )
 
-PAGE = "/experiments/checkout"
 SWEEP = "/api/monitoring/auto-promotion/check"
 LEAST_ROLE = {
     ("GET", "/"): None,
@@ -55,42 +52,6 @@ LEAST_ROLE = {
     ("POST", "/experiments/{name}/hold"): "operator",
     ("POST", "/experiments/{name}/release"): "operator",
 }
-
-
-class Browser:
-    """Keeps cookies, follows redirects, fills forms."""
-
-    def __init__(self, url: str) -> None:
-        self.client = httpx2.Client(base_url=url, follow_redirects=True, timeout=60, verify=TLS)
-
-    def log_in(self, token: str, to: str = "/experiments") -> httpx2.Response:
-        """Through the form."""
-        return self.client.post("/login", data={"token": token, "next": to})
-
-    def csrf(self, page: str) -> str:
-        """What a form on the page carries."""
-        found = re.search(r'name="csrf" value="([0-9a-f]{64})"', self.client.get(page).text)
-        assert found is not None
-        return found.group(1)
-
-    def submit(self, action: str, **fields: str) -> httpx2.Response:
-        """Send a form of the experiment's page."""
-        return self.client.post(f"{PAGE}/{action}", data={"csrf": self.csrf(PAGE), **fields})
-
-
-@pytest.fixture
-def browser(api: Api) -> Iterator[Browser]:
-    """A browser that nobody is logged in to."""
-    opened = Browser(api.url)
-    yield opened
-    opened.client.close()
-
-
-@pytest.fixture
-def operator(api: Api, browser: Browser) -> Browser:
-    """A browser in which the operator is logged in."""
-    browser.log_in(api.secrets["operator"])
-    return browser
 
 
 def test_every_page_answers_every_role_as_the_table_says(api: Api) -> None:

@@ -10,8 +10,7 @@ from promotion_pipeline.promotion.act.promote import promote_winner
 from promotion_pipeline.promotion.act.serving import wait_until_served
 from promotion_pipeline.promotion.unattended.comparing import compare_traffic
 from promotion_pipeline.store.database import Store
-from promotion_pipeline_tests.api.conftest import Api
-from promotion_pipeline_tests.api.test_pages import Browser
+from promotion_pipeline_tests.api.conftest import Api, Browser
 from promotion_pipeline_tests.seeding import count
 from promotion_pipeline_tests.traffic.delivering import seed
 from promotion_pipeline_tests.traffic.provider import TOKEN, Provider, provider_at_work

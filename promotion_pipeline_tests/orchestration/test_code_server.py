@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,6 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._grpc.client import DagsterGrpcClient
 
-from promotion_pipeline.cli.dev import free_port
 from promotion_pipeline.cli.processes import process_group
 from promotion_pipeline.orchestration.instance import instance_environment
 from promotion_pipeline_tests.orchestration.conftest import Stage
@@ -31,14 +31,21 @@ START_SECONDS = 120.0
 @contextlib.contextmanager
 def code_server(stage: Stage, tmp_path: Path) -> Iterator[int]:
     """The port of `dagster api grpc`, started as the unit file does, on the stage as it is then."""
-    found = free_port("127.0.0.1", None)
+    # Any that is free: those from a certain one on are tried by another test of this kind at the same time.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found = probe.getsockname()[1]
     environment = {**os.environ, **instance_environment(stage.store), "AUTO_PROMOTION_DATABASE_URL": stage.store.url}
     command = [sys.executable, "-m", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(found)]
     named = ["-m", "promotion_pipeline.definitions", "--location-name", "promotion_pipeline"]
     log = tmp_path / "log"
     with process_group([*command, *named], environment, tmp_path, log) as process:
         _wait(process, found, log)
-        yield found
+        try:
+            yield found
+        finally:
+            # It takes no notice of the first signals.
+            DagsterGrpcClient(port=found, host="127.0.0.1").shutdown_server()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from promotion_pipeline.config import PromotionConfig
 from promotion_pipeline.promotion.judge.carried import evidence_sentence
 from promotion_pipeline.promotion.judge.eligibility import eligibility_of
 from promotion_pipeline.promotion.judge.judged import Judged
-from promotion_pipeline.promotion.judge.rows import records
+from promotion_pipeline.promotion.judge.rows import plain
 from promotion_pipeline.promotion.record.experiments import ExperimentFacts
 from promotion_pipeline.promotion.record.models import PromotionEligibility
 from promotion_pipeline_tests.evaluation.stated import (
@@ -30,8 +30,8 @@ def answer(stated: list[dict[str, Any]], *sums: Any, evidence: str = "always_val
     """What is answered of an experiment that passes the contract and states these metrics."""
     found = judged(stated, None if not sums else pd.concat(sums), evidence=evidence)
     newest = found.decisions["hour"].max()
-    of_hour = [records(frame[frame["hour"] == newest]) for frame in (found.metrics, found.metric_results)]
-    decision = records(found.decisions[found.decisions["hour"] == newest])[0] | {"candidate_variant_id": None}
+    of_hour = [rows_of(frame, newest) for frame in (found.metrics, found.metric_results)]
+    decision = rows_of(found.decisions, newest)[0] | {"candidate_variant_id": None}
     variants = [row | {"variant_id": str(UUID(int=at))} for at, row in enumerate(of_hour[0])]
     return eligibility_of(
         Judged(
@@ -43,6 +43,12 @@ def answer(stated: list[dict[str, Any]], *sums: Any, evidence: str = "always_val
             metric_results=tuple(of_hour[1]),
         )
     )
+
+
+def rows_of(frame: pd.DataFrame, hour: pd.Timestamp) -> list[dict[str, Any]]:
+    """The rows about an hour, of plain values."""
+    of_hour = frame[frame["hour"] == hour].to_dict("records")
+    return [{str(name): plain(value) for name, value in row.items()} for row in of_hour]
 
 
 def test_goals_that_carry_the_evidence_are_named_with_their_adjusted_p_values() -> None:

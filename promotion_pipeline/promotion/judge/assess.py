@@ -196,16 +196,16 @@ def judge_experiments(
     thresholds = {e.id: judged_on(force.settings, e, request, made_by) for e in force.experiments}
     used = {str(key): own.used for key, own in thresholds.items() if own.used is not None}
     rows = with_request(rows, request, used)
-    metric_frame = None
+    stated = None
     if states_metrics(rows):
         ids = [str(experiment) for experiment in force.phases]
-        metric_frame = live_metric_rollups(store, source, force.as_of, ids, afresh=afresh)
+        stated = live_metric_rollups(store, source, force.as_of, ids, afresh=afresh)
     found = look(
         rollups.sums,
         rows,
         hours_us=np.array([us_of(force.as_of - HOUR)]),
         config=force.settings.thresholds,
-        metrics=None if metric_frame is None else metric_sums(metric_frame),
+        metrics=None if stated is None else metric_sums(stated),
     )
     decisions = {UUID(row["experiment_id"]): row for row in records(found.decisions)}
     metrics, significance = by_experiment(found.metrics), by_experiment(found.significance)
@@ -217,6 +217,7 @@ def judge_experiments(
     problems = set_up_errors(rows) | problems_of(connection, silent, force.as_of, force.is_now)
     known = {
         e.id: {
+            "request": request,
             "decision": decisions.get(e.id),
             "metrics": tuple(metrics.get(e.id, ())),
             "significance": tuple(significance.get(e.id, ())),
@@ -226,10 +227,8 @@ def judge_experiments(
         }
         for e in force.experiments
     }
-    assessments = tuple(
-        _assessment(store, e, force, data, thresholds[e.id], request=request, **known[e.id]) for e in force.experiments
-    )
-    return Judgement(force.as_of, assessments, rollups, found)
+    assessed = (_assessment(store, e, force, data, thresholds[e.id], **known[e.id]) for e in force.experiments)
+    return Judgement(force.as_of, tuple(assessed), rollups, found)
 
 
 def _with_unusable(
