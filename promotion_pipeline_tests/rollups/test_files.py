@@ -50,7 +50,7 @@ def test_a_corrupt_file_outside_the_window_stops_nothing(
     assert log_gaps(connection) == []
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", each(*FILES))
 def test_a_corrupt_file_inside_is_named_and_changes_no_sum_that_was_counted(
     make_place: MakePlace, store: Store, connection: Connection, name: str
 ) -> None:

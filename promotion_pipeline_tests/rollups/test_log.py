@@ -21,7 +21,7 @@ from promotion_pipeline.store.clock import database_now
 from promotion_pipeline.store.database import Connection, Store
 from promotion_pipeline_tests.promotion.test_ramp_and_watch import HEALTHY, served_since
 from promotion_pipeline_tests.rollups.conftest import MakePlace
-from promotion_pipeline_tests.rollups.places import PLACES
+from promotion_pipeline_tests.rollups.places import PLACES, each
 from promotion_pipeline_tests.seeding import WINNER, VariantSpec, seed_experiment
 
 HOUR = timedelta(hours=1)
@@ -86,7 +86,7 @@ def arrivals_by_hand(connection: Connection, asked: list[Span]) -> list[list[obj
     return sorted([row[name] for name in ARRIVALS_COLUMNS] for row in rows)
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", each(*PLACES))
 def test_every_engine_answers_all_spans_of_a_question_alike(
     make_place: MakePlace, store: Store, connection: Connection, name: str
 ) -> None:
@@ -116,7 +116,7 @@ def test_every_engine_answers_all_spans_of_a_question_alike(
     assert START + 10 * HOUR - timedelta(minutes=2) < newest < START + 10 * HOUR
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", each(*PLACES))
 def test_rollups_of_a_window_are_asked_of_the_log_and_written_nowhere(
     make_place: MakePlace, store: Store, connection: Connection, name: str
 ) -> None:

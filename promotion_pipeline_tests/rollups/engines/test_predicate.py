@@ -37,7 +37,9 @@ def _sql(given: str) -> str:
     return predicate_sql(given, COLUMNS, ENGINE.dialect, "logged")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "engine", [pytest.param(name, marks=pytest.mark.every_engine) if name == "spark" else name for name in ENGINES]
+)
 def test_every_engine_leaves_the_same_requests_out(
     tmp_path: Path, log_url: str, open_engine: Open, engine: str
 ) -> None:
