@@ -191,7 +191,8 @@ def _sample_ratio_is_sound(store: Store, window: Window) -> dg.AssetCheckResult:
     return _result(
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(found):,} experiments are not split as declared (p < {SRM_ALPHA:g}):"
+        description=f"{'1 experiment is' if len(found) == 1 else f'{len(found):,} experiments are'} not split as declared"
+        f" (p < {SRM_ALPHA:g}):"
         f" assignment or logging is broken there, and they are not promoted unattended.{_naming(said)}"
         if found
         else "Every experiment is split as declared.",
