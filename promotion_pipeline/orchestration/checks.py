@@ -191,7 +191,7 @@ def _sample_ratio_is_sound(store: Store, window: Window) -> dg.AssetCheckResult:
     return _result(
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{'1 experiment is' if len(found) == 1 else f'{len(found):,} experiments are'} not split as declared"
+        description=f"{len(found):,} {'experiment is' if len(found) == 1 else 'experiments are'} not split as declared"
         f" (p < {SRM_ALPHA:g}):"
         f" assignment or logging is broken there, and they are not promoted unattended.{_naming(said)}"
         if found
