@@ -54,7 +54,7 @@ def raw_metric_sums(connection: Connection, experiment_id: UUID) -> pd.DataFrame
     for number, part in enumerate(parts):
         part.earlier = parts[:number]
     found = pd.concat([part.sums() for part in parts])
-    return found[(found != 0).any(axis=1)].sort_index()
+    return found[(found.abs() > 1e-9).any(axis=1)].sort_index()
 
 
 class _Phase:
@@ -200,7 +200,7 @@ def stored_metric_sums(connection: Connection, experiment_id: UUID) -> pd.DataFr
     found = _frame(
         connection, f"SELECT {keys}, {sums} FROM hourly_metric_rollups WHERE experiment_id = %s", experiment_id
     ).set_index(KEYS)
-    return found[(found != 0).any(axis=1)].sort_index()
+    return found[(found.abs() > 1e-9).any(axis=1)].sort_index()
 
 
 def assert_same_sums(found: pd.DataFrame, expected: pd.DataFrame) -> None:

@@ -17,7 +17,8 @@ ON CONFLICT DO NOTHING
 
 -- name: find_lost
 -- Users who are not in the hour any more in which they were first served: it was read again, and their requests there are
--- left out now, deleted or another variant's. The hour in which they are met first now, if any, is read again too.
+-- left out now, deleted or another variant's. Those of whom nothing is left in a phase have another past in later ones.
+-- The hour in which they are met first now, if any, is read again too.
 CREATE TEMPORARY TABLE metric_lost ON COMMIT DROP AS
 WITH missed AS (
     SELECT known.phase_id, known.user_id FROM metric_hours AS looked
@@ -26,9 +27,19 @@ WITH missed AS (
     WHERE NOT EXISTS (SELECT 1 FROM hourly_user_rollups AS still
         WHERE (still.hour, still.phase_id, still.user_id, still.variant_id)
             = (looked.hour, known.phase_id, known.user_id, known.variant_id))
+), concerned AS (
+    SELECT phase_id, user_id FROM missed
+    UNION
+    SELECT known.phase_id, known.user_id FROM missed
+    JOIN ab_experiment_phases AS earlier ON earlier.id = missed.phase_id
+    JOIN ab_experiment_phases AS later
+        ON later.experiment_id = earlier.experiment_id AND later.started_at > earlier.started_at
+    JOIN metric_users AS known ON known.phase_id = later.id AND known.user_id = missed.user_id
+    WHERE NOT EXISTS (SELECT 1 FROM user_totals AS left_over
+        WHERE (left_over.phase_id, left_over.user_id) = (missed.phase_id, missed.user_id))
 )
 SELECT phase_id, user_id, min(met.hour) AS hour
-FROM missed LEFT JOIN hourly_user_rollups AS met USING (phase_id, user_id)
+FROM concerned LEFT JOIN hourly_user_rollups AS met USING (phase_id, user_id)
 GROUP BY phase_id, user_id
 HAVING coalesce(min(met.hour) >= (SELECT before FROM dropped_requests), true)
 
@@ -92,6 +103,8 @@ JOIN metric_users AS known ON known.phase_id = later.id AND known.user_id = new.
 WHERE later.id IN (SELECT phase_id FROM metric_list WHERE covariate_days IS NOT NULL)
     AND NOT EXISTS (SELECT 1 FROM metric_new_users AS there
         WHERE (there.phase_id, there.user_id) = (known.phase_id, known.user_id))
+    AND NOT EXISTS (SELECT 1 FROM metric_lost AS lost
+        WHERE (lost.phase_id, lost.user_id) = (known.phase_id, known.user_id))
 ORDER BY known.phase_id, known.user_id, earlier.started_at
 
 -- name: make_event_hours
