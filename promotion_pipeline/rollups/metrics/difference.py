@@ -59,6 +59,7 @@ def find_difference(
     connection.execute(_SQL["find_lost"])
     connection.execute(_SQL["read_where_they_are_met_now"])
     read_log_of_hours(connection, reader, known)
+    connection.execute(_SQL["find_later_in_their_hour"])
     connection.execute(_SQL["find_new_users"])
     connection.execute(_SQL["end_pasts_at_earlier_phases"])
     connection.execute(_SQL["add_users_of_later_phases"])

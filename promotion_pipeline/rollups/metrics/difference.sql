@@ -55,6 +55,17 @@ SELECT found.*, CASE WHEN btrim(found.user_id, E' \t\n\v\f\r') <> '' AND user_id
     THEN kept_user_id(found.user_id) END AS kept_id
 FROM metric_read_raw AS found JOIN metric_hours USING (hour, phase_id)
 
+-- name: find_later_in_their_hour
+-- Users whose first request is gone, and who made another one in that hour.
+INSERT INTO metric_lost
+SELECT known.phase_id, known.user_id, looked.hour FROM metric_hours AS looked
+JOIN metric_users AS known ON known.phase_id = looked.phase_id
+    AND known.exposed_at >= looked.hour AND known.exposed_at < looked.hour + interval '1 hour'
+JOIN (SELECT phase_id, hour, kept_id, min(first_at) AS first_at FROM metric_read GROUP BY phase_id, hour, kept_id) AS seen
+    ON (seen.phase_id, seen.hour, seen.kept_id) = (looked.phase_id, looked.hour, known.user_id)
+WHERE seen.first_at > known.exposed_at AND NOT EXISTS (SELECT 1 FROM metric_lost AS lost
+    WHERE (lost.phase_id, lost.user_id) = (known.phase_id, known.user_id))
+
 -- name: find_new_users
 -- Users that were never seen before in their phase, or are now known to have been there earlier; and what their past
 -- ends with: when they were first served in the experiment, or an earlier phase began in which they were.
