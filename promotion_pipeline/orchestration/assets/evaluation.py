@@ -87,7 +87,7 @@ SIGNIFICANCE_DESCRIPTION = """\
 Every treatment against control at the end of each hour.
 
 - `z`, `p_value`, `confidence`: the pooled z-test. It is meant for **one** look; looked at every hour it would call
-  a winner in 13.5 % of experiments without any difference (two variants, 14 days).
+  a winner in 14 % of experiments without any difference (two variants, 14 days).
 - `always_valid_*`: an interval that holds at every look at once. An unattended promotion needs its lower end above 0.
 - `adjusted_p_value`: Holm over the treatments of an experiment. How many comparisons of the newest hour remain after
   Benjamini-Hochberg over all experiments is told with the run (discoveries).
