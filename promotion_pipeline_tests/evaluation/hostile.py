@@ -9,22 +9,10 @@ import numpy as np
 import pandas as pd
 
 from promotion_pipeline_tests.evaluation.builders import START
+from promotion_pipeline_tests.evaluation.stated import LATENCY, REFUNDS, REVENUE, SIGN_UP
 
 HOURS = 60
-GOAL = {"name": "revenue", "kind": "user_mean", "event": "purchase", "role": "goal", "covariate": "same_metric_before"}
-METRICS: list[dict[str, Any]] = [
-    GOAL,
-    {"name": "sign-up", "kind": "user_proportion", "event": "sign_up", "role": "goal"},
-    {"name": "refunds", "kind": "user_count", "event": "refund", "role": "guardrail", "direction": "decrease"},
-    {
-        "name": "latency",
-        "kind": "request_mean",
-        "column": "latency_ms",
-        "role": "guardrail",
-        "direction": "decrease",
-        "margin_percent": 5.0,
-    },
-]
+METRICS: list[dict[str, Any]] = [REVENUE | {"covariate": "same_metric_before"}, SIGN_UP, REFUNDS, LATENCY]
 USER_SUMS = (
     "new_users",
     "user_requests",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from promotion_pipeline.promotion.history.evidence import LiftPoint
+from promotion_pipeline.text.forest import AxisMark
 from promotion_pipeline.text.numbers import setting_text
 
 WIDTH, HEIGHT = 720, 264
@@ -16,14 +17,6 @@ MOST_POINTS = 240
 SETTLED_SHARE = 0.25
 """Share of the looks after which the interval is narrow enough to set the scale."""
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A mark on an axis: where, and what it says."""
-
-    at: float
-    label: str
 
 
 @dataclass(frozen=True)
@@ -39,8 +32,8 @@ class LiftChart:
     threshold_label: str
     last_x: float
     last_y: float
-    y_ticks: tuple[Tick, ...]
-    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[AxisMark, ...]
+    x_ticks: tuple[AxisMark, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,9 @@ def lift_chart(points: Sequence[LiftPoint], threshold_percent: float) -> LiftCha
         threshold_label=f"threshold {setting_text(threshold_percent)}",
         last_x=x(last.as_of.timestamp()),
         last_y=y(_clamped(last.lift, low, high)),
-        y_ticks=tuple(Tick(y(value), setting_text(value, signed=bool(value))) for value in _round_values(low, high)),
+        y_ticks=tuple(
+            AxisMark(y(value), setting_text(value, signed=bool(value))) for value in _round_values(low, high)
+        ),
         x_ticks=_time_ticks(known[0].as_of, known[-1].as_of, x),
     )
 
@@ -139,10 +134,10 @@ def _round_values(low: float, high: float, wanted: int = 5) -> list[float]:
     return [round(number * step, 10) for number in range(first, last + 1)]
 
 
-def _time_ticks(start: datetime, end: datetime, x: _Scale) -> tuple[Tick, ...]:
+def _time_ticks(start: datetime, end: datetime, x: _Scale) -> tuple[AxisMark, ...]:
     """Up to five instants, evenly spread over whole looks."""
     seconds = (end - start).total_seconds()
     form = "%d %b" if seconds > 3 * 86_400 else "%d %b %H:%M"
     instants = [start + (end - start) * (number / 4) for number in range(5)]
-    ticks = [Tick(x(instant.timestamp()), instant.strftime(form)) for instant in instants]
+    ticks = [AxisMark(x(instant.timestamp()), instant.strftime(form)) for instant in instants]
     return tuple(tick for number, tick in enumerate(ticks) if number == 0 or tick.label != ticks[number - 1].label)
